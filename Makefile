@@ -1,0 +1,49 @@
+# Everything goes through the environment in .venv; each target makes it first where it is missing.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+TORCH := 2.13.0
+ARGS ?= --datasets tiktok movielens
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all lint format clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: .venv/.complete  ## make the environment in .venv
+
+# Without an NVIDIA driver a CPU build of torch is taken: first from the configured package index, then from
+# PyTorch's own; only where neither is reachable does the range in pyproject.toml decide.
+.venv/.complete: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no python3 found; install Python 3.11 or run make PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: $(PYTHON) is not Python 3.11, which RecBole needs; run make PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -m venv .venv || { echo "error: no venv could be made; on Debian: apt-get install python3.11-venv"; exit 2; }
+	@if ! command -v nvidia-smi >/dev/null 2>&1; then \
+	  $(BIN)/pip install -q --disable-pip-version-check "torch==$(TORCH)+cpu" 2>/dev/null || \
+	  $(BIN)/pip install -q --disable-pip-version-check --retries 1 --timeout 15 \
+	    --index-url https://download.pytorch.org/whl/cpu "torch==$(TORCH)+cpu" 2>/dev/null || \
+	  echo "note: no CPU build of torch found; installing the default build"; \
+	fi
+	$(BIN)/pip install -q --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+run: setup  ## the main job: both data sets, all models, tables under results/tables
+	$(BIN)/python run_all.py $(ARGS)
+
+test: setup  ## all tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup  ## all tests
+	$(BIN)/python -m pytest
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## let ruff rewrite the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove the environment and caches, keep results and data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -1,0 +1,96 @@
+"""Layer 7. The tables and figures by name: what each needs, and how it is written.
+
+A new one is a function from the finished records to files, and a line in `ARTIFACTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import unknown_name
+from bench.records import DataFacts, RunRecord
+
+if TYPE_CHECKING:
+    from bench.report.paper import Paper
+    from bench.report.table import Table
+
+
+@dataclass(frozen=True)
+class Material:
+    """What artifacts are made of.
+
+    Attributes:
+        facts: the data sets of this call, in order.
+        labels: model labels of this call, in order.
+        records: one record for every planned run.
+        n_seeds: repetitions that were asked for.
+        paper: the published values.
+    """
+
+    facts: Sequence[DataFacts]
+    labels: Sequence[str]
+    records: Sequence[RunRecord]
+    n_seeds: int
+    paper: Paper
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One table.
+
+    Attributes:
+        title: one line for `--list`.
+        needs_runs: whether models must be trained for it.
+        build: makes the table.
+    """
+
+    title: str
+    needs_runs: bool
+    build: Callable[[Material], Table]
+
+
+def _table2(material: Material) -> Table:
+    from bench.report.tables import table2
+
+    return table2(material.facts, material.paper)
+
+
+def _table3(material: Material) -> Table:
+    from bench.report.aggregate import tidy
+    from bench.report.tables import table3
+
+    frame = tidy(material.records, material.n_seeds)
+    return table3(frame, material.labels, material.facts, material.paper)
+
+
+ARTIFACTS = {
+    "table2": Artifact("data statistics, the paper's beside ours", False, _table2),
+    "table3": Artifact("all models: Precision, Recall and NDCG@10, the paper's values beside ours", True, _table3),
+}
+
+
+def check_names(names: Sequence[str]) -> list[str]:
+    """The names, each once, in the order of `ARTIFACTS`.
+
+    Raises:
+        UsageError: one does not exist.
+    """
+    for name in names:
+        if name not in ARTIFACTS:
+            raise unknown_name("artifact", name, ARTIFACTS)
+    return [name for name in ARTIFACTS if name in names]
+
+
+def write(names: Sequence[str], material: Material, directory: Path) -> dict[str, tuple[Table, list[Path]]]:
+    """Build and write the named artifacts; the table and its files by name.
+
+    Raises:
+        ResultsError: a file cannot be written.
+    """
+    from bench.report.render import write_table
+
+    tables = {name: ARTIFACTS[name].build(material) for name in names}
+    return {name: (table, write_table(table, directory, name)) for name, table in tables.items()}

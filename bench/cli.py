@@ -1,0 +1,166 @@
+"""Layer 8. run_all.py: from the command line to tables. The only place that ends the process.
+
+Heavy imports stand inside functions, so that `--list`, `--help` and wrong arguments answer at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from rich.console import Console
+
+from bench import cards, registry
+from bench.artifacts import ARTIFACTS, Material, write
+from bench.artifacts import check_names as check_artifacts
+from bench.errors import BenchError, unknown_name
+from bench.options import Options, parse
+from bench.profiles import profile
+from bench.protocol import HideAtTest
+from bench.records import DataFacts
+from bench.report.paper import load_paper
+from bench.types import DataRequest
+
+if TYPE_CHECKING:
+    from bench.records import RunRecord, RunSpec
+    from bench.runner import RunOptions
+    from bench.store import ResultsStore
+    from bench.types import BenchmarkData
+
+PIPED_WIDTH = 160
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code: 0 done, 1 some runs failed, 2 a user's error, 130 interrupted."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    console, errors = make_console(), make_console(stderr=True)
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        return run(parse(given), shlex.join(["python", "run_all.py", *given]), console)
+    except BenchError as problem:
+        errors.print(f"error: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        errors.print("Interrupted. Finished runs are kept: the same command goes on from there.", style="yellow")
+        return INTERRUPTED
+
+
+def make_console(stderr: bool = False) -> Console:
+    """A console as wide as the terminal, or wide enough for tables when piped."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
+
+
+def run(options: Options, command: str, console: Console) -> int:
+    """Do what the options ask for; the exit code.
+
+    Raises:
+        BenchError: the user can mend it.
+    """
+    from bench.listing import show_names, show_plan
+
+    if options.list_names:
+        show_names(console)
+        return 0
+    artifacts, labels = check_artifacts(options.artifacts or tuple(ARTIFACTS)), check_names(options)
+    from bench.environment import pick_device
+    from bench.plan import make_plan
+    from bench.protocol import Protocol
+    from bench.runner import RunOptions, check_on_existing
+    from bench.store import ResultsStore
+
+    chosen = profile(options.profile)
+    n_seeds = chosen.n_seeds if options.n_seeds is None else options.n_seeds
+    max_epochs = chosen.max_epochs if options.max_epochs is None else options.max_epochs
+    specs = make_plan(options.datasets, labels, n_seeds, max_epochs, options.base_seed, options.overrides)
+    run_options = RunOptions(
+        protocol=Protocol(hide_at_test=cast(HideAtTest, options.hide_at_test)),
+        device=pick_device(options.device),
+        on_existing=check_on_existing(options.on_existing),
+        command=command,
+        graph_cache=options.cache_dir / "graphs",
+    )
+    store = ResultsStore(options.results_dir)
+    if not options.dry_run:
+        store.check_writable()
+    data = load_data(options, chosen.scale if options.scale is None else options.scale, console)
+    if not any(ARTIFACTS[name].needs_runs for name in artifacts):
+        specs = []
+    if options.dry_run:
+        show_plan(specs, data, store, run_options, console)
+        return 0
+    records = make_runs(specs, data, store, run_options, console)
+    facts = [DataFacts.of(each) for each in data.values()]
+    material = Material(facts, labels, records, n_seeds, load_paper())
+    return report(artifacts, material, options, console)
+
+
+def check_names(options: Options) -> list[str]:
+    """Model labels to run, all models by default, with every named data set known to exist.
+
+    Raises:
+        UsageError: a data set or model does not exist.
+    """
+    for name in options.datasets:
+        cards.load(name)
+    known = registry.names()
+    for label in options.models:
+        if label.partition("@")[0] not in known:
+            raise unknown_name("model", label, known, "A model is one file models/NAME.py with models/NAME.yaml.")
+    return list(options.models) or known
+
+
+def load_data(options: Options, scale: float, console: Console) -> dict[str, BenchmarkData]:
+    """All data sets by name, each announced with its source."""
+    from bench.console import announce
+    from bench.sources import describe_source, load_dataset
+
+    request = DataRequest(
+        source=cast(Any, options.source),
+        data_dirs=options.data_dirs,
+        cache_dir=options.cache_dir,
+        scale=scale,
+        split=options.split,
+        base_seed=options.base_seed,
+    )
+    loaded = {}
+    for name in options.datasets:
+        loaded[name] = load_dataset(name, request)
+        announce(console, name, describe_source(loaded[name]), loaded[name].source)
+    return loaded
+
+
+def make_runs(
+    specs: Sequence[RunSpec],
+    data: dict[str, BenchmarkData],
+    store: ResultsStore,
+    options: RunOptions,
+    console: Console,
+) -> list[RunRecord]:
+    """Make the runs under the live display."""
+    from bench.console import RunDisplay
+    from bench.runner import execute
+
+    if not specs:
+        return []
+    with RunDisplay(console, len(specs), options.protocol.patience) as display:
+        return execute(specs, data, store, options, display)
+
+
+def report(names: Sequence[str], material: Material, options: Options, console: Console) -> int:
+    """Write and show the artifacts; 1 if a run failed."""
+    from bench.report.render import console_table
+
+    written = write(names, material, options.results_dir / "tables")
+    for table, _ in written.values():
+        console.print(console_table(table))
+    for _, paths in written.values():
+        console.print(f"wrote {', '.join(str(path) for path in paths)}", markup=False, soft_wrap=True)
+    failed = [record for record in material.records if record.status == "failed"]
+    if failed:
+        console.print(f"{len(failed)} of {len(material.records)} runs failed; run the same command to try again.")
+    return 1 if failed else 0

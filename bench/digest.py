@@ -1,0 +1,25 @@
+"""Layer 0. Content hashes of arrays and of plain values. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHORT = 16
+
+
+def hash_array(array: NDArray[Any]) -> str:
+    """Hexadecimal sha256 of an array's type, shape and content, shortened to 16 digits."""
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:SHORT]
+
+
+def hash_value(value: Any) -> str:
+    """Hash of a JSON-like value; equal values hash equal whatever the order of their keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:SHORT]

@@ -1,0 +1,107 @@
+"""Layer 2. Where a run was made: versions, processor, device, commit; and how much memory it took."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from bench.errors import UsageError, nearest_hint
+
+PACKAGES = ("ludp-bench", "torch", "recbole", "numpy", "scipy", "pandas", "scikit-learn", "safetensors")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; "auto" is CUDA where there is one.
+
+    Raises:
+        UsageError: an unknown name, or CUDA asked for where there is none.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        hint = nearest_hint(name, ("auto", "cpu", "cuda"))
+        raise UsageError(f"Unknown device '{name}'.{hint} Available: auto, cpu, cuda.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "--device cuda was asked for, but PyTorch sees no CUDA device here "
+            f"(torch {torch.__version__}). Use --device cpu, or install a CUDA build of torch and its driver."
+        )
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """Versions, processor, threads, device and commit, JSON-like."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "git": _git(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+def _git() -> dict[str, str | bool | None]:
+    """Commit and whether the tree differs from it; None outside a repository."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    status = ask("status", "--porcelain", "--untracked-files=no")
+    return {"commit": ask("rev-parse", "HEAD"), "modified": None if status is None else bool(status)}
+
+
+class PeakMemory:
+    """The highest resident memory since construction, in bytes.
+
+    Linux can reset the kernel's high-water mark of a process; elsewhere the mark of the whole process is
+    all there is, and `scope` says so.
+    """
+
+    def __init__(self) -> None:
+        self.scope: Literal["run", "process"] = "process"
+        try:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+            self.scope = "run"
+        except OSError:
+            pass
+
+    def bytes(self) -> int:
+        """The peak so far."""
+        if self.scope == "run":
+            for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        factor = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * factor

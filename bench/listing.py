@@ -1,0 +1,67 @@
+"""Layer 7. What `--list` and `--dry-run` show. Prints only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import cards, registry
+from bench.artifacts import ARTIFACTS
+from bench.profiles import PROFILES
+
+if TYPE_CHECKING:
+    from bench.records import RunSpec
+    from bench.runner import RunOptions
+    from bench.store import ResultsStore
+    from bench.types import BenchmarkData
+
+
+def show_names(console: Console) -> None:
+    """Data sets, models, artifacts and profiles; imports no model."""
+    datasets = [(name, cards.load(name)) for name in cards.names()]
+    _section(console, "data sets", ((name, f"{card.title} ({_sources(card)})") for name, card in datasets))
+    _section(console, "models", ((name, f"models/{name}.py") for name in registry.names()))
+    _section(console, "artifacts", ((name, artifact.title) for name, artifact in ARTIFACTS.items()))
+    _section(console, "profiles", ((name, chosen.purpose) for name, chosen in PROFILES.items()))
+
+
+def _sources(card: cards.DatasetCard) -> str:
+    return ", ".join(source.kind for source in card.sources)
+
+
+def _section(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> None:
+    console.print(title, style="bold")
+    grid = Table.grid(padding=(0, 2))
+    for name, text in rows:
+        grid.add_row(f"  {name}", text)
+    console.print(grid)
+
+
+def show_plan(
+    specs: Sequence[RunSpec],
+    data: Mapping[str, BenchmarkData],
+    store: ResultsStore,
+    options: RunOptions,
+    console: Console,
+) -> None:
+    """Every run of a plan with its key and what is done of it; writes nothing."""
+    from bench.plan import run_key
+    from bench.records import DataFacts
+    from bench.runner import state_of
+
+    table = Table("run", "data", "model", "seed", "max epochs", "state", title="plan")
+    facts = {name: DataFacts.of(each) for name, each in data.items()}
+    hashes = {spec.model: registry.code_hash(spec.model) for spec in specs}
+    for spec in specs:
+        about = facts[spec.dataset]
+        key = run_key(spec, about, options.protocol, hashes[spec.model])
+        path = store.record_path(key, options.protocol, about.name, about.source, spec.model)
+        state = state_of(store.read(path), options.on_existing)
+        table.add_row(
+            key, about.label.replace("[", r"\["), spec.label, str(spec.repetition + 1), str(spec.max_epochs), state
+        )
+    console.print(table)
+    console.print(f"{len(specs)} runs. Nothing was trained or written.")

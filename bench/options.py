@@ -1,0 +1,164 @@
+"""Layer 7. The command line of run_all.py as typed values. Imports nothing heavy, touches nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from bench.errors import UsageError, nearest_hint, unknown_name
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("auto", "real", "embedded", "surrogate")
+HIDE_AT_TEST = ("train+valid", "train")
+DATA_VARIABLE = "LUDP_BENCH_DATA"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are ours: one paragraph with the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing usage and leaving."""
+        raise UsageError(f"{message[0].upper()}{message[1:]}. See 'python run_all.py --help'.")
+
+    def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse, and refuse what is left over.
+
+        Raises:
+            UsageError: an option does not exist or lacks its value.
+        """
+        parsed, rest = self.parse_known_args(arguments)
+        if rest:
+            allowed = [option for action in self._actions for option in action.option_strings]
+            raise UsageError(
+                f"Unknown argument '{rest[0]}'.{nearest_hint(rest[0].partition('=')[0], allowed)} "
+                f"See 'python run_all.py --help'."
+            )
+        return parsed
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that was asked for, checked as far as no other room is needed."""
+
+    datasets: tuple[str, ...]
+    models: tuple[str, ...]
+    artifacts: tuple[str, ...]
+    profile: str
+    n_seeds: int | None
+    max_epochs: int | None
+    base_seed: int
+    source: str
+    data_dirs: tuple[Path, ...]
+    cache_dir: Path
+    scale: float | None
+    split: str | None
+    results_dir: Path
+    device: str
+    on_existing: str
+    hide_at_test: str
+    overrides: dict[str, dict[str, Any]]
+    dry_run: bool
+    list_names: bool
+
+
+def parser() -> Parser:
+    """The command line of run_all.py."""
+    p = Parser(
+        prog="run_all.py",
+        description="Train and compare multimodal recommenders under one protocol; write the paper's tables.",
+        allow_abbrev=False,
+    )
+    what = p.add_argument_group("what to run")
+    what.add_argument("--datasets", nargs="+", default=["tiktok", "movielens"], metavar="NAME")
+    what.add_argument("--models", nargs="+", metavar="NAME", help="model or model@variant (default: all models)")
+    what.add_argument("--artifacts", nargs="+", metavar="NAME", help="tables to write (default: all)")
+    what.add_argument("--profile", default="quick", help="quick (default) or paper; see --list")
+    what.add_argument("--seeds", type=int, metavar="N", help="repetitions (default: the profile's)")
+    what.add_argument("--epochs", type=int, metavar="N", help="upper bound on epochs (default: the profile's)")
+    what.add_argument("--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)")
+    what.add_argument(
+        "--set", action="append", default=[], metavar="MODEL.KEY=VALUE", help="a model parameter; repeatable"
+    )
+    data = p.add_argument_group("data")
+    data.add_argument("--source", default="auto", help="auto (default), real, embedded or surrogate")
+    data.add_argument(
+        "--data-dir", action="append", default=[], metavar="DIR",
+        help=f"where data lies; repeatable (also the environment variable {DATA_VARIABLE})",
+    )  # fmt: skip
+    data.add_argument("--cache-dir", type=Path, default=ROOT / "datasets" / "cache", metavar="DIR")
+    data.add_argument("--scale", type=float, metavar="X", help="surrogate size relative to the paper's data")
+    data.add_argument("--split", help="random, user or global_time instead of the card's split")
+    data.add_argument("--hide-at-test", default="train+valid", help="train+valid (default) or train")
+    how = p.add_argument_group("how")
+    how.add_argument("--results-dir", type=Path, default=ROOT / "results", metavar="DIR")
+    how.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    how.add_argument("--on-existing", default="skip", help="skip (default), rerun or only-missing")
+    how.add_argument("--dry-run", action="store_true", help="show the plan and what is done of it; write nothing")
+    how.add_argument("--list", action="store_true", help="list data sets, models, artifacts and profiles")
+    return p
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Arguments as options; data directories of the environment come after those of the command line.
+
+    Raises:
+        UsageError: an option does not exist, or a value is not allowed.
+    """
+    a = parser().parse_strictly(arguments)
+    for kind, given, allowed in (
+        ("--source", a.source, SOURCES),
+        ("--hide-at-test policy", a.hide_at_test, HIDE_AT_TEST),
+    ):
+        if given not in allowed:
+            raise unknown_name(kind, given, allowed)
+    from_environment = [part for part in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if part]
+    return Options(
+        datasets=_distinct(a.datasets),
+        models=_distinct(a.models or ()),
+        artifacts=_distinct(a.artifacts or ()),
+        profile=a.profile,
+        n_seeds=a.seeds,
+        max_epochs=a.epochs,
+        base_seed=a.base_seed,
+        source=a.source,
+        data_dirs=tuple(Path(part) for part in (*a.data_dir, *from_environment)),
+        cache_dir=a.cache_dir,
+        scale=a.scale,
+        split=a.split,
+        results_dir=a.results_dir,
+        device=a.device,
+        on_existing=a.on_existing,
+        hide_at_test=a.hide_at_test,
+        overrides=overrides(a.set),
+        dry_run=a.dry_run,
+        list_names=a.list,
+    )
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def overrides(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`model.key=value` assignments by model; values are read as YAML.
+
+    Raises:
+        UsageError: an assignment does not have that form.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        target, equals, text = assignment.partition("=")
+        model, dot, key = target.partition(".")
+        if not (equals and dot and model and key):
+            raise UsageError(f"--set takes MODEL.KEY=VALUE, for example ludp.knn_k=20, not '{assignment}'.")
+        try:
+            found.setdefault(model, {})[key] = yaml.safe_load(text)
+        except yaml.YAMLError as problem:
+            raise UsageError(f"--set {assignment}: the value is no YAML ({problem}).") from problem
+    return found

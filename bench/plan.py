@@ -1,0 +1,77 @@
+"""Layer 5. What to run: data sets x models x repetitions as a list of frozen specs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench import registry
+from bench.digest import hash_value
+from bench.errors import UsageError, unknown_name
+from bench.protocol import Protocol
+from bench.records import DataFacts, RunSpec
+
+Overrides = Mapping[str, Mapping[str, Any]]
+
+
+def make_plan(
+    datasets: Sequence[str],
+    labels: Sequence[str],
+    n_seeds: int,
+    max_epochs: int,
+    base_seed: int,
+    overrides: Overrides,
+) -> list[RunSpec]:
+    """All runs, data set by data set and repetition by repetition, so that early results cover all models.
+
+    Args:
+        datasets: names of cards.
+        labels: model names, or `model@variant`.
+        n_seeds: repetitions.
+        max_epochs: upper bound on epochs.
+        base_seed: root of all seeds.
+        overrides: parameter values by model name.
+
+    Raises:
+        UsageError: a model, variant or parameter does not exist, or a count is not positive.
+        ConfigError: a parameter value has a wrong type.
+    """
+    for name, value in (("--seeds", n_seeds), ("--epochs", max_epochs)):
+        if value < 1:
+            raise UsageError(f"{name} must be at least 1, not {value}.")
+    for model in overrides:
+        if model not in {label.partition("@")[0] for label in labels}:
+            raise unknown_name("model in --set", model, labels)
+    specs = []
+    for dataset in datasets:
+        for repetition in range(n_seeds):
+            for label in labels:
+                model, _, variant = label.partition("@")
+                params = registry.load(model).params(dataset, variant, dict(overrides.get(model, {})))
+                specs.append(
+                    RunSpec(
+                        dataset=dataset,
+                        model=model,
+                        variant=variant,
+                        repetition=repetition,
+                        base_seed=base_seed,
+                        max_epochs=max_epochs,
+                        params=params.model_dump(),
+                    )
+                )
+    return specs
+
+
+def run_key(spec: RunSpec, data: DataFacts, protocol: Protocol, code_hash: str) -> str:
+    """Identity of a run: spec, data, split, protocol and the model's code; 16 hexadecimal digits.
+
+    The variant's name is no part of it: two names for the same parameters are the same run.
+    """
+    return hash_value(
+        {
+            "spec": spec.model_dump(exclude={"variant"}),
+            "data": [data.data_hash, data.split_hash],
+            "protocol": [protocol.version, protocol.hide_at_test, protocol.patience],
+            "code": code_hash,
+        }
+    )

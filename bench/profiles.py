@@ -1,0 +1,43 @@
+"""Layer 1. How much a call runs by default. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much is run by default.
+
+    Attributes:
+        n_seeds: repetitions of every run.
+        max_epochs: upper bound on epochs; the early stop usually comes first.
+        scale: size of a surrogate relative to the paper's data set.
+        purpose: one line for `--list`.
+    """
+
+    n_seeds: int
+    max_epochs: int
+    scale: float
+    purpose: str
+
+
+PROFILES = {
+    "quick": Profile(
+        1, 60, 0.1, "one seed, at most 60 epochs, surrogates at a tenth of the size: minutes on a laptop"
+    ),
+    "paper": Profile(5, 300, 1.0, "five seeds, at most 300 epochs, surrogates at full size"),
+}
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in PROFILES:
+        raise unknown_name("profile", name, PROFILES)
+    return PROFILES[name]

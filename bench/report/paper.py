@@ -1,0 +1,154 @@
+"""Layer 6. The published values, typed and checked. Reads one YAML file (results/reference/paper.yaml)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from bench.errors import ConfigError, listed, unknown_name
+from bench.records import Frozen
+
+PAPER_FILE = Path(__file__).resolve().parents[2] / "results" / "reference" / "paper.yaml"
+MODALITY_ROWS = ("visual", "acoustic", "textual", "all")
+LAYER_ROWS = (1, 2, 3)
+
+Key = TypeVar("Key", str, int)
+Value = TypeVar("Value")
+Scores = dict[str, float]
+
+
+class Citation(Frozen):
+    """Where the values were published."""
+
+    citation: str
+    doi: str
+
+
+class PaperData(Frozen):
+    """One row of Table 2; `dims` maps modality to feature columns."""
+
+    n_interactions: int = Field(gt=0)
+    n_items: int = Field(gt=0)
+    n_users: int = Field(gt=0)
+    sparsity_percent: float = Field(gt=0, lt=100)
+    dims: dict[str, int]
+
+
+class Paper(Frozen):
+    """All published values. Lookups raise for a name that the paper does not have; ask `has_*` first.
+
+    Attributes:
+        source: the publication.
+        proposed: the model that the paper proposes.
+        models: model name to printed name, in the order of the rows.
+        datasets: data set name to printed name.
+        metrics: metric keys with published values.
+        table2: statistics by data set.
+        table3: scores by data set, model and metric.
+        table3_improvement_percent: the printed row %Improv. by data set and metric.
+        table4: scores by data set, modality (or "all") and metric.
+        table5: scores by data set, number of item-graph layers and metric.
+    """
+
+    source: Citation
+    proposed: str
+    models: dict[str, str]
+    datasets: dict[str, str]
+    metrics: list[str]
+    table2: dict[str, PaperData]
+    table3: dict[str, dict[str, Scores]]
+    table3_improvement_percent: dict[str, Scores]
+    table4: dict[str, dict[str, Scores]]
+    table5: dict[str, dict[int, Scores]]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Paper:
+        _same("proposed", [self.proposed] if self.proposed in self.models else [], [self.proposed])
+        for name in ("table2", "table3", "table3_improvement_percent", "table4", "table5"):
+            _same(name, getattr(self, name), self.datasets)
+        for dataset in self.datasets:
+            _check_rows(f"table3.{dataset}", self.table3[dataset], self.models, self.metrics)
+            _check_rows(f"table4.{dataset}", self.table4[dataset], MODALITY_ROWS, self.metrics)
+            _check_rows(f"table5.{dataset}", self.table5[dataset], LAYER_ROWS, self.metrics)
+            _same(f"table3_improvement_percent.{dataset}", self.table3_improvement_percent[dataset], self.metrics)
+        return self
+
+    def has_dataset(self, dataset: str) -> bool:
+        """Whether the paper reports this data set."""
+        return dataset in self.datasets
+
+    def has_model(self, model: str) -> bool:
+        """Whether the paper reports this model."""
+        return model in self.models
+
+    def display(self, model: str) -> str:
+        """The printed name of a model. Raises `UsageError` for an unknown one."""
+        return _pick("model of the paper", self.models, model)
+
+    def dataset_display(self, dataset: str) -> str:
+        """The printed name of a data set. Raises `UsageError` for an unknown one."""
+        return _pick("data set of the paper", self.datasets, dataset)
+
+    def statistics(self, dataset: str) -> PaperData:
+        """The row of Table 2. Raises `UsageError` for an unknown data set."""
+        return _pick("data set of the paper", self.table2, dataset)
+
+    def score(self, dataset: str, model: str, metric: str) -> float:
+        """A cell of Table 3. Raises `UsageError` for an unknown data set, model or metric."""
+        rows = _pick("data set of the paper", self.table3, dataset)
+        return _pick("metric of the paper", _pick("model of the paper", rows, model), metric)
+
+    def improvement(self, dataset: str, metric: str) -> float:
+        """A cell of the printed row %Improv. of Table 3, in percent. Raises `UsageError` like `score`."""
+        rows = _pick("data set of the paper", self.table3_improvement_percent, dataset)
+        return _pick("metric of the paper", rows, metric)
+
+    def modality_score(self, dataset: str, modality: str, metric: str) -> float:
+        """A cell of Table 4; `modality` may be "all". Raises `UsageError` like `score`."""
+        rows = _pick("data set of the paper", self.table4, dataset)
+        return _pick("metric of the paper", _pick("modality of the paper", rows, modality), metric)
+
+    def layer_score(self, dataset: str, n_layers: int, metric: str) -> float:
+        """A cell of Table 5. Raises `UsageError` like `score`."""
+        rows = _pick("data set of the paper", self.table5, dataset)
+        return _pick("metric of the paper", _pick("number of layers of the paper", rows, n_layers), metric)
+
+
+def load_paper(path: Path = PAPER_FILE) -> Paper:
+    """Read and check the published values.
+
+    Raises:
+        ConfigError: the file cannot be read, is no YAML, or lacks or adds a row or a value.
+    """
+    try:
+        return Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(
+            f"The published values in '{path}' cannot be used: {error}. Restore the file."
+        ) from error
+
+
+def _pick(kind: str, values: Mapping[Key, Value], name: Key) -> Value:
+    if name not in values:
+        raise unknown_name(kind, str(name), map(str, values))
+    return values[name]
+
+
+def _same(where: str, given: Iterable[Key], wanted: Iterable[Key]) -> None:
+    has, needs = set(given), set(wanted)
+    if has != needs:
+        lacks, extra = sorted(map(str, needs - has)), sorted(map(str, has - needs))
+        raise ValueError(f"'{where}' lacks {listed(lacks)} and has unexpected {listed(extra)}")
+
+
+def _check_rows(where: str, rows: Mapping[Key, Scores], names: Iterable[Key], metrics: Iterable[str]) -> None:
+    _same(where, rows, names)
+    for name, scores in rows.items():
+        _same(f"{where}.{name}", scores, metrics)
+        for metric, value in scores.items():
+            if not 0 < value < 1:
+                raise ValueError(f"'{where}.{name}.{metric}' is {value}, allowed are values between 0 and 1")

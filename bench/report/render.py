@@ -1,0 +1,121 @@
+"""Layer 6. A table as Markdown, CSV or terminal table, and its files. Writes into the given directory only."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import ResultsError, UsageError
+from bench.report.latex import to_latex
+from bench.report.table import Block, Cell, Table
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+MARKDOWN_SPECIAL = str.maketrans(
+    {character: f"\\{character}" for character in "\\|*_`~"} | {"<": "&lt;", ">": "&gt;", "\n": " "}
+)
+MARKDOWN_MARKS = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
+RICH_MARKS = {"": "", "best": "bold", "second": "underline"}
+
+
+def to_markdown(table: Table) -> str:
+    """Caption, one pipe table a block with the group in every column head, and the notes."""
+    caption = f"**{_plain(table.name)}.** {_plain(table.caption)}"
+    notes = [f"- {_plain(note)}" for note in table.notes]
+    parts = [caption, *(_markdown_block(block) for block in table.blocks), *(["\n".join(notes)] if notes else [])]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_csv(table: Table) -> str:
+    """The tidy rows; floats in the shortest form that reads back as the same float, None as nothing."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.csv_header)
+    writer.writerows(table.csv_rows)
+    return text.getvalue()
+
+
+def console_table(table: Table) -> RichTable:
+    """The table for the terminal; blocks stand below each other."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    # Text and not str: rich would take "[surrogate]" for markup and swallow it.
+    grid = RichTable.grid()
+    grid.title = Text(table.name)
+    grid.caption = Text("\n".join((table.caption, *table.notes)))
+    grid.caption_justify = "left"
+    grid.add_column()
+    for block in table.blocks:
+        inner = RichTable()
+        for column in block.columns:
+            inner.add_column(Text("\n".join(filter(None, (column.group, column.title)))), justify=column.align)
+        for row in block.rows:
+            if row.ruled:
+                inner.add_section()
+            inner.add_row(*(Text(cell.text, style=RICH_MARKS[cell.mark]) for cell in row.cells))
+        grid.add_row(inner)
+    return grid
+
+
+def write_table(table: Table, directory: Path, name: str) -> list[Path]:
+    """Write `name`.md, `name`.csv and `name`.tex, each by temporary file and rename.
+
+    All three are rendered before the first is written.
+
+    Returns:
+        The three paths.
+
+    Raises:
+        UsageError: `name` is empty or holds a directory.
+        ResultsError: a file cannot be written.
+    """
+    if not name or Path(name).name != name:
+        raise UsageError(f"The table name '{name}' is no file name. Allowed is a name without directory.")
+    texts = {"md": to_markdown(table), "csv": to_csv(table), "tex": to_latex(table)}
+    paths = {suffix: directory / f"{name}.{suffix}" for suffix in texts}
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for suffix, path in paths.items():
+            _write(path, texts[suffix])
+    except OSError as error:
+        raise ResultsError(
+            f"The table '{name}' cannot be written to '{directory}': {error}. Free the path or name another one."
+        ) from error
+    return list(paths.values())
+
+
+def _write(path: Path, text: str) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+        unfinished = Path(scratch) / path.name
+        unfinished.write_text(text, encoding="utf-8", newline="")
+        unfinished.replace(path)
+
+
+def _markdown_block(block: Block) -> str:
+    from tabulate import tabulate
+
+    heads = [
+        "<br>".join(_plain(part) for part in (column.group, column.title) if part) for column in block.columns
+    ]
+    return str(
+        tabulate(
+            [[_markdown_cell(cell) for cell in row.cells] for row in block.rows],
+            headers=heads,
+            tablefmt="pipe",
+            disable_numparse=True,
+            colalign=[column.align for column in block.columns],
+        )
+    )
+
+
+def _markdown_cell(cell: Cell) -> str:
+    return MARKDOWN_MARKS[cell.mark].format(_plain(cell.text)) if cell.text else ""
+
+
+def _plain(text: str) -> str:
+    return text.translate(MARKDOWN_SPECIAL)

@@ -1,0 +1,122 @@
+"""Layer 6. Table 2: the statistics of the data, ours above the paper's. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.records import DataFacts, ModalityFacts
+from bench.report.paper import Paper
+from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
+from bench.report.wording import (
+    DASH,
+    DATA_FIELDS,
+    SHORT_HASH,
+    data_headings,
+    data_notes,
+    data_values,
+    paper_heading,
+)
+
+CSV_HEADER = (*DATA_FIELDS, "quantity", "value", "paper_value")
+COUNTS = ("n_interactions", "n_items", "n_users")
+SIZES = ("n_train", "n_valid", "n_test")
+
+
+def table2(facts: Sequence[DataFacts], paper: Paper) -> Table:
+    """Statistics of the data, each followed by the paper's row where the paper has that data set.
+
+    Args:
+        facts: the data sets, in the order of the rows; any modalities under any names.
+        paper: the published values.
+
+    Raises:
+        UsageError: there is no data set, or one is given twice.
+    """
+    headings = data_headings(facts)
+    modalities = _modality_names(facts, paper)
+    columns = (
+        Column("Data set", align="left"),
+        *(Column(title) for title in ("#Interactions", "#Items", "#Users", "Sparsity")),
+        *(Column(name, group="Dimension (share of the items)") for name in modalities),
+        Column("Split", align="left"),
+        *(Column(title) for title in ("Training", "Validation", "Test")),
+        Column("Data hash", align="left"),
+    )
+    rows: list[Row] = []
+    notes: list[str] = []
+    csv_rows: list[tuple[CsvValue, ...]] = []
+    for each, heading in zip(facts, headings, strict=True):
+        rows.append(_data_row(each, heading, modalities))
+        if paper.has_dataset(each.name):
+            rows.append(_paper_data_row(each.name, modalities, paper))
+        notes += data_notes(each, heading, paper)
+        notes += [f"{heading}: {note}" for note in each.notes]
+        csv_rows += _data_csv(each, modalities, paper)
+    return Table(
+        name="Table 2",
+        caption="Data sets. Rows headed 'published' are the paper's own data, which is not public.",
+        blocks=(Block(columns, tuple(rows)),),
+        notes=tuple(notes),
+        csv_header=CSV_HEADER,
+        csv_rows=tuple(csv_rows),
+    )
+
+
+def _modality_names(facts: Sequence[DataFacts], paper: Paper) -> list[str]:
+    """The paper's modalities first, in its order, and then the others as they come."""
+    published = [name for each in facts if paper.has_dataset(each.name) for name in paper.table2[each.name].dims]
+    ours = [name for each in facts for name in (*(m.name for m in each.modalities), *each.missing)]
+    return list(dict.fromkeys(published + ours))
+
+
+def _sparsity(facts: DataFacts) -> float:
+    return 1 - facts.n_interactions / (facts.n_users * facts.n_items)
+
+
+def _data_row(facts: DataFacts, heading: str, modalities: Sequence[str]) -> Row:
+    present = {modality.name: modality for modality in facts.modalities}
+    return Row(
+        (
+            Cell(words=heading),
+            *(Cell(getattr(facts, name), form=",") for name in COUNTS),
+            Cell(_sparsity(facts), form=".2%"),
+            *(_modality_cell(present.get(name), name in facts.missing) for name in modalities),
+            Cell(words=facts.split),
+            *(Cell(getattr(facts, name), form=",") for name in SIZES),
+            Cell(words=facts.data_hash[:SHORT_HASH]),
+        )
+    )
+
+
+def _modality_cell(modality: ModalityFacts | None, missing: bool) -> Cell:
+    if modality is None:
+        return Cell(words="missing" if missing else DASH)
+    return Cell(modality.dim, form="d", words=f"({modality.coverage:.2%})")
+
+
+def _paper_data_row(dataset: str, modalities: Sequence[str], paper: Paper) -> Row:
+    theirs = paper.statistics(dataset)
+    return Row(
+        (
+            Cell(words=paper_heading(dataset, paper)),
+            *(Cell(getattr(theirs, name), form=",") for name in COUNTS),
+            Cell(theirs.sparsity_percent / 100, form=".2%"),
+            *(Cell(theirs.dims[m], form="d") if m in theirs.dims else Cell(words=DASH) for m in modalities),
+            *(Cell(words=DASH) for _ in ("split", *SIZES, "hash")),
+        )
+    )
+
+
+def _data_csv(facts: DataFacts, modalities: Sequence[str], paper: Paper) -> list[tuple[CsvValue, ...]]:
+    ours: dict[str, CsvValue] = {name: getattr(facts, name) for name in COUNTS + SIZES}
+    ours["sparsity_percent"] = 100 * _sparsity(facts)
+    present = {modality.name: modality for modality in facts.modalities}
+    for name in modalities:
+        ours[f"dim:{name}"] = present[name].dim if name in present else None
+        ours[f"coverage:{name}"] = present[name].coverage if name in present else None
+    theirs: dict[str, CsvValue] = {}
+    if paper.has_dataset(facts.name):
+        row = paper.statistics(facts.name)
+        theirs = {name: getattr(row, name) for name in (*COUNTS, "sparsity_percent")}
+        theirs |= {f"dim:{name}": dim for name, dim in row.dims.items()}
+    return [(*data_values(facts), name, value, theirs.get(name)) for name, value in ours.items()]

@@ -1,0 +1,120 @@
+"""Layer 6. How data, models and doubts are called in every table and figure. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from bench.errors import UsageError
+from bench.records import DataFacts
+from bench.report.aggregate import data_key
+from bench.report.paper import Paper
+from bench.report.table import CsvValue
+
+DASH = "–"
+SHORT_HASH = 8
+SHORT_METRICS = {"precision": "P", "recall": "R", "ndcg": "NDCG"}
+DATA_FIELDS = ("dataset", "source", "scale", "data", "split", "data_hash", "split_hash")
+
+
+def model_display(label: str, paper: Paper) -> str:
+    """The shown name of a model label, for example `LUDP (literal)` for `ludp@literal`."""
+    model, _, variant = label.partition("@")
+    name = paper.display(model) if paper.has_model(model) else model
+    return f"{name} ({variant})" if variant else name
+
+
+def row_order(labels: Iterable[str], paper: Paper) -> list[str]:
+    """Labels in the paper's order, a variant after its model's own row, and then the others as given.
+
+    Raises:
+        UsageError: there is no label, or one is given twice.
+    """
+    given = list(labels)
+    if not given:
+        raise UsageError("No model was given for the table; allowed is one or more. Name at least one model.")
+    twice = [label for label, count in Counter(given).items() if count > 1]
+    if twice:
+        raise UsageError(f"The model '{twice[0]}' is listed twice; allowed is one row a model. Name it once.")
+    rank = {model: position for position, model in enumerate(paper.models)}
+    return sorted(given, key=lambda label: _rank(label, rank))
+
+
+def _rank(label: str, rank: dict[str, int]) -> tuple[int, bool]:
+    model, _, variant = label.partition("@")
+    return (rank[model], bool(variant)) if model in rank else (len(rank), False)
+
+
+def metric_title(metric: str) -> str:
+    """The short name of a metric key, for example `P@10` for `precision@10`."""
+    name, _, cutoff = metric.partition("@")
+    return f"{SHORT_METRICS.get(name, name)}@{cutoff}"
+
+
+def data_headings(facts: Sequence[DataFacts]) -> list[str]:
+    """One heading a data set: its label, with split and hash where two would otherwise read the same.
+
+    Raises:
+        UsageError: there is no data set, or one is given twice.
+    """
+    if not facts:
+        raise UsageError(
+            "No data set was given for the table; allowed is one or more. Name at least one data set."
+        )
+    keys = Counter(data_key(each) for each in facts)
+    for each in facts:
+        if keys[data_key(each)] > 1:
+            raise UsageError(f"The data set {each.label} is listed twice; allowed is once. Name it once.")
+    counts = Counter(each.label for each in facts)
+    return [each.label if counts[each.label] == 1 else f"{each.label}, {_split_and_hash(each)}" for each in facts]
+
+
+def paper_heading(dataset: str, paper: Paper) -> str:
+    """The heading of published values, which cannot be taken for ours."""
+    return f"published: the paper's own {paper.dataset_display(dataset)}, not ours"
+
+
+def data_values(facts: DataFacts) -> tuple[CsvValue, ...]:
+    """The columns `DATA_FIELDS` of every CSV row: no number is written without its source."""
+    return (
+        *(facts.name, facts.source, facts.scale, facts.label),
+        *(facts.split, facts.data_hash, facts.split_hash),
+    )
+
+
+def data_notes(facts: DataFacts, heading: str, paper: Paper) -> list[str]:
+    """Footnotes that every table about this data carries: what it is, whether it compares, what it lacks."""
+    sizes = f"{facts.n_train:,} training, {facts.n_valid:,} validation and {facts.n_test:,} test interactions"
+    notes = [f"{heading}: {_split_and_hash(facts)}; {sizes}."]
+    notes += [_comparability(facts, heading, paper)]
+    notes += [f"{heading}: no {name} modality ({_bare(why)})." for name, why in facts.missing.items()]
+    return [note for note in notes if note]
+
+
+def _comparability(facts: DataFacts, heading: str, paper: Paper) -> str:
+    if facts.source != "real":
+        advice = f" {_bare(facts.advice)}." if facts.advice else ""
+        return (
+            f"{heading} is {facts.source} data ({_bare(facts.origin)}): its numbers cannot be compared with the "
+            f"paper's data set.{advice}"
+        )
+    if not paper.has_dataset(facts.name):
+        return ""
+    theirs = paper.statistics(facts.name)
+    here = (facts.n_users, facts.n_items, facts.n_interactions)
+    there = (theirs.n_users, theirs.n_items, theirs.n_interactions)
+    if here == there:
+        return ""
+    return (
+        f"{heading} has {here[0]:,} users, {here[1]:,} items and {here[2]:,} interactions, the paper's own "
+        f"{paper.dataset_display(facts.name)} {there[0]:,}, {there[1]:,} and {there[2]:,}: another data set, of "
+        f"which only the order of the models can be compared."
+    )
+
+
+def _split_and_hash(facts: DataFacts) -> str:
+    return f"split {facts.split} {facts.split_hash[:SHORT_HASH]}, data {facts.data_hash[:SHORT_HASH]}"
+
+
+def _bare(sentence: str) -> str:
+    return sentence.strip().rstrip(".")

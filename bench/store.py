@@ -1,0 +1,133 @@
+"""Layer 2. The only reader and writer of a results directory.
+
+Layout, described in results/README.md:
+    runs/<protocol>/<data>-<source>/<model>/<key>.json    one record a run
+    topk/<key>.npz                                        per-user lists and metrics of the test part
+    checkpoints/<key>.safetensors, .json                  parameters of the best epoch
+Every write is a temporary file and a rename. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bench.errors import ResultsError
+from bench.files import write_atomically, write_text
+from bench.protocol import Protocol
+from bench.records import RunRecord
+from bench.types import TopK
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A file under `runs/` that holds no valid record."""
+
+    path: Path
+    problem: str
+
+
+class ResultsStore:
+    """Records, lists and checkpoints below one directory.
+
+    Args:
+        root: the directory; made when first written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def check_writable(self) -> None:
+        """Find out before hours of training whether results can be kept.
+
+        Raises:
+            ResultsError: the directory cannot be made or written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as problem:
+            raise ResultsError(
+                f"The results directory {self.root} cannot be written ({problem.strerror or problem}). "
+                f"Make it writable, or name another with --results-dir."
+            ) from problem
+
+    def record_path(self, key: str, protocol: Protocol, data: str, source: str, model: str) -> Path:
+        """Where the record of a run lies."""
+        return self.root / "runs" / protocol.tag / f"{data}-{source}" / model / f"{key}.json"
+
+    def read(self, path: Path) -> RunRecord | Damaged | None:
+        """The record at a path; None where there is no file."""
+        try:
+            return RunRecord.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as problem:
+            first = problem.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
+            return Damaged(path, f"{where}: {first['msg']}")
+
+    def records(self) -> Iterator[RunRecord | Damaged]:
+        """All records, in the order of their paths, and what is found damaged among them."""
+        for path in sorted((self.root / "runs").glob("**/*.json")):
+            found = self.read(path)
+            if found is not None:
+                yield found
+
+    def write_record(self, path: Path, record: RunRecord) -> None:
+        """Write a record; a damaged file in its place is kept beside it as `.damaged`.
+
+        Raises:
+            ResultsError: it cannot be written.
+        """
+        if isinstance(self.read(path), Damaged):
+            path.replace(path.with_suffix(".damaged"))
+        text = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False)
+        self._guarded(path, lambda: write_text(path, text + "\n"))
+
+    def write_topk(self, key: str, topk: TopK, per_user: Mapping[str, NDArray[np.float64]]) -> None:
+        """Write the lists and the per-user metrics of a test evaluation.
+
+        Raises:
+            ResultsError: they cannot be written.
+        """
+        path = self.root / "topk" / f"{key}.npz"
+        arrays = {f"metric:{name}": values for name, values in per_user.items()}
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, users=topk.users, items=topk.items.astype(np.int32), **arrays)
+
+        self._guarded(path, lambda: write_atomically(path, write))
+
+    def write_checkpoint(self, key: str, state: Mapping[str, Tensor], spec: Mapping[str, object]) -> None:
+        """Write the parameters of the best epoch, and what they are the parameters of.
+
+        Raises:
+            ResultsError: they cannot be written.
+        """
+        path = self.root / "checkpoints" / f"{key}.safetensors"
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+        self._guarded(path, lambda: write_atomically(path, lambda temporary: save_file(tensors, temporary)))
+        note = path.with_suffix(".json")
+        self._guarded(note, lambda: write_text(note, json.dumps({"key": key, "spec": spec}, indent=1) + "\n"))
+
+    @staticmethod
+    def _guarded(path: Path, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as problem:
+            raise ResultsError(
+                f"{path} cannot be written ({problem.strerror or problem}). What was there before is kept: "
+                f"free some space or make the directory writable, and run the same command again to go on."
+            ) from problem

@@ -1,0 +1,1 @@
+"""One recommender a file, discovered by file name; see `bench.registry`. Nothing is imported here."""

@@ -1,0 +1,243 @@
+"""The contract of every model, written once; with the bridge, the only place that knows RecBole.
+
+Who calls what:
+
+1. `bench.recbole_bridge` (or a RecBole user) builds `Model(config, dataset)`. `config` holds every field
+   of the model's `Params`; `dataset` answers `num(field)` and `inter_matrix("coo")`, and carries
+   `item_features`, a tuple of `models._features.ItemFeatures` in RecBole's item numbering.
+2. A trainer calls `calculate_loss(interaction)` on batches of user, item and negative item ids, `[B]`
+   each, and gets `(bpr, regularisation)`, to be summed.
+3. An evaluator calls `full_sort_predict` (flat `[n_batch_users * n_items]`), `score_users`
+   (`[n_batch_users, n_items]`) or `predict` (`[B]`) in evaluation mode. Final tables are computed once,
+   after the last optimiser step, and kept until the next loss.
+
+A model writes `embed()` and, where it pays, `embed_batch()`; scoring is the dot product for all of them,
+so no two models can disagree on it. Ids are RecBole's: 0 is padding, and padding has no neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.utils import InputType
+from torch import Tensor, nn
+
+from bench.errors import ConfigError, DataError, listed, nearest_hint
+from models._features import FeatNorm, ItemFeatures
+from models._init import Init, fill_
+from models._knn import Neighbours, nearest
+from models._losses import RegForm, bpr_loss, l2, sum_of_squares
+
+Tables = tuple[Tensor, Tensor]
+Memo = Callable[[str, Callable[[], dict[str, NDArray[Any]]]], dict[str, NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is, for tables and documentation.
+
+    Attributes:
+        title: name as printed in tables.
+        family: "cf", "gcn" or "multimodal".
+        paper: authors, title, venue, year.
+        uses_content: whether item features enter the scores.
+    """
+
+    title: str
+    family: Literal["cf", "gcn", "multimodal"]
+    paper: str
+    uses_content: bool
+
+
+class ModelParams(BaseModel):
+    """Parameters that every model has. Values live in the model's YAML, types and meaning here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    embedding_size: PositiveInt
+    """Width of the id embeddings, d."""
+    learning_rate: PositiveFloat
+    """Step size of Adam."""
+    train_batch_size: PositiveInt
+    """Training pairs a step, B."""
+    reg_weight: NonNegativeFloat
+    """Weight of the L2 term, lambda."""
+    reg_form: RegForm
+    """Form of the L2 term, see `models._losses.l2`."""
+    init: Init
+    """Initialisation of the id tables."""
+    init_std: PositiveFloat
+    """Standard deviation when `init` is normal."""
+
+
+class ContentParams(ModelParams):
+    """Parameters that every model with item content has."""
+
+    modalities: Literal["all"] | list[str]
+    """Modalities in use, by name, or all that the data has."""
+    feat_norm: FeatNorm
+    """Scaling of the features, see `models._features.scaled`."""
+    missing: Literal["mask", "zero"]
+    """What an item without a modality does: leave it out of softmaxes and means, or bring a zero row."""
+
+
+class Recommender(GeneralRecommender):  # type: ignore[misc]
+    """Base of all models: id tables, training graph, loss, scoring.
+
+    Args:
+        config: RecBole's `Config`, or any mapping with the RecBole field names and all of `Params`.
+        dataset: RecBole's `Dataset`, or any object with `num` and `inter_matrix`.
+    """
+
+    input_type = InputType.PAIRWISE
+    Params: ClassVar[type[ModelParams]] = ModelParams
+    CARD: ClassVar[ModelCard]
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.params: Any = self.Params(**{name: config[name] for name in self.Params.model_fields})
+        matrix = dataset.inter_matrix(form="coo")
+        keys = np.unique(matrix.row.astype(np.int64) * self.n_items + matrix.col)
+        self.train_users = torch.from_numpy(keys // self.n_items)
+        self.train_items = torch.from_numpy(keys % self.n_items)
+        size = self.params.embedding_size
+        self.user_embedding = nn.Embedding(self.n_users, size)
+        self.item_embedding = nn.Embedding(self.n_items, size)
+        for table in (self.user_embedding.weight, self.item_embedding.weight):
+            fill_(table, self.params.init, self.params.init_std)
+        self.bpr_reduction: Literal["mean", "sum"] = "mean"
+        self.restore_user_e: Tensor | None = None
+        self.restore_item_e: Tensor | None = None
+        self.other_parameter_name = ["restore_user_e", "restore_item_e"]
+        self.register_load_state_dict_post_hook(lambda module, _: module.forget())
+
+    def ego(self) -> Tensor:
+        """Id embeddings of users and items as one table, `[n_users + n_items, d]`."""
+        return torch.cat([self.user_embedding.weight, self.item_embedding.weight])
+
+    def embed(self) -> Tables:
+        """Final vectors of all users and all items, `[n_users, D]` and `[n_items, D]`."""
+        return self.user_embedding.weight, self.item_embedding.weight
+
+    def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Final vectors of a training batch, `[B, D]` each; must equal the rows of `embed()`.
+
+        Override where a batch costs less than all nodes.
+        """
+        user_table, item_table = self.embed()
+        return (
+            F.embedding(users, user_table),
+            F.embedding(positives, item_table),
+            F.embedding(negatives, item_table),
+        )
+
+    def ego_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows that the L2 term acts on, `[B, d]` each: the id embeddings."""
+        return self.user_embedding(users), self.item_embedding(positives), self.item_embedding(negatives)
+
+    def regularisation(self, batch: tuple[Tensor, Tensor, Tensor], final: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """The L2 term without its weight.
+
+        Args:
+            batch: user, positive and negative ids, `[B]` each.
+            final: their final vectors, `[B, D]` each, for models that regularise those.
+        """
+        if self.params.reg_form == "all_params":
+            return sum_of_squares(self.parameters())
+        return l2(self.params.reg_form, *self.ego_batch(*batch))
+
+    def calculate_loss(self, interaction: Any) -> tuple[Tensor, Tensor]:
+        """BPR loss and weighted L2 term of a batch (LUDP Eq. 15), to be summed."""
+        self.forget()
+        batch = (interaction[self.USER_ID], interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID])
+        final = self.embed_batch(*batch)
+        users, positives, negatives = final
+        bpr = bpr_loss((users * positives).sum(1), (users * negatives).sum(1), self.bpr_reduction)
+        return bpr, self.params.reg_weight * self.regularisation(batch, final)
+
+    def forget(self) -> None:
+        """Drop the cached final tables; called before every loss and after loading parameters."""
+        self.restore_user_e, self.restore_item_e = None, None
+
+    def final_tables(self) -> Tables:
+        """`embed()` without gradient, cached in evaluation mode until the parameters change."""
+        if self.restore_user_e is None or self.restore_item_e is None or self.training:
+            with torch.no_grad():
+                users, items = self.embed()
+            # detached, or a table that is a parameter would be registered a second time
+            self.restore_user_e, self.restore_item_e = users.detach(), items.detach()
+        return self.restore_user_e, self.restore_item_e
+
+    def score_users(self, users: Tensor) -> Tensor:
+        """Scores of all items for the given users, `[len(users), n_items]`, padding column included."""
+        user_table, item_table = self.final_tables()
+        return user_table[users] @ item_table.T
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        """RecBole's form of `score_users`: flat `[len(users) * n_items]`."""
+        return self.score_users(interaction[self.USER_ID]).reshape(-1)
+
+    def predict(self, interaction: Any) -> Tensor:
+        """Scores of user-item pairs, `[B]`."""
+        user_table, item_table = self.final_tables()
+        return (user_table[interaction[self.USER_ID]] * item_table[interaction[self.ITEM_ID]]).sum(1)
+
+
+class ContentRecommender(Recommender):
+    """Base of models with item content: chooses modalities and answers for k-NN lists.
+
+    Attributes:
+        features: the modalities in use, in order.
+    """
+
+    Params: ClassVar[type[ModelParams]] = ContentParams
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.features = choose(getattr(dataset, "item_features", ()), self.params.modalities)
+        self._memo: Memo = getattr(dataset, "memo", lambda _key, compute: compute())
+
+    def neighbours(self, features: ItemFeatures, k: int, include_self: bool) -> Neighbours:
+        """k-NN lists of one modality from its raw features, kept under their content hash if the data can."""
+        key = f"knn-v1-{features.fingerprint}-k{k}-{'self' if include_self else 'others'}"
+
+        def compute() -> dict[str, NDArray[Any]]:
+            lists = nearest(features.raw, features.present, k, include_self)
+            return {"items": lists.items.numpy(), "cosines": lists.cosines.numpy()}
+
+        stored = self._memo(key, compute)
+        return Neighbours(torch.from_numpy(stored["items"]), torch.from_numpy(stored["cosines"]))
+
+
+def choose(available: tuple[ItemFeatures, ...], wanted: Literal["all"] | list[str]) -> tuple[ItemFeatures, ...]:
+    """The wanted modalities of those available.
+
+    Raises:
+        DataError: the data carries no modality at all.
+        ConfigError: a wanted modality does not exist, or none or one twice is wanted.
+    """
+    by_name = {features.name: features for features in available}
+    if not by_name:
+        raise DataError(
+            "This model needs item features, and the data set brings none. Give a data set with at least one "
+            "modality; under RecBole, build the data set with bench.recbole_bridge."
+        )
+    if wanted == "all":
+        return available
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise ConfigError(f"'modalities' must be 'all' or distinct names, not {wanted}.")
+    for name in wanted:
+        if name not in by_name:
+            raise ConfigError(
+                f"The modality '{name}' is not in this data.{nearest_hint(name, by_name)} "
+                f"Available: {listed(by_name)}."
+            )
+    return tuple(by_name[name] for name in wanted)

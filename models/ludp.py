@@ -1,0 +1,202 @@
+"""LUDP: learning the user's deeper preferences from item graphs and pooled content.
+
+Paper: Lei, Cao, Yang, Ding, Zhang, "Learning the User's Deeper Preferences for Multi-modal Recommendation
+Systems", ACM TOMM 19(3s), 2023.
+
+| function | equation |
+|---|---|
+| `LUDP._collaborative` | Eqs. 1-2: propagation over the user-item graph, layers summed |
+| `models._knn.nearest`, `models._item_graph.item_graph` | Eqs. 3-5: cosine, top k, normalisation |
+| `LUDP._item_content` | Eqs. 5-8: propagation over the item graphs, attention fusion H |
+| `models._preference.Preference` | Eqs. 9-11: pooled content of the user's items |
+| `LUDP._user_content` | Eq. 12: attention fusion P |
+| `LUDP._finish` | Eqs. 13-14: e* = E + P, e* = E + H, dot product |
+| `LUDP.regularisation` | Eq. 15 |
+
+Deviations: the defaults follow the equations as printed (sum read-out, unweighted k^-1/2 item graph); where
+the paper leaves a choice open, every reading is a switch of `Params`. No code was published.
+
+Cost of a step: LightGCN with two layers, plus K n k entries for each item-graph layer, plus the batch's rows
+of the pooled content times W_1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models._features import ItemFeatures, scaled
+from models._fusion import AttentionFusion, ConcatFusion, GlobalFusion, PlainFusion
+from models._graph import SparseRows, bipartite, propagate, read_out
+from models._init import matrix
+from models._item_graph import item_graph
+from models._knn import nearest
+from models._losses import l2, sum_of_squares
+from models._ludp_params import Params
+from models._preference import Preference
+from models.base import ContentRecommender, ModelCard, Tables
+
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class LUDP(ContentRecommender):
+    """LightGCN's vectors, plus item graphs on the item side and pooled content on the user side."""
+
+    Params = Params
+    CARD: ClassVar = ModelCard(
+        title="LUDP",
+        family="multimodal",
+        paper="Lei et al., Learning the User's Deeper Preferences for Multi-modal Recommendation Systems, "
+        "ACM TOMM 19(3s), 2023",
+        uses_content=True,
+    )
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.graph = bipartite(self.train_users, self.train_items, self.n_users, self.n_items, "sym")
+        self.bpr_reduction = self.params.bpr_reduction
+        self._pairs_seen = 0
+        if self.params.use_item_graph:
+            self._build_item_branch()
+        if self.params.use_user_pref:
+            self._build_user_branch()
+
+    def _build_item_branch(self) -> None:
+        p = self.params
+        lists = [self.neighbours(m, p.knn_k, p.knn_self) for m in self.features]
+        self.item_graphs = nn.ModuleList(
+            [item_graph(n, p.item_graph_norm, p.knn_symmetrize, p.knn_clip_negative) for n in lists]
+        )
+        self.item_fusion = _fusion(p, "item", self.features)
+        mask = torch.stack([m.present for m in self.features], dim=1)
+        if p.missing == "zero":
+            mask = torch.ones_like(mask)
+        self.register_buffer("item_mask", mask, persistent=False)
+
+    def _build_user_branch(self) -> None:
+        p = self.params
+        w2 = matrix(p.embedding_size, p.pref_hidden) if p.w2_share else None
+        self.preferences = nn.ModuleList(
+            Preference(
+                scaled(features, p.feat_norm),
+                features.present if p.missing == "mask" else torch.arange(self.n_items) > 0,
+                self.train_users,
+                self.train_items,
+                self.n_users,
+                hidden=p.pref_hidden,
+                size=p.embedding_size,
+                trainable=p.feat_trainable,
+                bias=p.pref_bias,
+                slope=p.leaky_slope,
+                combine=p.pref_combine,
+                w2=w2,
+            )
+            for features in self.features
+        )
+        shared = p.user_att == "shared_with_item" and isinstance(self.item_fusion, AttentionFusion)
+        self.user_fusion = self.item_fusion if shared else _fusion(p, "user", self.features)
+
+    def _collaborative(self) -> Tables:
+        """E_u and E_i (Eqs. 1-2), `[n_users, d]` and `[n_items, d]`."""
+        layers = propagate(self.graph, self.ego(), self.params.n_ui_layers)
+        users, items = read_out(layers, self.params.ui_readout).split([self.n_users, self.n_items])
+        return users, items
+
+    def _item_content(self, collaborative: Tensor) -> Tensor | None:
+        """H (Eqs. 5-8), `[n_items, d]`; None with the branch off."""
+        p = self.params
+        if not p.use_item_graph:
+            return None
+        start = self.item_embedding.weight if p.item_graph_input == "ego" else collaborative
+        views = []
+        for graph in cast(Iterable[SparseRows], self.item_graphs):
+            layers = propagate(graph, start, p.n_item_layers)
+            views.append(read_out(layers, p.item_graph_readout))
+        fused: Tensor = self.item_fusion(views, self.item_mask)
+        return F.normalize(fused, dim=1, eps=1e-12) if p.item_aux_norm == "l2" else fused
+
+    def _user_content(self, users: Tensor, collaborative: Tensor, left_out: Tensor | None) -> Tensor:
+        """P of the given users (Eqs. 9-12), `[len(users), d]`."""
+        base = {
+            "ego": lambda: self.user_embedding(users),
+            "propagated": lambda: collaborative,
+            "none": lambda: None,
+        }[self.params.pref_user_base]()
+        projected = [branch.projected(users, left_out) for branch in self.preferences]
+        phat = [branch.combined(rows, base) for branch, rows in zip(self.preferences, projected, strict=True)]
+        mask = torch.stack([branch.available(users, left_out) for branch in self.preferences], dim=1)
+        inputs = phat if self.params.user_att_input == "phat" else projected
+        fused: Tensor = self.user_fusion(phat, mask, inputs)
+        return fused
+
+    def _finish(self, collaborative: Tensor, content: Tensor | None) -> Tensor:
+        """e* (Eq. 13): the collaborative vectors with the content added or appended."""
+        if content is None:
+            return collaborative
+        if self.params.final_combine == "concat":
+            return torch.cat([collaborative, content], dim=1)
+        return collaborative + content
+
+    def embed(self) -> Tables:
+        """Final vectors of all users and items (Eq. 13)."""
+        users, items = self._collaborative()
+        content = None
+        if self.params.use_user_pref:
+            content = self._user_content(torch.arange(self.n_users, device=users.device), users, None)
+        return self._finish(users, content), self._finish(items, self._item_content(items))
+
+    def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
+        """The batch's final vectors; the user branch is computed for the batch's users only."""
+        self._refresh_if_due(len(users))
+        user_table, item_table = self._collaborative()
+        rows, content = F.embedding(users, user_table), None
+        if self.params.use_user_pref:
+            left_out = positives if self.params.pref_exclude_pos and self.training else None
+            content = self._user_content(users, rows, left_out)
+        final_items = self._finish(item_table, self._item_content(item_table))
+        return (
+            self._finish(rows, content),
+            F.embedding(positives, final_items),
+            F.embedding(negatives, final_items),
+        )
+
+    def _refresh_if_due(self, batch_size: int) -> None:
+        """Rebuild the item graphs at the first batch of an epoch, counted in training pairs."""
+        due = self._pairs_seen % len(self.train_users) == 0
+        self._pairs_seen += batch_size
+        p = self.params
+        if not (due and self.training and p.item_graph_refresh == "epoch" and p.use_item_graph):
+            return
+        for m, branch in enumerate(self.preferences):
+            table = branch.table.detach()
+            lists = nearest(table, self.features[m].present.to(table.device), p.knn_k, p.knn_self)
+            self.item_graphs[m] = item_graph(lists, p.item_graph_norm, p.knn_symmetrize, p.knn_clip_negative)
+
+    def regularisation(self, batch: Batch, final: Batch) -> Tensor:
+        """Squared norm of Theta (Eq. 15) over the scope of `reg_scope`."""
+        p = self.params
+        if p.reg_scope == "all_params" or p.reg_form == "all_params":
+            return sum_of_squares(self.parameters())
+        if p.reg_scope == "final":
+            return l2(p.reg_form, *final)
+        ego = l2(p.reg_form, *self.ego_batch(*batch))
+        if p.reg_scope == "ego":
+            return ego
+        tables = (self.user_embedding.weight, self.item_embedding.weight)
+        return ego + sum_of_squares(w for w in self.parameters() if all(w is not t for t in tables)) / 2
+
+
+def _fusion(p: Params, side: Literal["item", "user"], features: tuple[ItemFeatures, ...]) -> nn.Module:
+    """The fusion layer of one side, by `fusion`, `fusion_side` and `user_att`."""
+    how = p.fusion if p.fusion_side in ("both", side) else "attention"
+    if how == "sum" or how == "mean":
+        return PlainFusion(how)
+    if how == "concat_fc":
+        return ConcatFusion(p.embedding_size, len(features), p.fusion_act, p.leaky_slope)
+    if side == "user" and p.user_att == "global":
+        return GlobalFusion(len(features))
+    return AttentionFusion(p.embedding_size, [m.raw.shape[1] for m in features], p.att_dim, p.att_share)

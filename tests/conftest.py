@@ -1,0 +1,32 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Models built inside compute in double precision."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture(scope="session")
+def real_data_dir() -> Path:
+    """A directory with real data, or a skip that says how to give one."""
+    candidates = [Path(part) for part in os.environ.get("LUDP_BENCH_DATA", "").split(os.pathsep) if part]
+    candidates.append(ROOT.parent / "shared" / "data")
+    for folder in candidates:
+        if (folder / "tiktok" / "trnMat.pkl").is_file():
+            return folder
+    pytest.skip("no real data: set LUDP_BENCH_DATA to a directory that holds tiktok/trnMat.pkl")
