@@ -1,4 +1,4 @@
-"""Layer 2. Derived arrays, kept on disk under their content hash. The only reader and writer of that folder."""
+"""Layer 3. Derived arrays, kept on disk under their content hash. The only reader and writer of that folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layer 7. The tables and figures by name: what each needs, and how it is written.
+"""Layer 9. The tables and figures by name: what each needs, and how it is written.
 
 A new one is a function from the finished records to files, and a line in `ARTIFACTS`.
 """

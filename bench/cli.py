@@ -1,4 +1,4 @@
-"""Layer 8. run_all.py: from the command line to tables. The only place that ends the process.
+"""Layer 11. run_all.py: from the command line to tables. The only place that ends the process.
 
 Heavy imports stand inside functions, so that `--list`, `--help` and wrong arguments answer at once.
 """
@@ -87,7 +87,7 @@ def run(options: Options, command: str, console: Console) -> int:
     store = ResultsStore(options.results_dir)
     if not options.dry_run:
         store.check_writable()
-    data = load_data(options, chosen.scale if options.scale is None else options.scale, console)
+    data = load_data(options, chosen.scale, console)
     if not any(ARTIFACTS[name].needs_runs for name in artifacts):
         specs = []
     if options.dry_run:
@@ -114,7 +114,7 @@ def check_names(options: Options) -> list[str]:
     return list(options.models) or known
 
 
-def load_data(options: Options, scale: float, console: Console) -> dict[str, BenchmarkData]:
+def load_data(options: Options, default_scale: float, console: Console) -> dict[str, BenchmarkData]:
     """All data sets by name, each announced with its source."""
     from bench.console import announce
     from bench.sources import describe_source, load_dataset
@@ -123,7 +123,8 @@ def load_data(options: Options, scale: float, console: Console) -> dict[str, Ben
         source=cast(Any, options.source),
         data_dirs=options.data_dirs,
         cache_dir=options.cache_dir,
-        scale=scale,
+        scale=options.scale,
+        default_scale=default_scale,
         split=options.split,
         base_seed=options.base_seed,
     )

@@ -1,4 +1,4 @@
-"""Layer 6. What a person sees while runs are made: a live display on a terminal, plain lines when piped."""
+"""Layer 8. What a person sees while runs are made: a live display on a terminal, plain lines when piped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layer 2. Where a run was made: versions, processor, device, commit; and how much memory it took."""
+"""Layer 3. Where a run was made: versions, processor, device, commit; and how much memory it took."""
 
 from __future__ import annotations
 

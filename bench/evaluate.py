@@ -1,4 +1,4 @@
-"""Layer 4. The one full-ranking evaluator: a model's scores to top-K lists and per-user metrics.
+"""Layer 5. The one full-ranking evaluator: a model's scores to top-K lists and per-user metrics.
 
 Validation may be asked for any number of times, the test part once per evaluator. Writes nothing.
 """

@@ -1,4 +1,4 @@
-"""Layer 7. What `--list` and `--dry-run` show. Prints only."""
+"""Layer 10. What `--list` and `--dry-run` show. Prints only."""
 
 from __future__ import annotations
 

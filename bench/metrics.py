@@ -1,4 +1,4 @@
-"""Layer 1. Ranking metrics: small pure functions on numpy arrays, one value a user, never rounded.
+"""Layer 2. Ranking metrics: small pure functions on numpy arrays, one value a user, never rounded.
 
 Conventions are those of `bench.protocol`: Recall divides by the number of held-out items, the ideal DCG is
 over min(held-out, K) items, relevance is binary (LUDP Eqs. 16-18).

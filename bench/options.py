@@ -1,4 +1,4 @@
-"""Layer 7. The command line of run_all.py as typed values. Imports nothing heavy, touches nothing."""
+"""Layer 9. The command line of run_all.py as typed values. Imports nothing heavy, touches nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layer 5. What to run: data sets x models x repetitions as a list of frozen specs. Pure."""
+"""Layer 6. What to run: data sets x models x repetitions as a list of frozen specs. Pure."""
 
 from __future__ import annotations
 

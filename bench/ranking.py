@@ -1,4 +1,4 @@
-"""Layer 1. Scores to ranked lists: pure torch, deterministic under ties, touches no model.
+"""Layer 2. Scores to ranked lists: pure torch, deterministic under ties, touches no model.
 
 `torch.topk` leaves the order of equal values open, so that devices and block sizes disagree. Here equal
 scores are ranked by the lower index, always.

@@ -1,4 +1,4 @@
-"""Layer 3. The bridge to RecBole: its id space, its `Config`, its data loaders. Reads nothing of ours.
+"""Layer 4. The bridge to RecBole: its id space, its `Config`, its data loaders. Reads nothing of ours.
 
 RecBole counts a padding id 0, so real ids start at 1; this file and the models know that, nobody else.
 `TrainingView` and `model_config` let a model be built in milliseconds without RecBole's file reading;

@@ -1,4 +1,4 @@
-"""Layer 1. What a run is before (`RunSpec`) and after (`RunRecord`) it was made. Pure; no file is touched.
+"""Layer 2. What a run is before (`RunSpec`) and after (`RunRecord`) it was made. Pure; no file is touched.
 
 The JSON form of `RunRecord` is the schema of `results/runs/**.json`, described in results/README.md.
 Raise `SCHEMA` when a field changes meaning.

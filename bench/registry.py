@@ -1,4 +1,4 @@
-"""Layer 3. Finds models by file name: `models/NAME.py` with `models/NAME.yaml`. Reads those two files only.
+"""Layer 4. Finds models by file name: `models/NAME.py` with `models/NAME.yaml`. Reads those two files only.
 
 Names are listed without importing anything; one broken model cannot take down the others.
 """

@@ -1,4 +1,4 @@
-"""Layer 5. Makes runs: spec in, record out. Knows the resume policy; writes through the store only.
+"""Layer 7. Makes runs: spec in, record out. Knows the resume policy; writes through the store only.
 
 A finished run is never made twice. A failed one is recorded as failed, with its error, and tried again
 the next time. Validation decides everything; the test part is evaluated once, with the best epoch's parameters.
@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, cast
 from typing import Protocol as Structural
@@ -19,29 +18,24 @@ import torch
 
 from bench import registry
 from bench.array_cache import ArrayCache
-from bench.environment import PeakMemory, describe
+from bench.environment import PeakMemory
 from bench.errors import ConfigError, DataError, ResultsError, UsageError, unknown_name
-from bench.evaluate import Evaluation, Evaluator
+from bench.evaluate import Evaluator
 from bench.plan import run_key
-from bench.protocol import CUTOFFS, SELECTION_METRIC, TOPK_DEPTH, Protocol
+from bench.protocol import Protocol
 from bench.recbole_bridge import TrainingView, model_config
+from bench.recording import Outcome, blank_record, finished_record
 from bench.records import (
-    Cost,
     DataFacts,
     EpochFacts,
     Failure,
-    Metrics,
-    MetricsByPart,
-    ProtocolFacts,
     RunRecord,
     RunSpec,
 )
 from bench.sampling import TripleSampler
-from bench.seeds import derive_seed
 from bench.store import Damaged, ResultsStore
-from bench.train import NotFiniteError, TrainResult, TrainSettings, train
+from bench.train import NotFiniteError, TrainSettings, train
 from bench.types import BenchmarkData
-from models.base import Recommender
 
 OnExisting = Literal["skip", "rerun", "only-missing"]
 ON_EXISTING: dict[str, str] = {
@@ -49,7 +43,6 @@ ON_EXISTING: dict[str, str] = {
     "rerun": "make every run again",
     "only-missing": "keep finished and failed runs, make those without a record",
 }
-SEED_PURPOSES = ("init", "triples", "model")
 
 
 class Listener(Structural):
@@ -124,7 +117,9 @@ def execute(
         record = existing if existing is not None and _keep(existing, options.on_existing) else None
         reused = record is not None
         if record is None:
-            blank = _blank(spec, key, facts, hashes[spec.model], options)
+            blank = blank_record(
+                spec, key, facts, hashes[spec.model], options.protocol, options.command, options.device
+            )
             record = _make(blank, data[spec.dataset], store, options, listener)
             store.write_record(path, record)
         record = record.model_copy(update={"spec": spec})
@@ -148,42 +143,6 @@ def _keep(existing: RunRecord, policy: OnExisting) -> bool:
     return existing.status == "finished" or policy == "only-missing"
 
 
-def _blank(spec: RunSpec, key: str, facts: DataFacts, code_hash: str, options: RunOptions) -> RunRecord:
-    """A record with everything that is known before the run; its status is failed until it is not."""
-    protocol = options.protocol
-    coordinates = (spec.dataset, spec.model, spec.repetition)
-    return RunRecord(
-        key=key,
-        status="failed",
-        spec=spec,
-        data=facts,
-        protocol=ProtocolFacts(
-            version=protocol.version,
-            hide_at_test=protocol.hide_at_test,
-            patience=protocol.patience,
-            cutoffs=list(CUTOFFS),
-            selection_metric=SELECTION_METRIC,
-            topk_depth=TOPK_DEPTH,
-        ),
-        code_hash=code_hash,
-        seeds={purpose: derive_seed(spec.base_seed, *coordinates, purpose) for purpose in SEED_PURPOSES},
-        command=options.command,
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=describe(options.device),
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Outcome:
-    """What a training and its one test evaluation gave."""
-
-    model: Recommender
-    result: TrainResult
-    test: Evaluation
-    n_valid_users: int
-    test_seconds: float
-
-
 def _make(
     blank: RunRecord, data: BenchmarkData, store: ResultsStore, options: RunOptions, listener: Listener
 ) -> RunRecord:
@@ -202,10 +161,10 @@ def _make(
         return blank.model_copy(update={"error": failure})
     store.write_topk(blank.key, outcome.test.topk, outcome.test.per_user)
     store.write_checkpoint(blank.key, outcome.result.best_state, blank.spec.model_dump())
-    return _finished(blank, outcome, memory, time.perf_counter() - start, data)
+    return finished_record(blank, outcome, memory, time.perf_counter() - start, data)
 
 
-def _train_and_test(blank: RunRecord, data: BenchmarkData, options: RunOptions, listener: Listener) -> _Outcome:
+def _train_and_test(blank: RunRecord, data: BenchmarkData, options: RunOptions, listener: Listener) -> Outcome:
     entry = registry.load(blank.spec.model)
     params = entry.model_class.Params(**blank.spec.params)
     with torch.random.fork_rng(devices=[]):
@@ -231,31 +190,4 @@ def _train_and_test(blank: RunRecord, data: BenchmarkData, options: RunOptions, 
     model.load_state_dict(result.best_state)
     start = time.perf_counter()
     test = evaluator.test(model.eval())
-    return _Outcome(model, result, test, validations[0], time.perf_counter() - start)
-
-
-def _finished(
-    blank: RunRecord, outcome: _Outcome, memory: PeakMemory, seconds: float, data: BenchmarkData
-) -> RunRecord:
-    result, curve = outcome.result, outcome.result.curve
-    best = curve[result.best_epoch - 1]
-    n_valid = outcome.n_valid_users
-    valid = Metrics(values=best.valid, n_users=n_valid, n_skipped=data.n_users - n_valid)
-    cost = Cost(
-        train_seconds=sum(epoch.train_seconds for epoch in curve),
-        valid_seconds=sum(epoch.valid_seconds for epoch in curve),
-        test_seconds=outcome.test_seconds,
-        total_seconds=seconds,
-        epochs=len(curve),
-        peak_memory_bytes=memory.bytes(),
-        peak_memory_scope=memory.scope,
-        n_parameters=sum(p.numel() for p in outcome.model.parameters() if p.requires_grad),
-    )
-    update = {
-        "status": "finished",
-        "metrics": MetricsByPart(valid=valid, test=outcome.test.metrics),
-        "curve": curve,
-        "best_epoch": result.best_epoch,
-        "cost": cost,
-    }
-    return blank.model_copy(update=update)
+    return Outcome(model, result, test, validations[0], time.perf_counter() - start)

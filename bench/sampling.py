@@ -1,4 +1,4 @@
-"""Layer 1. Training triples: every positive pair once an epoch, each with one fresh negative. Pure torch.
+"""Layer 2. Training triples: every positive pair once an epoch, each with one fresh negative. Pure torch.
 
 A negative is uniform over the items that the user has no training interaction with. The user's r-th such
 item is found by one binary search, so a draw is exact, needs no rejection and no loop.

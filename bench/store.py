@@ -1,4 +1,4 @@
-"""Layer 2. The only reader and writer of a results directory.
+"""Layer 3. The only reader and writer of a results directory.
 
 Layout, described in results/README.md:
     runs/<protocol>/<data>-<source>/<model>/<key>.json    one record a run
@@ -117,7 +117,8 @@ class ResultsStore:
             ResultsError: they cannot be written.
         """
         path = self.root / "checkpoints" / f"{key}.safetensors"
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+        # clones: safetensors refuses tensors that share memory, as a shared parameter does
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
         self._guarded(path, lambda: write_atomically(path, lambda temporary: save_file(tensors, temporary)))
         note = path.with_suffix(".json")
         self._guarded(note, lambda: write_text(note, json.dumps({"key": key, "spec": spec}, indent=1) + "\n"))

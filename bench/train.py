@@ -1,4 +1,4 @@
-"""Layer 4. Training: Adam on BPR triples, early stop on validation only. Writes nothing.
+"""Layer 5. Training: Adam on BPR triples, early stop on validation only. Writes nothing.
 
 The same loop for every model: one shuffled epoch of triples, one validation pass, stop after `patience`
 epochs without a strictly better validation score. A loss that is not finite ends the run.

@@ -1,4 +1,4 @@
-"""Layer 0. The values that travel between the rooms: frozen, numpy only. Touches nothing.
+"""Layer 1. The values that travel between the rooms: frozen, numpy only. Touches nothing.
 
 Ids here are 0-based and contiguous, users in [0, n_users) and items in [0, n_items). The padding id 0
 that RecBole puts in front is known to `bench.recbole_bridge` alone.
@@ -147,7 +147,8 @@ class DataRequest:
         source: "auto" takes the first source of the card that is available.
         data_dirs: directories that may hold data, searched in order, before the cache.
         cache_dir: the project's own data cache.
-        scale: size of a surrogate relative to the paper's data set; None = 1.0.
+        scale: size of a surrogate relative to the paper's data set, where the user gave one.
+        default_scale: the size where the user gave none.
         split: "random", "user" or "global_time" instead of the card's choice.
         base_seed: root of all seeds; splits and surrogates depend on it and on the data set's name only.
     """
@@ -156,6 +157,7 @@ class DataRequest:
     data_dirs: tuple[Path, ...] = ()
     cache_dir: Path = Path("datasets/cache")
     scale: float | None = None
+    default_scale: float = 1.0
     split: str | None = None
     base_seed: int = 2023
 

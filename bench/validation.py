@@ -1,4 +1,4 @@
-"""Layer 0. YAML text -> validated models, for data cards and for models' parameters. Reads the file it is given.
+"""Layer 1. YAML text -> validated models, for data cards and for models' parameters. Reads the file it is given.
 
 Whatever pydantic refuses becomes one readable ConfigError that names the file, the field, what was given,
 what is expected and the nearest key.

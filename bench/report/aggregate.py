@@ -1,4 +1,4 @@
-"""Layer 6. Records to one tidy frame: unrounded means over repetitions, gaps kept. Pure; touches no file."""
+"""Layer 8. Records to one tidy frame: unrounded means over repetitions, gaps kept. Pure; touches no file."""
 
 from __future__ import annotations
 

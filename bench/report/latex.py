@@ -1,4 +1,4 @@
-r"""Layer 6. A table as LaTeX (booktabs), ready for \input. Pure."""
+r"""Layer 8. A table as LaTeX (booktabs), ready for \input. Pure."""
 
 from __future__ import annotations
 

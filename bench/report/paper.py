@@ -1,4 +1,4 @@
-"""Layer 6. The published values, typed and checked. Reads one YAML file (results/reference/paper.yaml)."""
+"""Layer 8. The published values, typed and checked. Reads one YAML file (results/reference/paper.yaml)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layer 6. A table as Markdown, CSV or terminal table, and its files. Writes into the given directory only."""
+"""Layer 8. A table as Markdown, CSV or terminal table, and its files. Writes into the given directory only."""
 
 from __future__ import annotations
 

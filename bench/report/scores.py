@@ -1,4 +1,4 @@
-"""Layer 6. Look-ups in the tidy frame, which refuse to answer when a cell would be ambiguous. Pure."""
+"""Layer 8. Look-ups in the tidy frame, which refuse to answer when a cell would be ambiguous. Pure."""
 
 from __future__ import annotations
 

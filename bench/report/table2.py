@@ -1,4 +1,4 @@
-"""Layer 6. Table 2: the statistics of the data, ours above the paper's. Pure."""
+"""Layer 8. Table 2: the statistics of the data, ours above the paper's. Pure."""
 
 from __future__ import annotations
 

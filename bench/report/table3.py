@@ -1,4 +1,4 @@
-"""Layer 6. Table 3: the test scores of all models, ours beside the paper's. Pure.
+"""Layer 8. Table 3: the test scores of all models, ours beside the paper's. Pure.
 
 Marks and %Improv. compare unrounded means of complete cells only, that is of cells with every repetition.
 %Improv. sets the paper's model against the best other model; its own variants are no others.

@@ -1,4 +1,4 @@
-"""Layer 6. The tables of the paper, in one place to import from. Pure."""
+"""Layer 8. The tables of the paper, in one place to import from. Pure."""
 
 from bench.report.table2 import table2
 from bench.report.table3 import table3

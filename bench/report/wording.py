@@ -1,4 +1,4 @@
-"""Layer 6. How data, models and doubts are called in every table and figure. Pure."""
+"""Layer 8. How data, models and doubts are called in every table and figure. Pure."""
 
 from __future__ import annotations
 

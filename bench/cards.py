@@ -1,0 +1,245 @@
+"""Layer 2. The data cards: what is known of a data set before a file of it is read. Reads datasets/*.yaml.
+
+One model for each layout of files that a source can have; `layout` tells them apart.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from bench.errors import ConfigError, listed, unknown_name
+from bench.types import Source
+from bench.validation import read_yaml, validated
+
+__all__ = ["DatasetCard", "SourceCard", "load", "names", "read_yaml", "validated"]
+
+DATASETS = Path(__file__).resolve().parent.parent / "datasets"
+
+
+def _inside(path: str) -> str:
+    """Refuse paths that could leave the data directory."""
+    pure = PurePosixPath(path)
+    if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or ":" in path:
+        raise ValueError("expected a relative path that stays inside the data directory, without '..'")
+    return path
+
+
+InsidePath = Annotated[str, AfterValidator(_inside)]
+Count = Annotated[int, Field(strict=True, gt=0)]
+Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+GitBlob = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+
+
+class _Frozen(BaseModel):
+    """Immutable, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class DataFile(_Frozen):
+    """One file: its path below the directory, and its git blob id (sha1) where it is known."""
+
+    path: InsidePath
+    git_blob: GitBlob | None = None
+
+
+class FeatureFile(DataFile):
+    """A feature matrix: row = item index; `dim` columns where the card knows; absent is fine if `optional`."""
+
+    dim: Count | None = None
+    optional: bool = False
+
+
+class Counts(_Frozen):
+    """Golden facts of a source; None = not known beforehand."""
+
+    n_users: Count | None = None
+    n_items: Count | None = None
+    n_interactions: Count | None = None
+    n_train: Count | None = None
+    n_valid: Count | None = None
+    n_test: Count | None = None
+
+
+class PartFiles(_Frozen):
+    """One file for each part."""
+
+    train: DataFile
+    valid: DataFile
+    test: DataFile
+
+
+class PinnedFile(DataFile):
+    """A file whose content is known for certain."""
+
+    git_blob: GitBlob
+
+
+class Ml100kFiles(_Frozen):
+    """RecBole's atomic files: ratings; titles, release years and genres."""
+
+    inter: PinnedFile
+    item: PinnedFile
+
+
+class _SourceBase(_Frozen):
+    """What every source has: a sentence on what it is, and one on how to get it."""
+
+    title: str
+    how_to_get: str
+
+
+class PickledCooSource(_SourceBase):
+    """Pickled scipy matrices, one a part, and one .npy a modality, in `directory`."""
+
+    kind: Literal["real"]
+    layout: Literal["pickled-coo"]
+    directory: InsidePath
+    files: PartFiles
+    features: dict[str, FeatureFile]
+    expected: Counts = Counts()
+
+
+class MmrecSource(_SourceBase):
+    """One tab-separated .inter file and one .npy a modality, in `directory`."""
+
+    kind: Literal["real"]
+    layout: Literal["mmrec"]
+    directory: InsidePath
+    features: dict[str, FeatureFile]
+    expected: Counts = Counts()
+
+
+class Ml100kSource(_SourceBase):
+    """MovieLens-100K inside an installed package.
+
+    `text` replaces the derived textual modality, and `people` brings the knowledge modality, where they are found.
+    """
+
+    kind: Literal["embedded"]
+    layout: Literal["recbole-ml100k"]
+    package: str
+    directory: InsidePath
+    files: Ml100kFiles
+    text: FeatureFile
+    people: DataFile
+    textual_dim: Count
+    metadata_dim: Count
+    knowledge_dim: Count
+    unavailable: dict[str, str]
+    expected: Counts = Counts()
+
+
+class PlantedModality(_Frozen):
+    """A generated modality.
+
+    Attributes:
+        dim: feature columns.
+        taste: standard deviation of its part of a user's taste, in units where exposure noise has 1.28.
+        noise: share of the features' variance that tells nothing.
+        norm: typical Euclidean norm of a row.
+    """
+
+    dim: Count
+    taste: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    noise: Share
+    norm: Size
+
+
+class SurrogateSource(_SourceBase):
+    """Generated data in the paper's dimensions.
+
+    Attributes:
+        collaborative: like `taste`, for a latent part that no modality shows.
+        n_topics: clusters of items in each latent space, at every scale.
+        latent_dim: size of each latent space.
+        topics_per_user: topics that a user's taste is made of, in each space.
+        exposures: items shown to a user per interaction; the best-liked become interactions.
+        popularity_sigma: log-normal spread of the items' chances of being shown.
+        activity_sigma: log-normal spread of the users' numbers of interactions.
+        item_gini, user_gini: resulting Gini coefficients at scale 1, stated to be tested.
+        planted: what is planted, in words; copied into the report.
+        version: raise when the generator's output changes.
+    """
+
+    kind: Literal["surrogate"]
+    layout: Literal["surrogate"]
+    version: Count
+    n_users: Count
+    n_items: Count
+    n_interactions: Count
+    features: dict[str, PlantedModality]
+    collaborative: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    n_topics: Count
+    latent_dim: Count
+    topics_per_user: Count
+    exposures: Annotated[float, Field(gt=1, allow_inf_nan=False)]
+    popularity_sigma: Size
+    activity_sigma: Size
+    item_gini: Share
+    user_gini: Share
+    planted: str
+
+
+SourceCard = PickledCooSource | MmrecSource | Ml100kSource | SurrogateSource
+
+
+class DatasetCard(_Frozen):
+    """What is known of a data set before a file of it is read.
+
+    Attributes:
+        paper_name: column name in the paper's tables.
+        modalities: the paper's modalities, in the order of its columns; a source may bring more.
+        split: rule of the split; "shipped" where the source ships parts.
+        fallback_split: rule for sources that ship whole interactions although `split` is "shipped".
+        sources: where the data can come from; "auto" takes the first that is available.
+    """
+
+    name: str
+    title: str
+    paper_name: str
+    licence: str
+    citation: str
+    homepage: str
+    modalities: list[str] = Field(min_length=1)
+    split: Literal["shipped", "random", "user", "global_time"]
+    fallback_split: Literal["random", "user", "global_time"] = "random"
+    sources: list[Annotated[SourceCard, Field(discriminator="layout")]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_source_of_each_kind(self) -> DatasetCard:
+        kinds = [source.kind for source in self.sources]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"expected at most one source of each kind, got {listed(kinds)}")
+        return self
+
+    @property
+    def kinds(self) -> list[Source]:
+        """Kinds of its sources, in the order in which "auto" tries them."""
+        return [source.kind for source in self.sources]
+
+
+def names(directory: Path = DATASETS) -> list[str]:
+    """Names of the data cards, sorted; no card is read."""
+    return sorted(path.stem for path in directory.glob("*.yaml"))
+
+
+def load(name: str, directory: Path = DATASETS) -> DatasetCard:
+    """The data card `<directory>/<name>.yaml`.
+
+    Raises:
+        UsageError: there is no such card.
+        ConfigError: the card does not say what it must.
+    """
+    known = names(directory)
+    if name not in known:
+        raise unknown_name("data set", name, known, f"Add {directory / 'NAME.yaml'} for a new one.")
+    file = directory / f"{name}.yaml"
+    card = validated(DatasetCard, read_yaml(file), file)
+    if card.name != name:
+        raise ConfigError(f"{file}: 'name' is '{card.name}', expected '{name}' like the file. Change one of them.")
+    return card

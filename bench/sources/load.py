@@ -1,0 +1,191 @@
+"""Layer 3. A data card and the user's request -> data that is ready to run. Reads, never writes.
+
+A source that is there and broken is an error; it is never passed over for another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bench import cards
+from bench.cards import DatasetCard, Ml100kSource, MmrecSource, PickledCooSource, SourceCard, SurrogateSource
+from bench.digest import hash_array, hash_value
+from bench.errors import DataError, UsageError, listed, unknown_name
+from bench.seeds import derive_seed
+from bench.sources import ml100k, mmrec, pickled_coo, surrogate
+from bench.sources.locate import find_directory, package_directory, search_roots
+from bench.sources.raw import RawData, merged
+from bench.split import make_split, shipped_split
+from bench.types import BenchmarkData, DataRequest, Modality, Split
+
+Reader = Callable[[], RawData]
+
+
+def load_dataset(name: str, request: DataRequest) -> BenchmarkData:
+    """The data set of that name, from the source that the request and the card lead to.
+
+    Raises:
+        UsageError: unknown name, source or split, no such --data-dir, or an impossible scale.
+        ConfigError: the data card is malformed.
+        DataError: the source asked for is not available, or a file of it is malformed.
+    """
+    return load_from_card(cards.load(name), request)
+
+
+def load_from_card(card: DatasetCard, request: DataRequest) -> BenchmarkData:
+    """As `load_dataset`, for a card at hand."""
+    source, read = _choose(card, request)
+    raw = read()
+    split = _split(card, raw, request)
+    modalities = _ordered(card, raw)
+    present = {modality.name for modality in modalities}
+    missing = {name: "this source does not have it" for name in card.modalities if name not in present}
+    scale = None
+    notes = [*raw.notes, *_split_notes(split), *_coverage_notes(modalities)]
+    if source.kind == "surrogate":
+        scale = _scale(request)
+    elif request.scale is not None:
+        notes.append(
+            f"--scale {request.scale:g} was ignored: it sizes surrogates, and this source is {source.kind}."
+        )
+    return BenchmarkData(
+        name=card.name,
+        source=source.kind,
+        origin=" ".join(raw.origin.split()),
+        split=split,
+        modalities=modalities,
+        data_hash=_data_hash(split, modalities),
+        split_hash=hash_value(
+            [split.name, *(hash_array(part.keys) for part in (split.train, split.valid, split.test))]
+        ),
+        missing=missing | dict(raw.missing),
+        notes=tuple(notes),
+        advice=_advice(card, source),
+        scale=scale,
+    )
+
+
+def _scale(request: DataRequest) -> float:
+    """The scale that a surrogate is made at."""
+    return request.default_scale if request.scale is None else request.scale
+
+
+def _choose(card: DatasetCard, request: DataRequest) -> tuple[SourceCard, Reader]:
+    """The first source that is asked for and available, with what reads it."""
+    roots = search_roots(request)
+    if request.source != "auto" and request.source not in card.kinds:
+        raise unknown_name(f"source of '{card.name}'", request.source, ["auto", *card.kinds])
+    asked = [source for source in card.sources if request.source in ("auto", source.kind)]
+    for source in asked:
+        read = _reader(card, source, request, roots)
+        if read is not None:
+            return source, read
+    places = [place for source in asked for place in _places(source, roots)]
+    raise DataError(
+        f"The data set '{card.name}' is not available from the source '{request.source}'. Looked for: "
+        f"{listed(places)}. {' '.join(' '.join(source.how_to_get.split()) for source in asked)}"
+    )
+
+
+def _places(source: SourceCard, roots: tuple[Path, ...]) -> list[str]:
+    """Where a source is looked for, in words."""
+    if isinstance(source, Ml100kSource):
+        return [f"{source.directory} in the Python package {source.package}"]
+    return [] if isinstance(source, SurrogateSource) else [str(root / source.directory) for root in roots]
+
+
+def _reader(card: DatasetCard, source: SourceCard, request: DataRequest, roots: tuple[Path, ...]) -> Reader | None:
+    """What reads the source, or None where it is not available."""
+    if isinstance(source, PickledCooSource | MmrecSource):
+        directory = find_directory(source.directory, roots)
+        if directory is None:
+            _refuse_misplaced(source, request.data_dirs)
+            return None
+        if isinstance(source, MmrecSource):
+            return partial(mmrec.read, source, directory)
+        return partial(pickled_coo.read, source, directory)
+    if isinstance(source, Ml100kSource):
+        directory = package_directory(source.package, source.directory)
+        return None if directory is None else partial(ml100k.read, source, directory, roots)
+    seed = derive_seed(request.base_seed, card.name, "surrogate")
+    return partial(surrogate.generate, source, _scale(request), seed)
+
+
+def _refuse_misplaced(source: PickledCooSource | MmrecSource, data_dirs: tuple[Path, ...]) -> None:
+    """Stop rather than use a surrogate when the user named the files' own directory instead of its parent."""
+    for root in data_dirs:
+        found = [file.path for file in source.features.values() if (root / file.path).exists()]
+        if found:
+            raise UsageError(
+                f"--data-dir {root} holds {listed(found)} itself, but data is looked for in "
+                f"{root / source.directory}. Pass the directory above it, with the files in its "
+                f"folder '{source.directory}'."
+            )
+
+
+def _split(card: DatasetCard, raw: RawData, request: DataRequest) -> Split:
+    """The parts by the rule that was asked for, else by the card's."""
+    rule = request.split or card.split
+    if rule == "shipped":
+        if raw.has_parts:
+            return shipped_split(*raw.parts)
+        if request.split is not None:
+            raise UsageError("The split 'shipped' needs parts made by the publisher, and this source has none.")
+        rule = card.fallback_split
+    return make_split(raw.whole, rule, derive_seed(request.base_seed, card.name, "split"))
+
+
+def _ordered(card: DatasetCard, raw: RawData) -> tuple[Modality, ...]:
+    """The modalities in the card's order, then those that only this source brings."""
+    by_name = {modality.name: modality for modality in raw.modalities}
+    order = [name for name in card.modalities if name in by_name]
+    return tuple(by_name[name] for name in dict.fromkeys([*order, *by_name]))
+
+
+def _split_notes(split: Split) -> list[str]:
+    """What a reader must know of a split: items and users that training never sees."""
+    train = split.train
+    notes = []
+    cold = np.bincount(train.items, minlength=train.n_items) == 0
+    if cold.any():
+        held_out = {
+            name: int(cold[part.items].sum()) for name, part in (("validation", split.valid), ("test", split.test))
+        }
+        shares = " and ".join(
+            f"{count:,} {name} interactions ({count / len(part):.1%})"
+            for (name, count), part in zip(held_out.items(), (split.valid, split.test), strict=True)
+        )
+        notes.append(
+            f"{cold.sum():,} of {train.n_items:,} items are never seen in training; {shares} are of such items."
+        )
+    silent = np.diff(train.offsets) == 0
+    if silent.any():
+        tested = len(np.intersect1d(np.flatnonzero(silent), split.test.users))
+        notes.append(f"{silent.sum():,} users have no training interaction; {tested:,} of them have test items.")
+    return notes
+
+
+def _coverage_notes(modalities: tuple[Modality, ...]) -> list[str]:
+    """Items that lack a modality which others have."""
+    return [
+        f"{(~modality.present).sum():,} of {len(modality.present):,} items lack the {modality.name} modality."
+        for modality in modalities
+        if not modality.present.all()
+    ]
+
+
+def _data_hash(split: Split, modalities: tuple[Modality, ...]) -> str:
+    """Hash of interactions and features; the same whatever the split."""
+    whole = merged((split.train, split.valid, split.test))
+    features = [[modality.name, modality.fingerprint] for modality in modalities]
+    return hash_value([whole.n_users, whole.n_items, hash_array(whole.keys), features])
+
+
+def _advice(card: DatasetCard, source: SourceCard) -> str:
+    """How to get the real data, where this is not the real data."""
+    real = next((one for one in card.sources if one.kind == "real"), None)
+    return "" if real is None or source.kind == "real" else " ".join(real.how_to_get.split())

@@ -1,0 +1,90 @@
+r"""Layer 3. Where data lies, and whether a file is the one that the card means. Reads, never writes.
+
+The checksums are git blob ids, sha1 of "blob <size>\0" + content, because that is what public
+repositories list for every file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from bench.cards import DataFile
+from bench.errors import DataError, UsageError
+from bench.types import DataRequest
+
+
+def search_roots(request: DataRequest) -> tuple[Path, ...]:
+    """Directories to search, in order: those that the user named, then the cache.
+
+    Raises:
+        UsageError: a directory that the user named does not exist.
+    """
+    for directory in request.data_dirs:
+        if not directory.is_dir():
+            raise UsageError(
+                f"--data-dir {directory}: there is no such directory. Create it, or leave the option out to use "
+                "what is embedded or generated."
+            )
+    return (*request.data_dirs, request.cache_dir)
+
+
+def find_directory(directory: str, roots: tuple[Path, ...]) -> Path | None:
+    """The first of the places `<root>/<directory>` that exists.
+
+    Raises:
+        DataError: it exists and is no directory.
+    """
+    for root in roots:
+        place = root / directory
+        if place.is_dir():
+            return place
+        if place.exists():
+            raise DataError(
+                f"{place} must be a directory with the data files, but it is a file. Rename or remove it."
+            )
+    return None
+
+
+def package_directory(package: str, directory: str) -> Path | None:
+    """A directory inside an installed package, found without importing the package."""
+    spec = importlib.util.find_spec(package)
+    for root in (spec.submodule_search_locations or []) if spec else []:
+        place = Path(root) / directory
+        if place.is_dir():
+            return place
+    return None
+
+
+def git_blob(path: Path) -> str:
+    """Git's id of a file: 40 hexadecimal digits."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def checked_path(directory: Path, file: DataFile) -> Path:
+    """Where a file of the card lies, after its checksum was verified.
+
+    Raises:
+        DataError: the file is missing, unreadable, or not the one that the card means.
+    """
+    path = directory / file.path
+    if not path.is_file():
+        raise DataError(
+            f"{path} is missing, although its directory is there. Complete the directory, or move it away to use "
+            "another source."
+        )
+    try:
+        found = git_blob(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}. Correct its permissions.") from error
+    if file.git_blob is not None and found != file.git_blob:
+        raise DataError(
+            f"{path} is not the file that the data card means: its checksum (git blob id) is {found}, expected "
+            f"{file.git_blob}. It is damaged or of another version: fetch it again, or remove it."
+        )
+    return path

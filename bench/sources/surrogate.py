@@ -1,0 +1,134 @@
+"""Layer 3. Seeded generator of data in the paper's dimensions. Pure: nothing is read or written.
+
+Items have a latent vector in each modality's space, clustered in topics, and one more in a collaborative
+space that no modality shows. Users have a taste in each space. A user is shown items by popularity and
+takes the best-liked ones, noise included. The feature matrices show the items' vectors, with noise.
+
+Everything is linear in the number of interactions. Each purpose draws from its own stream, so that another
+feature dimension changes no interaction.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from bench.cards import SurrogateSource
+from bench.digest import hash_value
+from bench.errors import UsageError
+from bench.seeds import derive_seed
+from bench.sources.choices import Float64, Tastes, choose, spread_activity
+from bench.sources.raw import RawData
+from bench.types import Interactions, Modality
+
+MIN_USERS = 20
+MIN_PER_USER = 5
+FULLEST = 0.9  # highest share of what the users' caps allow that is generated
+WITHIN_TOPIC = 0.5  # spread of items and of tastes around their topics, whose own spread is 1
+COLLABORATIVE = "collaborative"
+
+
+@dataclass(frozen=True)
+class Size:
+    """Counts of a surrogate at one scale; mean degrees are those of scale 1."""
+
+    n_users: int
+    n_items: int
+    n_interactions: int
+
+    @property
+    def most_per_user(self) -> int:
+        """Most interactions of one user: half the items, so that enough remain to be ranked."""
+        return self.n_items // 2
+
+
+def generate(source: SurrogateSource, scale: float, seed: int) -> RawData:
+    """A data set of `scale` times the paper's users, items and interactions.
+
+    Args:
+        source: its card.
+        scale: 1.0 = the paper's data set.
+        seed: decides on everything that is drawn.
+
+    Raises:
+        UsageError: the scale is not positive, or too small for the paper's mean degrees to fit.
+    """
+    size = scaled(source, scale)
+    strengths = {name: planted.taste for name, planted in source.features.items()}
+    strengths[COLLABORATIVE] = source.collaborative
+    spaces = {name: _space(source, size, _rng(seed, name, "space")) for name in strengths}
+    # cosines of random directions have a deviation of 1 / sqrt(latent_dim): `taste` then is that of the dot
+    weights = [strength * math.sqrt(source.latent_dim) for strength in strengths.values()]
+    tastes = Tastes(
+        np.hstack([weight * space.users for weight, space in zip(weights, spaces.values(), strict=True)]),
+        np.hstack([space.items for space in spaces.values()]),
+    )
+    drawn = _rng(seed, "activity").lognormal(sigma=source.activity_sigma, size=size.n_users)
+    activity = spread_activity(drawn, size.n_interactions, MIN_PER_USER, size.most_per_user)
+    popularity = _rng(seed, "popularity").lognormal(sigma=source.popularity_sigma, size=size.n_items)
+    keys = choose(tastes, activity, popularity, source.exposures, _rng(seed, "choices"))
+    interactions = Interactions.from_pairs(keys // size.n_items, keys % size.n_items, size.n_users, size.n_items)
+    modalities = tuple(_modality(source, size, name, spaces[name].items, seed) for name in source.features)
+    origin = f"{source.title}, generated at scale {scale:g}"
+    return RawData(origin, (interactions,), modalities, {}, (f"Planted: {' '.join(source.planted.split())}",))
+
+
+def scaled(source: SurrogateSource, scale: float) -> Size:
+    """The counts at a scale.
+
+    Raises:
+        UsageError: the scale is not positive, or too small for the paper's mean degrees to fit.
+    """
+    if not (math.isfinite(scale) and scale > 0):
+        raise UsageError(f"--scale {scale:g}: expected a number above 0; 1 is the size of the paper's data set.")
+    counts = (round(count * scale) for count in (source.n_users, source.n_items, source.n_interactions))
+    size = Size(*counts)
+    room = FULLEST * size.n_users * size.most_per_user
+    enough = max(MIN_PER_USER * size.n_users, size.n_items)
+    if size.n_users < MIN_USERS or not enough <= size.n_interactions <= room:
+        mean_degree = source.n_interactions / source.n_users
+        least = max(MIN_USERS / source.n_users, 2 * mean_degree / (FULLEST * source.n_items))
+        raise UsageError(
+            f"--scale {scale:g} gives {size.n_users:,} users, {size.n_items:,} items and {size.n_interactions:,} "
+            f"interactions, which is too small to keep the mean degrees and to rank anything. Take at least "
+            f"{math.ceil(least * 1000 + 1) / 1000:g}."
+        )
+    return size
+
+
+def _rng(seed: int, *purpose: str) -> np.random.Generator:
+    """The stream of one purpose."""
+    return np.random.default_rng(derive_seed(seed, *purpose))
+
+
+def _space(source: SurrogateSource, size: Size, rng: np.random.Generator) -> Tastes:
+    """Unit vectors of users and items in one latent space, around common topics."""
+    topics = rng.standard_normal((source.n_topics, source.latent_dim))
+    of_items = topics[rng.integers(source.n_topics, size=size.n_items)]
+    favourites = rng.integers(source.n_topics, size=(size.n_users, source.topics_per_user))
+    return Tastes(_around(topics[favourites].mean(axis=1), rng), _around(of_items, rng))
+
+
+def _around(centres: Float64, rng: np.random.Generator) -> Float64:
+    """Unit vectors near the centres, `[n, d]`."""
+    vectors = centres + WITHIN_TOPIC * rng.standard_normal(centres.shape)
+    unit: Float64 = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+def _modality(source: SurrogateSource, size: Size, name: str, latent: Float64, seed: int) -> Modality:
+    """The features of the items: their latent vectors through a random map, and noise, `[n_items, dim]`."""
+    planted, rng = source.features[name], _rng(seed, name, "features")
+    # each of the two terms has rows of expected squared length 1
+    random_map = rng.standard_normal((source.latent_dim, planted.dim)) / math.sqrt(planted.dim)
+    rows = rng.standard_normal((size.n_items, planted.dim), dtype=np.float32)
+    rows *= math.sqrt(planted.noise / planted.dim)
+    rows += (math.sqrt(1 - planted.noise) * latent @ random_map).astype(np.float32)
+    rows *= planted.norm
+    words = {"kind", "layout", "title", "how_to_get", "planted", "item_gini", "user_gini"}
+    parameters = source.model_dump(exclude=words)
+    fingerprint = hash_value({"recipe": "surrogate", "of": name, "seed": seed, **asdict(size), "card": parameters})
+    present = np.ones(size.n_items, dtype=bool)
+    return Modality(name, rows, present, fingerprint, "generated: planted vectors and noise")

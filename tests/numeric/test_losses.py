@@ -1,0 +1,58 @@
+"""Losses against their formulas, and the conversions between the forms of L2."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models._losses import bpr_loss, l2, sum_of_squares
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def rows(n: int = 6, d: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return tuple(torch.randn(n, d, generator=torch.Generator().manual_seed(seed)) for seed in range(3))  # type: ignore[return-value]
+
+
+def test_bpr_is_minus_log_sigmoid() -> None:
+    positive, negative = torch.tensor([1.0, -2.0, 0.3]), torch.tensor([0.5, 1.0, 0.3])
+    expected = -torch.log(torch.sigmoid(positive - negative))
+    torch.testing.assert_close(bpr_loss(positive, negative), expected.mean())
+    torch.testing.assert_close(bpr_loss(positive, negative, "sum"), expected.sum())
+
+
+def test_bpr_gradient_lives_where_the_plain_form_dies() -> None:
+    positive = torch.tensor([-60.0], requires_grad=True)
+    bpr_loss(positive, torch.zeros(1)).backward()
+    assert positive.grad.item() == pytest.approx(-1.0)
+
+
+def test_half_sq_by_hand() -> None:
+    users, positives, negatives = (
+        torch.tensor([[1.0, 2.0]]),
+        torch.tensor([[3.0, 0.0]]),
+        torch.tensor([[0.0, 1.0]]),
+    )
+    assert l2("half_sq", users, positives, negatives).item() == (5 + 9 + 1) / 2
+    twice = [row.repeat(2, 1) for row in (users, positives, negatives)]
+    assert l2("half_sq", *twice).item() == (5 + 9 + 1) / 2
+
+
+def test_recbole_norm_is_not_squared() -> None:
+    users, positives, negatives = rows()
+    expected = (users.norm() + positives.norm() + negatives.norm()) / 6
+    torch.testing.assert_close(l2("recbole_norm", users, positives, negatives), expected)
+
+
+def test_elem_mean_is_half_sq_with_other_weights() -> None:
+    """lambda / d for items and 2 lambda / d for users."""
+    users, positives, negatives = rows()
+    nothing = torch.zeros_like(users)
+    for part, factor in (((users, nothing, nothing), 2 / 4), ((nothing, positives, negatives), 1 / 4)):
+        torch.testing.assert_close(l2("elem_mean", *part), factor * l2("half_sq", *part), rtol=1e-12, atol=0)
+
+
+def test_all_params_is_no_form_over_rows() -> None:
+    with pytest.raises(ValueError, match="all_params"):
+        l2("all_params", *rows())
+    assert sum_of_squares([torch.tensor([1.0, 2.0]), torch.tensor([[3.0]])]).item() == 14

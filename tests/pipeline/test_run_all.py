@@ -1,0 +1,212 @@
+"""run_all.py from the command line to the tables, on a small surrogate."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import registry
+from bench.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["--source", "surrogate", "--scale", "0.01", "--epochs", "2", "--models", "mf", "lightgcn"]
+
+
+@pytest.fixture
+def call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the command line with results and cache below tmp_path; exit code, output and error text."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        folders = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
+        code = main([*folders, *arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    paths = sorted((folder / "results" / "runs").rglob("*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def table(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / "results" / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_from_nothing_to_tables(call: Any, tmp_path: Path) -> None:
+    code, out, _ = call("--datasets", "tiktok", "movielens", *SMALL, "--seeds", "2")
+    assert code == 0
+    made = records(tmp_path)
+    assert len(made) == 8
+    for record in made:
+        assert record["status"] == "finished"
+        assert set(record["metrics"]["test"]["values"]) >= {"recall@10", "ndcg@20", "precision@5"}
+        assert len(record["curve"]) == record["cost"]["epochs"] == 2
+        assert record["data"]["source"] == "surrogate"
+        best = record["curve"][record["best_epoch"] - 1]["valid"]
+        assert record["metrics"]["valid"]["values"] == best
+        assert best["recall@10"] == max(epoch["valid"]["recall@10"] for epoch in record["curve"])
+        stem = tmp_path / "results"
+        assert (stem / "topk" / f"{record['key']}.npz").is_file()
+        assert (stem / "checkpoints" / f"{record['key']}.safetensors").is_file()
+    assert len({seed for record in made for seed in record["seeds"].values()}) == 8 * 3
+    rows = [row for row in table(tmp_path, "table3") if row["model"] == "mf" and row["metric"] == "recall@10"]
+    for row in rows:
+        values = [
+            record["metrics"]["test"]["values"]["recall@10"]
+            for record in made
+            if record["spec"]["model"] == "mf" and record["data"]["data_hash"] == row["data_hash"]
+        ]
+        assert float(row["mean"]) == pytest.approx(sum(values) / 2, abs=1e-15)
+    assert out.count("surrogate") > 3
+    for suffix in ("md", "tex", "csv"):
+        for name in ("table2", "table3"):
+            text = (tmp_path / "results" / "tables" / f"{name}.{suffix}").read_text(encoding="utf-8")
+            assert "surrogate" in text
+
+
+def test_a_finished_run_is_never_made_twice(call: Any, tmp_path: Path) -> None:
+    call("--datasets", "tiktok", *SMALL)
+    before = {record["key"]: record["started"] for record in records(tmp_path)}
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "runs").rglob("*.json")}
+    code, out, _ = call("--datasets", "tiktok", *SMALL)
+    assert code == 0
+    assert out.count("(kept)") == 2
+    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "runs").rglob("*.json")}
+    assert before == {record["key"]: record["started"] for record in records(tmp_path)}
+
+
+def test_same_seed_twice_gives_identical_numbers(call: Any, tmp_path: Path) -> None:
+    call("--datasets", "tiktok", *SMALL)
+    first = records(tmp_path)
+    call("--datasets", "tiktok", *SMALL, "--on-existing", "rerun")
+    second = records(tmp_path)
+    for one, two in zip(first, second, strict=True):
+        assert one["metrics"] == two["metrics"]
+        assert [e["loss"] for e in one["curve"]] == [e["loss"] for e in two["curve"]]
+
+
+def test_adding_a_model_changes_nobodys_numbers(call: Any, tmp_path: Path) -> None:
+    call("--datasets", "tiktok", *SMALL)
+    alone = {record["key"]: record["metrics"] for record in records(tmp_path)}
+    call("--datasets", "movielens", "tiktok", *SMALL, "ludp", "--on-existing", "rerun")
+    together = {record["key"]: record["metrics"] for record in records(tmp_path)}
+    assert len(together) == 6
+    assert {key: together[key] for key in alone} == alone
+
+
+def test_a_failed_run_is_recorded_shown_and_tried_again(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_class = registry.load("mf").model_class
+    inner = model_class.calculate_loss
+
+    def broken(self: Any, interaction: Any) -> Any:
+        bpr, regularisation = inner(self, interaction)
+        return bpr * float("nan"), regularisation
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model_class, "calculate_loss", broken)
+        code, out, _ = call("--datasets", "tiktok", *SMALL)
+    assert code == 1
+    assert "FAILED" in out
+    (failed,) = (record for record in records(tmp_path) if record["status"] == "failed")
+    assert (failed["error"]["kind"], failed["error"]["epoch"], failed["error"]["step"]) == ("NotFinite", 1, 1)
+    assert failed["metrics"] is None
+    (row,) = (r for r in table(tmp_path, "table3") if r["model"] == "mf" and r["metric"] == "recall@10")
+    assert row["mean"] == ""
+    code, out, _ = call("--datasets", "tiktok", *SMALL, "--on-existing", "only-missing")
+    assert code == 1
+    code, out, _ = call("--datasets", "tiktok", *SMALL)
+    assert code == 0
+    assert all(record["status"] == "finished" for record in records(tmp_path))
+
+
+def test_an_unexpected_defect_of_one_model_does_not_stop_the_others(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Any, interaction: Any) -> Any:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(registry.load("mf").model_class, "calculate_loss", broken)
+    code, out, _ = call("--datasets", "tiktok", *SMALL)
+    assert code == 1
+    assert {record["spec"]["model"]: record["status"] for record in records(tmp_path)} == {
+        "mf": "failed",
+        "lightgcn": "finished",
+    }
+    assert "ZeroDivisionError" in out
+
+
+def test_a_damaged_record_is_said_and_made_again(call: Any, tmp_path: Path) -> None:
+    call("--datasets", "tiktok", *SMALL)
+    path = sorted((tmp_path / "results" / "runs").rglob("*.json"))[0]
+    path.write_text(path.read_text(encoding="utf-8")[:200], encoding="utf-8")
+    code, out, _ = call("--datasets", "tiktok", *SMALL)
+    assert code == 0
+    assert "damaged" in out
+    assert all(record["status"] == "finished" for record in records(tmp_path))
+
+
+def test_hiding_only_training_items_is_another_protocol(call: Any, tmp_path: Path) -> None:
+    call("--datasets", "tiktok", *SMALL)
+    call("--datasets", "tiktok", *SMALL, "--hide-at-test", "train")
+    assert len(records(tmp_path)) == 4
+    assert {path.name for path in (tmp_path / "results" / "runs").iterdir()} == {"p1", "p1-hide-train"}
+
+
+def test_table2_alone_trains_nothing(call: Any, tmp_path: Path) -> None:
+    code, _, _ = call("--datasets", "movielens", "--artifacts", "table2")
+    assert code == 0
+    assert not (tmp_path / "results" / "runs").exists()
+    assert any(row["value"] == "100000" for row in table(tmp_path, "table2"))
+
+
+def test_dry_run_shows_the_plan_and_writes_nothing(call: Any, tmp_path: Path) -> None:
+    code, out, _ = call("--datasets", "tiktok", *SMALL, "--dry-run")
+    assert code == 0
+    assert out.count("to do") == 2
+    assert not (tmp_path / "results").exists()
+
+
+def test_list_names_everything_without_importing_torch() -> None:
+    code = (
+        "import sys; from bench.cli import main; main(['--list']); "
+        "sys.exit(1 if 'torch' in sys.modules or 'recbole' in sys.modules else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in ("tiktok", "movielens", "ludp", "lightgcn", "table2", "table3", "quick", "paper"):
+        assert name in done.stdout
+
+
+def test_interrupt_is_clean_and_says_how_to_go_on(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Any, interaction: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry.load("lightgcn").model_class, "calculate_loss", interrupted)
+    code, out, err = call("--datasets", "tiktok", *SMALL)
+    assert code == 130
+    assert "[1/2]" in out
+    assert "goes on from there" in err
+
+
+def test_record_fields_that_make_a_number_traceable(call: Any, tmp_path: Path) -> None:
+    call("--datasets", "tiktok", *SMALL, "--set", "mf.reg_weight=0.01")
+    (record,) = (r for r in records(tmp_path) if r["spec"]["model"] == "mf")
+    assert record["spec"]["params"]["reg_weight"] == 0.01
+    assert record["command"].startswith("python run_all.py")
+    assert set(record["seeds"]) == {"init", "triples", "model"}
+    assert record["environment"]["packages"]["torch"]
+    assert record["environment"]["device"] == "cpu"
+    assert "commit" in record["environment"]["git"]
+    assert record["cost"]["peak_memory_bytes"] > 10**8
+    assert record["cost"]["n_parameters"] == 64 * (record["data"]["n_users"] + record["data"]["n_items"] + 2)
+    assert record["data"]["modalities"][0]["fingerprint"]

@@ -1,0 +1,127 @@
+"""Plan, keys, registry and command-line values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy
+
+from bench import registry
+from bench.artifacts import check_names
+from bench.environment import pick_device
+from bench.errors import ConfigError, UsageError
+from bench.options import overrides, parse
+from bench.plan import make_plan, run_key
+from bench.profiles import profile
+from bench.protocol import Protocol
+from bench.records import DataFacts
+from bench.runner import check_on_existing
+
+FACTS = DataFacts.of(toy.random_data())
+
+
+def plan(labels: list[str], n_seeds: int = 2, **sets: Any) -> Any:
+    return make_plan(["tiktok", "movielens"], labels, n_seeds, 10, 2023, sets)
+
+
+def test_plan_is_every_combination_and_depends_on_nothing_else() -> None:
+    specs = plan(["mf", "lightgcn"])
+    assert len(specs) == 8
+    assert len({(s.dataset, s.model, s.repetition) for s in specs}) == 8
+    assert set(map(repr, plan(["mf"]))) <= set(map(repr, specs))
+
+
+def test_parameters_are_resolved_in_layers() -> None:
+    by_data = {spec.dataset: spec.params for spec in plan(["ludp"], 1, ludp={"knn_k": 20})}
+    assert by_data["tiktok"]["knn_k"] == by_data["movielens"]["knn_k"] == 20
+    assert by_data["tiktok"]["n_item_layers"] == 1
+    assert by_data["movielens"]["n_item_layers"] == 2
+
+
+def test_key_changes_with_everything_that_could_change_a_number() -> None:
+    spec = plan(["mf"])[0]
+    other_data = FACTS.model_copy(update={"data_hash": "x"})
+    other_split = FACTS.model_copy(update={"split_hash": "x"})
+    keys = [
+        run_key(spec, FACTS, Protocol(), "code"),
+        run_key(spec.model_copy(update={"repetition": 1}), FACTS, Protocol(), "code"),
+        run_key(spec.model_copy(update={"base_seed": 1}), FACTS, Protocol(), "code"),
+        run_key(spec.model_copy(update={"max_epochs": 9}), FACTS, Protocol(), "code"),
+        run_key(spec.model_copy(update={"params": {**spec.params, "reg_weight": 0.5}}), FACTS, Protocol(), "code"),
+        run_key(spec, other_data, Protocol(), "code"),
+        run_key(spec, other_split, Protocol(), "code"),
+        run_key(spec, FACTS, Protocol(version="0"), "code"),
+        run_key(spec, FACTS, Protocol(hide_at_test="train"), "code"),
+        run_key(spec, FACTS, Protocol(patience=3), "code"),
+        run_key(spec, FACTS, Protocol(), "other code"),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert run_key(spec.model_copy(update={"variant": "named"}), FACTS, Protocol(), "code") == keys[0]
+
+
+def test_code_hash_follows_code_and_ignores_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import models
+
+    for name in ("mf.py", "base.py", *(p.name for p in Path(str(models.__file__)).parent.glob("_*.py"))):
+        (tmp_path / name).write_text((Path(str(models.__file__)).parent / name).read_text(encoding="utf-8"))
+    (tmp_path / "__init__.py").touch()
+    monkeypatch.setattr(models, "__file__", str(tmp_path / "__init__.py"))
+    before = registry.code_hash("mf")
+    source = (tmp_path / "_losses.py").read_text(encoding="utf-8")
+    (tmp_path / "_losses.py").write_text("# a remark\n" + source.replace("Loss", "loss", 1))
+    assert registry.code_hash("mf") == before
+    (tmp_path / "_losses.py").write_text(source.replace("loss.mean()", "loss.sum()"))
+    assert registry.code_hash("mf") != before
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: registry.load("ligthgcn"), ["ligthgcn", "'lightgcn'", "mf"]),
+        (lambda: plan(["mf"], mf={"reg_wieght": 1}), ["reg_wieght", "'reg_weight'"]),
+        (lambda: plan(["mf"], lightgcn={"n_layers": 1}), ["lightgcn"]),
+        (lambda: plan(["ludp@literl"]), ["literl"]),
+        (lambda: plan(["mf"], 0), ["--seeds", "at least 1"]),
+        (lambda: profile("quik"), ["quik", "'quick'", "paper"]),
+        (lambda: check_names(["tabel2"]), ["tabel2", "'table2'"]),
+        (lambda: check_on_existing("skipp"), ["skipp", "'skip'"]),
+        (lambda: pick_device("gpu"), ["gpu", "cpu"]),
+        (lambda: overrides(["ludp.knn_k"]), ["MODEL.KEY=VALUE"]),
+        (lambda: parse(["--dataset", "tiktok"]), ["--dataset", "'--datasets'"]),
+        (lambda: parse(["--source", "reel"]), ["reel", "'real'"]),
+        (lambda: parse(["--seeds", "many"]), ["--seeds", "many"]),
+        (lambda: parse(["--hide-at-test", "all"]), ["train+valid"]),
+    ],
+)
+def test_wrong_names_are_answered_with_the_nearest(call: Any, words: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("knn_k", 0), ("knn_k", "many"), ("fusion", "sums"), ("learning_rate", -1), ("modalities", 3)],
+)
+def test_wrong_values_name_file_and_key(key: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan(["ludp"], ludp={key: value})
+    assert key in str(caught.value)
+    assert "ludp.yaml" in str(caught.value)
+
+
+def test_cuda_without_a_device_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UsageError, match="--device cpu"):
+        pick_device("cuda")
+    assert pick_device("auto").type == "cpu"
+
+
+def test_option_values_are_read_as_yaml() -> None:
+    assert overrides(["ludp.modalities=[visual]", "ludp.knn_self=false", "mf.reg_weight=1e-3"]) == {
+        "ludp": {"modalities": ["visual"], "knn_self": False},
+        "mf": {"reg_weight": "1e-3"},
+    }
+    assert registry.load("mf").params("tiktok", overrides={"reg_weight": "1e-3"}).reg_weight == 1e-3
