@@ -9,6 +9,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
@@ -153,12 +154,15 @@ def make_runs(
 
 
 def report(names: Sequence[str], material: Material, options: Options, console: Console) -> int:
-    """Write and show the artifacts; 1 if a run failed."""
+    """Write and show the artifacts, each footnote once; 1 if a run failed."""
     from bench.report.render import console_table
 
     written = write(names, material, options.results_dir / "tables")
+    said: set[str] = set()
     for table, _ in written.values():
-        console.print(console_table(table))
+        new = tuple(note for note in table.notes if note not in said)
+        console.print(console_table(replace(table, notes=new)))
+        said.update(new)
     for _, paths in written.values():
         console.print(f"wrote {', '.join(str(path) for path in paths)}", markup=False, soft_wrap=True)
     failed = [record for record in material.records if record.status == "failed"]

@@ -37,7 +37,7 @@ class RunDisplay:
         self._patience = patience
         self._n_done = 0
         self._best = (0, -1.0)
-        self._label = ""
+        self._label, self._max_epochs = "", 1
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -62,7 +62,7 @@ class RunDisplay:
 
     def run_started(self, spec: RunSpec) -> None:
         """Name the run that begins."""
-        self._best = (0, -1.0)
+        self._best, self._max_epochs = (0, -1.0), spec.max_epochs
         self._label = f"{spec.dataset} {spec.label} seed {spec.repetition + 1}"
         self._progress.reset(
             self._one, total=spec.max_epochs, description=self._label, note="building", visible=True
@@ -76,6 +76,8 @@ class RunDisplay:
         left = self._patience - (facts.epoch - self._best[0])
         note = f"valid {SELECTION_METRIC} {self._best[1]:.4f} at epoch {self._best[0]}, stops in {left}"
         self._progress.update(self._one, completed=facts.epoch, note=note)
+        # a share of a run keeps the estimate of the time left moving within long runs
+        self._progress.update(self._all, completed=self._n_done + facts.epoch / self._max_epochs)
 
     def run_done(self, record: RunRecord, reused: bool) -> None:
         """One line for the finished run, and the overall bar."""

@@ -48,6 +48,18 @@ class SparseRows(nn.Module):
         """Build from distinct coordinate entries, each `[nnz]`, of a matrix of the given shape."""
         return cls(_compress(rows, columns, values, shape[0]), _compress(columns, rows, values, shape[1]))
 
+    def rows(self, index: Tensor) -> SparseRows:
+        """The listed rows as a matrix of their own, `[len(index), n_columns]`; a row may be listed twice.
+
+        Worth it where the rows hold few entries: a batch then pays for its own rows only, in both directions.
+        """
+        starts, counts = self.offsets[index].long(), self.offsets.diff()[index].long()
+        ends = torch.cumsum(counts, 0)
+        rows = torch.repeat_interleave(counts)
+        entries = torch.arange(len(rows), device=rows.device) + (starts - ends + counts)[rows]
+        columns, values = self.columns[entries].long(), self.values[entries]
+        return SparseRows.from_entries(rows, columns, values, (len(index), len(self.t_offsets) - 1))
+
     def dense(self) -> Tensor:
         """The same matrix as a dense one, `[n_rows, n_columns]`; for small cases and tests."""
         n_columns = len(self.t_offsets) - 1

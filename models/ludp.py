@@ -16,8 +16,8 @@ Systems", ACM TOMM 19(3s), 2023.
 Deviations: the defaults follow the equations as printed (sum read-out, unweighted k^-1/2 item graph); where
 the paper leaves a choice open, every reading is a switch of `Params`. No code was published.
 
-Cost of a step: LightGCN with two layers, plus K n k entries for each item-graph layer, plus the batch's rows
-of the pooled content times W_1.
+Cost of a step: LightGCN with two layers, plus K n k entries for each item-graph layer but the last, which costs
+the batch's rows only, as do both fusions and the pooled content times W_1.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from models._features import ItemFeatures, scaled
 from models._fusion import AttentionFusion, ConcatFusion, GlobalFusion, PlainFusion
-from models._graph import SparseRows, bipartite, propagate, read_out
+from models._graph import SparseRows, bipartite, propagate, read_out, spmm
 from models._init import matrix
 from models._item_graph import item_graph
 from models._knn import nearest
@@ -106,18 +106,25 @@ class LUDP(ContentRecommender):
         users, items = read_out(layers, self.params.ui_readout).split([self.n_users, self.n_items])
         return users, items
 
-    def _item_content(self, collaborative: Tensor) -> Tensor | None:
-        """H (Eqs. 5-8), `[n_items, d]`; None with the branch off."""
+    def _item_content(self, collaborative: Tensor, items: Tensor | None = None) -> Tensor | None:
+        """H (Eqs. 5-8) of the given items, or of all, `[n, d]`; None with the branch off."""
         p = self.params
         if not p.use_item_graph:
             return None
         start = self.item_embedding.weight if p.item_graph_input == "ego" else collaborative
-        views = []
-        for graph in cast(Iterable[SparseRows], self.item_graphs):
-            layers = propagate(graph, start, p.n_item_layers)
-            views.append(read_out(layers, p.item_graph_readout))
-        fused: Tensor = self.item_fusion(views, self.item_mask)
+        graphs = cast(Iterable[SparseRows], self.item_graphs)
+        views = [self._item_view(graph, start, items) for graph in graphs]
+        fused: Tensor = self.item_fusion(views, self.item_mask if items is None else self.item_mask[items])
         return F.normalize(fused, dim=1, eps=1e-12) if p.item_aux_norm == "l2" else fused
+
+    def _item_view(self, graph: SparseRows, start: Tensor, items: Tensor | None) -> Tensor:
+        """h^m (Eq. 5), `[n, d]`; for a batch the last layer is computed on its own rows only."""
+        p = self.params
+        if items is None:
+            return read_out(propagate(graph, start, p.n_item_layers), p.item_graph_readout)
+        layers = propagate(graph, start, p.n_item_layers - 1)
+        rows = [F.embedding(items, layer) for layer in layers] if p.item_graph_readout != "last" else []
+        return read_out([*rows, spmm(graph.rows(items), layers[-1])], p.item_graph_readout)
 
     def _user_content(self, users: Tensor, collaborative: Tensor, left_out: Tensor | None) -> Tensor:
         """P of the given users (Eqs. 9-12), `[len(users), d]`."""
@@ -150,19 +157,16 @@ class LUDP(ContentRecommender):
         return self._finish(users, content), self._finish(items, self._item_content(items))
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's final vectors; the user branch is computed for the batch's users only."""
+        """The batch's final vectors; both content branches are computed for the batch only."""
         self._refresh_if_due(len(users))
         user_table, item_table = self._collaborative()
         rows, content = F.embedding(users, user_table), None
         if self.params.use_user_pref:
             left_out = positives if self.params.pref_exclude_pos and self.training else None
             content = self._user_content(users, rows, left_out)
-        final_items = self._finish(item_table, self._item_content(item_table))
-        return (
-            self._finish(rows, content),
-            F.embedding(positives, final_items),
-            F.embedding(negatives, final_items),
-        )
+        items = torch.cat([positives, negatives])
+        final_items = self._finish(F.embedding(items, item_table), self._item_content(item_table, items))
+        return self._finish(rows, content), final_items[: len(positives)], final_items[len(positives) :]
 
     def _refresh_if_due(self, batch_size: int) -> None:
         """Rebuild the item graphs at the first batch of an epoch, counted in training pairs."""

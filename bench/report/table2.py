@@ -54,7 +54,7 @@ def table2(facts: Sequence[DataFacts], paper: Paper) -> Table:
         csv_rows += _data_csv(each, modalities, paper)
     return Table(
         name="Table 2",
-        caption="Data sets. Rows headed 'published' are the paper's own data, which is not public.",
+        caption="Data sets. Rows headed 'paper' are the paper's own data, which is not public.",
         blocks=(Block(columns, tuple(rows)),),
         notes=tuple(notes),
         csv_header=CSV_HEADER,

@@ -152,7 +152,7 @@ def _score_caption(scores: Scores, paper: Paper) -> str:
         made = f"Protocol {scores.protocol}, hidden at test: {scores.hide_at_test} items; {spread}."
     return (
         f"Test scores. {made} Bold is the best of a column and underlined the second best, among complete cells. "
-        f"%Improv. is {name} against the best other model, its own variants aside. Columns headed 'published' "
+        f"%Improv. is {name} against the best other model, its own variants aside. Columns headed 'paper' "
         f"are the paper's numbers on its own data."
     )
 

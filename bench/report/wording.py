@@ -71,7 +71,7 @@ def data_headings(facts: Sequence[DataFacts]) -> list[str]:
 
 def paper_heading(dataset: str, paper: Paper) -> str:
     """The heading of published values, which cannot be taken for ours."""
-    return f"published: the paper's own {paper.dataset_display(dataset)}, not ours"
+    return f"paper, on its own {paper.dataset_display(dataset)}"
 
 
 def data_values(facts: DataFacts) -> tuple[CsvValue, ...]:

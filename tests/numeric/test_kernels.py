@@ -68,6 +68,18 @@ def test_rows_without_entries_give_zero_and_a_rectangular_matrix_works() -> None
     assert gradcheck(lambda x: spmm(matrix, x), (torch.randn(5, 2, requires_grad=True),))
 
 
+def test_listed_rows_equal_the_rows_of_the_product_in_both_directions() -> None:
+    users, items = random_pairs(6, 9, 0.4, seed=2)
+    graph = bipartite(users, items, 6, 9, "mean")
+    for index in (torch.tensor([3, 0, 3, 14]), torch.tensor([5]), torch.arange(15)):
+        dense = torch.randn(15, 3, requires_grad=True)
+        part, whole = spmm(graph.rows(index), dense), spmm(graph, dense)[index]
+        torch.testing.assert_close(part, whole, rtol=1e-14, atol=1e-14)
+        weights = torch.randn(len(index), 3)
+        gradients = [torch.autograd.grad((result * weights).sum(), dense)[0] for result in (part, whole)]
+        torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+
+
 def test_symmetric_normalisation_is_its_own_transpose() -> None:
     users, items = random_pairs(8, 6, 0.4)
     graph = bipartite(users, items, 8, 6, "sym")

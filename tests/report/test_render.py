@@ -103,7 +103,7 @@ def test_marks_and_spans(tables):
     assert r"\textbf{0.3500 $\pm$ 0.0707}" in latex
     assert r"\underline{0.2500 $\pm$ 0.0707}" in latex
     assert r"\multicolumn{3}{c}{tiktok [surrogate x0.1]}" in latex
-    assert r"\multicolumn{3}{c}{published: the paper's own TikTok, not ours}" in latex
+    assert r"\multicolumn{3}{c}{paper, on its own TikTok}" in latex
     assert r"\cmidrule(lr){2-4} \cmidrule(lr){5-7}" in latex
     assert r"LUDP (lit\_eral)" in latex
     assert latex.count(r"\begin{tabular}{lrrrrrr}") == 2
@@ -123,7 +123,7 @@ def test_no_surrogate_column_without_its_source(tables, surrogate):
     heads = [line for line in to_markdown(tables[1]).splitlines() if "P@10" in line]
     titles = [cell.strip() for cell in heads[0].strip("|").split("|")]
     assert titles[1:4] == [f"{label}<br>{name}" for name in ("P@10", "R@10", "NDCG@10")]
-    assert all(title.startswith("published: the paper's own TikTok, not ours<br>") for title in titles[4:])
+    assert all(title.startswith("paper, on its own TikTok<br>") for title in titles[4:])
     assert to_latex(tables[1]).count(rf"{{{label}}}") == 1
     assert len(re.findall(rf"^{re.escape(label)} & 68,722", to_latex(tables[0]), re.M)) == 1
 

@@ -36,7 +36,7 @@ def test_ours_above_the_papers(make_facts, paper):
         "6,130",
     )
     assert ours["Data hash"] == "aaaabbbb"
-    assert theirs["Data set"] == "published: the paper's own TikTok, not ours"
+    assert theirs["Data set"] == "paper, on its own TikTok"
     assert (theirs["#Interactions"], theirs["#Items"], theirs["#Users"]) == ("1,493,532", "34,756", "18,855")
     assert (theirs["Sparsity"], theirs["acoustic"], theirs["Test"]) == ("99.77%", "256", "–")
     notes = "\n".join(table.notes)
