@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models._edges import Edges, sddmm, unit_rows
+from models._edges import Edges, column_major, sddmm, spread
 from models._graph import SparseRows
 from models._knn import Neighbours, nearest
+from models._rows import unit_rows
 
 
 class ItemGraph(NamedTuple):
@@ -110,5 +111,6 @@ def with_loops(lists: Neighbours, available: Tensor) -> Neighbours:
 
 def laplacian(pairs: Edges, values: Tensor, degrees: Tensor) -> Tensor:
     """Entries of D^-1/2 S D^-1/2, `[n_pairs]`; rows and columns without positive degree are zero."""
-    scale = torch.where(degrees > 0, degrees, torch.inf).rsqrt().unsqueeze(1)
-    return values * F.embedding(pairs.rows, scale).squeeze(1) * F.embedding(pairs.columns, scale).squeeze(1)
+    scale = torch.where(degrees > 0, degrees, torch.inf).rsqrt()
+    back = pairs.transposed()
+    return values * spread(pairs, scale) * column_major(back, spread(back, scale))

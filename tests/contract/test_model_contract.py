@@ -65,10 +65,12 @@ def test_shapes_and_finite_loss(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_one_step_moves_every_parameter_and_nothing_trainable_is_outside(name: str) -> None:
-    model = toy.build(name, DATA, **SMALL).train()
+    # an item without content gives VBPR's projection bias, which cancels otherwise, a gradient of its own
+    data = toy.random_data(absent=True)
+    model = toy.build(name, data, **SMALL).train()
     before = {key: value.detach().clone() for key, value in model.named_parameters()}
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for batch in batches(TripleSampler(DATA.split.train, torch.device("cpu")).epoch(torch.Generator()), 16):
+    for batch in batches(TripleSampler(data.split.train, torch.device("cpu")).epoch(torch.Generator()), 16):
         optimizer.zero_grad()
         total(model.calculate_loss(batch)).backward()
         optimizer.step()

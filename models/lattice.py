@@ -1,0 +1,213 @@
+"""LATTICE: an item graph is learned from content, and item id embeddings are propagated over it.
+
+Paper: Zhang, Zhu, Liu, Wu, Wang, Wang, "Mining Latent Structures for Multimedia Recommendation", ACM MM 2021.
+
+| function | equation |
+|---|---|
+| `models._item_graph.item_graph` | initial graph S^m = top k of cos(X^m); Lap(S) = D^-1/2 S D^-1/2, D = row sums |
+| `models._latent_graph.Modality` | learned graph Bhat^m = top k of cos(Y^m), Y^m = X^m W^mT + b^m |
+| `LATTICE._graph` | G = (1 - lam) Lap(sum_m w_m Bhat^m) + lam sum_m w_m Lap(S^m), w = softmax of K logits |
+| `LATTICE._propagated` | H = G^L_i E_I |
+| `LATTICE._collaborative` | collaborative part: mean of its layers |
+| `LATTICE._finish` | z_u = collaborative part; z_i = collaborative part + rn(H)_i |
+| `LATTICE.regularisation` | L2 on the final rows of the batch |
+
+Deviations from the paper: the modalities are mixed before the normalisation, as the released code does
+(`lattice_mix` paper normalises each first), and only the first batch of an epoch sends gradients into the
+graph, again as in the code (`lattice_graph_grad`). Deviations from the released code: negative similarities
+are cut at 0 as in the paper; no step-size decay; the loss is divided by the batch's true size; an item without
+a modality is its own only neighbour in it. The code multiplies dense n x n matrices; here only the n k chosen
+similarities exist. The top k is piecewise constant, so gradients through the chosen entries are the exact ones.
+
+The parameters behind the graph get no gradient after the first batch of an epoch, and Adam skips them then.
+Chosen neighbours are a pure function of the projected features, so they are kept until those change: one
+search an epoch serves the evaluation and the next epoch.
+
+Cost of a step: LightGCN with two layers, plus 2 K n k entries for each item layer; n^2 sum_m f for the search,
+in blocks, once an epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from models._edges import Edges, weighted_spmm
+from models._features import ItemFeatures, scaled
+from models._graph import bipartite, propagate, read_out, spmm
+from models._item_graph import item_graph
+from models._latent_graph import ItemGraph, Modality, laplacian, with_loops
+from models._losses import l2
+from models._rows import unit_rows
+from models.base import ContentParams, ContentRecommender, ModelCard, Tables
+
+Batch = tuple[Tensor, Tensor, Tensor]
+SLOPE = 0.01  # of the code's ngcf part; NGCF's own is 0.2
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Params(ContentParams):
+    """Parameters of LATTICE."""
+
+    knn_k: PositiveInt
+    """Neighbours of an item in each graph, itself included, k."""
+    knn_clip_negative: bool
+    """Cut negative similarities at 0."""
+    lam: Share
+    """Weight of the initial graphs against the learned one."""
+    n_item_layers: PositiveInt
+    """Layers of the item graph, L_i."""
+    n_ui_layers: NonNegativeInt
+    """Layers of the user-item graph."""
+    lattice_cf: Literal["lightgcn", "ngcf", "mf"]
+    """Collaborative part."""
+    lattice_ui_norm: Literal["rw_self", "sym"]
+    """Normalisation of the user-item graph: rows with self loops as in the code, or LightGCN's."""
+    lattice_mix: Literal["code", "paper"]
+    """Mix the learned graphs, then normalise; or normalise each, then mix."""
+    lattice_graph_grad: Literal["first_batch", "every_step"]
+    """Whether the learned graph is trained in the first batch of an epoch or in every batch."""
+    feat_trainable: bool
+    """Whether the features are fine-tuned."""
+    message_dropout: Annotated[float, Field(ge=0, lt=1)]
+    """Dropout of the ngcf part."""
+
+
+class LATTICE(ContentRecommender):
+    """A collaborative model whose items also carry the mean of their neighbours in a learned item graph."""
+
+    Params = Params
+    CARD: ClassVar = ModelCard(
+        title="LATTICE",
+        family="multimodal",
+        paper="Zhang et al., Mining Latent Structures for Multimedia Recommendation, ACM MM 2021",
+        uses_content=True,
+    )
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        p = self.params
+        self.graph = bipartite(self.train_users, self.train_items, self.n_users, self.n_items, p.lattice_ui_norm)
+        self.modalities = nn.ModuleList(self._modality(features) for features in self.features)
+        self.modality_logits = nn.Parameter(torch.zeros(len(self.features)))
+        size = p.embedding_size
+        n_layers = p.n_ui_layers if p.lattice_cf == "ngcf" else 0
+        self.sums = nn.ModuleList(nn.Linear(size, size) for _ in range(n_layers))
+        self.products = nn.ModuleList(nn.Linear(size, size) for _ in range(n_layers))
+        self._pairs_seen = 0
+        self._held: tuple[int, ItemGraph] | None = None
+
+    def _modality(self, features: ItemFeatures) -> Modality:
+        p, table = self.params, scaled(features, self.params.feat_norm)
+        if p.missing == "zero":
+            real = torch.arange(self.n_items) > 0
+            features = replace(features, present=real, fingerprint=f"{features.fingerprint}-zero")
+        lists = with_loops(self.neighbours(features, p.knn_k, include_self=True), features.present)
+        initial = item_graph(lists, "sym_weighted", clip_negative=p.knn_clip_negative)
+        return Modality(
+            table,
+            features.present,
+            initial,
+            size=p.embedding_size,
+            k=p.knn_k,
+            clip=p.knn_clip_negative,
+            trainable=p.feat_trainable,
+        )
+
+    def _collaborative(self) -> Tables:
+        """Vectors of the collaborative part, `[n_users, d]` and `[n_items, d]`."""
+        p = self.params
+        layers = [self.ego()]
+        if p.lattice_cf == "lightgcn":
+            layers = propagate(self.graph, layers[0], p.n_ui_layers)
+        rows = layers[0]
+        for of_sum, of_product in zip(self.sums, self.products, strict=True):
+            side = spmm(self.graph, rows)
+            rows = F.leaky_relu(of_sum(side), SLOPE) + F.leaky_relu(of_product(rows * side), SLOPE)
+            rows = F.dropout(rows, p.message_dropout, self.training)
+            layers.append(unit_rows(rows))
+        users, items = read_out(layers, "mean").split([self.n_users, self.n_items])
+        return users, items
+
+    def _parts(self) -> list[Modality]:
+        return cast(list[Modality], list(self.modalities))
+
+    def _graph(self, pairs: list[Edges] | None = None) -> ItemGraph:
+        """G with gradients to features, projections and modality weights.
+
+        Args:
+            pairs: of each modality's learned graph; None chooses them under the current parameters.
+        """
+        p = self.params
+        omega = torch.softmax(self.modality_logits, dim=0)
+        if p.lam == 1:
+            return ItemGraph([], [], omega)
+        if pairs is None:
+            pairs = [modality.choose() for modality in self._parts()]
+        cosines = [modality.similarities(some) for modality, some in zip(self._parts(), pairs, strict=True)]
+        ones = omega.new_ones(self.n_items, 1)
+        degrees = [weighted_spmm(*part, ones).squeeze(1) for part in zip(pairs, cosines, strict=True)]
+        if p.lattice_mix == "code":
+            degrees = [torch.stack([omega[m] * one for m, one in enumerate(degrees)]).sum(0)] * len(pairs)
+        values = [(1 - p.lam) * omega[m] * laplacian(some, cosines[m], degrees[m]) for m, some in enumerate(pairs)]
+        return ItemGraph(pairs, values, p.lam * omega)
+
+    def _training_graph(self, batch_size: int) -> ItemGraph:
+        """The graph of a training batch; epochs are counted in training pairs."""
+        epoch = self._pairs_seen // len(self.train_users)
+        self._pairs_seen += batch_size
+        first = self._held is None or self._held[0] != epoch
+        if self._held is None or first:
+            graph = self._graph()
+            detached = ItemGraph(graph.pairs, [v.detach() for v in graph.values], graph.initial.detach())
+            self._held = epoch, detached
+            return graph
+        if self.params.lattice_graph_grad == "every_step":
+            return self._graph(self._held[1].pairs)
+        return self._held[1]
+
+    def _propagated(self, graph: ItemGraph) -> Tensor:
+        """H = G^L_i E_I, `[n_items, d]`."""
+        rows = self.item_embedding.weight
+        for _ in range(self.params.n_item_layers):
+            parts = [weighted_spmm(*part, rows) for part in zip(graph.pairs, graph.values, strict=True)]
+            if self.params.lam > 0:
+                initial = zip(graph.initial, self._parts(), strict=True)
+                parts += [weight * spmm(modality.initial, rows) for weight, modality in initial]
+            rows = torch.stack(parts).sum(0)
+        return rows
+
+    def _finish(self, graph: ItemGraph) -> Tables:
+        """Final vectors of all users and items, `[n_users, d]` and `[n_items, d]`."""
+        users, items = self._collaborative()
+        return users, items + unit_rows(self._propagated(graph))
+
+    def embed(self) -> Tables:
+        """Final vectors under the current parameters, the graph included."""
+        return self._finish(self._graph())
+
+    def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
+        """The batch's final vectors; in training the graph is that of the epoch."""
+        user_table, item_table = self._finish(self._training_graph(len(users))) if self.training else self.embed()
+        return (
+            F.embedding(users, user_table),
+            F.embedding(positives, item_table),
+            F.embedding(negatives, item_table),
+        )
+
+    def regularisation(self, batch: Batch, final: Batch) -> Tensor:
+        """L2 on the final rows of the batch."""
+        if self.params.reg_form == "all_params":
+            return super().regularisation(batch, final)
+        return l2(self.params.reg_form, *final)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LATTICE:
+        self._held = None  # holds tensors that the module does not move
+        moved: LATTICE = super()._apply(fn, recurse)
+        return moved

@@ -1,0 +1,168 @@
+"""NGCF: graph convolution with feature transformations and neighbour-ego products.
+
+Paper: Wang, He, Wang, Feng, Chua, "Neural Graph Collaborative Filtering", SIGIR 2019.
+
+| function | equation |
+|---|---|
+| `_Layer.forward`, "recbole" | Eq. 7: LR((L + I) E W_1 + L E * E W_2), with biases |
+| `models._graph.bipartite` | Eq. 8: L = D^-1/2 A D^-1/2 |
+| `NGCF._views` | Eq. 9: all layers side by side |
+| `NGCF.embed` | Eq. 10: dot product |
+| `NGCF._thinned` | section 3.5: node dropout |
+
+Deviations from the paper: each layer's rows are normalised, as in RecBole. `ngcf_variant` recbole is RecBole's
+arithmetic (normalised rows feed the next layer; weights Xavier normal, zero biases) and equals it with copied
+weights and `reg_form` recbole_norm, gradients and steps included; but the L2 term is squared by default, and
+degrees carry no epsilon. `official` is the released TensorFlow code: (D + I)^-1 (A + I) instead of L, two
+separate LeakyReLUs, no own row beside the side one, rows normalised only where they are read out, all weights
+and biases Xavier uniform. Both codes regularise the final rows, as the default here.
+
+Cost of a step: 2 L sparse products over all nodes, and L times two d x d products of every node's row, in the
+last layer of the batch's rows only; twice that for the gradient; Adam over N d entries.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from models._graph import SparseRows, bipartite, spmm
+from models._init import matrix, zeros
+from models._losses import l2
+from models._rows import unit_rows
+from models.base import ModelCard, ModelParams, Recommender, Tables
+
+SLOPE = 0.2
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Variant = Literal["recbole", "official"]
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class Params(ModelParams):
+    """Parameters of NGCF."""
+
+    hidden_sizes: Annotated[list[PositiveInt], Field(min_length=1)]
+    """Width of each propagation layer."""
+    ngcf_variant: Variant
+    """"recbole": the paper's propagation with normalised rows; "official": the released code."""
+    message_dropout: Rate
+    """Share of a layer's output entries dropped while training."""
+    node_dropout: Rate
+    """Share of the graph's entries dropped while training, drawn once a step."""
+    reg_ngcf: Literal["final", "ego"]
+    """Rows that the L2 term acts on: the final ones, as in both codes, or the id embeddings."""
+
+
+class _Layer(nn.Module):
+    """One propagation step up to its dropout.
+
+    Args:
+        n_inputs, n_outputs: widths of the rows before and after.
+        variant: whose arithmetic, and whose initialisation.
+    """
+
+    def __init__(self, n_inputs: int, n_outputs: int, variant: Variant) -> None:
+        super().__init__()
+        self.variant = variant
+        self.w1, self.w2 = matrix(n_inputs, n_outputs), matrix(n_inputs, n_outputs)
+        self.b1, self.b2 = zeros(n_outputs), zeros(n_outputs)
+        if variant == "official":
+            for parameter in (self.w1, self.w2, self.b1, self.b2):
+                nn.init.xavier_uniform_(parameter.data.view(-1, n_outputs))
+
+    def forward(self, own: Tensor, side: Tensor) -> Tensor:
+        """Messages `[n, n_outputs]` from the rows' own vectors and their neighbours', `[n, n_inputs]` each."""
+        if self.variant == "official":
+            messages = F.leaky_relu(torch.addmm(self.b1, side, self.w1), SLOPE)
+            return messages + F.leaky_relu(torch.addmm(self.b2, own * side, self.w2), SLOPE)
+        # the second product adds to the first in place, which is faster than one product of joined matrices
+        sums = torch.addmm(self.b1 + self.b2, own + side, self.w1)
+        return F.leaky_relu(sums.addmm_(own * side, self.w2), SLOPE)
+
+
+class NGCF(Recommender):
+    """All propagation layers side by side."""
+
+    Params = Params
+    CARD: ClassVar = ModelCard(
+        title="NGCF",
+        family="gcn",
+        paper="Wang et al., Neural Graph Collaborative Filtering, SIGIR 2019",
+        uses_content=False,
+    )
+    transposition: Tensor
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        p = self.params
+        norm: Literal["sym", "rw_self"] = "sym" if p.ngcf_variant == "recbole" else "rw_self"
+        self.graph = bipartite(self.train_users, self.train_items, self.n_users, self.n_items, norm)
+        sizes = [p.embedding_size, *p.hidden_sizes]
+        self.layers = nn.ModuleList(
+            _Layer(n_inputs, n_outputs, p.ngcf_variant) for n_inputs, n_outputs in pairwise(sizes)
+        )
+        if p.node_dropout:
+            # where each entry of the transpose is found in the graph, to drop the same ones from both
+            n_nodes = self.n_users + self.n_items
+            rows = torch.repeat_interleave(self.graph.offsets.diff().to(torch.int64))
+            order = torch.argsort(self.graph.columns.to(torch.int64) * n_nodes + rows)
+            self.register_buffer("transposition", order, persistent=False)
+
+    def _thinned(self) -> SparseRows:
+        """The graph of this step: while training, with `node_dropout` of its entries set to zero."""
+        graph, rate = self.graph, self.params.node_dropout
+        if not (self.training and rate):
+            return graph
+        values = _dropout(graph.values, rate)
+        return SparseRows(
+            (graph.offsets, graph.columns, values),
+            (graph.t_offsets, graph.t_columns, values[self.transposition]),
+        )
+
+    def _views(self, nodes: Tensor | None) -> Tensor:
+        """Final vectors of the given nodes, or of all, `[n, d + sum(hidden_sizes)]`.
+
+        The last layer is computed for the given nodes only.
+        """
+        p, graph, own = self.params, self._thinned(), self.ego()
+        views = [own if nodes is None else F.embedding(nodes, own)]
+        for layer in self.layers:
+            side = spmm(graph, own)
+            last = layer is self.layers[-1]
+            if last and nodes is not None:
+                own, side = F.embedding(nodes, own), F.embedding(nodes, side)
+            messages = layer(own, side)
+            if self.training and p.message_dropout:
+                messages = _dropout(messages, p.message_dropout)
+            view = unit_rows(messages)
+            own = view if p.ngcf_variant == "recbole" else messages
+            views.append(view if last or nodes is None else F.embedding(nodes, view))
+        return torch.cat(views, dim=1)
+
+    def embed(self) -> Tables:
+        """Final vectors of all users and items, `[n_users, D]` and `[n_items, D]`."""
+        users, items = self._views(None).split([self.n_users, self.n_items])
+        return users, items
+
+    def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
+        """The batch's final vectors, `[B, D]` each; a node that occurs twice is computed once."""
+        wanted = torch.cat([users, positives + self.n_users, negatives + self.n_users])
+        nodes, position = torch.unique(wanted, return_inverse=True)
+        rows = F.embedding(position, self._views(nodes)).split(len(users))
+        return rows[0], rows[1], rows[2]
+
+    def regularisation(self, batch: Batch, final: Batch) -> Tensor:
+        """The L2 term on the rows that `reg_ngcf` names."""
+        if self.params.reg_ngcf == "ego" or self.params.reg_form == "all_params":
+            return super().regularisation(batch, final)
+        return l2(self.params.reg_form, *final)
+
+
+def _dropout(rows: Tensor, rate: float) -> Tensor:
+    """Inverted dropout; from uniform numbers, which cost half of torch's Bernoulli ones."""
+    return rows * (torch.rand_like(rows) >= rate).to(rows.dtype).mul_(1 / (1 - rate))
