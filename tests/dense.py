@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import toy
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.types import BenchmarkData
 
@@ -146,3 +147,16 @@ def under_threads(name: str, **overrides: Any) -> list[Tensor]:
     finally:
         torch.set_num_threads(threads)
         torch.set_default_dtype(kind)
+
+
+class Largest(TorchDispatchMode):
+    """The number of entries of the largest tensor that an operation returns."""
+
+    entries = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:
+                self.entries = max(self.entries, tensor.numel())
+        return result

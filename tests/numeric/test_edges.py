@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+import dense
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from models._edges import EdgeGraph, Edges, column_major, edge_softmax, sddmm, spread, weighted_spmm
 from models._rows import unit_rows
@@ -159,24 +159,11 @@ def test_unit_rows_gives_a_zero_row_no_gradient() -> None:
     torch.testing.assert_close(table.grad, torch.tensor([[0.128, -0.096], [0.0, 0.0]]))
 
 
-class Largest(TorchDispatchMode):
-    """The number of entries of the largest tensor that an operation returns."""
-
-    entries = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:
-                self.entries = max(self.entries, tensor.numel())
-        return result
-
-
 def test_no_tensor_has_a_row_an_edge() -> None:
     rows, columns = torch.meshgrid(torch.arange(40), torch.arange(50), indexing="ij")
     edges = Edges.from_pairs(rows.flatten(), columns.flatten(), (40, 50))
     left, right = draw(40, 8), draw(50, 8)
-    with Largest() as spy:
+    with dense.Largest() as spy:
         weights = edge_softmax(edges, sddmm(edges, left, right))
         weighted_spmm(edges, weights, right).sum().backward()
     assert 2000 <= spy.entries < 2000 * 8
