@@ -26,7 +26,7 @@ class Profile:
 
 PROFILES = {
     "quick": Profile(
-        1, 40, 0.05, "one seed, 40 epochs at most, surrogates a twentieth of the size: minutes on a laptop"
+        1, 30, 0.05, "one seed, 30 epochs at most, surrogates a twentieth of the size: minutes on a laptop"
     ),
     "paper": Profile(5, 300, 1.0, "five seeds, at most 300 epochs, surrogates at full size"),
 }
