@@ -35,6 +35,6 @@ def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
 
     def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="")
 
     write_atomically(path, write)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import ResultsError, UsageError
+from bench.files import write_text
 from bench.report.latex import to_latex
 from bench.report.table import Block, Cell, Table
 
@@ -79,21 +79,13 @@ def write_table(table: Table, directory: Path, name: str) -> list[Path]:
     texts = {"md": to_markdown(table), "csv": to_csv(table), "tex": to_latex(table)}
     paths = {suffix: directory / f"{name}.{suffix}" for suffix in texts}
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         for suffix, path in paths.items():
-            _write(path, texts[suffix])
+            write_text(path, texts[suffix])
     except OSError as error:
         raise ResultsError(
             f"The table '{name}' cannot be written to '{directory}': {error}. Free the path or name another one."
         ) from error
     return list(paths.values())
-
-
-def _write(path: Path, text: str) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-        unfinished = Path(scratch) / path.name
-        unfinished.write_text(text, encoding="utf-8", newline="")
-        unfinished.replace(path)
 
 
 def _markdown_block(block: Block) -> str:
