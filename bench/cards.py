@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from bench.errors import ConfigError, listed, unknown_name
 from bench.types import Source
-from bench.validation import read_yaml, validated
+from bench.validation import Frozen, read_yaml, validated
 
 __all__ = ["DatasetCard", "SourceCard", "load", "names", "read_yaml", "validated"]
 
@@ -34,13 +34,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 GitBlob = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
-class _Frozen(BaseModel):
-    """Immutable, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class DataFile(_Frozen):
+class DataFile(Frozen):
     """One file: its path below the directory, and its git blob id (sha1) where it is known."""
 
     path: InsidePath
@@ -54,7 +48,7 @@ class FeatureFile(DataFile):
     optional: bool = False
 
 
-class Counts(_Frozen):
+class Counts(Frozen):
     """Golden facts of a source; None = not known beforehand."""
 
     n_users: Count | None = None
@@ -65,7 +59,7 @@ class Counts(_Frozen):
     n_test: Count | None = None
 
 
-class PartFiles(_Frozen):
+class PartFiles(Frozen):
     """One file for each part."""
 
     train: DataFile
@@ -79,14 +73,14 @@ class PinnedFile(DataFile):
     git_blob: GitBlob
 
 
-class Ml100kFiles(_Frozen):
+class Ml100kFiles(Frozen):
     """RecBole's atomic files: ratings; titles, release years and genres."""
 
     inter: PinnedFile
     item: PinnedFile
 
 
-class _SourceBase(_Frozen):
+class _SourceBase(Frozen):
     """What every source has: a sentence on what it is, and one on how to get it."""
 
     title: str
@@ -134,7 +128,7 @@ class Ml100kSource(_SourceBase):
     expected: Counts = Counts()
 
 
-class PlantedModality(_Frozen):
+class PlantedModality(Frozen):
     """A generated modality.
 
     Attributes:
@@ -188,7 +182,7 @@ class SurrogateSource(_SourceBase):
 SourceCard = PickledCooSource | MmrecSource | Ml100kSource | SurrogateSource
 
 
-class DatasetCard(_Frozen):
+class DatasetCard(Frozen):
     """What is known of a data set before a file of it is read.
 
     Attributes:

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.digest import hash_value
 from bench.types import BenchmarkData, Source
+from bench.validation import Frozen
 
 SCHEMA = 1
 
 ParamValue = str | int | float | bool | None | list[str] | list[int]
-
-
-class Frozen(BaseModel):
-    """Immutable, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class RunSpec(Frozen):

@@ -85,11 +85,6 @@ class Interactions:
         counts = np.bincount(self.users, minlength=self.n_users)
         return np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
 
-    @property
-    def density(self) -> float:
-        """Share of the user-item cells that hold an interaction."""
-        return len(self) / (self.n_users * self.n_items)
-
     def take(self, index: IntArray | BoolArray) -> Interactions:
         """The interactions at `index`, sorted again; counts stay."""
         times = None if self.timestamps is None else self.timestamps[index]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.errors import ConfigError, listed, nearest_hint
 
@@ -38,6 +38,12 @@ class _Loader(yaml.SafeLoader):
         if kind is yaml.ScalarNode and implicit[0] and FLOAT_WITHOUT_DOT.fullmatch(value):
             return "tag:yaml.org,2002:float"
         return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+
+
+class Frozen(BaseModel):
+    """Immutable, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 def read_yaml(file: Path) -> Any:

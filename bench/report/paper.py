@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import ConfigError, listed, unknown_name
-from bench.records import Frozen
+from bench.validation import Frozen
 
 PAPER_FILE = Path(__file__).resolve().parents[2] / "results" / "reference" / "paper.yaml"
 MODALITY_ROWS = ("visual", "acoustic", "textual", "all")
