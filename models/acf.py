@@ -129,9 +129,7 @@ class ACF(ContentRecommender):
         self.component_attention = _Attention(("u", "x"), size, p.acf_hidden)
         self.item_attention = _Attention(("u", "v", "p", "x") if paper else ("u", "x"), size, p.acf_hidden)
         content = torch.cat([scaled(m, p.feat_norm) for m in self.features], dim=1)
-        available = torch.stack([m.present for m in self.features], dim=1)
-        if p.missing == "zero":
-            available = torch.ones_like(available)
+        available = torch.stack([self.participating(m) for m in self.features], dim=1)
         items, sizes = self._kept_history()
         self.register_buffer("content", content, persistent=False)
         self.register_buffer("available", available, persistent=False)

@@ -205,6 +205,12 @@ class ContentRecommender(Recommender):
         self.features = choose(getattr(dataset, "item_features", ()), self.params.modalities)
         self._memo: Memo = getattr(dataset, "memo", lambda _key, compute: compute())
 
+    def participating(self, features: ItemFeatures) -> Tensor:
+        """Which items take part in a modality under the policy `missing`, `[n_items]` bool; never padding."""
+        if self.params.missing == "mask":
+            return features.present
+        return torch.arange(self.n_items) > 0
+
     def neighbours(self, features: ItemFeatures, k: int, include_self: bool) -> Neighbours:
         """k-NN lists of one modality from its raw features, kept under their content hash if the data can."""
         key = f"knn-v1-{features.fingerprint}-k{k}-{'self' if include_self else 'others'}"

@@ -154,8 +154,7 @@ class GRCN(ContentRecommender):
         shape = (self.n_users, self.n_items)
         self.graph = EdgeGraph(Edges.from_pairs(self.train_users, self.train_items, shape))
         n_routings = p.n_routings if p.grcn_routing == "paper" else 0
-        real = torch.arange(self.n_items) > 0
-        masks = [features.present if p.missing == "mask" else real for features in self.features]
+        masks = [self.participating(features) for features in self.features]
         self.contents = nn.ModuleList(
             Content(scaled(features, p.feat_norm), mask, self.n_users, p.embedding_size, n_routings)
             for features, mask in zip(self.features, masks, strict=True)

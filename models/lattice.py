@@ -106,8 +106,9 @@ class LATTICE(ContentRecommender):
     def _modality(self, features: ItemFeatures) -> Modality:
         p, table = self.params, scaled(features, self.params.feat_norm)
         if p.missing == "zero":
-            real = torch.arange(self.n_items) > 0
-            features = replace(features, present=real, fingerprint=f"{features.fingerprint}-zero")
+            features = replace(
+                features, present=self.participating(features), fingerprint=f"{features.fingerprint}-zero"
+            )
         lists = with_loops(self.neighbours(features, p.knn_k, include_self=True), features.present)
         initial = item_graph(lists, "sym_weighted", clip_negative=p.knn_clip_negative)
         return Modality(

@@ -72,9 +72,7 @@ class LUDP(ContentRecommender):
             [item_graph(n, p.item_graph_norm, p.knn_symmetrize, p.knn_clip_negative) for n in lists]
         )
         self.item_fusion = _fusion(p, "item", self.features)
-        mask = torch.stack([m.present for m in self.features], dim=1)
-        if p.missing == "zero":
-            mask = torch.ones_like(mask)
+        mask = torch.stack([self.participating(m) for m in self.features], dim=1)
         self.register_buffer("item_mask", mask, persistent=False)
 
     def _build_user_branch(self) -> None:
@@ -83,7 +81,7 @@ class LUDP(ContentRecommender):
         self.preferences = nn.ModuleList(
             Preference(
                 scaled(features, p.feat_norm),
-                features.present if p.missing == "mask" else torch.arange(self.n_items) > 0,
+                self.participating(features),
                 self.train_users,
                 self.train_items,
                 self.n_users,

@@ -171,7 +171,7 @@ class MMGCN(ContentRecommender):
             latent = REFERENCE_LATENT.get(features.name)
         elif features.raw.shape[1] > p.mmgcn_latent:
             latent = p.mmgcn_latent
-        available = features.present if p.missing == "mask" else torch.arange(self.n_items) > 0
+        available = self.participating(features)
         return Branch(scaled(features, p.feat_norm), available, self.to_users, latent, p)
 
     def _first_messages(self, branch: Branch, users: Tensor, items: Tensor) -> Tables:

@@ -87,9 +87,7 @@ class VBPR(ContentRecommender):
         self.register_buffer(
             "content", torch.cat([scaled(m, p.feat_norm) for m in self.features], dim=1), persistent=False
         )
-        described = torch.stack([m.present for m in self.features]).any(0)
-        if p.missing == "zero":
-            described = torch.ones_like(described)
+        described = torch.stack([self.participating(m) for m in self.features]).any(0)
         self.register_buffer("described", described.to(self.content.dtype).unsqueeze(1), persistent=False)
 
     def _table(self, n_rows: int) -> nn.Embedding:
