@@ -8,6 +8,7 @@ directions: the backward pass is the product with the transpose, so nothing is s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -48,22 +49,18 @@ class SparseRows(nn.Module):
         """Build from distinct coordinate entries, each `[nnz]`, of a matrix of the given shape."""
         return cls(_compress(rows, columns, values, shape[0]), _compress(columns, rows, values, shape[1]))
 
-    def rows(self, index: Tensor) -> SparseRows:
-        """The listed rows as a matrix of their own, `[len(index), n_columns]`; a row may be listed twice.
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Row, column and value of every entry, `[nnz]` each, ids as int64."""
+        return torch.repeat_interleave(self.offsets.diff()), self.columns.long(), self.values
 
-        Worth it where the rows hold few entries: a batch then pays for its own rows only, in both directions.
-        """
-        starts, counts = self.offsets[index].long(), self.offsets.diff()[index].long()
-        ends = torch.cumsum(counts, 0)
-        rows = torch.repeat_interleave(counts)
-        entries = torch.arange(len(rows), device=rows.device) + (starts - ends + counts)[rows]
-        columns, values = self.columns[entries].long(), self.values[entries]
-        return SparseRows.from_entries(rows, columns, values, (len(index), len(self.t_offsets) - 1))
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
+        return len(self.offsets) - 1, len(self.t_offsets) - 1
 
     def dense(self) -> Tensor:
         """The same matrix as a dense one, `[n_rows, n_columns]`; for small cases and tests."""
-        n_columns = len(self.t_offsets) - 1
-        return spmm(self, torch.eye(n_columns, dtype=self.values.dtype, device=self.values.device))
+        return spmm(self, torch.eye(self.shape[1], dtype=self.values.dtype, device=self.values.device))
 
 
 def _compress(rows: Tensor, columns: Tensor, values: Tensor, n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,15 +76,16 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, dense: Tensor, matrix: SparseRows) -> Tensor:
         ctx.matrix = matrix  # type: ignore[attr-defined]
-        return _bag(matrix.offsets, matrix.columns, matrix.values, dense)
+        return bag(matrix.offsets, matrix.columns, matrix.values, dense)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
         matrix: SparseRows = ctx.matrix  # type: ignore[attr-defined]
-        return _bag(matrix.t_offsets, matrix.t_columns, matrix.t_values, grads[0].contiguous()), None
+        return bag(matrix.t_offsets, matrix.t_columns, matrix.t_values, grads[0].contiguous()), None
 
 
-def _bag(offsets: Tensor, columns: Tensor, values: Tensor, dense: Tensor) -> Tensor:
+def bag(offsets: Tensor, columns: Tensor, values: Tensor, dense: Tensor) -> Tensor:
+    """The product itself, without gradient: segments of weighted rows of `dense`, summed, `[n_rows, d]`."""
     return F.embedding_bag(
         columns, dense, offsets, mode="sum", per_sample_weights=values, include_last_offset=True
     )
@@ -105,6 +103,16 @@ def spmm(matrix: SparseRows, dense: Tensor) -> Tensor:
     """
     result: Tensor = _Product.apply(dense, matrix)
     return result
+
+
+def stacked(graphs: Sequence[SparseRows], *, diagonal: bool = False) -> SparseRows:
+    """K matrices of one shape `[n, m]` as one: below each other, `[K n, m]`, or on a diagonal, `[K n, K m]`."""
+    n_rows, n_columns = graphs[0].shape
+    parts = [graph.entries() for graph in graphs]
+    rows = torch.cat([part[0] + index * n_rows for index, part in enumerate(parts)])
+    columns = torch.cat([part[1] + index * n_columns * diagonal for index, part in enumerate(parts)])
+    shape = (len(graphs) * n_rows, n_columns * (len(graphs) if diagonal else 1))
+    return SparseRows.from_entries(rows, columns, torch.cat([part[2] for part in parts]), shape)
 
 
 def bipartite(

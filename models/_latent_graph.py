@@ -100,6 +100,23 @@ class Modality(nn.Module):
         return moved
 
 
+def merged(graph: ItemGraph, initial: list[SparseRows]) -> SparseRows:
+    """The whole of G as one matrix without gradient, `[n_items, n_items]`.
+
+    Args:
+        graph: its parts, detached.
+        initial: the constant graph of each modality.
+    """
+    parts = [(p.rows.long(), p.columns.long(), v) for p, v in zip(graph.pairs, graph.values, strict=True)]
+    scaled = [(part.entries(), weight) for part, weight in zip(initial, graph.initial, strict=True)]
+    parts += [(rows, columns, weight * values) for (rows, columns, values), weight in scaled]
+    n_items = initial[0].shape[0]
+    keys = torch.cat([rows * n_items + columns for rows, columns, _ in parts])
+    keys, position = torch.unique(keys, return_inverse=True)
+    values = parts[0][2].new_zeros(len(keys)).index_add_(0, position, torch.cat([part[2] for part in parts]))
+    return SparseRows.from_entries(keys // n_items, keys % n_items, values, (n_items, n_items))
+
+
 def with_loops(lists: Neighbours, available: Tensor) -> Neighbours:
     """The lists with every item that has no features, padding aside, as its own only neighbour."""
     absent = (~available).nonzero().squeeze(1)

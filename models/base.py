@@ -23,7 +23,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
 from recbole.model.abstract_recommender import GeneralRecommender
@@ -35,6 +34,7 @@ from models._features import FeatNorm, ItemFeatures
 from models._init import Init, fill_
 from models._knn import Neighbours, nearest
 from models._losses import RegForm, bpr_loss, l2, sum_of_squares
+from models._propagation import Batch, gather, halves
 
 Tables = tuple[Tensor, Tensor]
 Memo = Callable[[str, Callable[[], dict[str, NDArray[Any]]]], dict[str, NDArray[Any]]]
@@ -127,23 +127,24 @@ class Recommender(GeneralRecommender):  # type: ignore[misc]
         """Final vectors of all users and all items, `[n_users, D]` and `[n_items, D]`."""
         return self.user_embedding.weight, self.item_embedding.weight
 
-    def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
         """Final vectors of a training batch, `[B, D]` each; must equal the rows of `embed()`.
 
-        Override where a batch costs less than all nodes.
+        Override this, or `embed_with_ego`, where a batch costs less than all nodes.
         """
         user_table, item_table = self.embed()
-        return (
-            F.embedding(users, user_table),
-            F.embedding(positives, item_table),
-            F.embedding(negatives, item_table),
-        )
+        return gather(user_table, users), *halves(gather(item_table, torch.cat([positives, negatives])))
 
-    def ego_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch | None]:
+        """`embed_batch`, and the rows that the L2 term acts on if they come with it: one gather, one gradient."""
+        return self.embed_batch(users, positives, negatives), None
+
+    def ego_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
         """Rows that the L2 term acts on, `[B, d]` each: the id embeddings."""
-        return self.user_embedding(users), self.item_embedding(positives), self.item_embedding(negatives)
+        items = gather(self.item_embedding.weight, torch.cat([positives, negatives]))
+        return gather(self.user_embedding.weight, users), *halves(items)
 
-    def regularisation(self, batch: tuple[Tensor, Tensor, Tensor], final: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def regularisation(self, batch: Batch, final: Batch) -> Tensor:
         """The L2 term without its weight.
 
         Args:
@@ -157,11 +158,13 @@ class Recommender(GeneralRecommender):  # type: ignore[misc]
     def calculate_loss(self, interaction: Any) -> tuple[Tensor, Tensor]:
         """BPR loss and weighted L2 term of a batch (LUDP Eq. 15), to be summed."""
         self.forget()
+        form = self.params.reg_form
         batch = (interaction[self.USER_ID], interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID])
-        final = self.embed_batch(*batch)
-        users, positives, negatives = final
-        bpr = bpr_loss((users * positives).sum(1), (users * negatives).sum(1), self.bpr_reduction)
-        return bpr, self.params.reg_weight * self.regularisation(batch, final)
+        final, ego = self.embed_with_ego(*batch)
+        bpr = bpr_loss((final[0] * final[1]).sum(1), (final[0] * final[2]).sum(1), self.bpr_reduction)
+        by_rows = ego is not None and form != "all_params"
+        penalty = l2(form, *ego) if by_rows else self.regularisation(batch, final)  # type: ignore[misc]
+        return bpr, self.params.reg_weight * penalty
 
     def forget(self) -> None:
         """Drop the cached final tables; called before every loss and after loading parameters."""

@@ -23,8 +23,8 @@ The parameters behind the graph get no gradient after the first batch of an epoc
 Chosen neighbours are a pure function of the projected features, so they are kept until those change: one
 search an epoch serves the evaluation and the next epoch.
 
-Cost of a step: LightGCN with two layers, plus 2 K n k entries for each item layer; n^2 sum_m f for the search,
-in blocks, once an epoch.
+Cost of a step: LightGCN's, and up to 2 K n k entries for each item layer and direction, the graphs of all
+modalities being one matrix after the first batch; n^2 sum_m f for the search, in blocks, once an epoch.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from torch import Tensor, nn
 
 from models._edges import Edges, weighted_spmm
 from models._features import ItemFeatures, scaled
-from models._graph import bipartite, propagate, read_out, spmm
+from models._graph import SparseRows, bipartite, propagate, read_out, spmm
 from models._item_graph import item_graph
-from models._latent_graph import ItemGraph, Modality, laplacian, with_loops
+from models._latent_graph import ItemGraph, Modality, laplacian, merged, with_loops
 from models._losses import l2
+from models._propagation import Batch, distinct, gather, halves, propagated_rows, repeated, spmm_rows
 from models._rows import unit_rows
 from models.base import ContentParams, ContentRecommender, ModelCard, Tables
 
-Batch = tuple[Tensor, Tensor, Tensor]
 SLOPE = 0.01  # of the code's ngcf part; NGCF's own is 0.2
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -101,7 +101,7 @@ class LATTICE(ContentRecommender):
         self.sums = nn.ModuleList(nn.Linear(size, size) for _ in range(n_layers))
         self.products = nn.ModuleList(nn.Linear(size, size) for _ in range(n_layers))
         self._pairs_seen = 0
-        self._held: tuple[int, ItemGraph] | None = None
+        self._held: tuple[int, ItemGraph, SparseRows] | None = None
 
     def _modality(self, features: ItemFeatures) -> Modality:
         p, table = self.params, scaled(features, self.params.feat_norm)
@@ -159,19 +159,21 @@ class LATTICE(ContentRecommender):
         values = [(1 - p.lam) * omega[m] * laplacian(some, cosines[m], degrees[m]) for m, some in enumerate(pairs)]
         return ItemGraph(pairs, values, p.lam * omega)
 
-    def _training_graph(self, batch_size: int) -> ItemGraph:
-        """The graph of a training batch; epochs are counted in training pairs."""
+    def _training_graph(self, batch_size: int) -> ItemGraph | SparseRows:
+        """The graph of a training batch, as one constant matrix where it is not trained.
+
+        Epochs are counted in training pairs.
+        """
         epoch = self._pairs_seen // len(self.train_users)
         self._pairs_seen += batch_size
-        first = self._held is None or self._held[0] != epoch
-        if self._held is None or first:
+        if self._held is None or self._held[0] != epoch:
             graph = self._graph()
             detached = ItemGraph(graph.pairs, [v.detach() for v in graph.values], graph.initial.detach())
-            self._held = epoch, detached
+            self._held = epoch, detached, merged(detached, [part.initial for part in self._parts()])
             return graph
         if self.params.lattice_graph_grad == "every_step":
             return self._graph(self._held[1].pairs)
-        return self._held[1]
+        return self._held[2]
 
     def _propagated(self, graph: ItemGraph) -> Tensor:
         """H = G^L_i E_I, `[n_items, d]`."""
@@ -194,13 +196,35 @@ class LATTICE(ContentRecommender):
         return self._finish(self._graph())
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's final vectors; in training the graph is that of the epoch."""
-        user_table, item_table = self._finish(self._training_graph(len(users))) if self.training else self.embed()
-        return (
-            F.embedding(users, user_table),
-            F.embedding(positives, item_table),
-            F.embedding(negatives, item_table),
-        )
+        """The batch's final vectors; in training the graph is that of the epoch, and a row is computed once."""
+        graph = self._training_graph(len(users)) if self.training else self._graph()
+        users, of_user = distinct(users)
+        items, of_item = distinct(torch.cat([positives, negatives]))
+        own, others = self._collaborative_rows(users, items)
+        others = others + unit_rows(self._propagated_rows(graph, items))
+        return repeated(own, of_user), *halves(repeated(others, of_item))
+
+    def _collaborative_rows(self, users: Tensor, items: Tensor) -> Tables:
+        """Vectors of the collaborative part of some users and items, `[n, d]` each."""
+        p = self.params
+        if p.lattice_cf == "ngcf":
+            tables = self._collaborative()
+            return gather(tables[0], users), gather(tables[1], items)
+        n_layers = p.n_ui_layers if p.lattice_cf == "lightgcn" else 0
+        nodes = torch.cat([users, items + self.n_users])
+        ego = (self.user_embedding.weight, self.item_embedding.weight)
+        rows, _ = propagated_rows(self.graph, *ego, nodes, n_layers, "mean")
+        own, others = rows.split([len(users), len(items)])
+        return own, others
+
+    def _propagated_rows(self, graph: ItemGraph | SparseRows, items: Tensor) -> Tensor:
+        """Rows of H, `[n, d]`; with a constant graph the last product is for these items only."""
+        if isinstance(graph, ItemGraph):
+            return gather(self._propagated(graph), items)
+        rows = self.item_embedding.weight
+        for _ in range(self.params.n_item_layers - 1):
+            rows = spmm(graph, rows)
+        return spmm_rows(graph, items, rows)
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
         """L2 on the final rows of the batch."""

@@ -13,16 +13,20 @@ Deviations from RecBole's LightGCN: Gaussian initialisation as in the authors' c
 ten times smaller), squared L2 by default, degrees without an epsilon. With copied weights and `reg_form`
 recbole_norm, or half_sq against `require_pow`, the two are equal, gradients and steps included.
 
-Cost of a step: 2 L sparse products over all nodes (forward and backward), and Adam over N d entries.
+Cost of a step: 2 L - 1 sparse products over all nodes (L - 1 forward, L backward), one over the batch's rows,
+and Adam over N d entries.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+import torch
 from pydantic import PositiveInt
+from torch import Tensor
 
 from models._graph import bipartite, propagate, read_out
+from models._propagation import Batch, propagated_rows, thirds
 from models.base import ModelCard, ModelParams, Recommender, Tables
 
 
@@ -56,3 +60,14 @@ class LightGCN(Recommender):
         layers = propagate(self.graph, self.ego(), self.params.n_layers)
         users, items = read_out(layers, self.params.ui_readout).split([self.n_users, self.n_items])
         return users, items
+
+    def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
+        """The batch's final vectors, `[B, d]` each."""
+        return self.embed_with_ego(users, positives, negatives)[0]
+
+    def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch]:
+        """The batch's final vectors and id embeddings; the last layer and the read-out are for its rows only."""
+        p, tables = self.params, (self.user_embedding.weight, self.item_embedding.weight)
+        nodes = torch.cat([users, positives + self.n_users, negatives + self.n_users])
+        final, ego = propagated_rows(self.graph, *tables, nodes, p.n_layers, p.ui_readout)
+        return thirds(final), thirds(ego)

@@ -6,6 +6,7 @@ Systems", ACM TOMM 19(3s), 2023.
 | function | equation |
 |---|---|
 | `LUDP._collaborative` | Eqs. 1-2: propagation over the user-item graph, layers summed |
+| `LUDP._collaborative_rows` | the same for a batch's rows |
 | `models._knn.nearest`, `models._item_graph.item_graph` | Eqs. 3-5: cosine, top k, normalisation |
 | `LUDP._item_content` | Eqs. 5-8: propagation over the item graphs, attention fusion H |
 | `models._preference.Preference` | Eqs. 9-11: pooled content of the user's items |
@@ -16,13 +17,14 @@ Systems", ACM TOMM 19(3s), 2023.
 Deviations: the defaults follow the equations as printed (sum read-out, unweighted k^-1/2 item graph); where
 the paper leaves a choice open, every reading is a switch of `Params`. No code was published.
 
-Cost of a step: LightGCN with two layers, plus K n k entries for each item-graph layer but the last, which costs
-the batch's rows only, as do both fusions and the pooled content times W_1.
+Cost of a step: LightGCN's, and K n k entries for each item-graph layer in each direction; the last one's forward
+part, the fusions and the pooled content times W_1 are computed once for each distinct node of the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -31,16 +33,15 @@ from torch import Tensor, nn
 
 from models._features import ItemFeatures, scaled
 from models._fusion import AttentionFusion, ConcatFusion, GlobalFusion, PlainFusion
-from models._graph import SparseRows, bipartite, propagate, read_out, spmm
+from models._graph import SparseRows, bipartite, propagate, read_out, spmm, stacked
 from models._init import matrix
 from models._item_graph import item_graph
-from models._knn import nearest
+from models._knn import Neighbours, nearest
 from models._losses import l2, sum_of_squares
 from models._ludp_params import Params
 from models._preference import Preference
+from models._propagation import Batch, distinct, gather, halves, propagated_rows, repeated, spmm_rows
 from models.base import ContentRecommender, ModelCard, Tables
-
-Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class LUDP(ContentRecommender):
@@ -67,13 +68,17 @@ class LUDP(ContentRecommender):
 
     def _build_item_branch(self) -> None:
         p = self.params
-        lists = [self.neighbours(m, p.knn_k, p.knn_self) for m in self.features]
-        self.item_graphs = nn.ModuleList(
-            [item_graph(n, p.item_graph_norm, p.knn_symmetrize, p.knn_clip_negative) for n in lists]
-        )
+        self._set_item_graphs([self.neighbours(m, p.knn_k, p.knn_self) for m in self.features])
         self.item_fusion = _fusion(p, "item", self.features)
         mask = torch.stack([self.participating(m) for m in self.features], dim=1)
         self.register_buffer("item_mask", mask, persistent=False)
+
+    def _set_item_graphs(self, lists: list[Neighbours]) -> None:
+        """All modalities' graphs as one matrix: below each other for the first layer, then on a diagonal."""
+        p = self.params
+        graphs = [item_graph(n, p.item_graph_norm, p.knn_symmetrize, p.knn_clip_negative) for n in lists]
+        self.item_graph = stacked(graphs)
+        self.deeper_item_graph = stacked(graphs, diagonal=True) if p.n_item_layers > 1 else None
 
     def _build_user_branch(self) -> None:
         p = self.params
@@ -104,33 +109,39 @@ class LUDP(ContentRecommender):
         users, items = read_out(layers, self.params.ui_readout).split([self.n_users, self.n_items])
         return users, items
 
-    def _item_content(self, collaborative: Tensor, items: Tensor | None = None) -> Tensor | None:
-        """H (Eqs. 5-8) of the given items, or of all, `[n, d]`; None with the branch off."""
+    def _item_content(self, start: Tensor, items: Tensor | None = None) -> Tensor | None:
+        """H (Eqs. 5-8) of the given items, or of all, `[n, d]`; None with the branch off.
+
+        Args:
+            start: what the graphs propagate, `[n_items, d]`.
+            items: item ids, `[n]`.
+        """
         p = self.params
         if not p.use_item_graph:
             return None
-        start = self.item_embedding.weight if p.item_graph_input == "ego" else collaborative
-        graphs = cast(Iterable[SparseRows], self.item_graphs)
-        views = [self._item_view(graph, start, items) for graph in graphs]
+        views = self._item_views(start, items).chunk(len(self.features))
         fused: Tensor = self.item_fusion(views, self.item_mask if items is None else self.item_mask[items])
         return F.normalize(fused, dim=1, eps=1e-12) if p.item_aux_norm == "l2" else fused
 
-    def _item_view(self, graph: SparseRows, start: Tensor, items: Tensor | None) -> Tensor:
-        """h^m (Eq. 5), `[n, d]`; for a batch the last layer is computed on its own rows only."""
-        p = self.params
-        if items is None:
-            return read_out(propagate(graph, start, p.n_item_layers), p.item_graph_readout)
-        layers = propagate(graph, start, p.n_item_layers - 1)
-        rows = [F.embedding(items, layer) for layer in layers] if p.item_graph_readout != "last" else []
-        return read_out([*rows, spmm(graph.rows(items), layers[-1])], p.item_graph_readout)
+    def _item_views(self, start: Tensor, items: Tensor | None) -> Tensor:
+        """h^m (Eq. 5) of all modalities below each other, `[K n, d]`; a batch's last layer for its rows only."""
+        p, k = self.params, len(self.features)
+        keep: Callable[[Tensor], Tensor] = (lambda table: table) if items is None else partial(_gathered, items)
+        layers = [keep(start).repeat(k, 1)] if p.item_graph_readout != "last" else []
+        if items is not None:
+            nodes = (items + self.n_items * torch.arange(k, device=items.device).unsqueeze(1)).flatten()
+            keep = partial(_gathered, nodes)
+        graph, table = self.item_graph, start
+        for _ in range(p.n_item_layers - 1):
+            table = spmm(graph, table)
+            layers.append(keep(table))
+            graph = cast(SparseRows, self.deeper_item_graph)
+        layers.append(spmm(graph, table) if items is None else spmm_rows(graph, nodes, table))
+        return read_out(layers, p.item_graph_readout)
 
-    def _user_content(self, users: Tensor, collaborative: Tensor, left_out: Tensor | None) -> Tensor:
-        """P of the given users (Eqs. 9-12), `[len(users), d]`."""
-        base = {
-            "ego": lambda: self.user_embedding(users),
-            "propagated": lambda: collaborative,
-            "none": lambda: None,
-        }[self.params.pref_user_base]()
+    def _user_content(self, users: Tensor, ego: Tensor, collaborative: Tensor, left_out: Tensor | None) -> Tensor:
+        """P of the given users (Eqs. 9-12), `[len(users), d]`; `ego` and `collaborative` are their rows."""
+        base = {"ego": ego, "propagated": collaborative, "none": None}[self.params.pref_user_base]
         projected = [branch.projected(users, left_out) for branch in self.preferences]
         phat = [branch.combined(rows, base) for branch, rows in zip(self.preferences, projected, strict=True)]
         mask = torch.stack([branch.available(users, left_out) for branch in self.preferences], dim=1)
@@ -151,20 +162,40 @@ class LUDP(ContentRecommender):
         users, items = self._collaborative()
         content = None
         if self.params.use_user_pref:
-            content = self._user_content(torch.arange(self.n_users, device=users.device), users, None)
-        return self._finish(users, content), self._finish(items, self._item_content(items))
+            every = torch.arange(self.n_users, device=users.device)
+            content = self._user_content(every, self.user_embedding.weight, users, None)
+        start = self.item_embedding.weight if self.params.item_graph_input == "ego" else items
+        return self._finish(users, content), self._finish(items, self._item_content(start))
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's final vectors; both content branches are computed for the batch only."""
+        """The batch's final vectors, `[B, d]` each."""
+        return self.embed_with_ego(users, positives, negatives)[0]
+
+    def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch | None]:
+        """The batch's final vectors and id embeddings; both content branches are computed for the batch only."""
+        p = self.params
         self._refresh_if_due(len(users))
-        user_table, item_table = self._collaborative()
-        rows, content = F.embedding(users, user_table), None
-        if self.params.use_user_pref:
-            left_out = positives if self.params.pref_exclude_pos and self.training else None
-            content = self._user_content(users, rows, left_out)
-        items = torch.cat([positives, negatives])
-        final_items = self._finish(F.embedding(items, item_table), self._item_content(item_table, items))
-        return self._finish(rows, content), final_items[: len(positives)], final_items[len(positives) :]
+        left_out = positives if p.use_user_pref and p.pref_exclude_pos and self.training else None
+        users, of_user = distinct(users) if left_out is None else (users, None)
+        items, of_item = distinct(torch.cat([positives, negatives]))
+        rows, ego, start = self._collaborative_rows(torch.cat([users, items + self.n_users]))
+        sizes = [len(users), len(items)]
+        (own, others), (own_ego, other_ego) = rows.split(sizes), ego.split(sizes)
+        content = self._user_content(users, own_ego, own, left_out) if p.use_user_pref else None
+        final = repeated(self._finish(own, content), of_user)
+        final_items = repeated(self._finish(others, self._item_content(start, items)), of_item)
+        if p.reg_scope != "ego":
+            return (final, *halves(final_items)), None
+        return (final, *halves(final_items)), (repeated(own_ego, of_user), *halves(repeated(other_ego, of_item)))
+
+    def _collaborative_rows(self, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """E and id embeddings of some nodes, `[n, d]` each, and what the item graphs propagate, `[n_items, d]`."""
+        p, tables = self.params, (self.user_embedding.weight, self.item_embedding.weight)
+        if p.item_graph_input == "ego" or not p.use_item_graph:
+            return *propagated_rows(self.graph, *tables, nodes, p.n_ui_layers, p.ui_readout), tables[1]
+        ego = self.ego()
+        table = read_out(propagate(self.graph, ego, p.n_ui_layers), p.ui_readout)
+        return gather(table, nodes), gather(ego, nodes), table[self.n_users :]
 
     def _refresh_if_due(self, batch_size: int) -> None:
         """Rebuild the item graphs at the first batch of an epoch, counted in training pairs."""
@@ -173,10 +204,11 @@ class LUDP(ContentRecommender):
         p = self.params
         if not (due and self.training and p.item_graph_refresh == "epoch" and p.use_item_graph):
             return
-        for m, branch in enumerate(self.preferences):
+        lists = []
+        for m, branch in zip(self.features, self.preferences, strict=True):
             table = branch.table.detach()
-            lists = nearest(table, self.features[m].present.to(table.device), p.knn_k, p.knn_self)
-            self.item_graphs[m] = item_graph(lists, p.item_graph_norm, p.knn_symmetrize, p.knn_clip_negative)
+            lists.append(nearest(table, m.present.to(table.device), p.knn_k, p.knn_self))
+        self._set_item_graphs(lists)
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
         """Squared norm of Theta (Eq. 15) over the scope of `reg_scope`."""
@@ -186,10 +218,12 @@ class LUDP(ContentRecommender):
         if p.reg_scope == "final":
             return l2(p.reg_form, *final)
         ego = l2(p.reg_form, *self.ego_batch(*batch))
-        if p.reg_scope == "ego":
-            return ego
         tables = (self.user_embedding.weight, self.item_embedding.weight)
         return ego + sum_of_squares(w for w in self.parameters() if all(w is not t for t in tables)) / 2
+
+
+def _gathered(index: Tensor, table: Tensor) -> Tensor:
+    return gather(table, index)
 
 
 def _fusion(p: Params, side: Literal["item", "user"], features: tuple[ItemFeatures, ...]) -> nn.Module:

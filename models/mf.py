@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from models._propagation import Batch, gather, halves
 from models.base import ModelCard, ModelParams, Recommender, Tables
 
 
@@ -53,16 +54,18 @@ class MF(Recommender):
             return users, items
         return self._with_one(users), torch.cat([items, self.item_bias.weight], dim=1)
 
-    def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
         """The batch's rows of the tables, `[B, d]` each (one column more with biases)."""
-        rows = self.ego_batch(users, positives, negatives)
+        return self.embed_with_ego(users, positives, negatives)[0]
+
+    def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch]:
+        """The batch's rows, with biases where there are any, and without."""
+        ego = self.ego_batch(users, positives, negatives)
         if self.item_bias is None:
-            return rows
-        with_bias = [
-            torch.cat([row, self.item_bias(ids)], dim=1)
-            for row, ids in zip(rows[1:], (positives, negatives), strict=True)
-        ]
-        return self._with_one(rows[0]), with_bias[0], with_bias[1]
+            return ego, ego
+        biases = halves(gather(self.item_bias.weight, torch.cat([positives, negatives])))
+        items = [torch.cat([rows, bias], dim=1) for rows, bias in zip(ego[1:], biases, strict=True)]
+        return (self._with_one(ego[0]), items[0], items[1]), ego
 
     @staticmethod
     def _with_one(rows: Tensor) -> Tensor:

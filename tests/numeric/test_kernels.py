@@ -13,6 +13,7 @@ from models._fusion import masked_softmax
 from models._graph import SparseRows, bipartite, propagate, read_out, spmm
 from models._item_graph import item_graph
 from models._knn import nearest
+from models._propagation import spmm_rows
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -71,9 +72,14 @@ def test_rows_without_entries_give_zero_and_a_rectangular_matrix_works() -> None
 def test_listed_rows_equal_the_rows_of_the_product_in_both_directions() -> None:
     users, items = random_pairs(6, 9, 0.4, seed=2)
     graph = bipartite(users, items, 6, 9, "mean")
-    for index in (torch.tensor([3, 0, 3, 14]), torch.tensor([5]), torch.arange(15)):
+    for index in (
+        torch.tensor([3, 0, 3]),
+        torch.tensor([5]),
+        torch.tensor([], dtype=torch.int64),
+        torch.arange(15),
+    ):
         dense = torch.randn(15, 3, requires_grad=True)
-        part, whole = spmm(graph.rows(index), dense), spmm(graph, dense)[index]
+        part, whole = spmm_rows(graph, index, dense), spmm(graph, dense)[index]
         torch.testing.assert_close(part, whole, rtol=1e-14, atol=1e-14)
         weights = torch.randn(len(index), 3)
         gradients = [torch.autograd.grad((result * weights).sum(), dense)[0] for result in (part, whole)]
@@ -133,6 +139,22 @@ def test_neighbours_equal_a_loop_for_every_block_size(include_self: bool, block:
     found = nearest(torch.from_numpy(features), torch.from_numpy(present), k, include_self, block)
     lists = [[j for j in row if j >= 0] for row in found.items.tolist()]
     assert lists == loop_neighbours(features, present, k, include_self)
+
+
+@pytest.mark.parametrize("block", [64, 128, 10**6])
+def test_neighbours_of_many_items_equal_the_whole_table_sorted(block: int) -> None:
+    """So many that candidates are found through maxima of groups, with duplicates among them."""
+    rng = np.random.default_rng(8)
+    features = rng.normal(size=(700, 6))
+    features[rng.integers(0, 700, 300)] = features[rng.integers(0, 40, 300)]
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    cosines = np.round(unit @ unit.T, 6)
+    np.fill_diagonal(cosines, -np.inf)
+    expected = np.argsort(-cosines, axis=1, kind="stable")[:, :9]
+    found = nearest(torch.from_numpy(features), torch.ones(700, dtype=torch.bool), 9, False, block)
+    np.testing.assert_array_equal(found.items.numpy(), expected)
+    exact = np.take_along_axis(unit @ unit.T, expected, axis=1)
+    np.testing.assert_allclose(found.cosines.numpy(), exact, rtol=0, atol=1e-14)
 
 
 def test_scaling_features_changes_no_list() -> None:
