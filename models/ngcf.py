@@ -4,18 +4,19 @@ Paper: Wang, He, Wang, Feng, Chua, "Neural Graph Collaborative Filtering", SIGIR
 
 | function | equation |
 |---|---|
-| `_Layer.forward`, "recbole" | Eq. 7: LR((L + I) E W_1 + L E * E W_2), with biases |
+| `models._ngcf_layer.normalised_layer` | Eq. 7: LR((L + I) E W_1 + L E * E W_2), with biases |
 | `models._graph.bipartite` | Eq. 8: L = D^-1/2 A D^-1/2 |
 | `NGCF._views` | Eq. 9: all layers side by side |
 | `NGCF.embed` | Eq. 10: dot product |
-| `NGCF._thinned` | section 3.5: node dropout |
+| `models._ngcf_layer.dropout_factors`, `NGCF._thinned` | section 3.5: message and node dropout |
 
 Deviations from the paper: each layer's rows are normalised, as in RecBole. `ngcf_variant` recbole is RecBole's
 arithmetic (normalised rows feed the next layer; weights Xavier normal, zero biases) and equals it with copied
 weights and `reg_form` recbole_norm, gradients and steps included; but the L2 term is squared by default, and
-degrees carry no epsilon. `official` is the released TensorFlow code: (D + I)^-1 (A + I) instead of L, two
-separate LeakyReLUs, no own row beside the side one, rows normalised only where they are read out, all weights
-and biases Xavier uniform. Both codes regularise the final rows, as the default here.
+degrees carry no epsilon, and a dropout rate is set to the nearest 1 / 65,536. `official` is the released
+TensorFlow code: (D + I)^-1 (A + I) instead of L, two separate LeakyReLUs, no own row beside the side one, rows
+normalised only where they are read out, all weights and biases Xavier uniform. Both codes regularise the final
+rows, as the default here.
 
 Cost of a step: 2 L sparse products over all nodes, and L times two d x d products of every node's row, in the
 last layer of the batch's rows only; twice that for the gradient; Adam over N d entries.
@@ -34,13 +35,13 @@ from torch import Tensor, nn
 from models._graph import SparseRows, bipartite, spmm
 from models._init import matrix, zeros
 from models._losses import l2
+from models._ngcf_layer import SLOPE, Weights, dropout_factors, normalised_layer
+from models._propagation import Batch, distinct, gather, repeated, spmm_rows, thirds
 from models._rows import unit_rows
 from models.base import ModelCard, ModelParams, Recommender, Tables
 
-SLOPE = 0.2
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Variant = Literal["recbole", "official"]
-Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class Params(ModelParams):
@@ -59,30 +60,40 @@ class Params(ModelParams):
 
 
 class _Layer(nn.Module):
-    """One propagation step up to its dropout.
+    """One propagation step.
 
     Args:
         n_inputs, n_outputs: widths of the rows before and after.
         variant: whose arithmetic, and whose initialisation.
+        dropout: share of the output's entries dropped while training.
     """
 
-    def __init__(self, n_inputs: int, n_outputs: int, variant: Variant) -> None:
+    def __init__(self, n_inputs: int, n_outputs: int, variant: Variant, dropout: float) -> None:
         super().__init__()
-        self.variant = variant
+        self.variant, self.dropout = variant, dropout
         self.w1, self.w2 = matrix(n_inputs, n_outputs), matrix(n_inputs, n_outputs)
         self.b1, self.b2 = zeros(n_outputs), zeros(n_outputs)
         if variant == "official":
             for parameter in (self.w1, self.w2, self.b1, self.b2):
                 nn.init.xavier_uniform_(parameter.data.view(-1, n_outputs))
 
-    def forward(self, own: Tensor, side: Tensor) -> Tensor:
-        """Messages `[n, n_outputs]` from the rows' own vectors and their neighbours', `[n, n_inputs]` each."""
-        if self.variant == "official":
-            messages = F.leaky_relu(torch.addmm(self.b1, side, self.w1), SLOPE)
-            return messages + F.leaky_relu(torch.addmm(self.b2, own * side, self.w2), SLOPE)
-        # the second product adds to the first in place, which is faster than one product of joined matrices
-        sums = torch.addmm(self.b1 + self.b2, own + side, self.w1)
-        return F.leaky_relu(sums.addmm_(own * side, self.w2), SLOPE)
+    def forward(self, own: Tensor, side: Tensor) -> Tables:
+        """What the next layer starts from, and what is read out, `[n, n_outputs]` each.
+
+        Args:
+            own: the rows' own vectors, `[n, n_inputs]`.
+            side: the sums over their neighbours, `[n, n_inputs]`.
+        """
+        keep = None
+        if self.training and self.dropout:
+            keep = dropout_factors(len(own), self.w1.shape[1], own, self.dropout)
+        if self.variant == "recbole":
+            rows = normalised_layer(own, side, Weights(self.w1, self.w2, self.b1, self.b2), keep)
+            return rows, rows
+        messages = F.leaky_relu(torch.addmm(self.b1, side, self.w1), SLOPE)
+        messages = messages + F.leaky_relu(torch.addmm(self.b2, own * side, self.w2), SLOPE)
+        messages = messages if keep is None else messages * keep
+        return messages, unit_rows(messages)
 
 
 class NGCF(Recommender):
@@ -104,7 +115,8 @@ class NGCF(Recommender):
         self.graph = bipartite(self.train_users, self.train_items, self.n_users, self.n_items, norm)
         sizes = [p.embedding_size, *p.hidden_sizes]
         self.layers = nn.ModuleList(
-            _Layer(n_inputs, n_outputs, p.ngcf_variant) for n_inputs, n_outputs in pairwise(sizes)
+            _Layer(n_inputs, n_outputs, p.ngcf_variant, p.message_dropout)
+            for n_inputs, n_outputs in pairwise(sizes)
         )
         if p.node_dropout:
             # where each entry of the transpose is found in the graph, to drop the same ones from both
@@ -118,7 +130,7 @@ class NGCF(Recommender):
         graph, rate = self.graph, self.params.node_dropout
         if not (self.training and rate):
             return graph
-        values = _dropout(graph.values, rate)
+        values = graph.values * dropout_factors(len(graph.values), 1, graph.values, rate).squeeze(1)
         return SparseRows(
             (graph.offsets, graph.columns, values),
             (graph.t_offsets, graph.t_columns, values[self.transposition]),
@@ -129,19 +141,14 @@ class NGCF(Recommender):
 
         The last layer is computed for the given nodes only.
         """
-        p, graph, own = self.params, self._thinned(), self.ego()
-        views = [own if nodes is None else F.embedding(nodes, own)]
+        graph, own = self._thinned(), self.ego()
+        views = [own if nodes is None else gather(own, nodes)]
         for layer in self.layers:
-            side = spmm(graph, own)
-            last = layer is self.layers[-1]
-            if last and nodes is not None:
-                own, side = F.embedding(nodes, own), F.embedding(nodes, side)
-            messages = layer(own, side)
-            if self.training and p.message_dropout:
-                messages = _dropout(messages, p.message_dropout)
-            view = unit_rows(messages)
-            own = view if p.ngcf_variant == "recbole" else messages
-            views.append(view if last or nodes is None else F.embedding(nodes, view))
+            if layer is self.layers[-1] and nodes is not None:
+                views.append(layer(gather(own, nodes), spmm_rows(graph, nodes, own))[1])
+                break
+            own, view = layer(own, spmm(graph, own))
+            views.append(view if nodes is None else gather(view, nodes))
         return torch.cat(views, dim=1)
 
     def embed(self) -> Tables:
@@ -151,18 +158,11 @@ class NGCF(Recommender):
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
         """The batch's final vectors, `[B, D]` each; a node that occurs twice is computed once."""
-        wanted = torch.cat([users, positives + self.n_users, negatives + self.n_users])
-        nodes, position = torch.unique(wanted, return_inverse=True)
-        rows = F.embedding(position, self._views(nodes)).split(len(users))
-        return rows[0], rows[1], rows[2]
+        nodes, position = distinct(torch.cat([users, positives + self.n_users, negatives + self.n_users]))
+        return thirds(repeated(self._views(nodes), position))
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
         """The L2 term on the rows that `reg_ngcf` names."""
         if self.params.reg_ngcf == "ego" or self.params.reg_form == "all_params":
             return super().regularisation(batch, final)
         return l2(self.params.reg_form, *final)
-
-
-def _dropout(rows: Tensor, rate: float) -> Tensor:
-    """Inverted dropout; from uniform numbers, which cost half of torch's Bernoulli ones."""
-    return rows * (torch.rand_like(rows) >= rate).to(rows.dtype).mul_(1 / (1 - rate))
