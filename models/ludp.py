@@ -218,6 +218,8 @@ class LUDP(ContentRecommender):
         if p.reg_scope == "final":
             return l2(p.reg_form, *final)
         ego = l2(p.reg_form, *self.ego_batch(*batch))
+        if p.reg_scope == "ego":
+            return ego
         tables = (self.user_embedding.weight, self.item_embedding.weight)
         return ego + sum_of_squares(w for w in self.parameters() if all(w is not t for t in tables)) / 2
 

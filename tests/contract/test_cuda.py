@@ -1,0 +1,74 @@
+"""On a CUDA device: the numbers of the CPU, and no waiting for the device inside an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+import toy
+
+from bench import registry
+from bench.evaluate import rank
+from bench.recbole_bridge import batches
+from bench.sampling import TripleSampler
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+DATA = toy.random_data(3, n_users=60, n_items=80, dims=(9, 7), per_user=12, absent=True)
+
+
+def losses(model: Any, given: list[dict[str, torch.Tensor]], quiet: bool) -> torch.Tensor:
+    """Losses of some training steps; with `quiet` a step after the first that waits for the device is an error."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.005, fused=True)
+    device, found = model.user_embedding.weight.device, []
+    try:
+        for step, batch in enumerate(given):
+            if quiet and step == 1:
+                torch.cuda.set_sync_debug_mode("error")
+            optimizer.zero_grad()
+            bpr, regularisation = model.calculate_loss({k: ids.to(device) for k, ids in batch.items()})
+            (bpr + regularisation).backward()
+            optimizer.step()
+            found.append((bpr + regularisation).detach())
+    finally:
+        if quiet:
+            torch.cuda.set_sync_debug_mode("default")
+    return torch.stack(found).cpu()
+
+
+def drawn(device: torch.device) -> Iterator[dict[str, torch.Tensor]]:
+    sampler = TripleSampler(DATA.split.train, device)
+    return batches(sampler.epoch(torch.Generator(device).manual_seed(5)), 100)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_losses_and_lists_equal_those_of_the_cpu(name: str) -> None:
+    given, cuda = list(drawn(torch.device("cpu"))), torch.device("cuda")
+    switches = {"message_dropout": 0.0} if name == "ngcf" else {}
+    here, there = (toy.build(name, DATA, embedding_size=16, **switches).train() for _ in range(2))
+    there = there.to(cuda)
+    torch.testing.assert_close(
+        losses(there, given, quiet=False), losses(here, given, quiet=False), rtol=1e-4, atol=0
+    )
+    lists = [
+        rank(model.eval(), DATA.split.test, DATA.split.train, device)
+        for model, device in ((here, torch.device("cpu")), (there, cuda))
+    ]
+    same = (torch.from_numpy(lists[0].items) == torch.from_numpy(lists[1].items)).double().mean()
+    assert float(same) > 0.99
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_same_bits_twice(name: str) -> None:
+    given = list(drawn(torch.device("cuda")))
+    first, second = (
+        losses(toy.build(name, DATA, embedding_size=16).train().to("cuda"), given, quiet=False) for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_no_step_waits_for_the_device(name: str) -> None:
+    given = list(drawn(torch.device("cuda")))
+    losses(toy.build(name, DATA, embedding_size=16).train().to("cuda"), given, quiet=True)
