@@ -24,16 +24,14 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor, nn
 
 from models._features import scaled
 from models._init import fill_, matrix, zeros
 from models._losses import l2
+from models._propagation import Batch, distinct, gather, halves, repeated
 from models.base import ContentParams, ContentRecommender, ModelCard, Tables
-
-Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class Params(ContentParams):
@@ -98,17 +96,17 @@ class VBPR(ContentRecommender):
     def _item_rows(self, items: Tensor) -> Tensor:
         """gamma_i || theta_i, and with biases one more column, of the given items, `[n, 2 width (+ 1)]`."""
         content, weight = self.content[items], torch.cat(list(self.projections), dim=1)
-        columns = [self.item_embedding(items), content @ weight.T]
+        columns = [gather(self.item_embedding.weight, items), content @ weight.T]
         if self.projection_bias is not None:
             columns[1] = columns[1] + self.described[items] * self.projection_bias
         if self.item_bias is not None:
             content_bias = content @ torch.cat(list(self.content_biases))
-            columns.append(self.item_bias(items) + content_bias.unsqueeze(1))
+            columns.append(gather(self.item_bias.weight, items) + content_bias.unsqueeze(1))
         return torch.cat(columns, dim=1)
 
     def _user_rows(self, users: Tensor) -> Tensor:
         """gamma_u || theta_u, and with biases a column of ones, `[n, 2 width (+ 1)]`."""
-        columns = [self.user_embedding(users), self.user_content(users)]
+        columns = [gather(self.user_embedding.weight, users), gather(self.user_content.weight, users)]
         if self.item_bias is not None:
             columns.append(columns[0].new_ones(len(users), 1))
         return torch.cat(columns, dim=1)
@@ -121,9 +119,8 @@ class VBPR(ContentRecommender):
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
         """The batch's rows, `[B, D]` each; every distinct item is projected once."""
-        items, position = torch.unique(torch.cat([positives, negatives]), return_inverse=True)
-        rows = F.embedding(position, self._item_rows(items))
-        return self._user_rows(users), rows[: len(users)], rows[len(users) :]
+        items, position = distinct(torch.cat([positives, negatives]))
+        return self._user_rows(users), *halves(repeated(self._item_rows(items), position))
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
         """The L2 term on the rows that `reg_vbpr` names; biases are left out."""
