@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models._dense import linear
 from models._init import matrix, vector, zeros
 
 FusionName = Literal["attention", "sum", "mean", "concat_fc"]
@@ -53,7 +54,7 @@ class AttentionFusion(nn.Module):
         for m, rows in enumerate(inputs):
             weight = self.weights[min(m, len(self.weights) - 1)]
             shared = min(m, len(self.queries) - 1)
-            columns.append(torch.tanh(rows @ weight.T + self.biases[shared]) @ self.queries[shared])
+            columns.append(torch.tanh(linear(rows, weight, self.biases[shared])) @ self.queries[shared])
         return torch.stack(columns, dim=1)
 
     def forward(self, values: Sequence[Tensor], mask: Tensor, inputs: Sequence[Tensor] | None = None) -> Tensor:
@@ -102,7 +103,7 @@ class ConcatFusion(nn.Module):
     def forward(self, values: Sequence[Tensor], mask: Tensor, inputs: Sequence[Tensor] | None = None) -> Tensor:
         """Transformed concatenation; absent modalities enter as zeros, rows without any come out zero."""
         parts = [rows * mask[:, m : m + 1] for m, rows in enumerate(values)]
-        fused = F.linear(torch.cat(parts, dim=1), self.weight, self.bias)
+        fused = linear(torch.cat(parts, dim=1), self.weight, self.bias)
         if self.activation == "leaky_relu":
             fused = F.leaky_relu(fused, self.slope)
         elif self.activation == "relu":

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models._dense import product
 from models._rows import SMALLEST
 
 SLOPE = 0.2
@@ -66,7 +67,7 @@ class _Layer(torch.autograd.Function):
         ctx: Any, own: Tensor, side: Tensor, w1: Tensor, w2: Tensor, b1: Tensor, b2: Tensor, keep: Tensor | None
     ) -> Tensor:
         sums, products = own + side, own * side
-        rows = torch.addmm(b1 + b2, sums, w1).addmm_(products, w2)
+        rows = product(sums, w1.T, b1 + b2).add_(product(products, w2.T))
         F.leaky_relu_(rows, SLOPE)
         if keep is not None:
             rows.mul_(keep)
@@ -86,7 +87,7 @@ class _Layer(torch.autograd.Function):
         # the signs of the unit rows are those before LeakyReLU; a dropped entry has no gradient left
         to_rows = torch.ops.aten.leaky_relu_backward(to_rows, unit, SLOPE, True)
         to_bias = to_rows.sum(0)
-        to_sums, to_products = to_rows @ w1.T, to_rows @ w2.T
+        to_sums, to_products = product(to_rows, w1), product(to_rows, w2)
         to_side = torch.addcmul(to_sums, to_products, own)
         to_own = to_sums.addcmul_(to_products, side)
         return to_own, to_side, sums.T @ to_rows, products.T @ to_rows, to_bias, to_bias, None

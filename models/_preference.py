@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models._dense import linear
 from models._graph import SparseRows, spmm
 from models._init import matrix, zeros
+from models._propagation import gather
 
 
 class Preference(nn.Module):
@@ -88,15 +90,15 @@ class Preference(nn.Module):
             left_out: an item of each user to leave out of the mean, `[B]`, or None.
         """
         if self.pool is None:
-            mean, single = self.pooled, self.table
-            first = self._without(F.embedding(users, mean), users, left_out, single) @ self.w1.T  # type: ignore[arg-type]
+            means = F.embedding(users, cast(Tensor, self.pooled))
+            rows = self._without(means, users, left_out, self.table)
+            first = linear(rows, self.w1, self.b1, slope=self.slope)
         else:
-            transformed = self.table @ self.w1.T
-            pooled = F.embedding(users, spmm(self.pool, transformed))
+            transformed = linear(self.table, self.w1)
+            pooled = gather(spmm(self.pool, transformed), users)
             first = self._without(pooled, users, left_out, transformed)
-        if self.b1 is not None:
-            first = first + self.b1
-        return F.leaky_relu(F.linear(F.leaky_relu(first, self.slope), self.w2, self.b2), self.slope)
+            first = F.leaky_relu(first if self.b1 is None else first + self.b1, self.slope)
+        return linear(first, self.w2, self.b2, slope=self.slope)
 
     def _without(self, means: Tensor, users: Tensor, left_out: Tensor | None, rows: Tensor) -> Tensor:
         """Means with one member taken out: (n xbar - x_i) / (n - 1), and unchanged where i is no member."""
@@ -111,4 +113,4 @@ class Preference(nn.Module):
         base = torch.zeros_like(projected) if base is None else base
         if self.mixer is None:
             return projected + base
-        return torch.cat([projected, base], dim=1) @ self.mixer.T
+        return linear(torch.cat([projected, base], dim=1), self.mixer)

@@ -30,6 +30,7 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from bench.errors import ConfigError, DataError, listed, nearest_hint
+from models._dense import product
 from models._features import FeatNorm, ItemFeatures
 from models._init import Init, fill_
 from models._knn import Neighbours, nearest
@@ -158,13 +159,12 @@ class Recommender(GeneralRecommender):  # type: ignore[misc]
     def calculate_loss(self, interaction: Any) -> tuple[Tensor, Tensor]:
         """BPR loss and weighted L2 term of a batch (LUDP Eq. 15), to be summed."""
         self.forget()
-        form = self.params.reg_form
         batch = (interaction[self.USER_ID], interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID])
         final, ego = self.embed_with_ego(*batch)
         bpr = bpr_loss((final[0] * final[1]).sum(1), (final[0] * final[2]).sum(1), self.bpr_reduction)
-        by_rows = ego is not None and form != "all_params"
-        penalty = l2(form, *ego) if by_rows else self.regularisation(batch, final)  # type: ignore[misc]
-        return bpr, self.params.reg_weight * penalty
+        if ego is None or self.params.reg_form == "all_params":
+            return bpr, self.params.reg_weight * self.regularisation(batch, final)
+        return bpr, self.params.reg_weight * l2(self.params.reg_form, *ego)
 
     def forget(self) -> None:
         """Drop the cached final tables; called before every loss and after loading parameters."""
@@ -182,7 +182,7 @@ class Recommender(GeneralRecommender):  # type: ignore[misc]
     def score_users(self, users: Tensor) -> Tensor:
         """Scores of all items for the given users, `[len(users), n_items]`, padding column included."""
         user_table, item_table = self.final_tables()
-        return user_table[users] @ item_table.T
+        return product(user_table[users], item_table)
 
     def full_sort_predict(self, interaction: Any) -> Tensor:
         """RecBole's form of `score_users`: flat `[len(users) * n_items]`."""

@@ -28,10 +28,10 @@ from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from models._dense import linear
 from models._graph import SparseRows, bipartite, spmm
 from models._init import matrix, zeros
 from models._losses import l2
@@ -90,8 +90,8 @@ class _Layer(nn.Module):
         if self.variant == "recbole":
             rows = normalised_layer(own, side, Weights(self.w1, self.w2, self.b1, self.b2), keep)
             return rows, rows
-        messages = F.leaky_relu(torch.addmm(self.b1, side, self.w1), SLOPE)
-        messages = messages + F.leaky_relu(torch.addmm(self.b2, own * side, self.w2), SLOPE)
+        messages = linear(side, self.w1.T, self.b1, slope=SLOPE)
+        messages = messages + linear(own * side, self.w2.T, self.b2, slope=SLOPE)
         messages = messages if keep is None else messages * keep
         return messages, unit_rows(messages)
 

@@ -27,6 +27,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from models._dense import linear
 from models._features import scaled
 from models._init import fill_, matrix, zeros
 from models._losses import l2
@@ -96,7 +97,7 @@ class VBPR(ContentRecommender):
     def _item_rows(self, items: Tensor) -> Tensor:
         """gamma_i || theta_i, and with biases one more column, of the given items, `[n, 2 width (+ 1)]`."""
         content, weight = self.content[items], torch.cat(list(self.projections), dim=1)
-        columns = [gather(self.item_embedding.weight, items), content @ weight.T]
+        columns = [gather(self.item_embedding.weight, items), linear(content, weight)]
         if self.projection_bias is not None:
             columns[1] = columns[1] + self.described[items] * self.projection_bias
         if self.item_bias is not None:

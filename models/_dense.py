@@ -1,0 +1,78 @@
+"""Dense layers with trained weights: product, bias, sum and LeakyReLU as one differentiable step. Pure torch.
+
+In single precision on a CPU the products are oneDNN's, which has the full vector width on processors of every
+make; behind torch's own product is MKL, which keeps to half of it on those of another make than its own. All
+other cases, and builds of torch without oneDNN, take torch's own product: the same sums in another order.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+
+def linear(
+    rows: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    plus: Tensor | None = None,
+    slope: float | None = None,
+) -> Tensor:
+    """LR(X W^T + b + Y), `[n, out]`.
+
+    Args:
+        rows: X, `[n, in]`.
+        weight: W, `[out, in]`.
+        bias: b, `[out]`, or None.
+        plus: Y, `[n, out]`, or None.
+        slope: of the LeakyReLU below zero, above 0; None for no activation.
+    """
+    return cast(Tensor, _Linear.apply(rows, weight, bias, plus, slope))
+
+
+def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A B^T + b without gradient, of `[n, k]`, `[m, k]` and `[m]`: `[n, m]`, contiguous."""
+    if left.device.type == "cpu" and left.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        return cast(Tensor, torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], ""))
+    return F.linear(left, right, bias)
+
+
+class _Linear(torch.autograd.Function):
+    """Keeps the activated output, whose sign is that of the sum."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        rows: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        plus: Tensor | None,
+        slope: float | None,
+    ) -> Tensor:
+        result = product(rows, weight, bias)
+        if plus is not None:
+            result.add_(plus)
+        if slope is not None:
+            F.leaky_relu_(result, slope)
+        ctx.slope = slope  # type: ignore[attr-defined]
+        ctx.save_for_backward(rows, weight, None if slope is None else result)
+        return result
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, result = ctx.saved_tensors  # type: ignore[attr-defined]
+        needed: tuple[bool, ...] = ctx.needs_input_grad  # type: ignore[attr-defined]
+        grad = grads[0].contiguous()
+        if result is not None:
+            grad = torch.ops.aten.leaky_relu_backward(grad, result, ctx.slope, True)  # type: ignore[attr-defined]
+        return (
+            product(grad, weight.T) if needed[0] else None,
+            product(grad.T, rows.T) if needed[1] else None,
+            grad.sum(0) if needed[2] else None,
+            grad if needed[3] else None,
+            None,
+        )
