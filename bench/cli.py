@@ -68,23 +68,14 @@ def run(options: Options, command: str, console: Console) -> int:
         show_names(console)
         return 0
     artifacts, labels = check_artifacts(options.artifacts or tuple(ARTIFACTS)), check_names(options)
-    from bench.environment import pick_device
     from bench.plan import make_plan
-    from bench.protocol import Protocol
-    from bench.runner import RunOptions, check_on_existing
     from bench.store import ResultsStore
 
     chosen = profile(options.profile)
     n_seeds = chosen.n_seeds if options.n_seeds is None else options.n_seeds
     max_epochs = chosen.max_epochs if options.max_epochs is None else options.max_epochs
     specs = make_plan(options.datasets, labels, n_seeds, max_epochs, options.base_seed, options.overrides)
-    run_options = RunOptions(
-        protocol=Protocol(hide_at_test=cast(HideAtTest, options.hide_at_test)),
-        device=pick_device(options.device),
-        on_existing=check_on_existing(options.on_existing),
-        command=command,
-        graph_cache=options.cache_dir / "graphs",
-    )
+    run_options = make_run_options(options, command)
     store = ResultsStore(options.results_dir)
     if not options.dry_run:
         store.check_writable()
@@ -98,6 +89,30 @@ def run(options: Options, command: str, console: Console) -> int:
     facts = [DataFacts.of(each) for each in data.values()]
     material = Material(facts, labels, records, n_seeds, load_paper())
     return report(artifacts, material, options, console)
+
+
+def make_run_options(options: Options, command: str) -> RunOptions:
+    """What is the same for all runs.
+
+    Raises:
+        UsageError: an unknown device or policy, or more workers and threads than there are cores.
+    """
+    from bench.environment import divide_cores, pick_device, usable_cores
+    from bench.protocol import Protocol
+    from bench.runner import RunOptions, check_on_existing
+
+    device = pick_device(options.device)
+    # for its error only, before data is read; how many runs are due is not known yet
+    divide_cores(options.n_workers, options.n_threads, 1, device, usable_cores())
+    return RunOptions(
+        protocol=Protocol(hide_at_test=cast(HideAtTest, options.hide_at_test)),
+        device=device,
+        on_existing=check_on_existing(options.on_existing),
+        command=command,
+        cache_dir=options.cache_dir,
+        n_workers=options.n_workers,
+        n_threads=options.n_threads,
+    )
 
 
 def check_names(options: Options) -> list[str]:
@@ -145,7 +160,7 @@ def make_runs(
 ) -> list[RunRecord]:
     """Make the runs under the live display."""
     from bench.console import RunDisplay
-    from bench.runner import execute
+    from bench.executor import execute
 
     if not specs:
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +12,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -22,8 +24,18 @@ from bench.records import EpochFacts, RunRecord, RunSpec
 SOURCE_STYLE = {"real": "green", "embedded": "yellow", "surrogate": "bold red"}
 
 
+@dataclass
+class Row:
+    """What the display knows of the run that a worker makes."""
+
+    bar: TaskID
+    n_epochs: int
+    done: int = 0
+    best: tuple[int, float] = (0, -1.0)
+
+
 class RunDisplay:
-    """Shows the progress of a plan; a context manager.
+    """Shows the progress of a plan, a bar for each worker and one for all; a context manager.
 
     Args:
         console: where to; its `is_terminal` chooses between bars and lines.
@@ -36,8 +48,7 @@ class RunDisplay:
         self._n_runs = n_runs
         self._patience = patience
         self._n_done = 0
-        self._best = (0, -1.0)
-        self._label, self._max_epochs = "", 1
+        self._rows: dict[int, Row] = {}
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -49,7 +60,6 @@ class RunDisplay:
             disable=not console.is_terminal,
         )
         self._all = self._progress.add_task("all runs", total=n_runs, note="")
-        self._one = self._progress.add_task("", total=None, note="", visible=False)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -60,36 +70,46 @@ class RunDisplay:
     ) -> None:
         self._progress.stop()
 
-    def run_started(self, spec: RunSpec) -> None:
-        """Name the run that begins."""
-        self._best, self._max_epochs = (0, -1.0), spec.max_epochs
-        self._label = f"{spec.dataset} {spec.label} seed {spec.repetition + 1}"
-        self._progress.reset(
-            self._one, total=spec.max_epochs, description=self._label, note="building", visible=True
-        )
+    def run_started(self, spec: RunSpec, worker: int) -> None:
+        """Name the run that a worker begins."""
+        row = self._rows.get(worker)
+        bar = self._progress.add_task("", note="") if row is None else row.bar
+        self._rows[worker] = Row(bar, spec.max_epochs)
+        self._progress.reset(bar, total=spec.max_epochs, description=_label(spec), note="building", visible=True)
 
-    def epoch_done(self, facts: EpochFacts) -> None:
+    def epoch_done(self, facts: EpochFacts, worker: int) -> None:
         """Advance the run's bar and show its best validation score so far."""
-        score = facts.valid[SELECTION_METRIC]
-        if score > self._best[1]:
-            self._best = (facts.epoch, score)
-        left = self._patience - (facts.epoch - self._best[0])
-        note = f"valid {SELECTION_METRIC} {self._best[1]:.4f} at epoch {self._best[0]}, stops in {left}"
-        self._progress.update(self._one, completed=facts.epoch, note=note)
-        # a share of a run keeps the estimate of the time left moving within long runs
-        self._progress.update(self._all, completed=self._n_done + facts.epoch / self._max_epochs)
+        row = self._rows[worker]
+        row.done, score = facts.epoch, facts.valid[SELECTION_METRIC]
+        if score > row.best[1]:
+            row.best = (facts.epoch, score)
+        left = self._patience - (facts.epoch - row.best[0])
+        note = f"valid {SELECTION_METRIC} {row.best[1]:.4f} at epoch {row.best[0]}, stops in {left}"
+        self._progress.update(row.bar, completed=facts.epoch, note=note)
+        self._advance()
 
-    def run_done(self, record: RunRecord, reused: bool) -> None:
-        """One line for the finished run, and the overall bar."""
+    def run_done(self, record: RunRecord, worker: int | None) -> None:
+        """One line for the run, and the overall bar."""
         self._n_done += 1
-        self._progress.update(self._all, completed=self._n_done)
-        self._console.print(
-            f"[{self._n_done}/{self._n_runs}] {self._label}: {summary(record, reused)}", markup=False
-        )
+        if worker is not None:
+            self._rows[worker].done = 0
+            self._progress.update(self._rows[worker].bar, visible=False)
+        self._advance()
+        line = f"[{self._n_done}/{self._n_runs}] {_label(record.spec)}: {summary(record, worker is None)}"
+        self._console.print(line, markup=False)
+
+    def _advance(self) -> None:
+        # shares of runs keep the estimate of the time left moving within long runs
+        begun = sum(row.done / row.n_epochs for row in self._rows.values())
+        self._progress.update(self._all, completed=self._n_done + begun)
 
     def warn(self, message: str) -> None:
         """A message above the bars."""
         self._console.print(message, style="yellow", markup=False)
+
+
+def _label(spec: RunSpec) -> str:
+    return f"{spec.dataset} {spec.label} seed {spec.repetition + 1}"
 
 
 def summary(record: RunRecord, reused: bool) -> str:

@@ -1,4 +1,4 @@
-"""Layer 3. Where a run was made: versions, processor, device, commit; and how much memory it took."""
+"""Layer 3. Where a run is made: versions, processor, device, commit; its share of the cores; its memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -17,6 +17,7 @@ from bench.errors import UsageError, nearest_hint
 
 PACKAGES = ("ludp-bench", "torch", "recbole", "numpy", "scipy", "pandas", "scikit-learn", "safetensors")
 ROOT = Path(__file__).resolve().parent.parent
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def pick_device(name: str) -> torch.device:
@@ -34,6 +35,55 @@ def pick_device(name: str) -> torch.device:
             f"(torch {torch.__version__}). Use --device cpu, or install a CUDA build of torch and its driver."
         )
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+class Share(NamedTuple):
+    """Processes that make runs side by side, and threads of each."""
+
+    n_workers: int
+    n_threads: int
+
+
+def usable_cores(cgroup: Path = CGROUP) -> int:
+    """Cores that this process may keep busy: its affinity, and the quota of its container where one is set."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # version 2, version 1
+        try:
+            quota, period = " ".join((cgroup / file).read_text(encoding="ascii") for file in files).split()
+        except (OSError, ValueError):
+            continue
+        if quota not in ("max", "-1"):
+            allowed = min(allowed, int(quota) // int(period))
+    return max(1, allowed)
+
+
+def divide_cores(
+    n_workers: int | None, n_threads: int | None, n_runs: int, device: torch.device, n_cores: int
+) -> Share:
+    """How many processes make the runs and how many threads each takes; together never more than the cores.
+
+    Args:
+        n_workers: as asked for; None leaves it to us.
+        n_threads: threads of a run, likewise.
+        n_runs: runs that are due.
+        device: where models live.
+        n_cores: see `usable_cores`.
+
+    Raises:
+        UsageError: more is asked for than there are cores.
+    """
+    asked = (n_workers or 1) * (n_threads or 1)
+    if asked > n_cores:
+        raise UsageError(
+            f"--workers {n_workers or 'auto'} with --threads {n_threads or 1} keeps {asked} cores busy, and "
+            f"{n_cores} can be used here; with more threads than cores every run is many times slower. Give "
+            f"--workers and --threads whose product is at most {n_cores}, or leave both out."
+        )
+    if n_workers is None:
+        n_workers = 1 if device.type == "cuda" else n_cores // (n_threads or 1)
+    n_workers = max(1, min(n_workers, n_runs))
+    # torch's own choice is the bound: it knows OMP_NUM_THREADS, and that two hyper-threads are one core
+    return Share(n_workers, n_threads or min(n_cores // n_workers, torch.get_num_threads()))
 
 
 def describe(device: torch.device) -> dict[str, Any]:

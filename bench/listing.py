@@ -48,20 +48,12 @@ def show_plan(
     console: Console,
 ) -> None:
     """Every run of a plan with its key and what is done of it; writes nothing."""
-    from bench.plan import run_key
-    from bench.records import DataFacts
-    from bench.runner import state_of
+    from bench.runner import planned_runs, state_of
 
     table = Table("run", "data", "model", "seed", "max epochs", "state", title="plan")
-    facts = {name: DataFacts.of(each) for name, each in data.items()}
-    hashes = {spec.model: registry.code_hash(spec.model) for spec in specs}
-    for spec in specs:
-        about = facts[spec.dataset]
-        key = run_key(spec, about, options.protocol, hashes[spec.model])
-        path = store.record_path(key, options.protocol, about.name, about.source, spec.model)
-        state = state_of(store.read(path), options.on_existing)
-        table.add_row(
-            key, about.label.replace("[", r"\["), spec.label, str(spec.repetition + 1), str(spec.max_epochs), state
-        )
+    for run in planned_runs(specs, data, store, options.protocol):
+        spec, state = run.spec, state_of(store.read(run.path), options.on_existing)
+        label = run.facts.label.replace("[", r"\[")
+        table.add_row(run.key, label, spec.label, str(spec.repetition + 1), str(spec.max_epochs), state)
     console.print(table)
     console.print(f"{len(specs)} runs. Nothing was trained or written.")

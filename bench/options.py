@@ -60,6 +60,8 @@ class Options:
     split: str | None
     results_dir: Path
     device: str
+    n_workers: int | None
+    n_threads: int | None
     on_existing: str
     hide_at_test: str
     overrides: dict[str, dict[str, Any]]
@@ -98,6 +100,11 @@ def parser() -> Parser:
     how = p.add_argument_group("how")
     how.add_argument("--results-dir", type=Path, default=ROOT / "results", metavar="DIR")
     how.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    how.add_argument(
+        "--workers", type=_workers, metavar="N",
+        help="processes that make runs side by side (default: auto, one a core; 1 on CUDA)",
+    )  # fmt: skip
+    how.add_argument("--threads", type=_count, metavar="N", help="threads of each run (default: cores / workers)")
     how.add_argument("--on-existing", default="skip", help="skip (default), rerun or only-missing")
     how.add_argument("--dry-run", action="store_true", help="show the plan and what is done of it; write nothing")
     how.add_argument("--list", action="store_true", help="list data sets, models, artifacts and profiles")
@@ -133,12 +140,26 @@ def parse(arguments: Sequence[str]) -> Options:
         split=a.split,
         results_dir=a.results_dir,
         device=a.device,
+        n_workers=a.workers,
+        n_threads=a.threads,
         on_existing=a.on_existing,
         hide_at_test=a.hide_at_test,
         overrides=overrides(a.set),
         dry_run=a.dry_run,
         list_names=a.list,
     )
+
+
+def _count(text: str, expected: str = "a whole number from 1") -> int:
+    """A positive whole number, for argparse."""
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"expected {expected}, not '{text}'")
+    return int(text)
+
+
+def _workers(text: str) -> int | None:
+    """The same, or None for "auto"."""
+    return None if text == "auto" else _count(text, "auto or a whole number from 1")
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -7,12 +7,11 @@ other cases, and builds of torch without oneDNN, take torch's own product: the s
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 
 def linear(
@@ -37,8 +36,15 @@ def linear(
 def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     """A B^T + b without gradient, of `[n, k]`, `[m, k]` and `[m]`: `[n, m]`, contiguous."""
     if left.device.type == "cpu" and left.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-        return cast(Tensor, torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], ""))
+        # a thousand times slower on columns cut from a wider matrix
+        right = right if right.is_contiguous() or right.T.is_contiguous() else right.contiguous()
+        return cast(Tensor, torch.ops.mkldnn._linear_pointwise(_whole(left), _whole(right), bias, "none", [], ""))
     return F.linear(left, right, bias)
+
+
+def _whole(operand: Tensor) -> Tensor:
+    """The operand, copied if it is part of a wider one: for those oneDNN has a kernel a thousand times slower."""
+    return operand if operand.is_contiguous() or operand.T.is_contiguous() else operand.contiguous()
 
 
 class _Linear(torch.autograd.Function):
@@ -46,7 +52,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: Any,
         rows: Tensor,
         weight: Tensor,
         bias: Tensor | None,
@@ -58,17 +64,17 @@ class _Linear(torch.autograd.Function):
             result.add_(plus)
         if slope is not None:
             F.leaky_relu_(result, slope)
-        ctx.slope = slope  # type: ignore[attr-defined]
+        ctx.slope = slope
         ctx.save_for_backward(rows, weight, None if slope is None else result)
         return result
 
     @staticmethod
-    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        rows, weight, result = ctx.saved_tensors  # type: ignore[attr-defined]
-        needed: tuple[bool, ...] = ctx.needs_input_grad  # type: ignore[attr-defined]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, result = ctx.saved_tensors
+        needed: tuple[bool, ...] = ctx.needs_input_grad
         grad = grads[0].contiguous()
         if result is not None:
-            grad = torch.ops.aten.leaky_relu_backward(grad, result, ctx.slope, True)  # type: ignore[attr-defined]
+            grad = torch.ops.aten.leaky_relu_backward(grad, result, ctx.slope, True)
         return (
             product(grad, weight.T) if needed[0] else None,
             product(grad.T, rows.T) if needed[1] else None,

@@ -2,16 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from models._graph import SparseRows
+from models._graph import SparseRows, read_out, spmm, stacked
 from models._knn import Neighbours
+from models._propagation import gather, spmm_rows
 
 ItemGraphNorm = Literal["rsqrt_row", "mean", "sym_binary", "sym_weighted"]
 Symmetrize = Literal["none", "union", "mutual"]
+
+
+class ItemGraphs(nn.Module):
+    """The item graphs of all modalities as one matrix, so that a layer is one product.
+
+    Args:
+        graphs: of each modality, `[n_items, n_items]`.
+        n_layers: of the propagation, at least 1.
+
+    Attributes:
+        first: the graphs below each other, `[K n_items, n_items]`, since all start from one table.
+        deeper: on a diagonal, `[K n_items, K n_items]`, for the layers after; None with one layer.
+    """
+
+    def __init__(self, graphs: Sequence[SparseRows], n_layers: int) -> None:
+        super().__init__()
+        self.n_modalities, self.n_layers = len(graphs), n_layers
+        self.first = stacked(graphs)
+        self.deeper = stacked(graphs, diagonal=True) if n_layers > 1 else None
+
+    def views(self, start: Tensor, items: Tensor | None, how: Literal["last", "sum", "mean"]) -> Tensor:
+        """h^m (LUDP Eq. 5) of all modalities below each other, `[K n, d]`.
+
+        Args:
+            start: what is propagated, `[n_items, d]`.
+            items: the items wanted, `[n]`, whose rows alone the last layer is computed for; None for all.
+            how: read-out over the layers.
+        """
+        nodes, own = None, start
+        if items is not None:
+            shifts = self.first.shape[1] * torch.arange(self.n_modalities, device=items.device)
+            nodes, own = (items + shifts.unsqueeze(1)).flatten(), gather(start, items)
+        layers = [own.repeat(self.n_modalities, 1)] if how != "last" else []
+        matrix, table = self.first, start
+        for _ in range(self.n_layers - 1):
+            table = spmm(matrix, table)
+            layers.append(table if nodes is None else gather(table, nodes))
+            matrix = cast(SparseRows, self.deeper)
+        layers.append(spmm(matrix, table) if nodes is None else spmm_rows(matrix, nodes, table))
+        return read_out(layers, how)
 
 
 def item_graph(

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.ranking import stable_topk
+from bench.ranking import largest, stable_topk
+from models._dense import product
 
 SPARE = 16
 SEPARATION = 1e-5
-GATHER_ENTRIES = 16_000_000
 
 
 class Neighbours(NamedTuple):
@@ -32,15 +32,16 @@ class Neighbours(NamedTuple):
     cosines: Tensor
 
 
-def nearest(features: Tensor, present: Tensor, k: int, include_self: bool, block: int = 1024) -> Neighbours:
-    """The k most similar present items of each present item, by cosine; ties to the lowest id.
+@torch.no_grad()
+def nearest(features: Tensor, present: Tensor, k: int, include_self: bool, block: int = 128) -> Neighbours:
+    """The k most similar present items of each present item, by cosine; ties to the lowest id. Without gradient.
 
     Args:
         features: `[n_items, d]`, of any floating type.
         present: candidates and queries, `[n_items]` bool; padding must be False.
         k: length of the lists, the item itself included if `include_self`.
         include_self: whether an item heads its own list.
-        block: rows multiplied at a time; memory is `block * n_items` floats.
+        block: rows multiplied at a time; memory is `block * n_items` floats, which the cache should hold.
     """
     n_items = len(features)
     ids = present.nonzero().squeeze(1)
@@ -64,11 +65,12 @@ def _block(unit: Tensor, single: Tensor, rows: Tensor, wanted: int) -> tuple[Ten
     """Neighbours of the given rows among all rows but themselves, `[b, wanted]` each."""
     if wanted == 0:
         return rows.new_zeros((len(rows), 0)), unit.new_zeros((len(rows), 0))
-    rough = single[rows] @ single.T
+    rough = product(single[rows], single)
     rough[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
     n_candidates = min(wanted + SPARE, rough.shape[1] - 1)
-    rough_values, candidates = torch.topk(rough, n_candidates, dim=1)
-    near, cosine = _choose(_cosines(unit, rows, candidates), candidates, wanted)
+    rough_values, candidates = largest(rough, n_candidates)
+    cosines = torch.einsum("bd,bcd->bc", unit[rows], F.embedding(candidates, unit))
+    near, cosine = _choose(cosines, candidates, wanted)
     if n_candidates < rough.shape[1] - 1:
         unclear = rough_values[:, -1] > rough_values[:, wanted - 1] - SEPARATION
         for position in unclear.nonzero().squeeze(1).tolist():
@@ -77,16 +79,6 @@ def _block(unit: Tensor, single: Tensor, rows: Tensor, wanted: int) -> tuple[Ten
             exact[0, rows[position]] = -torch.inf
             near[position], cosine[position] = (part[0] for part in _choose(exact, everyone, wanted))
     return near, cosine
-
-
-def _cosines(unit: Tensor, rows: Tensor, candidates: Tensor) -> Tensor:
-    """Float64 cosines of each row with its candidates, `[b, c]`, gathered a few rows at a time."""
-    step = max(1, GATHER_ENTRIES // (candidates.shape[1] * unit.shape[1]))
-    parts = [
-        torch.einsum("bd,bcd->bc", unit[some], unit[candidates[start : start + step]])
-        for start, some in zip(range(0, len(rows), step), rows.split(step), strict=True)
-    ]
-    return torch.cat(parts)
 
 
 def _choose(exact: Tensor, candidates: Tensor, wanted: int) -> tuple[Tensor, Tensor]:

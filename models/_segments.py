@@ -1,49 +1,28 @@
-"""Rows that belong to groups: spread, sum, softmax and attention within them. Pure torch; touches no file.
+"""Additive attention over the pairs of a graph, and the attended rows. Pure torch; touches no file.
 
-Spreading (one row a group to one row an entry) and collecting (the sum over a group's entries) are each
-other's gradient, and both run over sorted segments, so nothing is scattered atomically and the same input
+A pair is a user and an item of the history. Its hidden row in an attention network is the only row that a pair
+has: the rows of user and item are weighted and added up as they are gathered, and all gradients are weighted sums
+over the pairs of a user or of an item. They run over sorted segments, so nothing is scattered and the same input
 gives the same bits, whatever the number of threads.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from models._edges import Edges, edge_softmax, weighted_spmm
+from models._graph import bag
+from models._propagation import gather
 
 DOMINANT = 0.9
-
-
-@dataclass(frozen=True, eq=False)
-class Groups:
-    """Which group each of n entries belongs to.
-
-    Attributes:
-        index: group of each entry, `[n]` int64.
-        order: entries sorted by group, `[n]` int64.
-        offsets: where each group starts in `order`, `[n_groups + 1]` int64.
-    """
-
-    index: Tensor
-    order: Tensor
-    offsets: Tensor
-
-    @classmethod
-    def by(cls, index: Tensor, n_groups: int) -> Groups:
-        """Groups from the group of each entry, `[n]`, in any order."""
-        return cls(index, torch.argsort(index, stable=True), _offsets(torch.bincount(index, minlength=n_groups)))
-
-    @classmethod
-    def of_sizes(cls, sizes: Tensor) -> Groups:
-        """Groups of consecutive entries, from the number of entries of each, `[n_groups]`."""
-        index = torch.repeat_interleave(sizes)
-        return cls(index, torch.arange(len(index), device=index.device), _offsets(sizes))
-
-
-def _offsets(sizes: Tensor) -> Tensor:
-    return F.pad(torch.cumsum(sizes, 0), (1, 0))
+Part = tuple[Tensor | None, Tensor]
 
 
 def segments(offsets: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,93 +42,162 @@ def segments(offsets: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
     return positions + torch.repeat_interleave(starts - first, sizes), sizes
 
 
-class _Spread(torch.autograd.Function):
-    """One row a group to one row an entry; the gradient is `_Collect`."""
+def ordered_pairs(sizes: Tensor, columns: Tensor, n_columns: int) -> Edges:
+    """Pairs that come row after row, and in a row by ascending column.
 
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor, groups: Groups) -> Tensor:
-        ctx.groups = groups  # type: ignore[attr-defined]
-        return rows.index_select(0, groups.index)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
-        return _sums(grads[0].contiguous(), ctx.groups), None  # type: ignore[attr-defined]
-
-
-class _Collect(torch.autograd.Function):
-    """The sum over each group's entries; the gradient is `_Spread`."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, entries: Tensor, groups: Groups) -> Tensor:
-        ctx.groups = groups  # type: ignore[attr-defined]
-        return _sums(entries.contiguous(), groups)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0].index_select(0, ctx.groups.index), None  # type: ignore[attr-defined]
-
-
-def _sums(entries: Tensor, groups: Groups) -> Tensor:
-    if not len(entries):
-        return entries.new_zeros((len(groups.offsets) - 1, entries.shape[1]))
-    return F.embedding_bag(groups.order, entries, groups.offsets, mode="sum", include_last_offset=True)
-
-
-def spread(rows: Tensor, groups: Groups) -> Tensor:
-    """Each entry's copy of its group's row: `[n_groups, d]` to `[n, d]`."""
-    result: Tensor = _Spread.apply(rows, groups)
-    return result
-
-
-def collect(entries: Tensor, groups: Groups) -> Tensor:
-    """The sum of each group's entries: `[n, d]` to `[n_groups, d]`; an empty group's is zero."""
-    result: Tensor = _Collect.apply(entries, groups)
-    return result
-
-
-def group_softmax(logits: Tensor, groups: Groups) -> Tensor:
-    """Softmax of `[n, 1]` logits within each group, `[n, 1]`."""
-    highest = logits.new_full((len(groups.offsets) - 1,), -torch.inf)
-    highest.scatter_reduce_(0, groups.index, logits.detach().squeeze(1), "amax")
-    exponentials = torch.exp(logits - highest[groups.index].unsqueeze(1))
-    return exponentials / spread(collect(exponentials, groups), groups)
-
-
-def attend(logits: Tensor, values: Tensor, groups: Groups) -> Tensor:
-    """Each group's mean of `values` `[n, d]`, weighted by the softmax of `logits` `[n, 1]`: `[n_groups, d]`.
-
-    An empty group's is zero.
+    Args:
+        sizes: number of pairs of each row, `[n_rows]`.
+        columns: column of each pair, `[n_pairs]`.
+        n_columns: number of columns.
     """
-    return collect(group_softmax(logits, groups) * values, groups)
+    rows, order = torch.repeat_interleave(sizes), torch.argsort(columns, stable=True)
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(len(order), device=order.device)
+    by_row = _offsets(sizes), rows.to(torch.int32), columns.to(torch.int32)
+    heights = torch.bincount(columns, minlength=n_columns)
+    return Edges(*by_row, _offsets(heights), by_row[2][order], by_row[1][order], order, inverse)
+
+
+def _offsets(sizes: Tensor) -> Tensor:
+    return F.pad(torch.cumsum(sizes, 0), (1, 0)).to(torch.int32)
+
+
+def pair_logits(
+    edges: Edges, left: Tensor, right: Tensor, vector: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Additive attention w . relu(a_r + sum_t g_t b^t_c) of every pair (r, c), `[n_pairs]`.
+
+    Args:
+        edges: the pairs, `[n_rows, n_columns]`.
+        left: a, `[n_rows, h]`.
+        right: the tables b^t, `[T, n_columns, h]`.
+        vector: w, `[h]`.
+        weights: g of the last tables, `[t, n_pairs]` with t <= T; 1 for the others, and for all if None.
+    """
+    return cast(Tensor, _PairLogits.apply(left, right, vector, weights, edges))
+
+
+def attend(edges: Edges, logits: Tensor, parts: Sequence[Part]) -> Tensor:
+    """Each row's mean of what its pairs bring, weighted by the softmax of their logits: `[n_rows, d]`.
+
+    A row without pairs is zero.
+
+    Args:
+        edges: the pairs, `[n_rows, n_columns]`.
+        logits: one number a pair, `[n_pairs]`.
+        parts: a pair brings the sum of these: rows of a table, `[n_columns, d]`, times a factor, `[n_pairs]` or
+            None for 1.
+    """
+    return _pooled(edges, edge_softmax(edges, logits), parts)
 
 
 def attend_without(
-    logits: Tensor, values: Tensor, groups: Groups, chosen: Tensor, entry: Tensor, inside: Tensor
+    edges: Edges, logits: Tensor, parts: Sequence[Part], chosen: Tensor, left_out: Tensor
 ) -> Tensor:
-    """`attend` for chosen groups, with one entry of each left out, `[b, d]`.
+    """`attend` for chosen rows, with the pair of one column left out of each, `[b, d]`.
 
-    The entry is subtracted from its group's mean, so the group is not gone through once more. Where it holds
-    most of the weight this would lose digits, and the mean is taken again over the rest.
+    The pair is subtracted from its row's mean, so the row is not gone through once more. Where it holds most of
+    the weight this would lose digits, and the mean is taken again over the rest.
 
     Args:
-        logits, values: as in `attend`.
-        groups: of consecutive entries.
-        chosen: groups, any number of times each, `[b]`.
-        entry: the entry to leave out of each, `[b]`.
-        inside: whether there is one to leave out, `[b]` bool.
+        edges, logits, parts: as in `attend`.
+        chosen: rows, any number of times each, `[b]`.
+        left_out: a column for each; one that makes no pair with its row changes nothing, `[b]`.
     """
-    weights = group_softmax(logits, groups)
-    means = F.embedding(chosen, collect(weights * values, groups))
-    share = F.embedding(entry, weights) * inside.unsqueeze(1)
+    if not len(logits):
+        return gather(attend(edges, logits, parts), chosen)
+    weights = edge_softmax(edges, logits)
+    means = gather(_pooled(edges, weights, parts), chosen)
+    pair, inside = _find(edges, chosen, left_out)
+    share = gather(weights.unsqueeze(1), pair) * inside.unsqueeze(1)
     dominant = share.detach() > DOMINANT
     share = share.masked_fill(dominant, 0.0)
-    rest = (means - share * F.embedding(entry, values)) / (1 - share)
+    rest = (means - share * _brought(edges, parts, pair)) / (1 - share)
     again = dominant.squeeze(1).nonzero().squeeze(1)
     if not len(again):
         return rest
-    members, sizes = segments(groups.offsets, chosen[again])
-    owner = torch.repeat_interleave(sizes)
-    kept = members != entry[again][owner]
-    copies = Groups.by(members[kept], len(values))
-    owners = Groups.of_sizes(torch.bincount(owner[kept], minlength=len(again)))
-    return rest.index_copy(0, again, attend(spread(logits, copies), spread(values, copies), owners))
+    members, sizes = segments(edges.offsets, chosen[again])
+    owners = torch.repeat_interleave(sizes)
+    kept = members != pair[again][owners]
+    members, sizes = members[kept], torch.bincount(owners[kept], minlength=len(again))
+    fewer = ordered_pairs(sizes, edges.columns[members], edges.shape[1])
+    brought = [(None if factor is None else _entries(factor, members), table) for factor, table in parts]
+    return rest.index_copy(0, again, attend(fewer, _entries(logits, members), brought))
+
+
+def _find(edges: Edges, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """The pair of each row and column, `[b]` each, and whether there is one; if not, any pair."""
+    keys = edges.rows.long() * edges.shape[1] + edges.columns
+    wanted = rows * edges.shape[1] + columns
+    found = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
+    return found, keys[found] == wanted
+
+
+def _pooled(edges: Edges, weights: Tensor, parts: Sequence[Part]) -> Tensor:
+    products = [
+        weighted_spmm(edges, weights if factor is None else weights * factor, table) for factor, table in parts
+    ]
+    return torch.stack(products).sum(0) if len(products) > 1 else products[0]
+
+
+def _brought(edges: Edges, parts: Sequence[Part], pair: Tensor) -> Tensor:
+    """What the listed pairs bring, `[b, d]`."""
+    rows = [gather(table, edges.columns[pair]) for _, table in parts]
+    factors = [1.0 if factor is None else gather(factor.unsqueeze(1), pair) for factor, _ in parts]
+    return torch.stack([row * factor for row, factor in zip(rows, factors, strict=True)]).sum(0)
+
+
+def _entries(values: Tensor, index: Tensor) -> Tensor:
+    """Entries of one number each, `[n]`; the gradient adds up those taken more than once."""
+    return gather(values.unsqueeze(1), index).squeeze(1)
+
+
+class _PairLogits(torch.autograd.Function):
+    """Keeps where hidden rows are above 0: the gradient of a_r is w times the sum of g over those pairs of r."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, left: Tensor, right: Tensor, vector: Tensor, weights: Tensor | None, edges: Edges
+    ) -> Tensor:
+        index = torch.cat([edges.rows.unsqueeze(1), _places(edges, len(right)) + len(left)], dim=1)
+        factors = None if weights is None else F.pad(weights.T, (index.shape[1] - len(weights), 0), value=1.0)
+        table = torch.cat([left, right.flatten(0, 1)])
+        hidden = F.embedding_bag(index, table, mode="sum", per_sample_weights=factors).relu_()
+        logits = hidden @ vector
+        ctx.edges = edges  # type: ignore[attr-defined]
+        ctx.save_for_backward(hidden.sign_(), left, right, vector, weights)  # type: ignore[arg-type]
+        return logits
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        active, left, right, vector, weights = ctx.saved_tensors  # type: ignore[attr-defined]
+        edges: Edges = ctx.edges  # type: ignore[attr-defined]
+        flow, n_fixed = grads[0].contiguous(), len(right) - (0 if weights is None else len(weights))
+        pairs = torch.arange(len(active), dtype=torch.int32, device=active.device)
+        by_row = bag(edges.offsets, pairs, flow, active)
+        order = edges.order.to(torch.int32)
+        flows = [flow] * n_fixed + ([] if weights is None else list(flow * weights))
+        sums = [bag(edges.t_offsets, order, one.index_select(0, order), active) for one in flows]
+        to_vector = torch.stack([(one * table).sum(0) for one, table in zip(sums, right, strict=True)]).sum(0)
+        to_vector += (by_row * left).sum(0)
+        to_right = torch.stack([one.mul_(vector) for one in sums])
+        to_weights = None if weights is None else flow * _dots(edges, active, right[n_fixed:] * vector)
+        return by_row.mul_(vector), to_right, to_vector, to_weights, None
+
+
+def _places(edges: Edges, n_tables: int) -> Tensor:
+    """Where each pair's column is in tables below each other, `[n_pairs, n_tables]` int32."""
+    starts = torch.arange(n_tables, dtype=torch.int32, device=edges.columns.device) * edges.shape[1]
+    return edges.columns.unsqueeze(1) + starts
+
+
+def _dots(edges: Edges, rows: Tensor, tables: Tensor) -> Tensor:
+    """Dot products of each pair's row with its column's in every table, of `[n_pairs, h]`: `[T, n_pairs]`."""
+    places, table = _places(edges, len(tables)), tables.flatten(0, 1)
+    offsets = torch.arange(0, places.numel() + 1, len(tables), dtype=torch.int32, device=rows.device)
+    arrays = offsets, places.flatten(), rows.new_zeros(places.numel())
+    with warnings.catch_warnings():  # torch calls its compressed rows a beta feature, once a process
+        warnings.simplefilter("ignore", UserWarning)
+        pattern = torch.sparse_csr_tensor(*arrays, size=(len(rows), len(table)), check_invariants=False)
+    found: Tensor = torch.sparse.sampled_addmm(pattern, rows, table.T, beta=0.0).values()
+    return found.view(places.shape).T

@@ -5,8 +5,9 @@ Item- and Component-Level Attention", SIGIR 2017.
 
 | function | equation |
 |---|---|
-| `ACF._histories` | item-level attention a(u, l) and component-level attention b(u, l, m), softmax over m |
-| `ACF._users`, `models._segments.attend` | alpha, softmax over the history; uhat_u = u + sum_l alpha_ul p_l |
+| `ACF._attention` | item-level attention a(u, l) and component-level attention b(u, l, m), softmax over m |
+| `models._segments.attend` | alpha, softmax over the history, and sum_l alpha_ul p_l |
+| `ACF.embed_with_ego` | uhat_u = u + sum_l alpha_ul p_l |
 | `ACF.embed` | s_ui = uhat_u . v_i |
 
 Deviations from the paper: the components of an item are its modalities (there: regions or frames of one),
@@ -17,8 +18,9 @@ zero): mean instead of summed loss, Adam, width 64, no L2 on the attention unles
 would be a saddle point of the paper's form, so it starts at N(0, 0.01^2). The positive item is part of the
 user's history while training, as there, and leaks the label; `acf_exclude_pos` leaves it out.
 
-Cost of a step: sum(d_m) d multiplications for each distinct item in the histories of the batch's distinct
-users, and (2K + 4) h for each of their pairs; pairs never meet the features. Adam over the tables.
+Cost of a step: (sum(d_m) + 2K h + 2h) d multiplications for each item, of which the histories of a batch hold
+most, and (2K + 4) h for each pair of the batch's distinct users and their histories; pairs never meet the
+features. Adam over the tables.
 """
 
 from __future__ import annotations
@@ -31,15 +33,16 @@ import torch.nn.functional as F
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
+from models._dense import linear
+from models._edges import Edges
 from models._features import scaled
-from models._fusion import masked_softmax, weighted_sum
 from models._init import fill_, zeros
 from models._losses import l2, sum_of_squares
-from models._segments import Groups, attend, attend_without, segments, spread
+from models._propagation import Batch, gather, halves
+from models._segments import Part, attend, attend_without, ordered_pairs, pair_logits, segments
 from models.base import ContentParams, ContentRecommender, ModelCard, Tables
 
 CHUNK_PAIRS = 256_000
-Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class Params(ContentParams):
@@ -72,29 +75,20 @@ class _Attention(nn.Module):
         self.bias = zeros(hidden)
         self.vector = nn.Parameter(0.1 * torch.randn(hidden))
 
-    def part(self, name: str, rows: Tensor) -> Tensor:
-        """One input's share of the hidden layer, `[n, d]` to `[n, h]`; the bias is part of u's."""
-        return F.linear(rows, self.weights[name], self.bias if name == "u" else None)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Unnormalised weights from the summed shares, `[n, h]` to `[n]`."""
-        return torch.relu(hidden) @ self.vector
-
-
-class _Histories(NamedTuple):
-    """The pairs of distinct users and the items of their histories, user after user.
+class _Shares(NamedTuple):
+    """What the items, each of them once, give to the attentions over histories.
 
     Attributes:
-        items: item of each pair, `[n]`.
-        owners: user of each pair, as a position among the users.
-        logits: item-level attention a_ul, `[n, 1]`.
-        values: what is pooled, p_l or xbar_ul, `[n, d]`.
+        inner: share of each modality in the component-level hidden layer, `[K, n_items, h]`.
+        outer: shares in the item-level hidden layer, of v and p first where there is p, then of each modality
+            before its weight beta, `[K or K + 1, n_items, h]`.
+        values: what is pooled, p, or the projected modalities before beta, `[n_items, d]` each.
     """
 
-    items: Tensor
-    owners: Groups
-    logits: Tensor
-    values: Tensor
+    inner: Tensor
+    outer: Tensor
+    values: list[Tensor]
 
 
 class ACF(ContentRecommender):
@@ -108,7 +102,6 @@ class ACF(ContentRecommender):
         "Component-Level Attention, SIGIR 2017",
         uses_content=True,
     )
-    content: Tensor
     available: Tensor
     history_items: Tensor
     history_offsets: Tensor
@@ -128,10 +121,10 @@ class ACF(ContentRecommender):
         self.projections = nn.ParameterList([_uniform(size, dim) for dim in self.dims])
         self.component_attention = _Attention(("u", "x"), size, p.acf_hidden)
         self.item_attention = _Attention(("u", "v", "p", "x") if paper else ("u", "x"), size, p.acf_hidden)
-        content = torch.cat([scaled(m, p.feat_norm) for m in self.features], dim=1)
-        available = torch.stack([self.participating(m) for m in self.features], dim=1)
+        available = torch.stack([self.participating(m) for m in self.features])
         items, sizes = self._kept_history()
-        self.register_buffer("content", content, persistent=False)
+        for number, features in enumerate(self.features):
+            self.register_buffer(f"content_{number}", scaled(features, p.feat_norm), persistent=False)
         self.register_buffer("available", available, persistent=False)
         self.register_buffer("history_items", items, persistent=False)
         self.register_buffer("history_offsets", F.pad(torch.cumsum(sizes, 0), (1, 0)), persistent=False)
@@ -148,68 +141,75 @@ class ACF(ContentRecommender):
         kept = shuffled[rank < most].sort().values
         return items[kept], sizes.clamp_max(most)
 
-    def _histories(self, users: Tensor) -> _Histories:
-        """Both attentions up to the item-level softmax, for distinct users `[n_users]`."""
-        positions, sizes = segments(self.history_offsets, users)
-        items = self.history_items[positions]
-        distinct, member = torch.unique(items, return_inverse=True)
-        owners, members = Groups.of_sizes(sizes), Groups.by(member, len(distinct))
-        component, item = self.component_attention, self.item_attention
-        features = self.content[distinct].split(self.dims, dim=1)
-        projected = [rows @ weight.T for rows, weight in zip(features, self.projections, strict=True)]
-        user_rows = self.user_embedding(users)
-
-        own = spread(component.part("u", user_rows), owners)
-        logits = [component.logits(own + spread(component.part("x", x), members)) for x in projected]
-        beta = masked_softmax(torch.stack(logits, dim=1), self.available[items])
-        hidden = spread(item.part("u", user_rows), owners)
-        hidden = hidden + weighted_sum([spread(item.part("x", x), members) for x in projected], beta)
+    def _item_rows(self) -> Tensor:
+        """Rows v of all items, and p beside it where there is one, `[n_items, d]` or `[n_items, 2d]`."""
         if self.history_embedding is None:
-            values = weighted_sum([spread(x, members) for x in projected], beta)
-        else:
-            pooled = self.history_embedding(distinct)
-            known = item.part("v", self.item_embedding(distinct)) + item.part("p", pooled)
-            hidden = hidden + spread(known, members)
-            values = spread(pooled, members)
-        return _Histories(items, owners, item.logits(hidden).unsqueeze(1), values)
+            return self.item_embedding.weight
+        return torch.cat([self.item_embedding.weight, self.history_embedding.weight], dim=1)
 
-    def _users(self, users: Tensor, left_out: Tensor | None = None) -> Tensor:
-        """Vectors uhat, `[n, d]`; the plain embedding where the history is empty.
+    def _shares(self, items: Tensor) -> _Shares:
+        """The shares of all items, from their `_item_rows`."""
+        component, item = self.component_attention.weights, self.item_attention.weights
+        content = [getattr(self, f"content_{m}") for m in range(len(self.features))]
+        projected = [linear(rows, weight) for rows, weight in zip(content, self.projections, strict=True)]
+        every = torch.cat(projected)
+        shape = len(projected), self.n_items, self.params.acf_hidden
+        inner, outer = (linear(every, weights["x"]).view(shape) for weights in (component, item))
+        if self.history_embedding is None:
+            return _Shares(inner, outer, projected)
+        known = linear(items, torch.cat([item["v"], item["p"]], dim=1))
+        return _Shares(inner, torch.cat([known.unsqueeze(0), outer]), [self.history_embedding.weight])
 
-        Args:
-            users: user ids, `[n]`; the history of one that occurs twice is attended to once.
-            left_out: an item of each to leave out of the history, `[n]`, or None.
-        """
-        distinct, position = torch.unique(users, return_inverse=True)
-        pairs = self._histories(distinct)
-        rows: Tensor = self.user_embedding(users)
-        if left_out is None or not len(pairs.items):
-            return rows + F.embedding(position, attend(pairs.logits, pairs.values, pairs.owners))
-        keys = pairs.owners.index * self.n_items + pairs.items  # ascending, like the histories
-        wanted = position * self.n_items + left_out
-        entry = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
-        inside = keys[entry] == wanted
-        return rows + attend_without(pairs.logits, pairs.values, pairs.owners, position, entry, inside)
+    def _histories(self, users: Tensor) -> Edges:
+        """The pairs of distinct users, `[n_users]`, and the items of their histories."""
+        positions, sizes = segments(self.history_offsets, users)
+        return ordered_pairs(sizes, self.history_items[positions], self.n_items)
+
+    def _attention(self, pairs: Edges, users: Tensor, shares: _Shares) -> tuple[Tensor, list[Part]]:
+        """Item-level attention of each pair before its softmax, `[n]`, and what is pooled, for rows u `[n, d]`."""
+        component, item = self.component_attention, self.item_attention
+        both = torch.cat([component.weights["u"], item.weights["u"]])
+        inner, outer = linear(users, both, torch.cat([component.bias, item.bias])).chunk(2, dim=1)
+        logits = torch.stack([pair_logits(pairs, inner, table[None], component.vector) for table in shares.inner])
+        available = torch.stack([row.index_select(0, pairs.columns) for row in self.available])
+        beta = torch.softmax(logits.masked_fill(~available, torch.finfo(logits.dtype).min), dim=0) * available
+        pooled: list[Part] = [(None, shares.values[0])]
+        if self.history_embedding is None:
+            pooled = list(zip(beta, shares.values, strict=True))
+        return pair_logits(pairs, outer, shares.outer, item.vector, beta), pooled
 
     def embed(self) -> Tables:
         """Vectors uhat of all users, some 256,000 pairs at a time, and v of all items, `[n, d]` each."""
         chunk = torch.div(self.history_offsets[1:] - 1, CHUNK_PAIRS, rounding_mode="floor").clamp_min(0)
         sizes = torch.unique_consecutive(chunk, return_counts=True)[1].tolist()
-        parts = torch.arange(self.n_users, device=chunk.device).split(sizes)
-        return torch.cat([self._users(part) for part in parts]), self.item_embedding.weight
+        ids, shares, vectors = torch.arange(self.n_users, device=chunk.device), self._shares(self._item_rows()), []
+        for users, rows in zip(ids.split(sizes), self.user_embedding.weight.split(sizes), strict=True):
+            pairs = self._histories(users)
+            vectors.append(rows + attend(pairs, *self._attention(pairs, rows, shares)))
+        return torch.cat(vectors), self.item_embedding.weight
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
         """The batch's rows, `[B, d]` each."""
-        left_out = positives if self.params.acf_exclude_pos and self.training else None
-        return self._users(users, left_out), self.item_embedding(positives), self.item_embedding(negatives)
+        return self.embed_with_ego(users, positives, negatives)[0]
+
+    def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch | None]:
+        """The batch's rows, and those of `ego_batch`; a user who occurs twice attends to the history once."""
+        distinct, position = torch.unique(users, return_inverse=True)
+        pairs, items = self._histories(distinct), self._item_rows()
+        own = gather(self.user_embedding.weight, distinct)
+        attention = self._attention(pairs, own, self._shares(items))
+        if self.params.acf_exclude_pos and self.training:
+            attended = attend_without(pairs, *attention, position, positives)
+        else:
+            attended = gather(attend(pairs, *attention), position)
+        rows, (first, second) = gather(own, position), halves(gather(items, torch.cat([positives, negatives])))
+        final = rows + attended, first[:, : own.shape[1]], second[:, : own.shape[1]]
+        return final, None if self.params.acf_reg_att else (rows, first, second)
 
     def ego_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
         """Rows that the L2 term acts on: u, and v beside p of both items."""
-        rows = super().ego_batch(users, positives, negatives)
-        if self.history_embedding is None:
-            return rows
-        pooled = self.history_embedding(positives), self.history_embedding(negatives)
-        return rows[0], torch.cat([rows[1], pooled[0]], dim=1), torch.cat([rows[2], pooled[1]], dim=1)
+        items = halves(gather(self._item_rows(), torch.cat([positives, negatives])))
+        return gather(self.user_embedding.weight, users), *items
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
         """The L2 term on the batch's rows, and with `acf_reg_att` on the attention networks."""

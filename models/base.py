@@ -30,12 +30,12 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from bench.errors import ConfigError, DataError, listed, nearest_hint
-from models._dense import product
 from models._features import FeatNorm, ItemFeatures
 from models._init import Init, fill_
 from models._knn import Neighbours, nearest
 from models._losses import RegForm, bpr_loss, l2, sum_of_squares
 from models._propagation import Batch, gather, halves
+from models._scoring import DotScores
 
 Tables = tuple[Tensor, Tensor]
 Memo = Callable[[str, Callable[[], dict[str, NDArray[Any]]]], dict[str, NDArray[Any]]]
@@ -90,7 +90,7 @@ class ContentParams(ModelParams):
     """What an item without a modality does: leave it out of softmaxes and means, or bring a zero row."""
 
 
-class Recommender(GeneralRecommender):  # type: ignore[misc]
+class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
     """Base of all models: id tables, training graph, loss, scoring.
 
     Args:
@@ -166,33 +166,6 @@ class Recommender(GeneralRecommender):  # type: ignore[misc]
             return bpr, self.params.reg_weight * self.regularisation(batch, final)
         return bpr, self.params.reg_weight * l2(self.params.reg_form, *ego)
 
-    def forget(self) -> None:
-        """Drop the cached final tables; called before every loss and after loading parameters."""
-        self.restore_user_e, self.restore_item_e = None, None
-
-    def final_tables(self) -> Tables:
-        """`embed()` without gradient, cached in evaluation mode until the parameters change."""
-        if self.restore_user_e is None or self.restore_item_e is None or self.training:
-            with torch.no_grad():
-                users, items = self.embed()
-            # detached, or a table that is a parameter would be registered a second time
-            self.restore_user_e, self.restore_item_e = users.detach(), items.detach()
-        return self.restore_user_e, self.restore_item_e
-
-    def score_users(self, users: Tensor) -> Tensor:
-        """Scores of all items for the given users, `[len(users), n_items]`, padding column included."""
-        user_table, item_table = self.final_tables()
-        return product(user_table[users], item_table)
-
-    def full_sort_predict(self, interaction: Any) -> Tensor:
-        """RecBole's form of `score_users`: flat `[len(users) * n_items]`."""
-        return self.score_users(interaction[self.USER_ID]).reshape(-1)
-
-    def predict(self, interaction: Any) -> Tensor:
-        """Scores of user-item pairs, `[B]`."""
-        user_table, item_table = self.final_tables()
-        return (user_table[interaction[self.USER_ID]] * item_table[interaction[self.ITEM_ID]]).sum(1)
-
 
 class ContentRecommender(Recommender):
     """Base of models with item content: chooses modalities and answers for k-NN lists.
@@ -245,8 +218,6 @@ def choose(available: tuple[ItemFeatures, ...], wanted: Literal["all"] | list[st
         raise ConfigError(f"'modalities' must be 'all' or distinct names, not {wanted}.")
     for name in wanted:
         if name not in by_name:
-            raise ConfigError(
-                f"The modality '{name}' is not in this data.{nearest_hint(name, by_name)} "
-                f"Available: {listed(by_name)}."
-            )
+            hint = nearest_hint(name, by_name)
+            raise ConfigError(f"The modality '{name}' is not in this data.{hint} Available: {listed(by_name)}.")
     return tuple(by_name[name] for name in wanted)

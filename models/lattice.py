@@ -9,7 +9,7 @@ Paper: Zhang, Zhu, Liu, Wu, Wang, Wang, "Mining Latent Structures for Multimedia
 | `LATTICE._graph` | G = (1 - lam) Lap(sum_m w_m Bhat^m) + lam sum_m w_m Lap(S^m), w = softmax of K logits |
 | `LATTICE._propagated` | H = G^L_i E_I |
 | `LATTICE._collaborative` | collaborative part: mean of its layers |
-| `LATTICE._finish` | z_u = collaborative part; z_i = collaborative part + rn(H)_i |
+| `LATTICE.embed` | z_u = collaborative part; z_i = collaborative part + rn(H)_i |
 | `LATTICE.regularisation` | L2 on the final rows of the batch |
 
 Deviations from the paper: the modalities are mixed before the normalisation, as the released code does
@@ -186,14 +186,10 @@ class LATTICE(ContentRecommender):
             rows = torch.stack(parts).sum(0)
         return rows
 
-    def _finish(self, graph: ItemGraph) -> Tables:
-        """Final vectors of all users and items, `[n_users, d]` and `[n_items, d]`."""
-        users, items = self._collaborative()
-        return users, items + unit_rows(self._propagated(graph))
-
     def embed(self) -> Tables:
         """Final vectors under the current parameters, the graph included."""
-        return self._finish(self._graph())
+        users, items = self._collaborative()
+        return users, items + unit_rows(self._propagated(self._graph()))
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
         """The batch's final vectors; in training the graph is that of the epoch, and a row is computed once."""
@@ -201,7 +197,12 @@ class LATTICE(ContentRecommender):
         users, of_user = distinct(users)
         items, of_item = distinct(torch.cat([positives, negatives]))
         own, others = self._collaborative_rows(users, items)
-        others = others + unit_rows(self._propagated_rows(graph, items))
+        if isinstance(graph, ItemGraph):
+            content = gather(self._propagated(graph), items)
+        else:
+            layers = propagate(graph, self.item_embedding.weight, self.params.n_item_layers - 1)
+            content = spmm_rows(graph, items, layers[-1])
+        others = others + unit_rows(content)
         return repeated(own, of_user), *halves(repeated(others, of_item))
 
     def _collaborative_rows(self, users: Tensor, items: Tensor) -> Tables:
@@ -216,15 +217,6 @@ class LATTICE(ContentRecommender):
         rows, _ = propagated_rows(self.graph, *ego, nodes, n_layers, "mean")
         own, others = rows.split([len(users), len(items)])
         return own, others
-
-    def _propagated_rows(self, graph: ItemGraph | SparseRows, items: Tensor) -> Tensor:
-        """Rows of H, `[n, d]`; with a constant graph the last product is for these items only."""
-        if isinstance(graph, ItemGraph):
-            return gather(self._propagated(graph), items)
-        rows = self.item_embedding.weight
-        for _ in range(self.params.n_item_layers - 1):
-            rows = spmm(graph, rows)
-        return spmm_rows(graph, items, rows)
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
         """L2 on the final rows of the batch."""

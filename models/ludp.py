@@ -6,7 +6,7 @@ Systems", ACM TOMM 19(3s), 2023.
 | function | equation |
 |---|---|
 | `LUDP._collaborative` | Eqs. 1-2: propagation over the user-item graph, layers summed |
-| `LUDP._collaborative_rows` | the same for a batch's rows |
+| `models._propagation.propagated_rows` | the same for a batch's rows |
 | `models._knn.nearest`, `models._item_graph.item_graph` | Eqs. 3-5: cosine, top k, normalisation |
 | `LUDP._item_content` | Eqs. 5-8: propagation over the item graphs, attention fusion H |
 | `models._preference.Preference` | Eqs. 9-11: pooled content of the user's items |
@@ -23,9 +23,7 @@ part, the fusions and the pooled content times W_1 are computed once for each di
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,14 +31,14 @@ from torch import Tensor, nn
 
 from models._features import ItemFeatures, scaled
 from models._fusion import AttentionFusion, ConcatFusion, GlobalFusion, PlainFusion
-from models._graph import SparseRows, bipartite, propagate, read_out, spmm, stacked
+from models._graph import bipartite, propagate, read_out
 from models._init import matrix
-from models._item_graph import item_graph
+from models._item_graph import ItemGraphs, item_graph
 from models._knn import Neighbours, nearest
 from models._losses import l2, sum_of_squares
 from models._ludp_params import Params
 from models._preference import Preference
-from models._propagation import Batch, distinct, gather, halves, propagated_rows, repeated, spmm_rows
+from models._propagation import Batch, distinct, gather, halves, propagated_rows, repeated
 from models.base import ContentRecommender, ModelCard, Tables
 
 
@@ -68,17 +66,10 @@ class LUDP(ContentRecommender):
 
     def _build_item_branch(self) -> None:
         p = self.params
-        self._set_item_graphs([self.neighbours(m, p.knn_k, p.knn_self) for m in self.features])
+        self.item_graphs = _item_graphs(p, [self.neighbours(m, p.knn_k, p.knn_self) for m in self.features])
         self.item_fusion = _fusion(p, "item", self.features)
         mask = torch.stack([self.participating(m) for m in self.features], dim=1)
         self.register_buffer("item_mask", mask, persistent=False)
-
-    def _set_item_graphs(self, lists: list[Neighbours]) -> None:
-        """All modalities' graphs as one matrix: below each other for the first layer, then on a diagonal."""
-        p = self.params
-        graphs = [item_graph(n, p.item_graph_norm, p.knn_symmetrize, p.knn_clip_negative) for n in lists]
-        self.item_graph = stacked(graphs)
-        self.deeper_item_graph = stacked(graphs, diagonal=True) if p.n_item_layers > 1 else None
 
     def _build_user_branch(self) -> None:
         p = self.params
@@ -103,11 +94,9 @@ class LUDP(ContentRecommender):
         shared = p.user_att == "shared_with_item" and isinstance(self.item_fusion, AttentionFusion)
         self.user_fusion = self.item_fusion if shared else _fusion(p, "user", self.features)
 
-    def _collaborative(self) -> Tables:
-        """E_u and E_i (Eqs. 1-2), `[n_users, d]` and `[n_items, d]`."""
-        layers = propagate(self.graph, self.ego(), self.params.n_ui_layers)
-        users, items = read_out(layers, self.params.ui_readout).split([self.n_users, self.n_items])
-        return users, items
+    def _collaborative(self) -> Tensor:
+        """E of all nodes (Eqs. 1-2), `[n_nodes, d]`."""
+        return read_out(propagate(self.graph, self.ego(), self.params.n_ui_layers), self.params.ui_readout)
 
     def _item_content(self, start: Tensor, items: Tensor | None = None) -> Tensor | None:
         """H (Eqs. 5-8) of the given items, or of all, `[n, d]`; None with the branch off.
@@ -119,25 +108,9 @@ class LUDP(ContentRecommender):
         p = self.params
         if not p.use_item_graph:
             return None
-        views = self._item_views(start, items).chunk(len(self.features))
+        views = self.item_graphs.views(start, items, p.item_graph_readout).chunk(len(self.features))
         fused: Tensor = self.item_fusion(views, self.item_mask if items is None else self.item_mask[items])
         return F.normalize(fused, dim=1, eps=1e-12) if p.item_aux_norm == "l2" else fused
-
-    def _item_views(self, start: Tensor, items: Tensor | None) -> Tensor:
-        """h^m (Eq. 5) of all modalities below each other, `[K n, d]`; a batch's last layer for its rows only."""
-        p, k = self.params, len(self.features)
-        keep: Callable[[Tensor], Tensor] = (lambda table: table) if items is None else partial(_gathered, items)
-        layers = [keep(start).repeat(k, 1)] if p.item_graph_readout != "last" else []
-        if items is not None:
-            nodes = (items + self.n_items * torch.arange(k, device=items.device).unsqueeze(1)).flatten()
-            keep = partial(_gathered, nodes)
-        graph, table = self.item_graph, start
-        for _ in range(p.n_item_layers - 1):
-            table = spmm(graph, table)
-            layers.append(keep(table))
-            graph = cast(SparseRows, self.deeper_item_graph)
-        layers.append(spmm(graph, table) if items is None else spmm_rows(graph, nodes, table))
-        return read_out(layers, p.item_graph_readout)
 
     def _user_content(self, users: Tensor, ego: Tensor, collaborative: Tensor, left_out: Tensor | None) -> Tensor:
         """P of the given users (Eqs. 9-12), `[len(users), d]`; `ego` and `collaborative` are their rows."""
@@ -159,7 +132,7 @@ class LUDP(ContentRecommender):
 
     def embed(self) -> Tables:
         """Final vectors of all users and items (Eq. 13)."""
-        users, items = self._collaborative()
+        users, items = self._collaborative().split([self.n_users, self.n_items])
         content = None
         if self.params.use_user_pref:
             every = torch.arange(self.n_users, device=users.device)
@@ -178,7 +151,16 @@ class LUDP(ContentRecommender):
         left_out = positives if p.use_user_pref and p.pref_exclude_pos and self.training else None
         users, of_user = distinct(users) if left_out is None else (users, None)
         items, of_item = distinct(torch.cat([positives, negatives]))
-        rows, ego, start = self._collaborative_rows(torch.cat([users, items + self.n_users]))
+        nodes, tables = (
+            torch.cat([users, items + self.n_users]),
+            (self.user_embedding.weight, self.item_embedding.weight),
+        )
+        if p.item_graph_input == "ego" or not p.use_item_graph:
+            start = tables[1]
+            rows, ego = propagated_rows(self.graph, *tables, nodes, p.n_ui_layers, p.ui_readout)
+        else:
+            table = self._collaborative()
+            start, rows, ego = table[self.n_users :], gather(table, nodes), gather(self.ego(), nodes)
         sizes = [len(users), len(items)]
         (own, others), (own_ego, other_ego) = rows.split(sizes), ego.split(sizes)
         content = self._user_content(users, own_ego, own, left_out) if p.use_user_pref else None
@@ -187,15 +169,6 @@ class LUDP(ContentRecommender):
         if p.reg_scope != "ego":
             return (final, *halves(final_items)), None
         return (final, *halves(final_items)), (repeated(own_ego, of_user), *halves(repeated(other_ego, of_item)))
-
-    def _collaborative_rows(self, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """E and id embeddings of some nodes, `[n, d]` each, and what the item graphs propagate, `[n_items, d]`."""
-        p, tables = self.params, (self.user_embedding.weight, self.item_embedding.weight)
-        if p.item_graph_input == "ego" or not p.use_item_graph:
-            return *propagated_rows(self.graph, *tables, nodes, p.n_ui_layers, p.ui_readout), tables[1]
-        ego = self.ego()
-        table = read_out(propagate(self.graph, ego, p.n_ui_layers), p.ui_readout)
-        return gather(table, nodes), gather(ego, nodes), table[self.n_users :]
 
     def _refresh_if_due(self, batch_size: int) -> None:
         """Rebuild the item graphs at the first batch of an epoch, counted in training pairs."""
@@ -208,7 +181,7 @@ class LUDP(ContentRecommender):
         for m, branch in zip(self.features, self.preferences, strict=True):
             table = branch.table.detach()
             lists.append(nearest(table, m.present.to(table.device), p.knn_k, p.knn_self))
-        self._set_item_graphs(lists)
+        self.item_graphs = _item_graphs(p, lists)
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
         """Squared norm of Theta (Eq. 15) over the scope of `reg_scope`."""
@@ -224,8 +197,10 @@ class LUDP(ContentRecommender):
         return ego + sum_of_squares(w for w in self.parameters() if all(w is not t for t in tables)) / 2
 
 
-def _gathered(index: Tensor, table: Tensor) -> Tensor:
-    return gather(table, index)
+def _item_graphs(p: Params, lists: list[Neighbours]) -> ItemGraphs:
+    """The item graphs of all modalities (Eqs. 3-5)."""
+    graphs = [item_graph(n, p.item_graph_norm, p.knn_symmetrize, p.knn_clip_negative) for n in lists]
+    return ItemGraphs(graphs, p.n_item_layers)
 
 
 def _fusion(p: Params, side: Literal["item", "user"], features: tuple[ItemFeatures, ...]) -> nn.Module:

@@ -1,4 +1,4 @@
-"""How ACF walks through histories: groups, chunks, the cut, and what it never builds."""
+"""How ACF walks through histories: pairs, chunks, the cut, and what it never builds."""
 
 from __future__ import annotations
 
@@ -12,25 +12,65 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import acf
-from models._segments import Groups, collect, group_softmax, spread
+from models._edges import Edges
+from models._segments import attend, attend_without, ordered_pairs, pair_logits
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def test_groups() -> None:
-    """Entries in any order, an empty group in the middle: sums, copies, softmax, and their gradients."""
-    groups = Groups.by(torch.tensor([2, 0, 2, 3, 0, 2]), 4)
-    entries = torch.arange(12.0).reshape(6, 2).requires_grad_()
-    sums = collect(entries, groups)
-    assert sums.tolist() == [[10, 12], [0, 0], [14, 17], [6, 7]]
-    weights = group_softmax(torch.tensor([[1000.0], [0], [1000], [5], [0], [-1000]]), groups)
-    assert weights.squeeze(1).tolist() == [0.5, 0.5, 0.5, 1, 0.5, 0]
-    assert torch.autograd.gradcheck(lambda rows: collect(rows, groups), entries)
-    table = torch.randn(4, 2, requires_grad=True)
-    assert torch.equal(spread(table, groups), table[groups.index])
-    assert torch.autograd.gradcheck(lambda rows: spread(rows, groups), table)
-    logits = torch.randn(6, 1, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda values: group_softmax(values, groups), logits)
+SIZES, COLUMNS = torch.tensor([2, 0, 3, 1]), torch.tensor([1, 4, 0, 1, 3, 3])  # row 1 and column 2 have no pair
+ROWS = torch.repeat_interleave(SIZES)
+PAIRS = ordered_pairs(SIZES, COLUMNS, 5)
+
+
+def test_ordered_pairs_are_those_of_any_order() -> None:
+    for found, expected in zip(PAIRS, Edges.from_pairs(ROWS, COLUMNS, (4, 5)), strict=True):
+        assert torch.equal(found, expected)
+        assert found.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("n_weighted", [None, 1, 3])
+def test_logits_of_pairs_equal_a_loop(n_weighted: int | None) -> None:
+    torch.manual_seed(n_weighted or 0)
+    left, right, vector = torch.randn(4, 6), torch.randn(3, 5, 6), torch.randn(6)
+    weights = None if n_weighted is None else torch.rand(n_weighted, 6)
+    inputs = [tensor.requires_grad_() for tensor in (left, right, vector, weights) if tensor is not None]
+    found = pair_logits(PAIRS, *inputs)
+    for pair, (row, column) in enumerate(zip(ROWS.tolist(), COLUMNS.tolist(), strict=True)):
+        hidden = left[row]
+        for table in range(3):
+            number = table - 3 + (n_weighted or 0)
+            factor = 1.0 if weights is None or number < 0 else weights[number, pair]
+            hidden = hidden + factor * right[table, column]
+        torch.testing.assert_close(found[pair], vector @ hidden.clamp(min=0), rtol=1e-14, atol=1e-14)
+    assert torch.autograd.gradcheck(lambda *tensors: pair_logits(PAIRS, *tensors), inputs)
+
+
+def test_attended_rows_equal_a_loop() -> None:
+    """The mean over a row's pairs, and over all but one, for logits so far apart that one may hold all weight."""
+    torch.manual_seed(5)
+    logits = torch.tensor([2.0, 1.0, 800.0, 3.0, 0.5, -7.0])
+    tables, factors = torch.randn(2, 5, 3), torch.rand(2, 6)
+    parts = [(None, tables[0]), (factors[1], tables[1])]
+    brought = tables[0][COLUMNS] + factors[1].unsqueeze(1) * tables[1][COLUMNS]
+
+    def mean(row: int, without: int) -> Tensor:
+        kept = ROWS.eq(row) & COLUMNS.ne(without)
+        return torch.softmax(logits[kept], 0) @ brought[kept]
+
+    found = attend(PAIRS, logits, parts)
+    torch.testing.assert_close(found, torch.stack([mean(row, -1) for row in range(4)]))
+    chosen = [(2, 0), (2, 3), (2, 4), (0, 1), (0, 4), (3, 3), (1, 2), (2, 0), (0, 0)]
+    rows, columns = torch.tensor(chosen).T
+    found = attend_without(PAIRS, logits, parts, rows, columns)
+    torch.testing.assert_close(found, torch.stack([mean(*one) for one in chosen]))
+
+
+def test_users_without_history_are_their_embeddings() -> None:
+    for switches in ({}, {"acf_variant": "code"}):
+        model = dense.build("acf", dense.small_data(), acf_exclude_pos=True, **switches).train()
+        users, items = torch.tensor([5, 5]), torch.tensor([1, 2])
+        assert torch.equal(model.embed_batch(users, items, items)[0], model.user_embedding.weight[users])
 
 
 @pytest.mark.parametrize("variant", ["paper", "code"])
@@ -41,7 +81,7 @@ def test_chunks_change_nothing(variant: str, monkeypatch: pytest.MonkeyPatch) ->
 
     def counted(users: Tensor) -> Any:
         found = histories(users)
-        sizes.append(len(found.items))
+        sizes.append(len(found.columns))
         return found
 
     monkeypatch.setattr(model, "_histories", counted)
@@ -72,7 +112,7 @@ def test_longest_history_is_cut_and_the_choice_is_fixed() -> None:
 
 
 class Shapes(TorchDispatchMode):
-    """Notes the shape of every tensor that an operation returns."""
+    """Notes the shape of every tensor that an operation returns; a sparse one holds no such table."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +121,7 @@ class Shapes(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for one in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(one, Tensor):
+            if isinstance(one, Tensor) and one.layout == torch.strided:
                 self.seen.add(tuple(one.shape))
         return result
 

@@ -419,9 +419,9 @@ def test_two_copies_of_a_modality_equal_one() -> None:
 def test_sum_is_k_times_mean() -> None:
     by_sum = perturbed(DATA, fusion="sum")
     by_mean = copied(by_sum, toy.build("ludp", DATA, **SMALL, fusion="mean"))
-    users, items = (model._collaborative() for model in (by_sum, by_mean))
-    for side, table in ((0, users[0]), (1, users[1])):
-        torch.testing.assert_close(table, items[side])
+    ours, others = (model._collaborative().split([model.n_users, model.n_items]) for model in (by_sum, by_mean))
+    for side, table in enumerate(ours):
+        torch.testing.assert_close(table, others[side])
         torch.testing.assert_close(by_sum.embed()[side] - table, 3 * (by_mean.embed()[side] - table))
 
 
@@ -449,15 +449,15 @@ def test_refreshing_rebuilds_the_item_graphs_once_an_epoch() -> None:
     n_pairs = len(DATA.split.train)
     first = torch.ones(n_pairs - 1, dtype=torch.int64)
     model.embed_batch(first, first, first)
-    built = model.item_graph
+    built = model.item_graphs.first
     last = torch.ones(1, dtype=torch.int64)
     model.embed_batch(last, last, last)
-    assert model.item_graph is built
+    assert model.item_graphs.first is built
     with torch.no_grad():
         model.preferences[0].table.copy_(torch.randn(DATA.n_items + 1, DATA.modalities[0].dim))
     model.embed_batch(last, last, last)
-    assert model.item_graph is not built
-    assert not torch.equal(model.item_graph.columns, built.columns)
+    assert model.item_graphs.first is not built
+    assert not torch.equal(model.item_graphs.first.columns, built.columns)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,10 @@ def renamed(values: dict[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
+def saying(name: str) -> Callable[[str], str]:
+    return lambda message: f"{name}: {message}"
+
+
 def test_equals_recbole(tmp_path: Path) -> None:
     """Loss, scores, every gradient, and the parameters after three steps of Adam."""
     mine, other, interaction = twins(tmp_path, dropout=0.0)
@@ -229,12 +234,12 @@ def test_equals_recbole(tmp_path: Path) -> None:
         theirs.backward()
         gradients = renamed({name: value.grad for name, value in mine.named_parameters()})
         for name, value in other.named_parameters():
-            torch.testing.assert_close(gradients[name], value.grad, rtol=1e-5, atol=1e-7, msg=name)
+            torch.testing.assert_close(gradients[name], value.grad, rtol=1e-5, atol=1e-7, msg=saying(name))
         for optimizer in optimizers:
             optimizer.step()
     stepped = renamed({name: value.detach() for name, value in mine.named_parameters()})
     for name, value in other.named_parameters():
-        torch.testing.assert_close(stepped[name], value.detach(), rtol=1e-5, atol=1e-6, msg=name)
+        torch.testing.assert_close(stepped[name], value.detach(), rtol=1e-5, atol=1e-6, msg=saying(name))
     assert_equal_scores(mine, other, interaction)
 
 

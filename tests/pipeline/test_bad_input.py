@@ -50,6 +50,12 @@ CASES = [
     (["--split", "randon"], ["randon", "'random'"]),
     (["--seeds", "0"], ["--seeds", "at least 1"]),
     (["--modles", "mf"], ["--modles", "'--models'"]),
+    (["--workers", "64", "--threads", "64"], ["--workers 64", "--threads 64", "4096 cores", "at most"]),
+    (["--workers", "4096"], ["--workers 4096", "--threads 1", "4096 cores", "at most"]),
+    (["--threads", "4096", "--dry-run"], ["--workers auto", "--threads 4096", "at most"]),
+    (["--workers", "many"], ["--workers", "auto", "'many'"]),
+    (["--workers", "0"], ["--workers", "from 1", "'0'"]),
+    (["--threads", "0"], ["--threads", "from 1", "'0'"]),
 ]
 
 

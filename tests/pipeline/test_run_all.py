@@ -15,7 +15,19 @@ from bench import registry
 from bench.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ["--source", "surrogate", "--scale", "0.01", "--epochs", "2", "--models", "mf", "lightgcn"]
+SMALL = [
+    "--source",
+    "surrogate",
+    "--scale",
+    "0.01",
+    "--epochs",
+    "2",
+    "--workers",
+    "1",
+    "--models",
+    "mf",
+    "lightgcn",
+]
 
 
 @pytest.fixture
@@ -206,6 +218,7 @@ def test_record_fields_that_make_a_number_traceable(call: Any, tmp_path: Path) -
     assert set(record["seeds"]) == {"init", "triples", "model"}
     assert record["environment"]["packages"]["torch"]
     assert record["environment"]["device"] == "cpu"
+    assert (record["environment"]["n_workers"], record["environment"]["threads"] > 0) == (1, True)
     assert "commit" in record["environment"]["git"]
     assert record["cost"]["peak_memory_bytes"] > 10**8
     assert record["cost"]["n_parameters"] == 64 * (record["data"]["n_users"] + record["data"]["n_items"] + 2)

@@ -85,7 +85,7 @@ def _item_graph(model: Any, m: int) -> Tensor:
     for some in ids.split(BLOCK):
         cosines = torch.round(rows[some] @ rows.T, decimals=6)
         cosines[:, ~present] = -torch.inf
-        cosines[torch.arange(len(some)), some] = torch.inf
+        cosines[torch.arange(len(some), device=device), some] = torch.inf
         k = min(model.params.knn_k, len(ids))
         columns.append(torch.sort(cosines, dim=1, descending=True, stable=True).indices[:, :k])
     chosen = torch.cat(columns)

@@ -8,9 +8,9 @@ import torch
 import toy
 
 from bench import evaluate
-from bench.evaluate import Evaluator, rank
+from bench.evaluate import Evaluator, _block_users, rank
 from bench.protocol import Protocol
-from bench.ranking import hide, recommend, stable_topk
+from bench.ranking import hide, largest, recommend, stable_topk
 from bench.types import Part
 
 CPU = torch.device("cpu")
@@ -30,6 +30,39 @@ def test_ties_go_to_the_lowest_index(k: int, n_levels: int) -> None:
     expected = by_definition(scores, k)
     np.testing.assert_array_equal(indices.numpy(), expected)
     np.testing.assert_array_equal(values.numpy(), np.take_along_axis(scores, expected, 1))
+
+
+@pytest.mark.parametrize("n_columns", [31, 32, 33, 100, 517, 2048, 5003])
+@pytest.mark.parametrize("k", [1, 2, 10, 40])
+@pytest.mark.parametrize("n_levels", [2, 30, 10**6])
+def test_long_rows_are_ranked_by_definition(n_columns: int, k: int, n_levels: int) -> None:
+    """Where maxima of groups choose what is looked at: widths that leave a rest, ties, rows hidden in part."""
+    rng = np.random.default_rng(n_columns + k)
+    scores = rng.integers(0, n_levels, (60, n_columns)).astype(np.float32)
+    scores[:20][rng.random((20, n_columns)) < 0.98] = -np.inf  # fewer than k are left
+    scores[20:30] = 7
+    scores[30] = -np.inf
+    scores[31:40].sort(axis=1)  # the best all at one end
+    padded = torch.from_numpy(np.concatenate([np.full((60, 1), 1e9, np.float32), scores], axis=1))
+    values, indices = stable_topk(padded[:, 1:], k)
+    expected = by_definition(scores, min(k, n_columns))
+    np.testing.assert_array_equal(indices.numpy(), expected)
+    np.testing.assert_array_equal(values.numpy(), np.take_along_axis(scores, expected, 1))
+
+
+@pytest.mark.parametrize("n_levels", [1, 3, 10**6])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+def test_largest_are_some_k_of_the_highest_values(n_levels: int, kind: torch.dtype) -> None:
+    scores = torch.randint(n_levels, (50, 1003), generator=torch.Generator().manual_seed(3)).to(kind)
+    for k in (1, 7, 60, 61, 62, 63, 1003):
+        values, indices = largest(scores, k)
+        assert torch.equal(values, scores.topk(k).values)
+        assert torch.equal(scores.gather(1, indices), values)
+        assert all(len(set(row)) == k for row in indices.tolist())
+
+
+def test_no_rows_give_no_lists() -> None:
+    assert stable_topk(torch.empty(0, 1000), 5)[1].shape == (0, 5)
 
 
 def test_minus_infinity_is_never_recommended() -> None:
@@ -98,6 +131,13 @@ def test_block_size_changes_nothing(cells: int, monkeypatch: pytest.MonkeyPatch)
     whole = rank(tied, DATA.split.test, DATA.split.train, CPU)
     monkeypatch.setattr(evaluate, "BLOCK_CELLS", cells)
     np.testing.assert_array_equal(rank(tied, DATA.split.test, DATA.split.train, CPU).items, whole.items)
+
+
+@pytest.mark.parametrize(
+    ("n_items", "n_users"), [(34_756, 128), (39_000, 128), (100_000, 50), (10**8, 1), (6_710, 704)]
+)
+def test_blocks_are_whole_64s_where_there_is_room(n_items: int, n_users: int) -> None:
+    assert _block_users(n_items) == n_users
 
 
 def test_users_without_held_out_items_are_left_out_and_counted() -> None:

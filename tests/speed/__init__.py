@@ -1,0 +1,1 @@
+"""The speed benchmark behind `make bench`: ratios, measured side by side in one process."""
