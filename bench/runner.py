@@ -17,6 +17,7 @@ from typing import Literal, cast
 import torch
 
 from bench import registry
+from bench.allocator import keep_freed_memory
 from bench.array_cache import ArrayCache
 from bench.environment import PeakMemory, Share
 from bench.errors import ConfigError, DataError, ResultsError, UsageError, unknown_name
@@ -163,6 +164,7 @@ def run_task(task: RunTask, tell: Tell = lambda event: None) -> RunRecord:
         BenchError: a usage, configuration, data or results error. A defect of the model or of the training
             is a record with the status "failed".
     """
+    keep_freed_memory()
     store = ResultsStore(task.results_dir)
     with _threads(task.n_threads):
         record = _make(task, store, tell)

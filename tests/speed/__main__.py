@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from bench.allocator import keep_freed_memory
 from bench.environment import ROOT, describe, pick_device
 from bench.errors import BenchError, unknown_name
 from speed import cases_content, cases_growth, cases_ranking, cases_training
@@ -70,6 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     for name in chosen:
         if name not in CASES:
             raise unknown_name("case", name, CASES)
+    keep_freed_memory()
     torch.set_num_threads(options.threads or _cores())
     device = pick_device(options.device)
     began = datetime.now(UTC)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.allocator import keep_freed_memory
 from bench.environment import ROOT, PeakMemory
 from bench.types import BenchmarkData, Interactions, Modality, Split
 
@@ -112,6 +113,7 @@ def load(path: Path) -> BenchmarkData:
 def main() -> None:
     """One measurement, printed."""
     name, file, n_steps, device = sys.argv[1:]
+    keep_freed_memory()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     print(json.dumps(measure(name, load(Path(file)), int(n_steps), torch.device(device))))
 
