@@ -28,7 +28,7 @@ from bench.runner import (
     run_lost,
     run_task,
 )
-from bench.shared_data import SharedData, share
+from bench.shared_data import SharedData, publish
 from bench.store import Damaged, ResultsStore
 from bench.types import BenchmarkData
 from bench.worker import Run, cause_of_end, start_worker
@@ -83,7 +83,7 @@ def execute(
     found: Mapping[str, BenchmarkData | SharedData] = data
     if cores.n_workers > 1:
         folder = options.cache_dir / "shared"
-        found = {name: share(data[name], folder) for name in {each.spec.dataset for each in due.values()}}
+        found = {name: publish(data[name], folder) for name in {each.spec.dataset for each in due.values()}}
     tasks = (make_task(each, found[each.spec.dataset], store, options, cores) for each in due.values())
     if cores.n_workers > 1:
         hashes = {each.spec.model: each.code_hash for each in due.values()}

@@ -97,18 +97,24 @@ def parser() -> Parser:
     data.add_argument("--scale", type=float, metavar="X", help="surrogate size relative to the paper's data")
     data.add_argument("--split", help="random, user or global_time instead of the card's split")
     data.add_argument("--hide-at-test", default="train+valid", help="train+valid (default) or train")
-    how = p.add_argument_group("how")
+    _add_how(p.add_argument_group("how"))
+    return p
+
+
+def _add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument("--results-dir", type=Path, default=ROOT / "results", metavar="DIR")
     how.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
     how.add_argument(
         "--workers", type=_workers, metavar="N",
         help="processes that make runs side by side (default: auto, one a core; 1 on CUDA)",
     )  # fmt: skip
-    how.add_argument("--threads", type=_count, metavar="N", help="threads of each run (default: cores / workers)")
+    how.add_argument(
+        "--threads", type=_count, metavar="N",
+        help="threads of each run (default: cores / workers, at most OMP_NUM_THREADS)",
+    )  # fmt: skip
     how.add_argument("--on-existing", default="skip", help="skip (default), rerun or only-missing")
     how.add_argument("--dry-run", action="store_true", help="show the plan and what is done of it; write nothing")
     how.add_argument("--list", action="store_true", help="list data sets, models, artifacts and profiles")
-    return p
 
 
 def parse(arguments: Sequence[str]) -> Options:

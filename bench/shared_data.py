@@ -46,11 +46,11 @@ class SharedData:
     outline: BenchmarkData = field(compare=False, repr=False)
 
 
-def share(data: BenchmarkData, folder: Path) -> SharedData:
+def publish(data: BenchmarkData, folder: Path) -> SharedData:
     """Write the arrays of a data set that are not there yet.
 
     Args:
-        data: what to share.
+        data: what to publish.
         folder: where the arrays lie; made when needed. It may be deleted when no run is being made.
 
     Raises:

@@ -51,7 +51,7 @@ class SparseRows(nn.Module):
 
     def entries(self) -> tuple[Tensor, Tensor, Tensor]:
         """Row, column and value of every entry, `[nnz]` each, ids as int64."""
-        return torch.repeat_interleave(self.offsets.diff()), self.columns.long(), self.values
+        return torch.repeat_interleave(self.offsets.diff().long()), self.columns.long(), self.values
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from bench.plan import make_plan
 from bench.protocol import Protocol
 from bench.records import EpochFacts, RunRecord, RunSpec
 from bench.runner import RunOptions, RunTask, Tell, run_task
-from bench.shared_data import open_shared, share
+from bench.shared_data import open_shared, publish
 from bench.store import ResultsStore
 from bench.worker import _check_code
 
@@ -115,10 +115,10 @@ def test_workers_times_threads_never_exceed_the_cores(monkeypatch: pytest.Monkey
             for number in (workers or "auto", threads or 1, cores):
                 assert f" {number} " in str(caught.value)
         else:
-            share_ = divide_cores(workers, threads, n_runs, CPU, cores)
-            assert min(share_) >= 1
-            assert share_.n_workers * share_.n_threads <= cores
-            assert share_.n_workers <= max(1, n_runs)
+            division = divide_cores(workers, threads, n_runs, CPU, cores)
+            assert min(division) >= 1
+            assert division.n_workers * division.n_threads <= cores
+            assert division.n_workers <= max(1, n_runs)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_usable_cores_know_the_quota_of_a_container(
 
 def test_shared_data_comes_back_equal_and_once(tmp_path: Path) -> None:
     data = random_data(absent=True)
-    shared = share(data, tmp_path)
+    shared = publish(data, tmp_path)
     sent = pickle.dumps(shared)
     assert len(sent) < 8_000
     opened = open_shared(pickle.loads(sent))
@@ -167,7 +167,7 @@ def test_shared_data_comes_back_equal_and_once(tmp_path: Path) -> None:
 
 def test_what_is_written_into_opened_data_stays_there(tmp_path: Path) -> None:
     data = random_data(seed=3)
-    files = share(data, tmp_path)
+    files = publish(data, tmp_path)
     torch.from_numpy(open_shared(files).modalities[0].matrix).fill_(7.0)
     open_shared.cache_clear()
     np.testing.assert_array_equal(open_shared(files).modalities[0].matrix, data.modalities[0].matrix)
@@ -175,14 +175,14 @@ def test_what_is_written_into_opened_data_stays_there(tmp_path: Path) -> None:
 
 def test_shared_files_are_written_once_mended_and_missed(tmp_path: Path) -> None:
     data = random_data(seed=4)
-    key = share(data, tmp_path).key
+    key = publish(data, tmp_path).key
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert share(data, tmp_path).key == key
+    assert publish(data, tmp_path).key == key
     assert stamps == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert share(random_data(seed=5), tmp_path).key != key
+    assert publish(random_data(seed=5), tmp_path).key != key
     first = next(iter(stamps))
     first.write_bytes(first.read_bytes()[:-1])
-    shared = share(data, tmp_path)
+    shared = publish(data, tmp_path)
     assert open_shared(shared).n_users == data.n_users
     first.unlink()
     open_shared.cache_clear()
@@ -190,7 +190,7 @@ def test_shared_files_are_written_once_mended_and_missed(tmp_path: Path) -> None
         open_shared(shared)
     (tmp_path / "file").touch()
     with pytest.raises(ResultsError, match="--cache-dir"):
-        share(data, tmp_path / "file")
+        publish(data, tmp_path / "file")
 
 
 # --- the pool --------------------------------------------------------------------------------------------------

@@ -1,0 +1,41 @@
+"""Faults in the losses, the graphs, the k-NN lists, the kernels over edges and rows, and the base class."""
+# ruff: noqa: E501
+
+from faults import Fault
+
+GOLDEN, KERNELS = "tests/numeric/test_golden.py", "tests/numeric/test_kernels.py"
+EDGES, PARITY = "tests/numeric/test_edges.py", "tests/contract/test_recbole_parity.py"
+E, P = "models/_edges.py", "models/_propagation.py"
+
+FAULTS = [
+    Fault("L2 not halved", "models/_losses.py", "/ (2 * n_rows)", "/ n_rows", f"{PARITY} -k half_sq"),
+    Fault("BPR with a swapped sign", "models/_losses.py", "F.softplus(negative - positive)", "F.softplus(positive - negative)", f"{PARITY} -k bpr"),
+    Fault("stale tables after loading", "models/_scoring.py", "self.restore_user_e, self.restore_item_e = None, None", "pass", "tests/contract/test_model_contract.py -k saved_and_loaded"),
+    Fault("un-normalised graph", "models/_graph.py", "values = scale[rows] * scale[columns]", "values = torch.ones_like(scale[rows])", GOLDEN),
+    Fault("one-sided normalisation", "models/_graph.py", "values = scale[rows] * scale[columns]", "values = scale[rows].square()", f"{PARITY} -k lightgcn_equals"),
+    Fault("gradient with the wrong matrix", "models/_graph.py", "bag(matrix.t_offsets, matrix.t_columns, matrix.t_values, grads", "bag(matrix.offsets, matrix.columns, matrix.values, grads", f"{KERNELS} -k product"),
+    Fault("stacked graphs on one diagonal block", "models/_graph.py", "part[1] + index * n_columns * diagonal", "part[1]", "tests/numeric/test_ludp.py -k scores_equal"),
+    Fault("stacked graphs overflow 32 bits", "models/_graph.py", "torch.repeat_interleave(self.offsets.diff().long())", "torch.repeat_interleave(self.offsets.diff())", "tests/scale -k stacked"),
+    Fault("batch: one product short in the gradient", P, "for _ in range(ctx.n_layers):", "for _ in range(ctx.n_layers - 1):", f"{PARITY} -k lightgcn_equals"),
+    Fault("batch: gradient of the L2 rows lost", P, "total = _add_at(total, nodes, grads[1])", "pass", f"{PARITY} -k lightgcn_equals"),
+    Fault("batch: rows taken twice count once", P, "rows.new_zeros(n_rows, rows.shape[1]).index_add_(", "rows.new_zeros(n_rows, rows.shape[1]).index_copy_(", f"{PARITY} -k bpr"),
+    Fault("batch: read-out over one layer less", P, "1.0 / (n_layers + 1)", "1.0 / max(n_layers, 1)", f"{PARITY} -k lightgcn_equals", slow=True),
+    Fault("batch: own entries of the wrong rows", P, "shift = matrix.offsets.index_select(0, rows) - ends + sizes", "shift = matrix.offsets.index_select(0, rows) - ends", f"{KERNELS} -k listed_rows"),
+    Fault("ranking: one group too few", "bench/ranking.py", "largest(maxima, k, ", "largest(maxima, k - 1, ", "tests/unit/test_ranking.py"),
+    Fault("ranking: the last columns left out", "bench/ranking.py", ", rest], dim=1)", "], dim=1)", "tests/unit/test_ranking.py"),
+    Fault("item missing from its own list", "models/_knn.py", "    if include_self:", "    if False:", f"{KERNELS} -k neighbours"),
+    Fault("near ties at the cut unseen", "models/_knn.py", "SEPARATION = 1e-5", "SEPARATION = -9.0", f"{KERNELS} -k loop_for_every"),
+    Fault("neighbours by the rough cosine", "models/_knn.py", "torch.round(exact, decimals=6)", "torch.round(exact, decimals=2)", f"{KERNELS} -k neighbours", slow=True),
+    Fault("Eq. 5 with another norm", "models/_item_graph.py", "return ones * out_degree.rsqrt()[rows]", "return ones / out_degree[rows]", GOLDEN),
+    Fault("union keeps mutual pairs only", "models/_item_graph.py", 'counts == 2 if how == "mutual" else', 'counts == 2 if how == "union" else', f"{KERNELS} -k item_graph_equals", slow=True),
+    Fault("negative pairs kept", "models/_item_graph.py", "part[cosines >= 0]", "part[cosines >= -2]", f"{KERNELS} -k item_graph_equals", slow=True),
+    Fault("softmax over absent modalities", "models/_fusion.py", "logits.masked_fill(~mask, torch.finfo(logits.dtype).min)", "logits", f"{KERNELS} -k softmax_ignores"),
+    Fault("edges: gradient in row order", E, "by_column = values.index_select(0, edges.order)", "by_column = values", f"{EDGES} -k gradients"),
+    Fault("edges: dot gradient unpermuted", E, "grads[0].index_select(0, edges.order), left", "grads[0], left", f"{EDGES} -k gradients", slow=True),
+    Fault("edges: softmax gradient without its mean", E, "return flow - weights * ", "return flow - 0 * weights * ", f"{EDGES} -k gradients"),
+    Fault("edges: softmax counts masked edges", E, "        if keep is not None:\n            powers = powers * keep\n", "", f"{EDGES} -k kept_edges"),
+    Fault("edges: permutation not undone", E, "grads[0].index_select(0, ctx.inverse)", "grads[0]", f"{EDGES} -k gradients", slow=True),
+    Fault("edges: softmax overflows", E, 'logits - _segments(edges, logits, "max").index_select(0, edges.rows)', "logits", f"{EDGES} -k large_logits", slow=True),
+    Fault("rows: gradient along the row", "models/_rows.py", "value=-1", "value=0", f"{EDGES} -k zero_row", slow=True),
+    Fault("rows: a zero row sends 1e12", "models/_rows.py", "return across.mul_(inverse)", "return across.mul_(inverse.masked_fill(inverse == 0, 1e12))", f"{EDGES} -k zero_row"),
+]  # fmt: skip
