@@ -80,10 +80,10 @@ def divide_cores(
             f"--workers and --threads whose product is at most {n_cores}, or leave both out."
         )
     if n_workers is None:
-        # Many processes of one thread rather than few of many: small products do not scale. On two quiet cores the
-        # epochs of four models took 14 s with two threads and 20 s with one, which two processes halve. Beside
-        # other programs, threads that wait for each other made runs ten to a hundred times longer, and single
-        # ones went on as before.
+        # Many processes of one thread rather than few of many: small products do not scale. Five epochs of four
+        # models, two seeds, took 14 s with two threads and 20 s with one; two processes share the latter, after
+        # 3 s that each takes to start. Beside other programs, threads that wait for each other made runs ten to
+        # a hundred times longer, and single ones went on as before.
         n_workers = 1 if device.type == "cuda" else n_cores // (n_threads or 1)
     n_workers = max(1, min(n_workers, n_runs))
     # torch's own choice is the bound: it knows OMP_NUM_THREADS, and that two hyper-threads are one core

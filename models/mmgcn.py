@@ -42,6 +42,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from models._dense import linear
 from models._features import ItemFeatures, scaled
 from models._graph import SparseRows, spmm
 from models._init import matrix, zeros
@@ -111,7 +112,7 @@ class Branch(nn.Module):
         """X^0 of users and items, `[n_users, g]` and `[n_items, g]`."""
         if self.w0 is None:
             return unit_rows(self.preference), self.table
-        projected = F.linear(self.table, self.w0, self.b0) * self.available
+        projected = linear(self.table, self.w0, self.b0) * self.available
         return unit_rows(self.preference), unit_rows(projected)
 
     def layer(self, index: int, messages: Tensor, rows: Tensor, ids: Tensor) -> Tensor:
@@ -123,11 +124,12 @@ class Branch(nn.Module):
             rows: the nodes' own rows, `[n, g]`.
             ids: their id embeddings, `[n, d]`.
         """
-        h = F.leaky_relu(F.linear(messages, self.w1[index]), SLOPE)
-        xhat = F.leaky_relu(F.linear(rows, self.w2[index], self.b2[index]), SLOPE) + ids
-        if self.concat:
-            return F.leaky_relu(F.linear(torch.cat([h, xhat], dim=1), self.w3[index], self.b3[index]), SLOPE)
-        return F.leaky_relu(F.linear(h, self.w3[index], self.b3[index]) + xhat, SLOPE)
+        h = linear(messages, self.w1[index], slope=SLOPE)
+        xhat = linear(rows, self.w2[index], self.b2[index], slope=SLOPE) + ids
+        if not self.concat:
+            return linear(h, self.w3[index], self.b3[index], plus=xhat, slope=SLOPE)
+        of_h, of_xhat = self.w3[index].split([h.shape[1], xhat.shape[1]], dim=1)
+        return linear(xhat, of_xhat, self.b3[index], plus=linear(h, of_h), slope=SLOPE)
 
 
 class LastInputs(NamedTuple):
@@ -208,7 +210,6 @@ class MMGCN(ContentRecommender):
 
         Args:
             inputs: of the last layer.
-            side: users or items.
             ids: the nodes wanted, `[n]`; None for all.
         """
         table = (self.user_embedding, self.item_embedding)[side].weight
