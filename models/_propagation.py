@@ -19,6 +19,7 @@ from models._graph import SparseRows, bag
 
 Batch = tuple[Tensor, Tensor, Tensor]
 ReadOut = Literal["sum", "mean"]
+EVEN = 128
 PARTIAL_BELOW = 0.4  # listing the entries of some rows costs about as much as multiplying with them
 
 
@@ -37,12 +38,13 @@ def thirds(rows: Tensor) -> Batch:
 def distinct(ids: Tensor) -> tuple[Tensor, Tensor | None]:
     """The distinct ids, and where each given one is among them, so that a row is computed once in a batch.
 
-    On devices other than the CPU the ids as they are, and None: their number would have to be waited for.
+    The last one is repeated up to a multiple of 128 ids: for every new size of a matrix oneDNN generates code for a
+    millisecond. On devices other than the CPU the ids as they are, and None: their number would be waited for.
     """
     if ids.device.type != "cpu":
         return ids, None
     found, position = torch.unique(ids, return_inverse=True)
-    return found, position
+    return F.pad(found.unsqueeze(0), (0, -len(found) % EVEN), mode="replicate").squeeze(0), position
 
 
 def repeated(rows: Tensor, position: Tensor | None) -> Tensor:
