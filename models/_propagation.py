@@ -38,8 +38,8 @@ def thirds(rows: Tensor) -> Batch:
 def distinct(ids: Tensor) -> tuple[Tensor, Tensor | None]:
     """The distinct ids, and where each given one is among them, so that a row is computed once in a batch.
 
-    The last one is repeated up to a multiple of 128 ids: for every new size of a matrix oneDNN generates code for a
-    millisecond. On devices other than the CPU the ids as they are, and None: their number would be waited for.
+    The last one is repeated up to a multiple of 128 ids: oneDNN generates code, for a millisecond, at every new
+    size of a matrix. On other devices than the CPU the ids as they are, and None: their number would be waited for.
     """
     if ids.device.type != "cpu":
         return ids, None
