@@ -39,7 +39,7 @@ def distinct(ids: Tensor) -> tuple[Tensor, Tensor | None]:
     """The distinct ids, and where each given one is among them, so that a row is computed once in a batch.
 
     The last one is repeated up to a multiple of 128 ids: oneDNN generates code, for a millisecond, at every new
-    size of a matrix. On other devices than the CPU the ids as they are, and None: their number would be waited for.
+    size of a matrix. On other devices than the CPU the ids as they are, and None: their number is not known there.
     """
     if ids.device.type != "cpu":
         return ids, None
