@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import multiprocessing
 import os
@@ -244,6 +245,8 @@ def third_is_the_users_error(task: RunTask, tell: Tell) -> RunRecord:
 def test_a_users_error_in_a_worker_is_raised_here_and_finished_runs_are_kept(
     two_cores: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    gc.collect()  # what earlier tests left open speaks up when it is collected
+    capfd.readouterr()
     with pytest.raises(ConfigError, match=r"^mf\.yaml: wrong\. Correct the file\.$"):
         make(tmp_path, 6, 2, Heard(), third_is_the_users_error)
     kept = {record.spec.repetition: record.status for record in ResultsStore(tmp_path / "results").records()}
