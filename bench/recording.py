@@ -29,7 +29,7 @@ def blank_record(
     device: torch.device,
 ) -> RunRecord:
     """A record with everything that is known before the run; its status is failed until it is not."""
-    coordinates = (spec.dataset, spec.model, spec.repetition)
+    coordinates = (spec.dataset, spec.model, spec.repetition, *(["tuning"] if spec.stage == "tuning" else []))
     return RunRecord(
         key=key,
         status="failed",

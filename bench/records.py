@@ -16,6 +16,7 @@ from bench.validation import Frozen
 
 SCHEMA = 1
 
+Stage = Literal["final", "tuning"]
 ParamValue = str | int | float | bool | None | list[str] | list[int]
 
 
@@ -30,11 +31,13 @@ class RunSpec(Frozen):
         base_seed: root of all seeds.
         max_epochs: upper bound on training epochs.
         params: every parameter of the model, resolved.
+        stage: whether its test scores are reported, or it is a trial of the tuning, with seeds of its own.
     """
 
     dataset: str
     model: str
     variant: str = ""
+    stage: Stage = "final"
     repetition: int
     base_seed: int
     max_epochs: int

@@ -120,7 +120,7 @@ def planned_runs(
     for spec in specs:
         about, code_hash = facts[spec.dataset], hashes[spec.model]
         key = run_key(spec, about, protocol, code_hash)
-        path = store.record_path(key, protocol, about.name, about.source, spec.model)
+        path = store.record_path(key, protocol, about.name, about.source, spec)
         runs.append(PlannedRun(spec, about, code_hash, key, path))
     return runs
 
@@ -208,8 +208,9 @@ def _make(task: RunTask, store: ResultsStore, tell: Tell) -> RunRecord:
         tell(traceback.format_exc())
         failure = Failure(kind=type(problem).__name__, message=str(problem))
         return blank.model_copy(update={"error": failure})
-    store.write_topk(blank.key, outcome.test.topk, outcome.test.per_user)
-    store.write_checkpoint(blank.key, outcome.result.best_state, blank.spec.model_dump())
+    if blank.spec.stage == "final":
+        store.write_topk(blank.key, outcome.test.topk, outcome.test.per_user)
+        store.write_checkpoint(blank.key, outcome.result.best_state, blank.spec.model_dump())
     return finished_record(blank, outcome, memory, time.perf_counter() - start, data)
 
 

@@ -2,6 +2,7 @@
 
 Layout, described in results/README.md:
     runs/<protocol>/<data>-<source>/<model>/<key>.json    one record a run
+    trials/<protocol>/...                                 the same for trials of the tuning
     topk/<key>.npz                                        per-user lists and metrics of the test part
     checkpoints/<key>.safetensors, .json                  parameters of the best epoch
 Every write is a temporary file and a rename. Nothing is ever unpickled.
@@ -24,7 +25,7 @@ from torch import Tensor
 from bench.errors import ResultsError
 from bench.files import write_atomically, write_text
 from bench.protocol import Protocol
-from bench.records import RunRecord
+from bench.records import RunRecord, RunSpec
 from bench.types import TopK
 
 
@@ -62,9 +63,10 @@ class ResultsStore:
                 f"Make it writable, or name another with --results-dir."
             ) from problem
 
-    def record_path(self, key: str, protocol: Protocol, data: str, source: str, model: str) -> Path:
-        """Where the record of a run lies."""
-        return self.root / "runs" / protocol.tag / f"{data}-{source}" / model / f"{key}.json"
+    def record_path(self, key: str, protocol: Protocol, data: str, source: str, spec: RunSpec) -> Path:
+        """Where the record of a run lies: those of trials apart from those of reported runs."""
+        folder = "runs" if spec.stage == "final" else "trials"
+        return self.root / folder / protocol.tag / f"{data}-{source}" / spec.model / f"{key}.json"
 
     def read(self, path: Path) -> RunRecord | Damaged | None:
         """The record at a path; None where there is no file."""

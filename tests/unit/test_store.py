@@ -15,7 +15,7 @@ from bench.array_cache import ArrayCache
 from bench.errors import ResultsError
 from bench.files import write_atomically, write_text
 from bench.protocol import Protocol
-from bench.records import RunRecord
+from bench.records import RunRecord, RunSpec
 from bench.store import Damaged, ResultsStore
 from bench.types import TopK
 
@@ -57,7 +57,7 @@ def record_values() -> dict[str, Any]:
 def test_record_survives_a_round_trip_exactly(tmp_path: Path) -> None:
     store = ResultsStore(tmp_path)
     record = RunRecord.model_validate(record_values())
-    path = store.record_path("abc", Protocol(), "toy", "surrogate", "mf")
+    path = store.record_path("abc", Protocol(), "toy", "surrogate", record.spec)
     store.write_record(path, record)
     assert store.read(path) == record
     assert list(store.records()) == [record]
@@ -65,10 +65,20 @@ def test_record_survives_a_round_trip_exactly(tmp_path: Path) -> None:
     assert json.loads(path.read_text(encoding="utf-8"))["spec"]["params"]["reg_weight"] == 1 / 3
 
 
+def test_trials_lie_apart_from_reported_runs(tmp_path: Path) -> None:
+    store = ResultsStore(tmp_path)
+    record = RunRecord.model_validate(record_values())
+    trial = record.spec.model_copy(update={"stage": "tuning"})
+    path = store.record_path("abc", Protocol(), "toy", "surrogate", trial)
+    store.write_record(path, record)
+    assert path.relative_to(tmp_path).as_posix() == "trials/p1/toy-surrogate/mf/abc.json"
+    assert list(store.records()) == []
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"key": "abc"}', b"\xff\xfe"])
 def test_a_damaged_record_is_recognised_and_kept_beside_the_new_one(tmp_path: Path, content: bytes) -> None:
     store = ResultsStore(tmp_path)
-    path = store.record_path("abc", Protocol(), "toy", "surrogate", "mf")
+    path = store.record_path("abc", Protocol(), "toy", "surrogate", RunSpec(**record_values()["spec"]))
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     found = store.read(path)
