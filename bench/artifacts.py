@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from bench.errors import unknown_name
+from bench.errors import UsageError, unknown_name
 from bench.records import DataFacts, RunRecord
 
 if TYPE_CHECKING:
     from bench.report.paper import Paper
     from bench.report.table import Table
+    from bench.tuning.results import StudyResult
+
+Needs = Literal["nothing", "runs", "studies"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Material:
         records: one record for every planned run.
         n_seeds: repetitions that were asked for.
         paper: the published values.
+        studies: the searches of this call.
     """
 
     facts: Sequence[DataFacts]
@@ -35,6 +39,7 @@ class Material:
     records: Sequence[RunRecord]
     n_seeds: int
     paper: Paper
+    studies: Sequence[StudyResult] = ()
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,12 @@ class Artifact:
 
     Attributes:
         title: one line for `--list`.
-        needs_runs: whether models must be trained for it.
+        needs: what must be made for it: nothing, all planned runs, or the searches of `--tune`.
         build: makes the table.
     """
 
     title: str
-    needs_runs: bool
+    needs: Needs
     build: Callable[[Material], Table]
 
 
@@ -56,6 +61,12 @@ def _table2(material: Material) -> Table:
     from bench.report.tables import table2
 
     return table2(material.facts, material.paper)
+
+
+def _tuning(material: Material) -> Table:
+    from bench.report.tuning import tuning_table
+
+    return tuning_table(material.studies, material.paper)
 
 
 def _table3(material: Material) -> Table:
@@ -67,21 +78,36 @@ def _table3(material: Material) -> Table:
 
 
 ARTIFACTS = {
-    "table2": Artifact("data statistics, the paper's beside ours", False, _table2),
-    "table3": Artifact("all models: Precision, Recall and NDCG@10, the paper's values beside ours", True, _table3),
+    "table2": Artifact("data statistics, the paper's beside ours", "nothing", _table2),
+    "table3": Artifact(
+        "all models: Precision, Recall and NDCG@10, the paper's values beside ours", "runs", _table3
+    ),
+    "tuning": Artifact("the tuning: default and chosen values, every trial in the CSV", "studies", _tuning),
 }
 
 
-def check_names(names: Sequence[str]) -> list[str]:
-    """The names, each once, in the order of `ARTIFACTS`.
+def check_names(names: Sequence[str], is_tuned: bool) -> list[str]:
+    """The names, each once, in the order of `ARTIFACTS`; all that can be made if none is given.
+
+    Args:
+        names: as asked for.
+        is_tuned: whether this call tunes.
 
     Raises:
-        UsageError: one does not exist.
+        UsageError: one does not exist, or shows a tuning that was not asked for.
     """
     for name in names:
         if name not in ARTIFACTS:
             raise unknown_name("artifact", name, ARTIFACTS)
-    return [name for name in ARTIFACTS if name in names]
+        if ARTIFACTS[name].needs == "studies" and not is_tuned:
+            raise UsageError(
+                f"The artifact '{name}' shows a tuning. Add --tune N; trials that exist are not made again."
+            )
+    return [
+        name
+        for name, artifact in ARTIFACTS.items()
+        if name in names or (not names and (is_tuned or artifact.needs != "studies"))
+    ]
 
 
 def write(names: Sequence[str], material: Material, directory: Path) -> dict[str, tuple[Table, list[Path]]]:

@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
@@ -26,9 +27,12 @@ from bench.report.paper import load_paper
 from bench.types import DataRequest
 
 if TYPE_CHECKING:
+    from bench.plan import Tuned
     from bench.records import RunRecord, RunSpec
     from bench.runner import RunOptions
     from bench.store import ResultsStore
+    from bench.tuning.results import StudyResult
+    from bench.tuning.search import TuningSettings
     from bench.types import BenchmarkData
 
 PIPED_WIDTH = 160
@@ -67,27 +71,30 @@ def run(options: Options, command: str, console: Console) -> int:
     if options.list_names:
         show_names(console)
         return 0
-    artifacts, labels = check_artifacts(options.artifacts or tuple(ARTIFACTS)), check_names(options)
+    artifacts, labels = check_artifacts(options.artifacts, options.n_trials is not None), check_names(options)
     from bench.plan import make_plan
     from bench.store import ResultsStore
 
     chosen = profile(options.profile)
     n_seeds = chosen.n_seeds if options.n_seeds is None else options.n_seeds
     max_epochs = chosen.max_epochs if options.max_epochs is None else options.max_epochs
-    specs = make_plan(options.datasets, labels, n_seeds, max_epochs, options.base_seed, options.overrides)
-    run_options = make_run_options(options, command)
+    plan = partial(make_plan, options.datasets, labels, n_seeds, max_epochs, options.base_seed, options.overrides)
+    specs = plan()  # for its errors, before data is read
+    run_options, tuning = make_run_options(options, command), make_tuning_settings(options, max_epochs)
     store = ResultsStore(options.results_dir)
     if not options.dry_run:
         store.check_writable()
     data = load_data(options, chosen.scale, console)
-    if not any(ARTIFACTS[name].needs_runs for name in artifacts):
-        specs = []
+    needs_runs = any(ARTIFACTS[name].needs == "runs" for name in artifacts)
     if options.dry_run:
-        show_plan(specs, data, store, run_options, console)
+        show_plan(specs if needs_runs else [], data, store, run_options, console)
+        if tuning is not None:
+            console.print(f"Before that, {tuning.n_trials} trials of every model on every data set at most.")
         return 0
-    records = make_runs(specs, data, store, run_options, console)
+    studies, tuned = tune_models(labels, data, tuning, store, run_options, console)
+    records = make_runs(plan(tuned) if needs_runs else [], data, store, run_options, console)
     facts = [DataFacts.of(each) for each in data.values()]
-    material = Material(facts, labels, records, n_seeds, load_paper())
+    material = Material(facts, labels, records, n_seeds, load_paper(), studies)
     return report(artifacts, material, options, console)
 
 
@@ -113,6 +120,38 @@ def make_run_options(options: Options, command: str) -> RunOptions:
         n_workers=options.n_workers,
         n_threads=options.n_threads,
     )
+
+
+def make_tuning_settings(options: Options, max_epochs: int) -> TuningSettings | None:
+    """What `--tune` asks for; None without it.
+
+    Raises:
+        UsageError: an unknown sampler.
+    """
+    if options.n_trials is None:
+        return None
+    from bench.tuning.command import check_sampler
+    from bench.tuning.search import TuningSettings
+
+    sampler = check_sampler(options.sampler)
+    return TuningSettings(options.n_trials, sampler, max_epochs, options.base_seed, options.overrides)
+
+
+def tune_models(
+    labels: Sequence[str],
+    data: dict[str, BenchmarkData],
+    settings: TuningSettings | None,
+    store: ResultsStore,
+    options: RunOptions,
+    console: Console,
+) -> tuple[list[StudyResult], Tuned]:
+    """The searches that were asked for, and their chosen values by data set and label."""
+    if settings is None:
+        return [], {}
+    from bench.tuning.command import run_tuning, tuned_values
+
+    studies = run_tuning(labels, data, settings, store, options, console)
+    return studies, tuned_values(studies)
 
 
 def check_names(options: Options) -> list[str]:

@@ -109,7 +109,7 @@ class RunDisplay:
 
 
 def _label(spec: RunSpec) -> str:
-    return f"{spec.dataset} {spec.label} seed {spec.repetition + 1}"
+    return f"{spec.dataset} {spec.label} {'trial' if spec.stage == 'tuning' else f'seed {spec.repetition + 1}'}"
 
 
 def summary(record: RunRecord, reused: bool) -> str:

@@ -65,6 +65,8 @@ class Options:
     on_existing: str
     hide_at_test: str
     overrides: dict[str, dict[str, Any]]
+    n_trials: int | None
+    sampler: str
     dry_run: bool
     list_names: bool
 
@@ -87,6 +89,11 @@ def parser() -> Parser:
     what.add_argument(
         "--set", action="append", default=[], metavar="MODEL.KEY=VALUE", help="a model parameter; repeatable"
     )
+    what.add_argument(
+        "--tune", type=_count, metavar="N",
+        help="first give every model N trials on the validation part of each data set, and use the best",
+    )  # fmt: skip
+    what.add_argument("--tune-sampler", default="tpe", metavar="NAME", help="tpe (default) or grid")
     data = p.add_argument_group("data")
     data.add_argument("--source", default="auto", help="auto (default), real, embedded or surrogate")
     data.add_argument(
@@ -151,6 +158,8 @@ def parse(arguments: Sequence[str]) -> Options:
         on_existing=a.on_existing,
         hide_at_test=a.hide_at_test,
         overrides=overrides(a.set),
+        n_trials=a.tune,
+        sampler=a.tune_sampler,
         dry_run=a.dry_run,
         list_names=a.list,
     )

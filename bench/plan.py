@@ -12,6 +12,7 @@ from bench.protocol import Protocol
 from bench.records import DataFacts, RunSpec
 
 Overrides = Mapping[str, Mapping[str, Any]]
+Tuned = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 def make_plan(
@@ -21,6 +22,7 @@ def make_plan(
     max_epochs: int,
     base_seed: int,
     overrides: Overrides,
+    tuned: Tuned | None = None,
 ) -> list[RunSpec]:
     """All runs, data set by data set and repetition by repetition, so that early results cover all models.
 
@@ -31,6 +33,7 @@ def make_plan(
         max_epochs: upper bound on epochs.
         base_seed: root of all seeds.
         overrides: parameter values by model name.
+        tuned: complete parameter values by data set and label, in place of those in the model's file.
 
     Raises:
         UsageError: a model, variant or parameter does not exist, or a count is not positive.
@@ -47,7 +50,8 @@ def make_plan(
         for repetition in range(n_seeds):
             for label in labels:
                 model, _, variant = label.partition("@")
-                params = registry.load(model).params(dataset, variant, dict(overrides.get(model, {})))
+                values = {**(tuned or {}).get((dataset, label), {}), **overrides.get(model, {})}
+                params = registry.load(model).params(dataset, variant, values)
                 specs.append(
                     RunSpec(
                         dataset=dataset,

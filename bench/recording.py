@@ -29,7 +29,8 @@ def blank_record(
     device: torch.device,
 ) -> RunRecord:
     """A record with everything that is known before the run; its status is failed until it is not."""
-    coordinates = (spec.dataset, spec.model, spec.repetition, *(["tuning"] if spec.stage == "tuning" else []))
+    stage = ("tuning",) if spec.stage == "tuning" else ()
+    coordinates = (spec.dataset, spec.model, spec.repetition, *stage)
     return RunRecord(
         key=key,
         status="failed",

@@ -31,7 +31,7 @@ class ModelFile(BaseModel):
 
     Attributes:
         defaults: a value for every parameter.
-        datasets: values that differ on a data set, by the card's name.
+        datasets: values that differ on a data set, by the card's name, or `name@variant` for a variant of it.
         variants: values of named variants, each shown as a row of its own when asked for as `model@variant`.
         search: candidate values for tuning, by parameter.
     """
@@ -59,7 +59,9 @@ class ModelEntry:
         return self.model_class.CARD
 
     def params(self, dataset: str, variant: str = "", overrides: Values | None = None) -> ModelParams:
-        """Parameters for a data set: defaults, then the data set's, then the variant's, then overrides.
+        """Parameters for a data set: defaults, the data set's, the variant's, the variant's on it, overrides.
+
+        A later one wins.
 
         Raises:
             ConfigError: a value has a wrong type or a key does not exist.
@@ -67,7 +69,12 @@ class ModelEntry:
         """
         if variant and variant not in self.file.variants:
             raise unknown_name(f"variant of {self.name}", variant, self.file.variants, f"See {self.path}.")
-        layers = [self.file.defaults, self.file.datasets.get(dataset, {}), self.file.variants.get(variant, {})]
+        layers = [
+            self.file.defaults,
+            self.file.datasets.get(dataset, {}),
+            self.file.variants.get(variant, {}),
+            self.file.datasets.get(f"{dataset}@{variant}", {}),
+        ]
         merged: Values = {}
         for layer in layers:
             merged.update(layer)

@@ -1,0 +1,115 @@
+"""Layer 8. The tuning as a table: default and chosen values of every model, every trial in the CSV. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from bench.protocol import METRICS, PRIMARY_CUTOFF, SELECTION_METRIC, metric_key
+from bench.records import RunRecord
+from bench.report.paper import Paper
+from bench.report.table import Block, Cell, Column, CsvValue, Row, Table, marks
+from bench.report.wording import DASH, DATA_FIELDS, data_notes, data_values, metric_title, model_display, row_order
+from bench.tuning.results import StudyResult, test_score, valid_score
+
+CUTOFFS = (PRIMARY_CUTOFF, 20)
+TEST_METRICS = tuple(metric_key(metric, cutoff) for cutoff in CUTOFFS for metric in METRICS)
+CSV_HEADER = (
+    *DATA_FIELDS, "model", "sampler", "n_asked", "trial", "state", "is_chosen", "params",
+    f"valid_{SELECTION_METRIC}",
+    *(f"test_{name}" for name in TEST_METRICS), "best_epoch", "epochs", "seconds", "max_epochs", "base_seed",
+    "code_hash", "key",
+)  # fmt: skip
+
+
+def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:
+    """One row a model and data set, best validation score of a column marked; the CSV has one row a trial.
+
+    Args:
+        studies: the searches, data set by data set.
+        paper: for names and order of the models.
+    """
+    blocks, notes = [], []
+    for _, group in groupby(studies, key=lambda study: study.facts.label):
+        same = list(group)
+        blocks.append(_block(same, paper))
+        notes += data_notes(same[0].facts, same[0].facts.label, paper)
+    caption = (
+        f"Tuning. Every model got the same number of trials; the first is its default, and {SELECTION_METRIC} on "
+        f"the validation part alone chose. Scores are of one seed. The gap is what choosing on the test part "
+        f"would have added to the test score; no result uses it."
+    )
+    return Table(
+        name="Tuning",
+        caption=caption,
+        blocks=tuple(blocks),
+        notes=tuple(notes),
+        csv_header=CSV_HEADER,
+        csv_rows=tuple(_csv_row(study, number) for study in studies for number in range(len(study.records))),
+    )
+
+
+def _block(studies: Sequence[StudyResult], paper: Paper) -> Block:
+    by_label = {study.label: study for study in studies}
+    ordered = [by_label[label] for label in row_order(by_label, paper)]
+    group = studies[0].facts.label
+    title = metric_title(SELECTION_METRIC)
+    columns = (
+        Column("Model", align="left"),
+        Column("Trials", group),
+        Column(f"Default, valid {title}", group),
+        Column(f"Chosen, valid {title}", group),
+        Column(f"Default, test {title}", group),
+        Column(f"Chosen, test {title}", group),
+        Column("Gap", group),
+        Column("Chosen values that differ from the default", group, align="left"),
+    )
+    best = [None if study.chosen is None else valid_score(study.chosen) for study in ordered]
+    rows = tuple(
+        Row(
+            (
+                Cell(words=model_display(study.label, paper)),
+                Cell(words=_trials(study)),
+                _score(study.default, valid_score),
+                Cell(score, mark=mark) if score is not None else Cell(words="failed"),
+                _score(study.default, test_score),
+                _score(study.chosen, test_score),
+                Cell(study.selection_gap) if study.selection_gap is not None else Cell(words=DASH),
+                Cell(words=_differences(study)),
+            )
+        )
+        for study, score, mark in zip(ordered, best, marks(best), strict=True)
+    )
+    return Block(columns, rows)
+
+
+def _trials(study: StudyResult) -> str:
+    n_failed = len(study.records) - len(study.finished)
+    return f"{len(study.records)}" + (f" ({n_failed} failed)" if n_failed else "")
+
+
+def _score(record: RunRecord | None, score: Any) -> Cell:
+    return Cell(words="failed") if record is None or record.metrics is None else Cell(score(record))
+
+
+def _differences(study: StudyResult) -> str:
+    changed = {name: value for name, value in study.chosen_values.items() if value != study.space.fixed[name]}
+    return ", ".join(f"{name} {value}" for name, value in changed.items()) or DASH
+
+
+def _csv_row(study: StudyResult, number: int) -> tuple[CsvValue, ...]:
+    record = study.records[number]
+    params = {name: record.spec.params[name] for name in study.space.candidates}
+    test = record.metrics.test.values if record.metrics else {}
+    return (
+        *data_values(study.facts),
+        *(study.label, study.sampler, study.n_asked, number, record.status, record is study.chosen),
+        json.dumps(params),
+        record.metrics.valid.values[SELECTION_METRIC] if record.metrics else None,
+        *(test.get(name) for name in TEST_METRICS),
+        record.best_epoch,
+        *((record.cost.epochs, record.cost.total_seconds) if record.cost else (None, None)),
+        *(record.spec.max_epochs, record.spec.base_seed, record.code_hash, record.key),
+    )
