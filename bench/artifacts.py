@@ -14,6 +14,7 @@ from bench.errors import UsageError, unknown_name
 from bench.records import DataFacts, RunRecord
 
 if TYPE_CHECKING:
+    from bench.report.figure import Figure
     from bench.report.paper import Paper
     from bench.report.table import Table
     from bench.tuning.results import StudyResult
@@ -44,17 +45,17 @@ class Material:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One table.
+    """One table or figure.
 
     Attributes:
         title: one line for `--list`.
         needs: what must be made for it: nothing, all planned runs, or the searches of `--tune`.
-        build: makes the table.
+        build: makes it.
     """
 
     title: str
     needs: Needs
-    build: Callable[[Material], Table]
+    build: Callable[[Material], Table | Figure]
 
 
 def _table2(material: Material) -> Table:
@@ -67,6 +68,12 @@ def _tuning(material: Material) -> Table:
     from bench.report.tuning import tuning_table
 
     return tuning_table(material.studies, material.paper)
+
+
+def _budget(material: Material) -> Figure:
+    from bench.report.budget import budget_figure
+
+    return budget_figure(material.studies, material.paper)
 
 
 def _table3(material: Material) -> Table:
@@ -83,6 +90,7 @@ ARTIFACTS = {
         "all models: Precision, Recall and NDCG@10, the paper's values beside ours", "runs", _table3
     ),
     "tuning": Artifact("the tuning: default and chosen values, every trial in the CSV", "studies", _tuning),
+    "budget": Artifact("what fewer trials would have given, for every model", "studies", _budget),
 }
 
 
@@ -110,13 +118,22 @@ def check_names(names: Sequence[str], is_tuned: bool) -> list[str]:
     ]
 
 
-def write(names: Sequence[str], material: Material, directory: Path) -> dict[str, tuple[Table, list[Path]]]:
-    """Build and write the named artifacts; the table and its files by name.
+def write(
+    names: Sequence[str], material: Material, directory: Path
+) -> dict[str, tuple[Table | Figure, list[Path]]]:
+    """Build and write the named artifacts, tables and figures in folders of their own; each with its files.
 
     Raises:
         ResultsError: a file cannot be written.
     """
+    from bench.report.figure import Figure, write_figure
     from bench.report.render import write_table
 
-    tables = {name: ARTIFACTS[name].build(material) for name in names}
-    return {name: (table, write_table(table, directory, name)) for name, table in tables.items()}
+    built = {name: ARTIFACTS[name].build(material) for name in names}
+    written: dict[str, tuple[Table | Figure, list[Path]]] = {}
+    for name, each in built.items():
+        if isinstance(each, Figure):
+            written[name] = each, write_figure(each, directory / "figures", name)
+        else:
+            written[name] = each, write_table(each, directory / "tables", name)
+    return written

@@ -46,6 +46,15 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+def parse_yaml(text: str) -> Any:
+    """A YAML text as plain values; no object is ever constructed.
+
+    Raises:
+        yaml.YAMLError: no valid YAML, or a key is given twice.
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
 def read_yaml(file: Path) -> Any:
     """The plain values in a YAML file; no object is ever constructed.
 
@@ -53,7 +62,7 @@ def read_yaml(file: Path) -> Any:
         ConfigError: the file is missing, or no valid YAML, or gives a key twice.
     """
     try:
-        return yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
+        return parse_yaml(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{file} cannot be read as YAML: {reason}. Correct the file.") from error

@@ -37,9 +37,9 @@ def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:
         blocks.append(_block(same, paper))
         notes += data_notes(same[0].facts, same[0].facts.label, paper)
     caption = (
-        f"Tuning. Every model got the same number of trials; the first is its default, and {SELECTION_METRIC} on "
-        f"the validation part alone chose. Scores are of one seed. The gap is what choosing on the test part "
-        f"would have added to the test score; no result uses it."
+        f"Tuning. Every model got the same number of trials; the first is its default, and the validation "
+        f"part alone chose. Scores are {metric_title(SELECTION_METRIC)} of one seed. The gap is what choosing on "
+        f"the test part would have added to the test score; no result uses it."
     )
     return Table(
         name="Tuning",
@@ -55,16 +55,15 @@ def _block(studies: Sequence[StudyResult], paper: Paper) -> Block:
     by_label = {study.label: study for study in studies}
     ordered = [by_label[label] for label in row_order(by_label, paper)]
     group = studies[0].facts.label
-    title = metric_title(SELECTION_METRIC)
     columns = (
         Column("Model", align="left"),
         Column("Trials", group),
-        Column(f"Default, valid {title}", group),
-        Column(f"Chosen, valid {title}", group),
-        Column(f"Default, test {title}", group),
-        Column(f"Chosen, test {title}", group),
+        Column("Valid, default", group),
+        Column("Valid, chosen", group),
+        Column("Test, default", group),
+        Column("Test, chosen", group),
         Column("Gap", group),
-        Column("Chosen values that differ from the default", group, align="left"),
+        Column("Chosen, where not the default", group, align="left"),
     )
     best = [None if study.chosen is None else valid_score(study.chosen) for study in ordered]
     rows = tuple(

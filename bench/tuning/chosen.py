@@ -18,7 +18,7 @@ from bench.errors import ConfigError, ResultsError
 from bench.files import write_text
 from bench.protocol import SELECTION_METRIC
 from bench.tuning.results import StudyResult, valid_score
-from bench.validation import read_yaml
+from bench.validation import parse_yaml, read_yaml
 
 COMMENT_WIDTH = 110
 
@@ -47,7 +47,7 @@ def write_chosen(result: StudyResult, path: Path) -> None:
     before = read_yaml(path)
     text = "\n".join(_replaced(lines, key, _entry(key, values, provenance(result)))) + "\n"
     expected = {**before, "datasets": {**(before.get("datasets") or {}), key: values}}
-    if yaml.safe_load(text) != expected:
+    if not _is_read_as(text, expected):
         raise ConfigError(
             f"{path} is laid out in a way in which the values of '{key}' cannot be replaced. Keep 'datasets' a "
             f"block with two spaces before each data set, or write this by hand: {values}."
@@ -115,6 +115,13 @@ def _replaced(lines: list[str], key: str, entry: list[str]) -> list[str]:
     while lines[old - 1].startswith("  #"):
         old -= 1
     return [*lines[:old], *entry, *lines[after:]]
+
+
+def _is_read_as(text: str, expected: Any) -> bool:
+    try:
+        return bool(parse_yaml(text) == expected)
+    except yaml.YAMLError:
+        return False
 
 
 def _end_of_block(lines: list[str], start: int, indent: int) -> int:

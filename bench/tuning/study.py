@@ -8,6 +8,7 @@ these are proposed together; after that one at a time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ SAMPLERS: dict[str, str] = {
     "grid": "the full grid in a random order, as far as the trials go",
 }
 N_STARTUP = 10
-N_ATTEMPTS = 20
+N_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,16 @@ class Study:
                 self._fail(trial.number)
 
 
+def _clear_up(path: Path) -> None:
+    """Take away what a killed process left: its lock, and half a line. Our own lock is held."""
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    if path.exists():
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
+
+
 @contextmanager
 def opened(path: Path, name: str, space: SearchSpace, sampler: Sampler, base_seed: int) -> Iterator[Study]:
     """A study that no other process works on at the same time.
@@ -179,8 +190,7 @@ def opened(path: Path, name: str, space: SearchSpace, sampler: Sampler, base_see
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
         with lock.acquire(timeout=0):
-            # our lock is held, so that this one is what a killed process left
-            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+            _clear_up(path)
             try:
                 study = Study(path, name, space, sampler, base_seed)
             except (ValueError, KeyError) as problem:  # what the journal's parser says of damaged lines

@@ -56,6 +56,10 @@ CASES = [
     (["--workers", "many"], ["--workers", "auto", "'many'"]),
     (["--workers", "0"], ["--workers", "from 1", "'0'"]),
     (["--threads", "0"], ["--threads", "from 1", "'0'"]),
+    (["--tune", "0"], ["--tune", "from 1", "'0'"]),
+    (["--tune", "-3"], ["--tune", "from 1", "'-3'"]),
+    (["--tune", "5", "--tune-sampler", "tpee"], ["--tune-sampler", "'tpee'", "'tpe'", "grid"]),
+    (["--artifacts", "budget"], ["'budget'", "--tune N"]),
 ]
 
 

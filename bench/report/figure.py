@@ -1,0 +1,135 @@
+"""Layer 8. A figure as a value, its style, and its files. Writes into the given directory only.
+
+Figures are drawn with matplotlib's objects and never through pyplot, which keeps global state. The same numbers
+give the same bytes: no file holds a date.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import ResultsError, UsageError
+from bench.files import write_atomically, write_text
+from bench.report.table import CsvValue
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+COLUMN_WIDTH = 3.4  # inches, of a two-column page
+PAGE_WIDTH = 7.0
+# Okabe and Ito's colours, told apart with any colour vision; black for the proposed model
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6D31", "#7F7F7F", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*")
+STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "pdf.fonttype": 42,  # text stays text
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ludp-bench",
+    "savefig.dpi": 300,
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure for people (`draw`) and its numbers for programs.
+
+    Attributes:
+        name: for example "Figure 6".
+        caption: what is shown, and on which data.
+        notes: footnotes, in order.
+        csv_header: names of the tidy columns.
+        csv_rows: one tuple a point, full precision; None where there is nothing.
+        draw: makes the drawing; called within the style.
+    """
+
+    name: str
+    caption: str
+    notes: tuple[str, ...]
+    csv_header: tuple[str, ...]
+    csv_rows: tuple[tuple[CsvValue, ...], ...]
+    draw: Callable[[], Drawing]
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The common style while a figure is drawn and saved."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)  # type: ignore[arg-type]  # its keys are typed as literals
+        yield
+
+
+def look(labels: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Colour and marker of every label; the first of nine is the first of the palette, and so on in a circle."""
+    return {
+        label: {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        for place, label in enumerate(labels)
+    }
+
+
+def write_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
+    """Write `name`.pdf, .png and .svg, its numbers as `name`.csv and its caption as `name`.md.
+
+    Raises:
+        UsageError: `name` is empty or holds a directory.
+        ResultsError: a file cannot be written.
+    """
+    if not name or Path(name).name != name:
+        raise UsageError(f"The figure name '{name}' is no file name. Allowed is a name without directory.")
+    paths = [directory / f"{name}.{suffix}" for suffix in ("pdf", "png", "svg")]
+    texts = {"csv": _csv(figure), "md": _markdown(figure, name)}
+    with styled():
+        drawing = figure.draw()
+        try:
+            for path in paths:
+                _save(drawing, path)
+            for suffix, text in texts.items():
+                paths.append(directory / f"{name}.{suffix}")
+                write_text(paths[-1], text)
+        except OSError as problem:
+            raise ResultsError(
+                f"The figure {directory / name} cannot be written ({problem.strerror or problem}). The records "
+                f"are kept: free some space or make the directory writable, and run the same command again."
+            ) from problem
+    return paths
+
+
+def _save(drawing: Drawing, path: Path) -> None:
+    undated: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+    metadata: Any = undated.get(path.suffix, {})
+    form = path.suffix.removeprefix(".")
+    write_atomically(path, lambda temporary: drawing.savefig(temporary, format=form, metadata=metadata))
+
+
+def _csv(figure: Figure) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(figure.csv_header)
+    writer.writerows(figure.csv_rows)
+    return text.getvalue()
+
+
+def _markdown(figure: Figure, name: str) -> str:
+    notes = "\n".join(f"- {note}" for note in figure.notes)
+    return f"![{figure.name}]({name}.png)\n\n**{figure.name}.** {figure.caption}\n\n{notes}\n"

@@ -1,0 +1,187 @@
+"""A search goes on where it stopped as if it had never stopped, and spends its budget on different settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import registry
+from bench.errors import BenchError, ConfigError, ResultsError, UsageError
+from bench.registry import ModelEntry, ModelFile
+from bench.tuning.space import SearchSpace, search_space
+from bench.tuning.study import N_STARTUP, Sampler, Study, opened
+
+
+def score(values: dict[str, Any]) -> float:
+    return -abs(values["rate"] - 1.0) - abs(values["depth"] - 3) + (values["kind"] == "a")
+
+
+def search(path: Path, n_trials: int, sampler: Sampler = "tpe", seed: int = 1) -> list[dict[str, Any]]:
+    with opened(path, "toy", space(), sampler, seed) as study:
+        while wave := study.next_wave(n_trials):
+            for trial in wave:
+                study.tell(trial, score(trial.values))
+        return [trial.values for trial in study.trials()]
+
+
+def space() -> SearchSpace:
+    return SearchSpace(
+        {"rate": 0.1, "depth": 2, "kind": "b", "other": 7},
+        {"rate": (0.01, 0.1, 1.0), "depth": (1, 2, 3, 4), "kind": ("b", "a")},
+    )
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "grid"])
+def test_the_default_comes_first_and_no_setting_twice(tmp_path: Path, sampler: Sampler) -> None:
+    made = search(tmp_path / "a.journal", 20, sampler)
+    assert made[0] == {"rate": 0.1, "depth": 2, "kind": "b"}
+    assert len(made) == 20
+    assert all(setting not in made[:place] for place, setting in enumerate(made))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "grid"])
+def test_a_budget_beyond_the_space_tries_every_setting_once(tmp_path: Path, sampler: Sampler) -> None:
+    made = search(tmp_path / "a.journal", 99, sampler)
+    assert len(made) == space().size == 24
+    assert {tuple(setting.values()) for setting in made} == {
+        tuple(space().setting(index).values()) for index in range(24)
+    }
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "grid"])
+def test_a_larger_budget_goes_on_as_if_it_had_been_asked_for_at_once(tmp_path: Path, sampler: Sampler) -> None:
+    at_once = search(tmp_path / "a.journal", 18, sampler)
+    for n_trials in (3, 12, 18):
+        made = search(tmp_path / "b.journal", n_trials, sampler)
+        assert made == at_once[:n_trials]
+
+
+def test_the_seed_matters_and_scores_steer_after_the_start(tmp_path: Path) -> None:
+    assert search(tmp_path / "a.journal", 12) != search(tmp_path / "b.journal", 12, seed=2)
+    made = search(tmp_path / "c.journal", 16)
+    first, later = made[1:N_STARTUP], made[N_STARTUP:]
+    assert sum(map(score, later)) / len(later) > sum(map(score, first)) / len(first)
+
+
+@pytest.mark.parametrize("n_asked", [0, 1, 5, 12])
+def test_a_killed_wave_is_proposed_again_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_asked: int
+) -> None:
+    whole = search(tmp_path / "a.journal", 14)
+    path = tmp_path / "b.journal"
+    propose = Study._propose
+    calls = 0
+
+    def killed(self: Study, number: int) -> None:
+        nonlocal calls
+        if calls == n_asked:
+            raise KeyboardInterrupt
+        calls += 1
+        propose(self, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Study, "_propose", killed)
+        with pytest.raises(KeyboardInterrupt):
+            search(path, 14)
+    assert search(path, 14) == whole
+
+
+def test_a_setting_proposed_twice_before_a_kill_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    with opened(path, "toy", space(), "tpe", 1) as study:
+        study.next_wave(4)
+        study._study.enqueue_trial(space().positions(space().default()))
+        study._study.ask(space().distributions())  # killed here, before it was found to be the first one again
+    with opened(path, "toy", space(), "tpe", 1) as study:
+        assert len(study.trials()) == 4
+        assert len(study.next_wave(4)) == 4
+
+
+def test_a_failed_trial_counts_and_is_not_proposed_again(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.journal", "toy", space(), "tpe", 1) as study:
+        wave = study.next_wave(3)
+        for trial in wave:
+            study.tell(trial, None)
+        assert [trial.state for trial in study.trials()] == ["failed"] * 3
+        assert study.next_wave(3) == []
+
+
+def test_a_torn_last_line_is_survived(tmp_path: Path) -> None:
+    whole = search(tmp_path / "a.journal", 14)
+    search(tmp_path / "b.journal", 12)
+    path = tmp_path / "b.journal"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert search(path, 14) == whole
+
+
+def test_a_damaged_journal_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    search(path, 3)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], b"{not json}\n", *lines[1:]]))
+    with pytest.raises(ResultsError, match=r"a\.journal cannot be read.*move the file away"):
+        search(path, 4)
+
+
+def test_a_study_in_use_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    with (
+        opened(path, "toy", space(), "tpe", 1),
+        pytest.raises(ResultsError, match="worked on by another process"),
+        opened(path, "toy", space(), "tpe", 1),
+    ):
+        pass
+    assert len(search(path, 2)) == 2
+
+
+def test_a_lock_left_by_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
+    search(tmp_path / "a.journal", 2)
+    (tmp_path / "a.journal.lock").touch()
+    assert len(search(tmp_path / "a.journal", 3)) == 3
+
+
+@pytest.mark.parametrize("model", registry.names())
+def test_every_model_s_space_holds_its_default(model: str) -> None:
+    found = search_space(registry.load(model))
+    for name, value in found.default().items():
+        assert value in found.candidates[name]
+        assert found.values(found.positions(found.default()))[name] == value
+
+
+def test_a_variant_is_tuned_over_what_it_does_not_fix() -> None:
+    entry = registry.load("ludp")
+    literal = search_space(entry, "literal")
+    assert set(literal.candidates) == set(entry.file.search) - set(entry.file.variants["literal"])
+    assert literal.fixed["ui_readout"] == entry.file.variants["literal"]["ui_readout"]
+
+
+def test_what_was_chosen_for_a_data_set_and_what_the_user_set_is_left_out() -> None:
+    entry = _with_search({"reg_weight": [0.1, 0.0]}, datasets={"tiktok": {"reg_weight": 0.5}})
+    assert search_space(entry).candidates == {"reg_weight": (0.0, entry.file.defaults["reg_weight"], 0.1)}
+    pinned = search_space(entry, pinned={"reg_weight": 0.3})
+    assert pinned.candidates == {}
+    assert pinned.fixed["reg_weight"] == 0.3
+    assert pinned.size == 1
+
+
+@pytest.mark.parametrize(
+    ("candidates", "problem", "words"),
+    [
+        ({"reg_weight": [0.1, 0.1]}, ConfigError, "gives a value twice"),
+        ({"reg_weight": ["much"]}, ConfigError, "reg_weight.*much"),
+        ({"reg_wieght": [0.1]}, UsageError, "Did you mean 'reg_weight'"),
+    ],
+)
+def test_a_wrong_search_list_is_said(
+    candidates: dict[str, list[Any]], problem: type[BenchError], words: str
+) -> None:
+    with pytest.raises(problem, match=words):
+        search_space(_with_search(candidates))
+
+
+def _with_search(search: dict[str, list[Any]], **sections: Any) -> ModelEntry:
+    entry = registry.load("mf")
+    file = ModelFile(defaults=entry.file.defaults, search=search, **sections)
+    return ModelEntry("mf", entry.model_class, file, entry.path)
