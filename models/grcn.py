@@ -5,10 +5,10 @@ Implicit Feedback", ACM MM 2020.
 
 | function | equation |
 |---|---|
-| `Content.items` | f_i = rn(LR(W x_i + b)) |
-| `Content.routed` | T times: a_ui = softmax over N_u of q_u . f_i, then q_u <- rn(q_u + sum_i a_ui f_i) |
-| `Content.forward`, affinities | softmax of q_u . f_i over the items of u, and over the users of i |
-| `Content.forward`, content | z_u = q_u + sum_i alpha_iu f_i, z_i = f_i + sum_u alpha_ui q_u |
+| `_routing.Content.items` | f_i = rn(LR(W x_i + b)) |
+| `_routing.routed` | T times: a_ui = softmax over N_u of q_u . f_i, then q_u <- rn(q_u + sum_i a_ui f_i) |
+| `_routing.affinities`, weights | softmax of q_u . f_i over the items of u, and over the users of i |
+| `_routing.affinities`, vectors | z_u = q_u + sum_i alpha_iu f_i, z_i = f_i + sum_u alpha_ui q_u |
 | `GRCN._edge_weights` | w_jt = max over m of alpha^m_jt C_jm, C the confidence of the message's source |
 | `GRCN._identities` | x^0 = rn(E_id), x^(l+1)_t = sum_j w_jt x^l_j, z^id = x^0 + x^1 + x^2 |
 | `GRCN.embed` | z = [z^id, z^1, ..., z^K] |
@@ -23,28 +23,35 @@ id embeddings. The variant `reference` gives the released code's values to all s
 An item without a modality takes no part in that modality's softmaxes and maxima; edges of an item without any
 get weight 0.
 
+As printed, the edge of a positive item takes part in the routing, in the affinities and in the messages that its
+own score is made of, so that the score knows the label. With `grcn_exclude_pos` the graph of a training step is
+the graph without the edges of its batch's positive pairs, in all of these; evaluation has all edges.
+
 Cost of a step: for each modality T + 1 dots and T + 2 products over the E edges of one direction, 4 products
-for the ids, about 2.5 times that backwards; memory O(E) for the edge values.
+for the ids, about 2.5 times that backwards; memory O(E) for the edge values. Every round passes over a few tables
+of all nodes, which takes as long as the edges where nodes have few.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, NamedTuple, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
-from models._edges import EdgeGraph, Edges, column_major, edge_softmax, sddmm, spread, weighted_spmm
+from models._edge_sums import at_columns
+from models._edges import EdgeGraph, Edges, weighted_spmm
 from models._features import scaled
-from models._init import matrix, zeros
+from models._init import matrix
 from models._losses import l2
+from models._propagation import Batch, gather, halves
+from models._routing import Affinities, Content
 from models._rows import unit_rows
+from models._unit import unit_rows_and_own
 from models.base import ContentParams, ContentRecommender, ModelCard, Tables
 
-Batch = tuple[Tensor, Tensor, Tensor]
-SLOPE = 0.01
 N_ID_LAYERS = 2
 
 
@@ -63,77 +70,8 @@ class Params(ContentParams):
     """Edge weights as they are, or without the negative ones."""
     grcn_fusion: Literal["concat", "id", "mean"]
     """Final vector: id and content side by side, id alone, or their mean."""
-
-
-class Affinities(NamedTuple):
-    """Content vectors and edge affinities of one modality.
-
-    Attributes:
-        users, items: `[n_users, d]` and `[n_items, d]`.
-        to_users: weight of each message from item to user, `[n_edges]`, user-major.
-        to_items: weight of each message from user to item, `[n_edges]`, item-major.
-    """
-
-    users: Tensor
-    items: Tensor
-    to_users: Tensor
-    to_items: Tensor
-
-
-class Content(nn.Module):
-    """Preferences and projected features of one modality.
-
-    Args:
-        table: scaled features, `[n_items, d_m]`.
-        available: items whose features count, `[n_items]` bool; False for padding.
-        n_users: number of users, padding included.
-        size: width of the vectors.
-        n_routings: rounds that reach the users.
-    """
-
-    def __init__(self, table: Tensor, available: Tensor, n_users: int, size: int, n_routings: int) -> None:
-        super().__init__()
-        self.preference = matrix(n_users, size)
-        self.weight = matrix(size, table.shape[1])
-        self.bias = zeros(size)
-        self.n_routings = n_routings
-        self.table: Tensor
-        self.available: Tensor
-        self.register_buffer("table", table, persistent=False)
-        self.register_buffer("available", available, persistent=False)
-
-    def items(self) -> Tensor:
-        """Projected features f, `[n_items, d]`; zero for items without the modality."""
-        projected = F.leaky_relu(F.linear(self.table, self.weight, self.bias), SLOPE)
-        return unit_rows(projected * self.available.unsqueeze(1))
-
-    def routed(self, edges: Edges, items: Tensor, keep: Tensor | None) -> Tensor:
-        """User prototypes q after the routings, `[n_users, d]`."""
-        users = unit_rows(self.preference)
-        for _ in range(self.n_routings):
-            weights = edge_softmax(edges, sddmm(edges, users, items), keep)
-            users = unit_rows(users + weighted_spmm(edges, weights, items))
-        return users
-
-    def forward(self, edges: Edges, keep: Tensor | None) -> Affinities:
-        """Affinities and content vectors.
-
-        Args:
-            edges: training edges, users as rows.
-            keep: edges whose item has the modality, `[n_edges]` bool, or None where all have.
-        """
-        back = edges.transposed()
-        items = self.items()
-        users = self.routed(edges, items, keep)
-        affinity = sddmm(edges, users, items)
-        to_users = edge_softmax(edges, affinity, keep)
-        to_items = edge_softmax(back, column_major(edges, affinity), None if keep is None else keep[edges.order])
-        return Affinities(
-            users + weighted_spmm(edges, to_users, items),
-            items + weighted_spmm(back, to_items, users),
-            to_users,
-            to_items,
-        )
+    grcn_exclude_pos: bool
+    """Whether a training step's graph lacks the edges of its own positive pairs."""
 
 
 class GRCN(ContentRecommender):
@@ -159,8 +97,7 @@ class GRCN(ContentRecommender):
             Content(scaled(features, p.feat_norm), mask, self.n_users, p.embedding_size, n_routings)
             for features, mask in zip(self.features, masks, strict=True)
         )
-        item_has = torch.stack(masks, dim=1)
-        edge_has = item_has[self.graph.edges.columns]
+        edge_has = torch.stack(masks)[:, self.graph.edges.columns]
         self.edge_has: Tensor | None
         self.register_buffer("edge_has", None if edge_has.all() else edge_has, persistent=False)
         self.confidence: nn.Parameter | None = None
@@ -171,55 +108,110 @@ class GRCN(ContentRecommender):
 
     def embed(self) -> Tables:
         """Final vectors of all users and items."""
-        edges = self.graph.edges
-        contents = []
-        for m, content in enumerate(self.contents):
-            contents.append(content(edges, None if self.edge_has is None else self.edge_has[:, m]))
-        users, items = self._identities(edges, contents)
-        if self.params.grcn_fusion == "id":
-            return users, items
-        all_users = [users, *(content.users for content in contents)]
-        all_items = [items, *(content.items for content in contents)]
-        if self.params.grcn_fusion == "mean":
-            return torch.stack(all_users).mean(0), torch.stack(all_items).mean(0)
-        return torch.cat(all_users, dim=1), torch.cat(all_items, dim=1)
+        ids = unit_rows(self.user_embedding.weight), unit_rows(self.item_embedding.weight)
+        preferences = [unit_rows(content.preference) for content in self._contents()]
+        parts = self._parts(preferences, ids, self.edge_has)
+        return self._fused([users for users, _ in parts]), self._fused([items for _, items in parts])
 
-    def _identities(self, edges: Edges, contents: list[Affinities]) -> Tables:
-        """Id vectors over the refined graph, `[n_users, d]` and `[n_items, d]`."""
-        back = edges.transposed()
-        confidences: tuple[Tensor | None, Tensor | None] = (None, None)
+    def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
+        """The batch's final vectors, `[B, D]` each."""
+        return self.embed_with_ego(users, positives, negatives)[0]
+
+    def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch | None]:
+        """The batch's final vectors and, for the form of L2 that lets them stand side by side, what it acts on.
+
+        The parts are put side by side for the batch's rows only.
+        """
+        items = torch.cat([positives, negatives])
+        of_users, ego_users = unit_rows_and_own(self.user_embedding.weight, users)
+        of_items, ego_items = unit_rows_and_own(self.item_embedding.weight, items)
+        drawn = [unit_rows_and_own(content.preference, users) for content in self._contents()]
+        has = self.edge_has
+        if self.params.grcn_exclude_pos and self.training:
+            has = self._without(users, positives)
+        parts = self._parts([unit for unit, _ in drawn], (of_users, of_items), has)
+        final_users = self._fused([gather(table, users) for table, _ in parts])
+        final = final_users, *halves(self._fused([gather(table, items) for _, table in parts]))
+        if self.params.reg_form != "half_sq":
+            return final, None
+        return final, (torch.cat([ego_users, *(rows for _, rows in drawn)], dim=1), *halves(ego_items))
+
+    def _contents(self) -> list[Content]:
+        return cast(list[Content], list(self.contents))
+
+    def _without(self, users: Tensor, items: Tensor) -> Tensor:
+        """`edge_has` with no modality for the edges of the given pairs, `[B]` each; `[K, n_edges]`."""
+        edges = self.graph.edges
+        keys, wanted = edges.rows.long() * self.n_items + edges.columns, users * self.n_items + items
+        at = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
+        has = self.edge_has
+        has = edges.rows.new_ones(len(self.contents), len(keys), dtype=torch.bool) if has is None else has.clone()
+        has[:, at[keys[at] == wanted]] = False
+        return has
+
+    def _parts(self, preferences: list[Tensor], ids: Tables, has: Tensor | None) -> list[Tables]:
+        """Id vectors of users and items and, where they are wanted, each modality's content vectors.
+
+        Args:
+            preferences: rn(preference) of each modality, `[n_users, d]`.
+            ids: rn(E_id) of users and of items.
+            has: whether each edge takes part in each modality, `[K, n_edges]` bool, or None where all do.
+        """
+        edges = self.graph.edges
+        contents = [
+            content(edges, None if has is None else has[m], users)
+            for m, (content, users) in enumerate(zip(self._contents(), preferences, strict=True))
+        ]
+        refined = self._identities(edges, contents, has, *ids)
+        if self.params.grcn_fusion == "id":
+            return [refined]
+        return [refined, *((content.users, content.items) for content in contents)]
+
+    def _fused(self, parts: list[Tensor]) -> Tensor:
+        if self.params.grcn_fusion == "mean":
+            return torch.stack(parts).mean(0)
+        return torch.cat(parts, dim=1)
+
+    def _identities(
+        self, edges: Edges, contents: list[Affinities], has: Tensor | None, users: Tensor, items: Tensor
+    ) -> Tables:
+        """Id vectors over the refined graph from x^0 of users and items, `[n_users, d]` and `[n_items, d]`.
+
+        With two layers x^0 + A (x^0 + A x^0) is their sum, so that no layer is kept or added up on its own.
+        """
+        back, of_users, of_items = edges.transposed(), None, None
         if self.confidence is not None:
             of_users, of_items = self.confidence.split([self.n_users, self.n_items])
-            confidences = column_major(back, spread(back, of_items)), column_major(edges, spread(edges, of_users))
-        has = self.edge_has
-        to_users = torch.stack([content.to_users for content in contents], dim=1)
-        to_items = torch.stack([content.to_items for content in contents], dim=1)
-        user_weights = self._edge_weights(to_users, confidences[0], has)
-        item_weights = self._edge_weights(to_items, confidences[1], None if has is None else has[edges.order])
-        users, items = unit_rows(self.user_embedding.weight), unit_rows(self.item_embedding.weight)
-        total_users, total_items = users, items
+        to_users = self._edge_weights(edges, [content.to_users for content in contents], of_items, has)
+        has = None if has is None else has.index_select(1, edges.order)
+        to_items = self._edge_weights(back, [content.to_items for content in contents], of_users, has)
+        all_users, all_items = users, items
         for _ in range(N_ID_LAYERS):
-            users, items = weighted_spmm(edges, user_weights, items), weighted_spmm(back, item_weights, users)
-            total_users, total_items = total_users + users, total_items + items
-        return total_users, total_items
+            all_users, all_items = (
+                weighted_spmm(edges, to_users, all_items).add_(users),
+                weighted_spmm(back, to_items, all_users).add_(items),
+            )
+        return all_users, all_items
 
-    def _edge_weights(self, affinities: Tensor, confidences: Tensor | None, has: Tensor | None) -> Tensor:
+    def _edge_weights(
+        self, edges: Edges, scores: list[Tensor], confidences: Tensor | None, has: Tensor | None
+    ) -> Tensor:
         """One weight a message, `[n_edges]`.
 
         Args:
-            affinities: `[n_edges, K]`.
-            confidences: those of the messages' sources, `[n_edges, K]`, or None.
-            has: whether the edge's item has each modality, `[n_edges, K]` bool, or None where all have.
+            edges: receivers as rows, senders as columns.
+            scores: affinities of each modality, `[n_edges]`.
+            confidences: of the senders, `[n_columns, K]`, or None.
+            has: as in `_parts`, in the order of `edges`.
         """
-        scores = affinities if confidences is None else affinities * confidences
         if self.params.grcn_weight == "mean":
-            counts = scores.shape[1] if has is None else has.sum(1).clamp_min(1)
-            weights = scores.sum(1) / counts  # an absent modality has affinity 0
-        elif has is None:
-            weights = scores.max(dim=1).values
+            counts = len(scores) if has is None else has.sum(0).clamp_min(1)
+            weights = torch.stack(scores).sum(0) / counts  # an absent modality has affinity 0
         else:
-            best = scores.masked_fill(~has, torch.finfo(scores.dtype).min).max(dim=1).values
-            weights = best.masked_fill(~has.any(1), 0.0)
+            if confidences is not None:
+                senders = [at_columns(edges, column) for column in confidences.T.contiguous()]
+                scores = [score * sender for score, sender in zip(scores, senders, strict=True)]
+            weights = _largest(scores, has)
         return F.relu(weights) if self.params.pruning == "hard" else weights
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
@@ -227,7 +219,18 @@ class GRCN(ContentRecommender):
         total = super().regularisation(batch, final)
         if self.params.reg_form == "all_params":
             return total
-        for content in cast(list[Content], self.contents):
-            rows = F.embedding(batch[0], content.preference)
+        for content in self._contents():
+            rows = gather(content.preference, batch[0])
             total = total + l2(self.params.reg_form, rows, rows[:0], rows[:0])
         return total
+
+
+def _largest(scores: list[Tensor], has: Tensor | None) -> Tensor:
+    """Largest score of each edge among those it has, the first of equal ones, `[n_edges]`; 0 if it has none."""
+    if has is not None:
+        lowest = torch.finfo(scores[0].dtype).min
+        scores = [score.masked_fill(~mask, lowest) for score, mask in zip(scores, has, strict=True)]
+    best = scores[0]
+    for score in scores[1:]:
+        best = torch.where(score > best, score, best)
+    return best if has is None else best.masked_fill(~has.any(0), 0.0)

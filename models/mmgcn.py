@@ -5,12 +5,12 @@ Recommendation of Micro-video", ACM MM 2019.
 
 | function | equation |
 |---|---|
-| `Branch.inputs` | X^0 = rn([Q ; y]) with user preferences Q and y_i = W_0 x_i + b_0, or the raw x_i |
-| `MMGCN._first_messages`, `MMGCN._messages` | D^-1 A X: mean over the neighbours |
+| `Branch.items` | X^0 = rn([Q ; y]) with user preferences Q and y_i = W_0 x_i + b_0, or the raw x_i |
+| `MMGCN._messages` | D^-1 A X: mean over the neighbours |
 | `Branch.layer` | h = LR(D^-1 A X W_1), xhat = LR(X W_2 + b_2) + E_id |
 | `Branch.layer`, concat | X = LR([h, xhat] W_3 + b_3) |
 | `Branch.layer`, ele | X = LR(h W_3 + b_3 + xhat) |
-| `MMGCN._last` | z = mean or sum over the modalities of their last X |
+| `MMGCN._joined` | z = mean or sum over the modalities of their last X |
 | `MMGCN.regularisation` | L2 on the batch's rows of E_id and of Q, all modalities |
 
 Deviations from the paper: the modalities are averaged as in the released code (`mm_readout` sum is the paper;
@@ -28,14 +28,14 @@ An item without a modality sends a zero row and is filled in by its neighbours; 
 rn(b_0) where features are projected, and zero elsewhere.
 
 Cost of a step: messages are aggregated before they are multiplied, so that the user half of the first layer is
-a constant with unprojected features and the item half is K sparse products of width g; later layers are one
-sparse product of width K d for all modalities, and the last one's matrix products are for the batch's rows
-only. The first layer's matrix products of N rows, about g^2 + d (2 g + d) multiplications each, dominate.
+a constant with unprojected features, and what follows from the mean alone is computed once for all nodes with the
+same neighbours (`_means`). The last layer is for the batch's distinct rows only. The first layer's matrix products
+of N rows, about g^2 + d (2 g + d) multiplications each, dominate.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, NamedTuple, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -44,13 +44,14 @@ from torch import Tensor, nn
 
 from models._dense import linear
 from models._features import ItemFeatures, scaled
-from models._graph import SparseRows, spmm
 from models._init import matrix, zeros
 from models._losses import l2
+from models._means import Means
+from models._propagation import Batch, distinct, gather, repeated, thirds
 from models._rows import unit_rows
+from models._unit import unit_rows_and_own
 from models.base import ContentParams, ContentRecommender, ModelCard, Tables
 
-Batch = tuple[Tensor, Tensor, Tensor]
 SLOPE = 0.01
 REFERENCE_LATENT = {"visual": 256}
 
@@ -76,18 +77,19 @@ class Branch(nn.Module):
     Args:
         table: scaled features, `[n_items, d_m]`.
         available: items whose features count, `[n_items]` bool; False for padding.
-        to_users: mean over the items of each user, `[n_users, n_items]`.
+        n_users: number of users, padding included.
+        to_users: means over the items of each user.
         latent: width of the projection W_0, or None for raw features.
         params: parameters of the model.
     """
 
     def __init__(
-        self, table: Tensor, available: Tensor, to_users: SparseRows, latent: int | None, params: Params
+        self, table: Tensor, available: Tensor, n_users: int, to_users: Means, latent: int | None, params: Params
     ) -> None:
         super().__init__()
         size, width = params.embedding_size, table.shape[1] if latent is None else latent
         self.concat = params.mmgcn_combine == "concat"
-        self.preference = matrix(len(to_users.offsets) - 1, width)
+        self.preference = matrix(n_users, width)
         self.preference.requires_grad_(params.mmgcn_train_embeddings)
         self.w0 = None if latent is None else matrix(latent, table.shape[1])
         self.b0 = None if latent is None else zeros(latent)
@@ -106,43 +108,32 @@ class Branch(nn.Module):
         self.pooled: Tensor | None
         self.register_buffer("table", table if frozen is None else frozen, persistent=False)
         self.register_buffer("available", available.unsqueeze(1), persistent=False)
-        self.register_buffer("pooled", None if frozen is None else spmm(to_users, frozen), persistent=False)
+        self.register_buffer("pooled", None if frozen is None else to_users(frozen), persistent=False)
 
-    def inputs(self) -> Tables:
-        """X^0 of users and items, `[n_users, g]` and `[n_items, g]`."""
+    def items(self) -> Tensor:
+        """X^0 of items, `[n_items, g]`."""
         if self.w0 is None:
-            return unit_rows(self.preference), self.table
-        projected = linear(self.table, self.w0, self.b0) * self.available
-        return unit_rows(self.preference), unit_rows(projected)
+            return self.table
+        return unit_rows(linear(self.table, self.w0, self.b0) * self.available)
 
-    def layer(self, index: int, messages: Tensor, rows: Tensor, ids: Tensor) -> Tensor:
+    def layer(self, index: int, messages: Tensor, rows: Tensor, ids: Tensor, means: Means | None = None) -> Tensor:
         """One layer for some nodes, `[n, d]`.
 
         Args:
             index: of the layer, from 0.
-            messages: mean of the neighbours' rows, `[n, g]`.
+            messages: mean of the neighbours' rows, `[n, g]`, or the distinct ones of `means`, `[n_distinct, g]`.
             rows: the nodes' own rows, `[n, g]`.
             ids: their id embeddings, `[n, d]`.
+            means: of all nodes, where messages are its distinct ones.
         """
         h = linear(messages, self.w1[index], slope=SLOPE)
         xhat = linear(rows, self.w2[index], self.b2[index], slope=SLOPE) + ids
-        if not self.concat:
-            return linear(h, self.w3[index], self.b3[index], plus=xhat, slope=SLOPE)
-        of_h, of_xhat = self.w3[index].split([h.shape[1], xhat.shape[1]], dim=1)
-        return linear(xhat, of_xhat, self.b3[index], plus=linear(h, of_h), slope=SLOPE)
-
-
-class LastInputs(NamedTuple):
-    """A modality's inputs of the last layer.
-
-    Attributes:
-        branch: its network.
-        messages, tables: neighbour means and own rows, of users and of items.
-    """
-
-    branch: Branch
-    messages: Tables
-    tables: Tables
+        w3 = self.w3[index]
+        of_h, of_xhat = w3.split([h.shape[1], w3.shape[1] - h.shape[1]], dim=1)
+        sent = linear(h, of_h, self.b3[index])
+        if means is not None:
+            sent = means.spread(sent)
+        return linear(xhat, of_xhat, plus=sent, slope=SLOPE) if self.concat else F.leaky_relu(sent + xhat, SLOPE)
 
 
 class MMGCN(ContentRecommender):
@@ -160,8 +151,8 @@ class MMGCN(ContentRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         p = self.params
-        self.to_users = _mean(self.train_users, self.train_items, self.n_users, self.n_items)
-        self.to_items = _mean(self.train_items, self.train_users, self.n_items, self.n_users)
+        self.to_users = Means(self.train_users, self.train_items, self.n_users, self.n_items)
+        self.to_items = Means(self.train_items, self.train_users, self.n_items, self.n_users)
         self.branches = nn.ModuleList(self._branch(features) for features in self.features)
         if not p.mmgcn_train_embeddings:
             self.user_embedding.requires_grad_(False)
@@ -174,77 +165,79 @@ class MMGCN(ContentRecommender):
         elif features.raw.shape[1] > p.mmgcn_latent:
             latent = p.mmgcn_latent
         available = self.participating(features)
-        return Branch(scaled(features, p.feat_norm), available, self.to_users, latent, p)
+        return Branch(scaled(features, p.feat_norm), available, self.n_users, self.to_users, latent, p)
 
-    def _first_messages(self, branch: Branch, users: Tensor, items: Tensor) -> Tables:
-        """Neighbour means of a branch's inputs; those of unprojected features are a constant."""
-        to_users = spmm(self.to_users, items) if branch.pooled is None else branch.pooled
-        return to_users, spmm(self.to_items, users)
-
-    def _messages(self, tables: list[Tables]) -> list[Tables]:
-        """Neighbour means of all branches at once, as columns of one wide product."""
-        size = self.params.embedding_size
-        to_users = spmm(self.to_users, torch.cat([items for _, items in tables], dim=1)).split(size, dim=1)
-        to_items = spmm(self.to_items, torch.cat([users for users, _ in tables], dim=1)).split(size, dim=1)
-        return list(zip(to_users, to_items, strict=True))
-
-    def _last_inputs(self) -> list[LastInputs]:
-        """What enters the last layer, for each modality."""
-        branches = cast(list[Branch], list(self.branches))
-        tables = [branch.inputs() for branch in branches]
-        messages = [self._first_messages(branch, *table) for branch, table in zip(branches, tables, strict=True)]
+    def _last_inputs(self, branch: Branch, users: Tensor) -> Tables:
+        """Rows of users and items that enter a modality's last layer, from X^0 of the users."""
+        items = branch.items()
         for index in range(self.params.n_layers - 1):
-            tables = [
-                (
-                    branch.layer(index, sent[0], table[0], self.user_embedding.weight),
-                    branch.layer(index, sent[1], table[1], self.item_embedding.weight),
-                )
-                for branch, sent, table in zip(branches, messages, tables, strict=True)
-            ]
-            messages = self._messages(tables)
-        parts = zip(branches, messages, tables, strict=True)
-        return [LastInputs(branch, sent, table) for branch, sent, table in parts]
+            to_users, to_items = self._messages(branch, index, users, items)
+            users, items = (
+                branch.layer(index, to_users, users, self.user_embedding.weight, self.to_users),
+                branch.layer(index, to_items, items, self.item_embedding.weight, self.to_items),
+            )
+        return users, items
 
-    def _last(self, inputs: list[LastInputs], side: Literal[0, 1], ids: Tensor | None = None) -> Tensor:
-        """Last layer of users (side 0) or items (side 1), combined over the modalities, `[n, d]`.
+    def _messages(self, branch: Branch, index: int, users: Tensor, items: Tensor) -> Tables:
+        """Distinct neighbour means of a layer's inputs; of unprojected features those of users are a constant."""
+        constant = branch.pooled if index == 0 else None
+        return self.to_users(items) if constant is None else constant, self.to_items(users)
 
-        Args:
-            inputs: of the last layer.
-            ids: the nodes wanted, `[n]`; None for all.
-        """
-        table = (self.user_embedding, self.item_embedding)[side].weight
-        outputs = []
-        for branch, messages, tables in inputs:
-            rows = (messages[side], tables[side], table)
-            if ids is not None:
-                rows = (F.embedding(ids, rows[0]), F.embedding(ids, rows[1]), F.embedding(ids, rows[2]))
-            outputs.append(branch.layer(self.params.n_layers - 1, *rows))
+    def _joined(self, outputs: list[Tensor]) -> Tensor:
+        """The modalities' last layers combined, `[n, d]`."""
         stacked = torch.stack(outputs)
         return stacked.mean(0) if self.params.mm_readout == "mean" else stacked.sum(0)
 
     def embed(self) -> Tables:
         """Final vectors of all users and items, `[n_users, d]` and `[n_items, d]`."""
-        inputs = self._last_inputs()
-        return self._last(inputs, 0), self._last(inputs, 1)
+        last, all_users, all_items = self.params.n_layers - 1, [], []
+        for branch in self._networks():
+            users, items = self._last_inputs(branch, unit_rows(branch.preference))
+            to_users, to_items = self._messages(branch, last, users, items)
+            all_users.append(branch.layer(last, to_users, users, self.user_embedding.weight, self.to_users))
+            all_items.append(branch.layer(last, to_items, items, self.item_embedding.weight, self.to_items))
+        return self._joined(all_users), self._joined(all_items)
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's final vectors; the last layer is computed for the batch's nodes only."""
-        inputs = self._last_inputs()
-        items = self._last(inputs, 1, torch.cat([positives, negatives]))
-        return self._last(inputs, 0, users), items[: len(users)], items[len(users) :]
+        """The batch's final vectors, `[B, d]` each."""
+        return self.embed_with_ego(users, positives, negatives)[0]
+
+    def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch | None]:
+        """The batch's final vectors and, for the form of L2 that lets them stand side by side, what it acts on.
+
+        The last layer is computed for the batch's nodes only, each of them once, users and items together.
+        """
+        last = self.params.n_layers - 1
+        own_users, at_users = distinct(users)
+        own_items, at_items = distinct(torch.cat([positives, negatives]))
+        at = None if at_users is None or at_items is None else torch.cat([at_users, at_items + len(own_users)])
+        ids = torch.cat(
+            [gather(self.user_embedding.weight, own_users), gather(self.item_embedding.weight, own_items)]
+        )
+        outputs, preferences = [], []
+        for branch in self._networks():
+            unit, drawn = unit_rows_and_own(branch.preference, users)
+            tables = self._last_inputs(branch, unit)
+            to_users, to_items = self._messages(branch, last, *tables)
+            sent = torch.cat([self.to_users.rows(to_users, own_users), self.to_items.rows(to_items, own_items)])
+            own = torch.cat([gather(tables[0], own_users), gather(tables[1], own_items)])
+            outputs.append(branch.layer(last, sent, own, ids))
+            preferences.append(drawn)
+        final = thirds(repeated(self._joined(outputs), at))
+        if self.params.reg_form != "half_sq":
+            return final, None
+        of_users, of_positives, of_negatives = thirds(repeated(ids, at))
+        return final, (torch.cat([of_users, *preferences], dim=1), of_positives, of_negatives)
+
+    def _networks(self) -> list[Branch]:
+        return cast(list[Branch], list(self.branches))
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
         """L2 on the batch's id embeddings and on its users' preferences, all modalities."""
         total = super().regularisation(batch, final)
         if self.params.reg_form == "all_params":
             return total
-        for branch in cast(list[Branch], self.branches):
-            rows = F.embedding(batch[0], branch.preference)
+        for branch in self._networks():
+            rows = gather(branch.preference, batch[0])
             total = total + l2(self.params.reg_form, rows, rows[:0], rows[:0])
         return total
-
-
-def _mean(rows: Tensor, columns: Tensor, n_rows: int, n_columns: int) -> SparseRows:
-    """D^-1 of the rows times the binary matrix: means over neighbours."""
-    values = torch.bincount(rows, minlength=n_rows).to(torch.get_default_dtype()).reciprocal()[rows]
-    return SparseRows.from_entries(rows, columns, values, (n_rows, n_columns))

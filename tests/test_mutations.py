@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import Fault, kernels, multimodal, pipeline, single
+from faults import Fault, controls, kernels, multimodal, pipeline, single
 
 ROOT = Path(__file__).resolve().parent.parent
-FAULTS = [*pipeline.FAULTS, *kernels.FAULTS, *single.FAULTS, *multimodal.FAULTS]
+FAULTS = [*pipeline.FAULTS, *kernels.FAULTS, *single.FAULTS, *multimodal.FAULTS, *controls.FAULTS]
 GREEN = "no fault in "
 Codes = Callable[[bool], dict[str, int]]
 

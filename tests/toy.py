@@ -107,3 +107,26 @@ def triples(data: BenchmarkData, n: int = 16, seed: int = 0) -> dict[str, torch.
         own = set(train.items[train.users == user].tolist())
         negatives.append(int(rng.choice([i for i in range(data.n_items) if i not in own])))
     return batch(*[torch.as_tensor(np.asarray(ids) + 1) for ids in (train.users[at], train.items[at], negatives)])
+
+
+def is_control(name: str) -> bool:
+    """Whether a model is fitted when it is built, and has nothing to train."""
+    return registry.load(name).card.family == "control"
+
+
+def trained() -> list[str]:
+    """Names of the models that are trained."""
+    return [name for name in registry.names() if not is_control(name)]
+
+
+def controls() -> list[str]:
+    """Names of the controls."""
+    return [name for name in registry.names() if is_control(name)]
+
+
+def small(name: str) -> dict[str, Any]:
+    """Parameters for small data: narrow tables, or lists that nothing is cut from, so that no tie is at a cut."""
+    wanted = {"knn_k": 100} if is_control(name) else {"embedding_size": 8}
+    return {
+        key: value for key, value in wanted.items() if key in registry.load(name).model_class.Params.model_fields
+    }

@@ -9,7 +9,6 @@ import pytest
 import torch
 import toy
 
-from bench import registry
 from bench.evaluate import rank
 from bench.recbole_bridge import batches
 from bench.sampling import TripleSampler
@@ -42,7 +41,7 @@ def drawn(device: torch.device) -> Iterator[dict[str, torch.Tensor]]:
     return batches(sampler.epoch(torch.Generator(device).manual_seed(5)), 100)
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", toy.trained())
 def test_losses_and_lists_equal_those_of_the_cpu(name: str) -> None:
     given, cuda = list(drawn(torch.device("cpu"))), torch.device("cuda")
     switches = {"message_dropout": 0.0} if name == "ngcf" else {}
@@ -59,7 +58,16 @@ def test_losses_and_lists_equal_those_of_the_cpu(name: str) -> None:
     assert float(same) > 0.99
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", toy.controls())
+def test_lists_of_controls_equal_those_of_the_cpu(name: str) -> None:
+    here, there = toy.build(name, DATA), toy.build(name, DATA).to("cuda")
+    users = torch.arange(1, DATA.n_users + 1)
+    expected, scores = here.score_users(users), there.score_users(users.to("cuda"))
+    assert scores.is_cuda
+    torch.testing.assert_close(scores.cpu(), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", toy.trained())
 def test_same_bits_twice(name: str) -> None:
     given = list(drawn(torch.device("cuda")))
     first, second = (
@@ -68,7 +76,7 @@ def test_same_bits_twice(name: str) -> None:
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", toy.trained())
 def test_no_step_waits_for_the_device(name: str) -> None:
     given = list(drawn(torch.device("cuda")))
     losses(toy.build(name, DATA, embedding_size=16).train().to("cuda"), given, quiet=True)

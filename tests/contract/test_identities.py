@@ -9,7 +9,6 @@ import pytest
 import torch
 import toy
 
-from bench import registry
 from bench.types import BenchmarkData, Modality
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -37,7 +36,7 @@ def reordered(state: dict[str, torch.Tensor], users: np.ndarray, items: np.ndarr
     return {key: value[rows[len(value)]] if len(value) in rows else value for key, value in state.items()}
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", toy.trained())
 def test_renaming_users_and_items_renames_the_scores(name: str) -> None:
     rng = np.random.default_rng(8)
     users, items = rng.permutation(DATA.n_users), rng.permutation(DATA.n_items)
@@ -48,3 +47,12 @@ def test_renaming_users_and_items_renames_the_scores(name: str) -> None:
     other.load_state_dict(reordered(model.state_dict(), users, items))
     renamed = toy.scores(other)[users][:, items]
     torch.testing.assert_close(renamed, toy.scores(model), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", toy.controls())
+def test_renaming_users_and_items_renames_the_scores_of_controls(name: str) -> None:
+    rng = np.random.default_rng(8)
+    users, items = rng.permutation(DATA.n_users), rng.permutation(DATA.n_items)
+    model = toy.build(name, DATA, **toy.small(name))
+    other = toy.build(name, permuted(DATA, users, items), **toy.small(name))
+    torch.testing.assert_close(toy.scores(other)[users][:, items], toy.scores(model), rtol=1e-9, atol=1e-12)

@@ -1,35 +1,48 @@
-"""Faults in MMGCN, GRCN and LATTICE."""
+"""Faults in MMGCN, GRCN and LATTICE, and in the pieces that they alone use."""
 # ruff: noqa: E501
 
 from faults import Fault
 
 M, G, L, LG = "models/mmgcn.py", "models/grcn.py", "models/lattice.py", "models/_latent_graph.py"
+R, SUMS, MEANS = "models/_routing.py", "models/_edge_sums.py", "models/_means.py"
 MMGCN, GRCN, IDENTITIES = (
     "tests/numeric/test_mmgcn.py",
     "tests/numeric/test_grcn.py",
     "tests/numeric/test_grcn_identities.py",
 )
 LATTICE, TRAINING = "tests/numeric/test_lattice.py", "tests/numeric/test_lattice_training.py"
+MEANING = "tests/numeric/test_means.py"
 
 FAULTS = [
     Fault("MMGCN: tables never trained", M, "self.preference.requires_grad_(params.mmgcn_train_embeddings)", "self.preference.requires_grad_(False)", f"{MMGCN} -k every_table"),
-    Fault("MMGCN: sum instead of mean of neighbours", M, ".reciprocal()[rows]", ".clamp_max(1)[rows]", f"{MMGCN} -k golden"),
-    Fault("MMGCN: messages in the wrong direction", M, "to_items = spmm(self.to_items, torch.cat([users for users, _ in tables], dim=1)).split(size, dim=1)", "to_items = [spmm(self.to_items, users) for users, _ in reversed(tables)]", f"{MMGCN} -k dense_reference", slow=True),
+    Fault("MMGCN: sum instead of mean of neighbours", MEANS, ".reciprocal()", ".clamp_max(1)", f"{MMGCN} -k golden"),
+    Fault("MMGCN: messages in the wrong direction", M, "else constant, self.to_items(users)", "else constant, self.to_items(self.to_users.spread(self.to_users(items)))", f"{MMGCN} -k dense_reference", slow=True),
     Fault("MMGCN: id embedding left out", M, "slope=SLOPE) + ids", "slope=SLOPE)", f"{MMGCN} -k golden", slow=True),
-    Fault("MMGCN: inputs not normalised", M, "return unit_rows(self.preference), unit_rows(projected)", "return unit_rows(self.preference), projected", f"{MMGCN} -k dense_reference", slow=True),
+    Fault("MMGCN: inputs not normalised", M, "return unit_rows(linear(self.table, self.w0, self.b0) * self.available)", "return linear(self.table, self.w0, self.b0) * self.available", f"{MMGCN} -k dense_reference", slow=True),
     Fault("MMGCN: absent items send the bias", M, "self.b0) * self.available", "self.b0)", f"{MMGCN} -k dense_reference"),
     Fault("MMGCN: ele ignored", M, 'self.concat = params.mmgcn_combine == "concat"', "self.concat = True", f"{MMGCN} -k golden", slow=True),
     Fault("MMGCN: fixed number of layers", M, "for index in range(self.params.n_layers - 1):", "for index in range(min(self.params.n_layers - 1, 1)):", f"{MMGCN} -k dense_reference", slow=True),
-    Fault("MMGCN: preferences not regularised", M, "total = total + l2(self.params.reg_form, rows, rows[:0], rows[:0])", "pass", f"{MMGCN} -k dense_reference"),
+    Fault("MMGCN: preferences not regularised", M, "torch.cat([of_users, *preferences], dim=1)", "of_users", f"{MMGCN} -k dense_reference"),
+    Fault("MMGCN: preferences not regularised in other forms", M, "total = total + l2(self.params.reg_form, rows, rows[:0], rows[:0])", "pass", "tests/plain/test_plain.py -k mmgcn", slow=True),
+    Fault("MMGCN: means of all nodes with as many neighbours", MEANS, "columns[start:end].tobytes()", "bytes([end - start])", MEANING),
+    Fault("MMGCN: batch takes the means of others", MEANS, "self.shared.columns.index_select(0, receivers).long()", "receivers % len(means)", MEANING, slow=True),
+    Fault("unit rows: gradient of the own rows lost", "models/_unit.py", "return grad.index_add_(0, index, grads[1]), None", "return grad, None", f"{MMGCN} -k dense_reference"),
+    Fault("unit rows: gradient along the row", "models/_unit.py", "value=-1", "value=0", f"{GRCN} -k equals_the_reference", slow=True),
     Fault("GRCN: routing lands nowhere", G, "n_routings = p.n_routings if", "n_routings = 0 if", f"{IDENTITIES} -k golden"),
-    Fault("GRCN: routing without renormalising", G, "users = unit_rows(users + weighted_spmm(edges, weights, items))", "users = users + weighted_spmm(edges, weights, items)", f"{IDENTITIES} -k golden", slow=True),
-    Fault("GRCN: affinities not reordered", G, "edge_softmax(back, column_major(edges, affinity),", "edge_softmax(back, affinity,", f"{GRCN} -k equals_the_reference"),
-    Fault("GRCN: confidence of the target", G, "confidences = column_major(back, spread(back, of_items)), column_major(edges, spread(edges, of_users))", "confidences = spread(edges, of_users), spread(back, of_items)", f"{GRCN} -k equals_the_reference"),
-    Fault("GRCN: absent modalities in the maximum", G, "scores.masked_fill(~has, torch.finfo(scores.dtype).min)", "scores", f"{GRCN} -k equals_the_reference"),
-    Fault("GRCN: absent items in the softmax", G, "contents.append(content(edges, None if self.edge_has is None else self.edge_has[:, m]))", "contents.append(content(edges, None))", f"{GRCN} -k equals_the_reference", slow=True),
+    Fault("GRCN: routing without renormalising", R, "            users.mul_(inverse)\n", "", f"{IDENTITIES} -k golden", slow=True),
+    Fault("GRCN: routing forgets where it came from", R, "to_users = weighted_spmm(edges, to_logits, items).add_(flow)", "to_users = weighted_spmm(edges, to_logits, items)", f"{GRCN} -k gradcheck_of_every"),
+    Fault("GRCN: affinities not reordered", R, "normalise_(back, powers.index_select(0, edges.order), keep_by_item)", "normalise_(back, powers.clone(), keep_by_item)", f"{GRCN} -k equals_the_reference"),
+    Fault("GRCN: gradient of one softmax in the order of the other", R, "flow.add_(other.index_select(0, edges.inverse))", "flow.add_(other)", f"{GRCN} -k gradcheck_of_every", slow=True),
+    Fault("GRCN: confidence of another source", G, "at_columns(edges, column) for", "at_columns(edges, column.roll(1)) for", f"{GRCN} -k equals_the_reference"),
+    Fault("GRCN: gradient of confidences in row order", SUMS, "grads[0].index_select(0, edges.order)), None", "grads[0]), None", f"{GRCN} -k equals_the_reference", slow=True),
+    Fault("GRCN: absent modalities in the maximum", G, "scores = [score.masked_fill(~mask, lowest) for score, mask in zip(scores, has, strict=True)]", "pass", f"{GRCN} -k equals_the_reference"),
+    Fault("GRCN: absent items in the softmax", G, "content(edges, None if has is None else has[m], users)", "content(edges, None, users)", f"{GRCN} -k equals_the_reference", slow=True),
     Fault("GRCN: hard pruning does nothing", G, 'F.relu(weights) if self.params.pruning == "hard" else weights', "weights", f"{GRCN} -k equals_the_reference", slow=True),
     Fault("GRCN: one id layer", G, "N_ID_LAYERS = 2", "N_ID_LAYERS = 1", f"{GRCN} -k equals_the_reference", slow=True),
     Fault("GRCN: ids not normalised", G, "unit_rows(self.user_embedding.weight), unit_rows(self.item_embedding.weight)", "self.user_embedding.weight, self.item_embedding.weight", f"{GRCN} -k equals_the_reference", slow=True),
+    Fault("GRCN: positives stay in the training graph", G, "has[:, at[keys[at] == wanted]] = False", "pass", f"{GRCN} -k without_its_positives"),
+    Fault("GRCN: positives left out of evaluation too", G, "grcn_exclude_pos and self.training", "grcn_exclude_pos", f"{GRCN} -k all_edges"),
+    Fault("GRCN: other edges left out with the positives", G, "at[keys[at] == wanted]", "at", f"{GRCN} -k no_edges", slow=True),
     Fault("LATTICE: graph detached at once", L, "            return graph\n", "            return detached\n", f"{TRAINING} -k first_batch"),
     Fault("LATTICE: graph trained in every batch", L, 'if self.params.lattice_graph_grad == "every_step":', "if True:", f"{TRAINING} -k first_batch"),
     Fault("LATTICE: never rebuilt", L, "if self._held is None or self._held[0] != epoch:", "if self._held is None:", f"{TRAINING} -k first_batch", slow=True),

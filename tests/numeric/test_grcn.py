@@ -8,6 +8,7 @@ import dense
 import pytest
 import torch
 import torch.nn.functional as F
+import toy
 from torch import Tensor
 
 from bench.types import BenchmarkData
@@ -146,3 +147,66 @@ def test_gradcheck_of_every_parameter() -> None:
 )
 def test_gradcheck_of_the_switches(switches: dict[str, Any]) -> None:
     dense.gradcheck(dense.build("grcn", dense.small_data(2), **switches), fast=True)
+
+
+POSITIVES = {(user, item) for user, item, _ in dense.triples()}
+ALL_HAVE = ((), (), ())
+WITHOUT: list[dict[str, Any]] = [
+    {},
+    {"pruning": "hard"},
+    {"grcn_weight": "mean"},
+    {"grcn_weight": "max", "n_routings": 0},
+    {"grcn_fusion": "id"},
+    {"missing": "zero", "grcn_fusion": "mean"},
+    {"grcn_routing": "reference", "reg_form": "elem_mean"},
+]
+
+
+def without_positives(data: BenchmarkData) -> BenchmarkData:
+    """The same users, items and content; the batch's positive pairs are no training pairs."""
+    kept = [edge for edge in dense.EDGES if edge not in POSITIVES]
+    assert len(kept) == len(dense.EDGES) - len(POSITIVES)
+    return toy.data_of(toy.pairs(kept, 5, 7), data.split.valid, data.split.test, *data.modalities)
+
+
+@pytest.mark.parametrize("absent", [dense.ABSENT, ALL_HAVE], ids=["absent", "complete"])
+@pytest.mark.parametrize("switches", WITHOUT, ids=str)
+def test_a_training_step_has_the_graph_without_its_positives(switches: dict[str, Any], absent: Any) -> None:
+    data = dense.small_data(absent=absent)
+    fewer = without_positives(data)
+    model = dense.build("grcn", data, grcn_exclude_pos=True, **switches).train()
+    if "reg_form" in switches:
+        expected = dense.loss_of(dense.build("grcn", fewer, **switches))
+        torch.testing.assert_close(dense.loss_of(model), expected, rtol=1e-12, atol=0)
+        return
+    expected = reference_loss(model, data, reference(model, fewer))
+    own = dense.loss_of(model)
+    torch.testing.assert_close(own, expected, rtol=1e-12, atol=0)
+    wanted = dense.gradients(expected, model)
+    for name, gradient in dense.gradients(own, model).items():
+        torch.testing.assert_close(
+            gradient, wanted[name], rtol=1e-10, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}"
+        )
+    assert not torch.allclose(expected, reference_loss(model, data, reference(model, data)))
+
+
+@pytest.mark.parametrize("absent", [dense.ABSENT, ALL_HAVE], ids=["absent", "complete"])
+def test_evaluation_has_all_edges(absent: Any) -> None:
+    data = dense.small_data(absent=absent)
+    model = dense.build("grcn", data, grcn_exclude_pos=True).train()
+    dense.loss_of(model)
+    model.eval()
+    vectors = reference(model, data)
+    dense.agree(model, vectors, reference_loss(model, data, vectors))
+
+
+def test_pairs_that_are_no_edges_leave_the_graph_as_it_is() -> None:
+    data = dense.small_data()
+    model = dense.build("grcn", data, grcn_exclude_pos=True).train()
+    foreign = toy.batch(*[torch.tensor(ids) + 1 for ids in ([0, 4, 4], [6, 6, 0], [1, 2, 3])])
+    every = dense.build("grcn", data)
+    assert torch.equal(dense.loss_of(model, foreign), dense.loss_of(every, foreign))
+
+
+def test_gradcheck_without_the_positives() -> None:
+    dense.gradcheck(dense.build("grcn", dense.small_data(2), grcn_exclude_pos=True).train(), fast=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench import registry
 from models._edges import edge_softmax, sddmm
+from models._routing import routed
 from models._rows import unit_rows
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -39,10 +40,11 @@ def close(actual: Tensor, expected: Any) -> None:
 def test_golden_values() -> None:
     model = golden(1)
     edges, part = model.graph.edges, model.contents[0]
-    first = edge_softmax(edges, sddmm(edges, unit_rows(part.preference), part.items()))
+    drawn = unit_rows(part.preference)
+    first = edge_softmax(edges, sddmm(edges, drawn, part.items()))
     close(first, [0.486439, 0.513561, 0.462936, 0.537064])
-    close(part.routed(edges, part.items(), None)[1:], [[0.906882, 0.421384], [0.272947, 0.962029]])
-    users, items, to_users, to_items = part(edges, None)
+    close(routed(edges, drawn, part.items(), None, 1)[1:], [[0.906882, 0.421384], [0.272947, 0.962029]])
+    users, items, to_users, to_items = part(edges, None, drawn)
     close(to_items, [1, 0.516486, 0.483514, 1])
     close(to_users, [0.491915, 0.508085, 0.477822, 0.522178])
     close(users[1:], [[1.758068, 0.780655], [0.610818, 1.822078]])
@@ -51,21 +53,18 @@ def test_golden_values() -> None:
 
 def test_without_routing_and_preferences_affinities_are_uniform() -> None:
     model = golden(0)
-    with torch.no_grad():
-        model.contents[0].preference.zero_()
-    _, _, to_users, to_items = model.contents[0](model.graph.edges, None)
+    nothing = torch.zeros_like(model.contents[0].preference)
+    _, _, to_users, to_items = model.contents[0](model.graph.edges, None, nothing)
     close(to_users, [0.5, 0.5, 0.5, 0.5])
     close(to_items, [1.0, 0.5, 0.5, 1.0])
 
 
 def test_one_routing_from_nothing_gives_the_direction_of_the_mean() -> None:
     model = golden(1)
-    with torch.no_grad():
-        model.contents[0].preference.zero_()
-    items = model.contents[0].items()
-    routed = model.contents[0].routed(model.graph.edges, items, None)
+    items, nothing = model.contents[0].items(), torch.zeros_like(model.contents[0].preference)
+    found = routed(model.graph.edges, nothing, items, None, 1)
     means = torch.stack([(items[1] + items[2]) / 2, (items[2] + items[3]) / 2])
-    torch.testing.assert_close(routed[1:], F.normalize(means))
+    torch.testing.assert_close(found[1:], F.normalize(means))
 
 
 def test_number_of_routings_counts_in_the_paper_and_not_in_the_released_code() -> None:

@@ -9,7 +9,6 @@ import pytest
 import torch
 import toy
 
-from bench import registry
 from bench.recbole_bridge import batches
 from bench.sampling import TripleSampler
 from bench.types import BenchmarkData
@@ -62,7 +61,7 @@ def plain_loss(name: str) -> Callable[[Any, dict[str, Any], bool], torch.Tensor]
 @pytest.mark.parametrize(
     ("kind", "rtol"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["double", "single"]
 )
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", toy.trained())
 def test_losses_of_twenty_steps(name: str, kind: torch.dtype, rtol: float) -> None:
     data = toy.random_data(3, n_users=26, n_items=40, dims=(9, 7), per_user=12, absent=True)
     before = torch.get_default_dtype()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench import registry
 from bench.types import BenchmarkData
+from models._control import Control
 from speed import memory
 from speed.context import Bench, data_name, sizes
 from speed.measure import estimate, exponent, timed
@@ -77,10 +78,14 @@ def _exponents(name: str, points: list[Point], scales: str) -> list[Row]:
     return rows
 
 
+def _trained() -> list[str]:
+    return [name for name in registry.names() if not issubclass(registry.load(name).model_class, Control)]
+
+
 def models(bench: Bench) -> list[Row]:
-    """Seconds of a training epoch of every model."""
+    """Seconds of a training epoch of every trained model."""
     data, rows = bench.public(), []
-    for name in registry.names():
+    for name in _trained():
         ours = Ours(bench.model(name, data), data)
         seconds = bench.samples(timed(ours.epoch), 6, least=2)
         title = registry.load(name).card.title
@@ -89,7 +94,7 @@ def models(bench: Bench) -> list[Row]:
 
 
 def peaks(bench: Bench) -> list[Row]:
-    """Peak memory of every model at the paper's size, and its growth with the items for LATTICE."""
+    """Peak memory of every trained model at the paper's size, and its growth with the items for LATTICE."""
     note = (
         "Rise of the resident memory over that of a process with the data loaded: building the model with its "
         f"k-NN lists, {MEMORY_STEPS} training steps, and a full-ranking test pass; in a process of its own. What "
@@ -100,7 +105,7 @@ def peaks(bench: Bench) -> list[Row]:
         data = bench.surrogate(scale)
         file = folder / f"{scale:g}.npz"
         memory.save(data, file)
-        for name in registry.names() if scale == 1 else ["lattice"]:
+        for name in _trained() if scale == 1 else ["lattice"]:
             figures = memory.of_model(name, file, MEMORY_STEPS, bench.device)
             gigabytes = figures["evaluated_bytes"] / 1e9
             if name == "lattice":
