@@ -14,10 +14,10 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from bench.errors import ResultsError
-from bench.files import write_atomically
+from bench.files import write_bytes
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -60,7 +60,7 @@ class ArrayCache:
     def _computed(self, path: Path, compute: Callable[[], Arrays]) -> Arrays:
         arrays = {name: np.ascontiguousarray(array) for name, array in compute().items()}
         try:
-            write_atomically(path, lambda temporary: save_file(arrays, temporary))
+            write_bytes(path, save(arrays))  # its own writing hides the system's error
         except OSError as problem:
             raise unwritable(self._folder, problem) from problem
         return arrays
@@ -69,7 +69,7 @@ class ArrayCache:
 def _read(path: Path) -> Arrays | None:
     try:
         return dict(load_file(path))
-    except (FileNotFoundError, SafetensorError, NotADirectoryError):
+    except (SafetensorError, OSError):  # if the folder is at fault, writing will tell
         return None
 
 

@@ -1,4 +1,4 @@
-"""Layer 11. run_all.py: from the command line to tables. The only place that ends the process.
+"""Layer 12. run_all.py: from the command line to tables. The only place that ends the process.
 
 Heavy imports stand inside functions, so that `--list`, `--help` and wrong arguments answer at once.
 """
@@ -21,15 +21,14 @@ from bench.artifacts import check_names as check_artifacts
 from bench.errors import BenchError, unknown_name
 from bench.options import Options, parse
 from bench.profiles import profile
-from bench.protocol import HideAtTest
 from bench.records import DataFacts
 from bench.report.paper import load_paper
 from bench.types import DataRequest
 
 if TYPE_CHECKING:
+    from bench.assignment import RunOptions
     from bench.plan import Tuned
     from bench.records import RunRecord, RunSpec
-    from bench.runner import RunOptions
     from bench.store import ResultsStore
     from bench.tuning.results import StudyResult
     from bench.tuning.search import TuningSettings
@@ -72,69 +71,34 @@ def run(options: Options, command: str, console: Console) -> int:
         show_names(console)
         return 0
     artifacts, labels = check_artifacts(options.artifacts, options.n_trials is not None), check_names(options)
+    from bench.asked import run_options_of, tuning_settings_of
     from bench.plan import make_plan
+    from bench.status import show_status, show_trials
     from bench.store import ResultsStore
+    from bench.tuning.search import searches
 
     chosen = profile(options.profile)
     n_seeds = chosen.n_seeds if options.n_seeds is None else options.n_seeds
     max_epochs = chosen.max_epochs if options.max_epochs is None else options.max_epochs
     plan = partial(make_plan, options.datasets, labels, n_seeds, max_epochs, options.base_seed, options.overrides)
     specs = plan()  # for its errors, before data is read
-    run_options, tuning = make_run_options(options, command), make_tuning_settings(options, max_epochs)
+    run_options, tuning = run_options_of(options, command), tuning_settings_of(options, max_epochs)
     store = ResultsStore(options.results_dir)
-    if not options.dry_run:
+    if not (options.dry_run or options.status):
         store.check_writable()
     data = load_data(options, chosen.scale, console)
     needs_runs = any(ARTIFACTS[name].needs == "runs" for name in artifacts)
-    if options.dry_run:
-        show_plan(specs if needs_runs else [], data, store, run_options, console)
+    if options.dry_run or options.status:
+        show = show_status if options.status else show_plan
+        show(specs if needs_runs else [], data, store, run_options, console)
         if tuning is not None:
-            console.print(f"Before that, {tuning.n_trials} trials of every model on every data set at most.")
+            show_trials(searches(labels, data, options.overrides), tuning, store, run_options, console)
         return 0
     studies, tuned = tune_models(labels, data, tuning, store, run_options, console)
     records = make_runs(plan(tuned) if needs_runs else [], data, store, run_options, console)
     facts = [DataFacts.of(each) for each in data.values()]
     material = Material(facts, labels, records, n_seeds, load_paper(), studies)
     return report(artifacts, material, options, console)
-
-
-def make_run_options(options: Options, command: str) -> RunOptions:
-    """What is the same for all runs.
-
-    Raises:
-        UsageError: an unknown device or policy, or more workers and threads than there are cores.
-    """
-    from bench.environment import divide_cores, pick_device, usable_cores
-    from bench.protocol import Protocol
-    from bench.runner import RunOptions, check_on_existing
-
-    device = pick_device(options.device)
-    # for its error only, before data is read; how many runs are due is not known yet
-    divide_cores(options.n_workers, options.n_threads, 1, device, usable_cores())
-    return RunOptions(
-        protocol=Protocol(hide_at_test=cast(HideAtTest, options.hide_at_test)),
-        device=device,
-        on_existing=check_on_existing(options.on_existing),
-        command=command,
-        cache_dir=options.cache_dir,
-        n_workers=options.n_workers,
-        n_threads=options.n_threads,
-    )
-
-
-def make_tuning_settings(options: Options, max_epochs: int) -> TuningSettings | None:
-    """What `--tune` asks for; None without it.
-
-    Raises:
-        UsageError: an unknown sampler.
-    """
-    if options.n_trials is None:
-        return None
-    from bench.tuning.command import check_sampler
-    from bench.tuning.search import TuningSettings
-
-    sampler = check_sampler(options.sampler)
-    return TuningSettings(options.n_trials, sampler, max_epochs, options.base_seed, options.overrides)
 
 
 def tune_models(
@@ -210,10 +174,11 @@ def make_runs(
 def report(names: Sequence[str], material: Material, options: Options, console: Console) -> int:
     """Write and show the artifacts, each footnote once; 1 if a run failed."""
     from bench.report.render import console_table
+    from bench.report.table import Table
 
-    written = write(names, material, options.results_dir / "tables")
+    written = write(names, material, options.results_dir)
     said: set[str] = set()
-    for table, _ in written.values():
+    for table in (each for each, _ in written.values() if isinstance(each, Table)):
         new = tuple(note for note in table.notes if note not in said)
         console.print(console_table(replace(table, notes=new)))
         said.update(new)

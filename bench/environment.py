@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 
-from bench.errors import UsageError, nearest_hint
+from bench.errors import UsageError, unknown_name
 
 PACKAGES = ("ludp-bench", "torch", "recbole", "numpy", "scipy", "pandas", "scikit-learn", "safetensors")
 ROOT = Path(__file__).resolve().parent.parent
+DEVICES = ("auto", "cpu", "cuda")
 CGROUP = Path("/sys/fs/cgroup")
+
+
+def check_device_name(name: str) -> str:
+    """The name, if it is one.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if name not in DEVICES:
+        raise unknown_name("device", name, DEVICES)
+    return name
 
 
 def pick_device(name: str) -> torch.device:
@@ -26,9 +40,7 @@ def pick_device(name: str) -> torch.device:
     Raises:
         UsageError: an unknown name, or CUDA asked for where there is none.
     """
-    if name not in ("auto", "cpu", "cuda"):
-        hint = nearest_hint(name, ("auto", "cpu", "cuda"))
-        raise UsageError(f"Unknown device '{name}'.{hint} Available: auto, cpu, cuda.")
+    check_device_name(name)
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError(
             "--device cuda was asked for, but PyTorch sees no CUDA device here "
@@ -88,6 +100,17 @@ def divide_cores(
     n_workers = max(1, min(n_workers, n_runs))
     # torch's own choice is the bound: it knows OMP_NUM_THREADS, and that two hyper-threads are one core
     return Share(n_workers, n_threads or min(n_cores // n_workers, torch.get_num_threads()))
+
+
+@contextlib.contextmanager
+def threads(n_threads: int) -> Iterator[None]:
+    """Let torch take so many threads while the body runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -1,40 +1,109 @@
-"""Layer 1. Writing a file so that it is there whole or not at all: temporary file beside it, then rename."""
+"""Layer 1. Writing a file so that it is there whole or not at all: temporary file beside it, then rename.
+
+A temporary file is locked while it is written. A lock ends with its process, however that ends, so what a killed
+process left behind is told from what a live one is writing.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
-import tempfile
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], None], durable: bool = True) -> None:
     """Call `write` on a temporary path in the same folder, then rename it to `path`.
 
     Args:
         path: the final place; its folder is made if needed.
         write: fills the temporary file.
+        durable: whether it outlives a power cut from now on; a killed process takes nothing along either way.
 
     Raises:
         OSError: the folder cannot be made or written; the temporary file is gone, `path` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    with locked(temporary):
+        try:
+            write(temporary)
+            if durable:
+                with temporary.open("rb") as file:
+                    os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                temporary.unlink()
+            raise
+
+
+def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
+    """Write a file atomically; see `write_atomically`."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomically(path, write, durable)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
+    """Write a UTF-8 text file atomically; see `write_atomically`."""
+    write_bytes(path, text.encode("utf-8"))
 
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8", newline="")
 
-    write_atomically(path, write)
+@contextlib.contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of a file, which is made if needed, while the body runs.
+
+    Args:
+        path: the file; its folder exists.
+        wait: until another process lets go of it.
+
+    Yields:
+        Whether the lock is ours; always, if we wait.
+
+    Raises:
+        OSError: the file cannot be made, or the file system has no locks.
+    """
+    handle = _lock(path, wait)
+    try:
+        yield handle is not None
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _lock(path: Path, wait: bool) -> int | None:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(handle)):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # removed between our opening and our lock
+
+
+def remove_leftovers(folder: Path, pattern: str = ".*.part") -> None:
+    """Remove what killed processes left below a folder; what a live one holds is locked and stays.
+
+    Args:
+        folder: need not exist.
+        pattern: of the names of files that are locked while they are in use.
+    """
+    leftovers: list[Path] = []
+    with contextlib.suppress(OSError):  # here as below: what cannot be removed harms nobody
+        leftovers += folder.rglob(pattern)
+    for path in leftovers:
+        with contextlib.suppress(OSError), locked(path, wait=False) as ours:
+            if ours:
+                path.unlink()

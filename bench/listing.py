@@ -13,8 +13,8 @@ from bench.artifacts import ARTIFACTS
 from bench.profiles import PROFILES
 
 if TYPE_CHECKING:
+    from bench.assignment import RunOptions
     from bench.records import RunSpec
-    from bench.runner import RunOptions
     from bench.store import ResultsStore
     from bench.types import BenchmarkData
 
@@ -48,7 +48,8 @@ def show_plan(
     console: Console,
 ) -> None:
     """Every run of a plan with its key and what is done of it; writes nothing."""
-    from bench.runner import planned_runs, state_of
+    from bench.policy import state_of
+    from bench.runner import planned_runs
 
     table = Table("run", "data", "model", "seed", "max epochs", "state", title="plan")
     for run in planned_runs(specs, data, store, options.protocol):

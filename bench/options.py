@@ -16,6 +16,7 @@ from bench.errors import UsageError, nearest_hint, unknown_name
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("auto", "real", "embedded", "surrogate")
 HIDE_AT_TEST = ("train+valid", "train")
+EXECUTORS = ("local", "dask")
 DATA_VARIABLE = "LUDP_BENCH_DATA"
 
 
@@ -67,6 +68,10 @@ class Options:
     overrides: dict[str, dict[str, Any]]
     n_trials: int | None
     sampler: str
+    executor: str
+    scheduler: str | None
+    tensorboard: bool
+    status: bool
     dry_run: bool
     list_names: bool
 
@@ -78,7 +83,13 @@ def parser() -> Parser:
         description="Train and compare multimodal recommenders under one protocol; write the paper's tables.",
         allow_abbrev=False,
     )
-    what = p.add_argument_group("what to run")
+    _add_what(p.add_argument_group("what to run"))
+    _add_data(p.add_argument_group("data"))
+    _add_how(p.add_argument_group("how"))
+    return p
+
+
+def _add_what(what: argparse._ArgumentGroup) -> None:
     what.add_argument("--datasets", nargs="+", default=["tiktok", "movielens"], metavar="NAME")
     what.add_argument("--models", nargs="+", metavar="NAME", help="model or model@variant (default: all models)")
     what.add_argument("--artifacts", nargs="+", metavar="NAME", help="tables to write (default: all)")
@@ -94,7 +105,9 @@ def parser() -> Parser:
         help="first give every model N trials on the validation part of each data set, and use the best",
     )  # fmt: skip
     what.add_argument("--tune-sampler", default="tpe", metavar="NAME", help="tpe (default) or grid")
-    data = p.add_argument_group("data")
+
+
+def _add_data(data: argparse._ArgumentGroup) -> None:
     data.add_argument("--source", default="auto", help="auto (default), real, embedded or surrogate")
     data.add_argument(
         "--data-dir", action="append", default=[], metavar="DIR",
@@ -104,8 +117,6 @@ def parser() -> Parser:
     data.add_argument("--scale", type=float, metavar="X", help="surrogate size relative to the paper's data")
     data.add_argument("--split", help="random, user or global_time instead of the card's split")
     data.add_argument("--hide-at-test", default="train+valid", help="train+valid (default) or train")
-    _add_how(p.add_argument_group("how"))
-    return p
 
 
 def _add_how(how: argparse._ArgumentGroup) -> None:
@@ -119,8 +130,16 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
         "--threads", type=_count, metavar="N",
         help="threads of each run (default: cores / workers, at most OMP_NUM_THREADS)",
     )  # fmt: skip
+    how.add_argument("--executor", default="local", help="local (default: processes here) or dask (a cluster)")
+    how.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask scheduler, such as tcp://HOST:8786")
+    how.add_argument(
+        "--tensorboard", action="store_true", help="keep curves for TensorBoard in RESULTS/tensorboard"
+    )
     how.add_argument("--on-existing", default="skip", help="skip (default), rerun or only-missing")
     how.add_argument("--dry-run", action="store_true", help="show the plan and what is done of it; write nothing")
+    how.add_argument(
+        "--status", action="store_true", help="say what of this command is done, running, failed and missing"
+    )
     how.add_argument("--list", action="store_true", help="list data sets, models, artifacts and profiles")
 
 
@@ -131,12 +150,7 @@ def parse(arguments: Sequence[str]) -> Options:
         UsageError: an option does not exist, or a value is not allowed.
     """
     a = parser().parse_strictly(arguments)
-    for kind, given, allowed in (
-        ("--source", a.source, SOURCES),
-        ("--hide-at-test policy", a.hide_at_test, HIDE_AT_TEST),
-    ):
-        if given not in allowed:
-            raise unknown_name(kind, given, allowed)
+    _check(a)
     from_environment = [part for part in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if part]
     return Options(
         datasets=_distinct(a.datasets),
@@ -160,9 +174,29 @@ def parse(arguments: Sequence[str]) -> Options:
         overrides=overrides(a.set),
         n_trials=a.tune,
         sampler=a.tune_sampler,
+        executor=a.executor,
+        scheduler=a.scheduler,
+        tensorboard=a.tensorboard,
+        status=a.status,
         dry_run=a.dry_run,
         list_names=a.list,
     )
+
+
+def _check(a: argparse.Namespace) -> None:
+    """Refuse values that are not allowed, and options that do not go together."""
+    for kind, given, allowed in (
+        ("--source", a.source, SOURCES),
+        ("--hide-at-test policy", a.hide_at_test, HIDE_AT_TEST),
+        ("--executor", a.executor, EXECUTORS),
+    ):
+        if given not in allowed:
+            raise unknown_name(kind, given, allowed)
+    if (a.executor == "dask") != (a.scheduler is not None):
+        raise UsageError(
+            "--executor dask and --scheduler ADDRESS belong together: give both to run on a Dask cluster, or "
+            "neither to run here."
+        )
 
 
 def _count(text: str, expected: str = "a whole number from 1") -> int:

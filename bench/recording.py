@@ -12,7 +12,7 @@ from bench.evaluate import Evaluation
 from bench.protocol import CUTOFFS, SELECTION_METRIC, TOPK_DEPTH, Protocol
 from bench.records import Cost, DataFacts, Metrics, MetricsByPart, ProtocolFacts, RunRecord, RunSpec
 from bench.seeds import derive_seed
-from bench.train import TrainResult
+from bench.training_state import TrainResult
 from bench.types import BenchmarkData
 from models.base import Recommender
 

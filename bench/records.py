@@ -148,10 +148,10 @@ class MetricsByPart(Frozen):
 
 
 class EpochFacts(Frozen):
-    """One epoch: mean training loss, seconds, validation means."""
+    """One epoch: mean training loss, seconds, validation means. A control has one epoch, its fit, and no loss."""
 
     epoch: int
-    loss: float
+    loss: float | None
     train_seconds: float
     valid_seconds: float
     valid: dict[str, float]

@@ -1,113 +1,42 @@
-"""Layer 7. Makes one run: a task in, a record out. Knows the resume policy; writes through the store only.
+"""Layer 7. Makes one run: a task in, a record out. Holds its claim meanwhile; writes through store and checkpoint.
 
-A finished run is never made twice. A failed one is recorded as failed, with its error, and tried again
-the next time. Validation decides everything; the test part is evaluated once, with the best epoch's parameters.
+A finished run is never made twice, and a begun one goes on after its last epoch. A failed one is recorded as
+failed, with its error, and tried again the next time. Validation decides everything; the test part is evaluated
+once, with the best epoch's parameters. The record is written last, so that a run with a record is whole.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, cast
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 
 from bench import registry
 from bench.allocator import keep_freed_memory
 from bench.array_cache import ArrayCache
-from bench.environment import PeakMemory, Share
-from bench.errors import ConfigError, DataError, ResultsError, UsageError, unknown_name
+from bench.assignment import PlannedRun, RunOptions, RunTask
+from bench.checkpoint import Checkpoint
+from bench.claims import claim
+from bench.environment import PeakMemory, Share, threads
+from bench.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.evaluate import Evaluator
+from bench.observe import Tell, observed
 from bench.plan import run_key
+from bench.policy import is_kept
 from bench.protocol import Protocol
 from bench.recbole_bridge import TrainingView, model_config
 from bench.recording import Outcome, blank_record, finished_record
-from bench.records import DataFacts, EpochFacts, Failure, RunRecord, RunSpec
+from bench.records import DataFacts, Failure, RunRecord, RunSpec
 from bench.sampling import TripleSampler
 from bench.shared_data import SharedData, open_shared
-from bench.store import Damaged, ResultsStore
+from bench.store import ResultsStore
 from bench.train import NotFiniteError, TrainSettings, train
+from bench.training_state import ForeignStateError
 from bench.types import BenchmarkData
-
-OnExisting = Literal["skip", "rerun", "only-missing"]
-ON_EXISTING: dict[str, str] = {
-    "skip": "keep finished runs, try failed ones again",
-    "rerun": "make every run again",
-    "only-missing": "keep finished and failed runs, make those without a record",
-}
-
-Event = EpochFacts | str
-Tell = Callable[[Event], None]
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What is the same for all runs of a call.
-
-    Attributes:
-        protocol: the evaluation.
-        device: where models live.
-        on_existing: see `ON_EXISTING`.
-        command: the command line, for the records.
-        cache_dir: folder for k-NN lists and for arrays that processes share.
-        n_workers: processes that make runs side by side, None for our choice.
-        n_threads: threads of each run, likewise.
-    """
-
-    protocol: Protocol
-    device: torch.device
-    on_existing: OnExisting
-    command: str
-    cache_dir: Path
-    n_workers: int | None = None
-    n_threads: int | None = None
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """A run of the plan, with its identity and the place of its record."""
-
-    spec: RunSpec
-    facts: DataFacts
-    code_hash: str
-    key: str
-    path: Path
-
-
-@dataclass(frozen=True, eq=False)
-class RunTask:
-    """A run to be made, with all that this takes; kilobytes to send where `data` is a reference.
-
-    Attributes:
-        blank: its record from before.
-        path: where its record will lie.
-        data: the data set, or where another process finds it.
-        results_dir: root of the results store.
-        options: those of the call.
-        n_threads: threads that the run may take.
-    """
-
-    blank: RunRecord
-    path: Path
-    data: BenchmarkData | SharedData
-    results_dir: Path
-    options: RunOptions
-    n_threads: int
-
-
-def check_on_existing(name: str) -> OnExisting:
-    """The policy of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if name not in ON_EXISTING:
-        raise unknown_name("--on-existing policy", name, ON_EXISTING)
-    return cast(OnExisting, name)
+from models.base import Recommender
 
 
 def planned_runs(
@@ -125,24 +54,12 @@ def planned_runs(
     return runs
 
 
-def is_kept(existing: RunRecord, policy: OnExisting) -> bool:
-    """Whether a record stands, so that its run is not made."""
-    if policy == "rerun":
-        return False
-    return existing.status == "finished" or policy == "only-missing"
-
-
-def state_of(existing: RunRecord | Damaged | None, policy: OnExisting) -> str:
-    """What is there of a run and what a policy does about it, in words."""
-    if existing is None:
-        return "to do"
-    found = "damaged" if isinstance(existing, Damaged) else existing.status
-    kept = not isinstance(existing, Damaged) and is_kept(existing, policy)
-    return f"{found}, kept" if kept else f"{found}, made again"
-
-
 def make_task(
-    run: PlannedRun, data: BenchmarkData | SharedData, store: ResultsStore, options: RunOptions, share: Share
+    run: PlannedRun,
+    data: BenchmarkData | SharedData | None,
+    store: ResultsStore,
+    options: RunOptions,
+    share: Share,
 ) -> RunTask:
     """The task of a run that begins now."""
     blank = blank_record(
@@ -153,52 +70,75 @@ def make_task(
     return RunTask(blank, run.path, data, store.root, options, share.n_threads)
 
 
-def run_task(task: RunTask, tell: Tell = lambda event: None) -> RunRecord:
-    """Make a run and write its record, lists and checkpoint. The same in this process or in any other.
+def run_task(task: RunTask, tell: Tell = lambda event: None) -> RunRecord | None:
+    """Make a run and write its record, lists and parameters. The same in this process or in any other.
 
     Args:
         task: the run.
-        tell: told of every finished epoch, and of warnings.
+        tell: told of every finished epoch, of earlier ones where it goes on, and of warnings.
+
+    Returns:
+        Its record, that of another runner if one made it meanwhile; None where one makes it now and `task.wait`
+        is not set.
 
     Raises:
         BenchError: a usage, configuration, data or results error. A defect of the model or of the training
             is a record with the status "failed".
     """
     keep_freed_memory()
-    store = ResultsStore(task.results_dir)
-    with _threads(task.n_threads):
-        record = _make(task, store, tell)
-    store.write_record(task.path, record)
+    store, name = ResultsStore(task.results_dir), _name(task.blank.spec)
+    on_wait = (lambda: tell(f"{name}: another runner makes it; waiting for that.")) if task.wait else None
+    with claim(store.claim_path(task.blank.key), on_wait) as ours:
+        if not ours:
+            return None
+        existing = store.read(task.path)
+        if isinstance(existing, RunRecord) and is_kept(existing, task.options.on_existing):
+            return existing
+        checkpoint = Checkpoint(store.unfinished, task.blank, task.n_threads, tell)
+        checkpoint.load()
+        earlier = [] if checkpoint.state is None else checkpoint.state.result.curve
+        if earlier:
+            tell(f"{name}: goes on after epoch {len(earlier)}.")
+            for facts in earlier:
+                tell(facts)
+        watch = observed(store.root, task.blank, checkpoint.n_threads, earlier, tell, task.options.tensorboard)
+        with threads(checkpoint.n_threads), watch as seen:
+            record = _make(task, checkpoint, seen.tell)
+            store.write_record(task.path, record)
+            seen.ended(record)
+        checkpoint.drop()
     return record
 
 
 def run_lost(task: RunTask, reason: str) -> RunRecord:
-    """Write the failed record of a run whose process ended before it did.
+    """Write the failed record of a run whose process ended before it did, unless another runner took it over.
 
     Raises:
         ResultsError: it cannot be written.
     """
+    store = ResultsStore(task.results_dir)
     record = task.blank.model_copy(update={"error": Failure(kind="WorkerDied", message=reason)})
-    ResultsStore(task.results_dir).write_record(task.path, record)
+    with claim(store.claim_path(record.key)) as ours:
+        existing = store.read(task.path)
+        if isinstance(existing, RunRecord) and is_kept(existing, task.options.on_existing):
+            return existing
+        if ours:
+            store.write_record(task.path, record)
     return record
 
 
-@contextlib.contextmanager
-def _threads(n_threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _name(spec: RunSpec) -> str:
+    return f"{spec.dataset} {spec.label} seed {spec.repetition + 1}"
 
 
-def _make(task: RunTask, store: ResultsStore, tell: Tell) -> RunRecord:
+def _make(task: RunTask, checkpoint: Checkpoint, tell: Tell) -> RunRecord:
     """One run; a training error or a defect of a model becomes a failed record, a user's error is raised."""
-    blank, memory, start = task.blank, PeakMemory(), time.perf_counter()
-    data = open_shared(task.data) if isinstance(task.data, SharedData) else task.data
+    environment = task.blank.environment | {"threads": checkpoint.n_threads}
+    blank, memory = task.blank.model_copy(update={"environment": environment}), PeakMemory()
+    start = time.perf_counter() - checkpoint.seconds
+    data = _data(task)
     try:
-        outcome = _train_and_test(blank, data, task.options, tell)
+        outcome = _train_and_test(blank, data, task.options, checkpoint, tell)
     except (UsageError, ConfigError, DataError, ResultsError):
         raise
     except NotFiniteError as problem:
@@ -209,35 +149,51 @@ def _make(task: RunTask, store: ResultsStore, tell: Tell) -> RunRecord:
         failure = Failure(kind=type(problem).__name__, message=str(problem))
         return blank.model_copy(update={"error": failure})
     if blank.spec.stage == "final":
+        store = ResultsStore(task.results_dir)
         store.write_topk(blank.key, outcome.test.topk, outcome.test.per_user)
         store.write_checkpoint(blank.key, outcome.result.best_state, blank.spec.model_dump())
     return finished_record(blank, outcome, memory, time.perf_counter() - start, data)
 
 
-def _train_and_test(blank: RunRecord, data: BenchmarkData, options: RunOptions, tell: Tell) -> Outcome:
-    entry = registry.load(blank.spec.model)
-    params = entry.model_class.Params(**blank.spec.params)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(blank.seeds["init"])
-        view = TrainingView(data, ArrayCache(options.cache_dir / "graphs"))
-        model = entry.model_class(model_config(params), view).to(options.device)
+def _data(task: RunTask) -> BenchmarkData:
+    if task.data is None:
+        raise DataError(f"The run {task.blank.key} was handed over without its data.")
+    return open_shared(task.data) if isinstance(task.data, SharedData) else task.data
+
+
+def _train_and_test(
+    blank: RunRecord, data: BenchmarkData, options: RunOptions, checkpoint: Checkpoint, tell: Tell
+) -> Outcome:
     evaluator = Evaluator(data, options.protocol, options.device)
-    validations: list[int] = []
-
-    def validate() -> dict[str, float]:
-        evaluation = evaluator.valid(model)
-        validations.append(evaluation.metrics.n_users)
-        return evaluation.metrics.values
-
+    sampler = TripleSampler(data.split.train, options.device)
     settings = TrainSettings(
         max_epochs=blank.spec.max_epochs,
         patience=options.protocol.patience,
         triples_seed=blank.seeds["triples"],
         model_seed=blank.seeds["model"],
     )
-    sampler = TripleSampler(data.split.train, options.device)
-    result = train(model, sampler, validate, settings, tell)
+    model = _build(blank, data, options)
+
+    def validate() -> dict[str, float]:
+        return evaluator.valid(model).metrics.values
+
+    try:
+        result = train(model, sampler, validate, settings, tell, checkpoint.state, checkpoint.keep)
+    except ForeignStateError as problem:
+        checkpoint.reject(str(problem))
+        result = train(model, sampler, validate, settings, tell, None, checkpoint.keep)
     model.load_state_dict(result.best_state)
     start = time.perf_counter()
     test = evaluator.test(model.eval())
-    return Outcome(model, result, test, validations[0], time.perf_counter() - start)
+    n_valid = len(np.unique(data.split.valid.users))
+    return Outcome(model, result, test, n_valid, time.perf_counter() - start)
+
+
+def _build(blank: RunRecord, data: BenchmarkData, options: RunOptions) -> Recommender:
+    entry = registry.load(blank.spec.model)
+    params = entry.model_class.Params(**blank.spec.params)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(blank.seeds["init"])
+        view = TrainingView(data, ArrayCache(options.cache_dir / "graphs"))
+        model: Recommender = entry.model_class(model_config(params), view).to(options.device)
+    return model

@@ -1,15 +1,17 @@
-"""Layer 3. The only reader and writer of a results directory.
+"""Layer 3. The reader and writer of a results directory, but for what runs in progress keep there.
 
 Layout, described in results/README.md:
     runs/<protocol>/<data>-<source>/<model>/<key>.json    one record a run
     trials/<protocol>/...                                 the same for trials of the tuning
     topk/<key>.npz                                        per-user lists and metrics of the test part
     checkpoints/<key>.safetensors, .json                  parameters of the best epoch
+    unfinished/, claims/                                  runs in progress: `bench.checkpoint`, `bench.claims`
 Every write is a temporary file and a rename. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,11 +21,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from bench.errors import ResultsError
-from bench.files import write_atomically, write_text
+from bench.files import write_bytes, write_text
 from bench.protocol import Protocol
 from bench.records import RunRecord, RunSpec
 from bench.types import TopK
@@ -46,6 +48,7 @@ class ResultsStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.unfinished = root / "unfinished"
 
     def check_writable(self) -> None:
         """Find out before hours of training whether results can be kept.
@@ -68,8 +71,16 @@ class ResultsStore:
         folder = "runs" if spec.stage == "final" else "trials"
         return self.root / folder / protocol.tag / f"{data}-{source}" / spec.model / f"{key}.json"
 
+    def claim_path(self, key: str) -> Path:
+        """What a runner locks while it makes that run."""
+        return self.root / "claims" / f"{key}.lock"
+
     def read(self, path: Path) -> RunRecord | Damaged | None:
-        """The record at a path; None where there is no file."""
+        """The record at a path; None where there is no file.
+
+        Raises:
+            ResultsError: there is one that cannot be read.
+        """
         try:
             return RunRecord.model_validate_json(path.read_bytes())
         except FileNotFoundError:
@@ -78,6 +89,11 @@ class ResultsStore:
             first = problem.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
             return Damaged(path, f"{where}: {first['msg']}")
+        except OSError as problem:
+            raise ResultsError(
+                f"{path} cannot be read ({problem.strerror or problem}). Make it readable, or remove it: then the "
+                f"run is made again."
+            ) from problem
 
     def records(self) -> Iterator[RunRecord | Damaged]:
         """All records, in the order of their paths, and what is found damaged among them."""
@@ -93,7 +109,7 @@ class ResultsStore:
             ResultsError: it cannot be written.
         """
         if isinstance(self.read(path), Damaged):
-            path.replace(path.with_suffix(".damaged"))
+            self._guarded(path, lambda: path.replace(path.with_suffix(".damaged")))
         text = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False)
         self._guarded(path, lambda: write_text(path, text + "\n"))
 
@@ -106,11 +122,9 @@ class ResultsStore:
         path = self.root / "topk" / f"{key}.npz"
         arrays = {f"metric:{name}": values for name, values in per_user.items()}
 
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, users=topk.users, items=topk.items.astype(np.int32), **arrays)
-
-        self._guarded(path, lambda: write_atomically(path, write))
+        content = io.BytesIO()
+        np.savez_compressed(content, users=topk.users, items=topk.items.astype(np.int32), **arrays)
+        self._guarded(path, lambda: write_bytes(path, content.getvalue()))
 
     def write_checkpoint(self, key: str, state: Mapping[str, Tensor], spec: Mapping[str, object]) -> None:
         """Write the parameters of the best epoch, and what they are the parameters of.
@@ -121,12 +135,12 @@ class ResultsStore:
         path = self.root / "checkpoints" / f"{key}.safetensors"
         # clones: safetensors refuses tensors that share memory, as a shared parameter does
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
-        self._guarded(path, lambda: write_atomically(path, lambda temporary: save_file(tensors, temporary)))
+        self._guarded(path, lambda: write_bytes(path, save(tensors)))  # its own writing hides the system's error
         note = path.with_suffix(".json")
         self._guarded(note, lambda: write_text(note, json.dumps({"key": key, "spec": spec}, indent=1) + "\n"))
 
     @staticmethod
-    def _guarded(path: Path, write: Callable[[], None]) -> None:
+    def _guarded(path: Path, write: Callable[[], object]) -> None:
         try:
             write()
         except OSError as problem:

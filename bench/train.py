@@ -1,23 +1,25 @@
 """Layer 5. Training: Adam on BPR triples, early stop on validation only. Writes nothing.
 
 The same loop for every model: one shuffled epoch of triples, one validation pass, stop after `patience`
-epochs without a strictly better validation score. A loss that is not finite ends the run.
+epochs without a strictly better validation score. A loss that is not finite ends the run. After every epoch the
+state is handed out; a training that takes it up goes on with the same bits as if it had never stopped.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from bench.errors import TrainingError
 from bench.protocol import SELECTION_METRIC
 from bench.recbole_bridge import batches
 from bench.records import EpochFacts
 from bench.sampling import TripleSampler
+from bench.training_state import Training, TrainingState, TrainResult
+from models._control import Control
 from models.base import Recommender
 
 
@@ -53,22 +55,14 @@ class TrainSettings:
     model_seed: int
 
 
-@dataclass
-class TrainResult:
-    """The outcome: the best epoch's parameters and the whole curve."""
-
-    best_epoch: int = 0
-    best_score: float = -1.0
-    best_state: dict[str, Tensor] = field(default_factory=dict)
-    curve: list[EpochFacts] = field(default_factory=list)
-
-
 def train(
     model: Recommender,
     sampler: TripleSampler,
     validate: Callable[[], dict[str, float]],
     settings: TrainSettings,
     on_epoch: Callable[[EpochFacts], None] = lambda facts: None,
+    resume: TrainingState | None = None,
+    keep: Callable[[TrainingState], None] = lambda state: None,
 ) -> TrainResult:
     """Train to the early stop and return the best epoch.
 
@@ -78,19 +72,25 @@ def train(
         validate: validation metrics of the model as it is.
         settings: bounds and seeds.
         on_epoch: told of every finished epoch.
+        resume: the state to go on from, handed out by a training with the same arguments.
+        keep: given the state after every epoch, to be written or copied before it returns.
 
     Raises:
         NotFiniteError: the loss became NaN or infinite.
+        ForeignStateError: `resume` is of another training; the model is as it was.
     """
+    if isinstance(model, Control):
+        return _fitted(model, validate, on_epoch)
     device = sampler.users.device
-    optimizer = torch.optim.Adam(model.parameters(), lr=model.params.learning_rate, fused=True)
-    generator = torch.Generator(device).manual_seed(settings.triples_seed)
-    result = TrainResult()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.model_seed)
-        for epoch in range(1, settings.max_epochs + 1):
-            start = time.perf_counter()
-            loss = _train_epoch(model, sampler, optimizer, generator, epoch)
+        training = Training(model, device, settings.triples_seed)
+        if resume is not None:
+            training.take_up(resume)
+        result = training.result
+        while not _is_over(result, settings):
+            epoch, start = len(result.curve) + 1, time.perf_counter()
+            loss = _train_epoch(model, sampler, training.optimizer, training.generator, epoch)
             trained = time.perf_counter()
             model.eval()
             scores = validate()
@@ -105,10 +105,28 @@ def train(
             if scores[SELECTION_METRIC] > result.best_score:
                 result.best_epoch, result.best_score = epoch, scores[SELECTION_METRIC]
                 result.best_state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            keep(training.state())
             on_epoch(facts)
-            if epoch - result.best_epoch >= settings.patience:
-                break
     return result
+
+
+def _fitted(
+    model: Control, validate: Callable[[], dict[str, float]], on_epoch: Callable[[EpochFacts], None]
+) -> TrainResult:
+    """The result of a control, which was fitted when it was built: one epoch without a step or a loss."""
+    start = time.perf_counter()
+    model.eval()
+    scores = validate()
+    seconds = time.perf_counter() - start
+    facts = EpochFacts(epoch=1, loss=None, train_seconds=model.fit_seconds, valid_seconds=seconds, valid=scores)
+    on_epoch(facts)
+    best_state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return TrainResult(best_epoch=1, best_score=scores[SELECTION_METRIC], best_state=best_state, curve=[facts])
+
+
+def _is_over(result: TrainResult, settings: TrainSettings) -> bool:
+    n_epochs = len(result.curve)
+    return n_epochs >= settings.max_epochs or n_epochs - result.best_epoch >= settings.patience
 
 
 def _train_epoch(

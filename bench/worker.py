@@ -12,25 +12,38 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from bench import registry
+from bench.assignment import RunTask
 from bench.errors import BenchError, ConfigError
+from bench.observe import Tell
 from bench.records import RunRecord
-from bench.runner import RunTask, Tell
 
-Run = Callable[[RunTask, Tell], RunRecord]
+Run = Callable[[RunTask, Tell], RunRecord | None]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+SECONDS_TO_END = 5.0
 SIGNALLED = 128  # a shell's exit code for signal n is 128 + n
+
+
+@dataclass
+class Worker:
+    """A process, our end of its pipe, and the task that it has."""
+
+    number: int
+    process: BaseProcess
+    connection: Connection
+    task: RunTask
 
 
 def start_worker(run: Run, hashes: Mapping[str, str], n_threads: int) -> tuple[BaseProcess, Connection]:
     """A process that makes the tasks it is sent, until our end of the pipe is closed.
 
-    It sends back events, for each task a `RunRecord`, and a `BenchError` where the user made a mistake.
+    It sends back events, for each task what `run` returns, and a `BenchError` where the user made a mistake.
 
     Args:
         run: makes one task; importable by name.
@@ -59,6 +72,16 @@ def cause_of_end(process: BaseProcess) -> str:
     if number > 0:
         return f"worker process ended with signal {number}"
     return f"worker process ended with exit code {code}; what it printed says why"
+
+
+def end_processes(processes: Sequence[BaseProcess]) -> None:
+    """End what still runs: asked first, so that no half-written file stays, then killed."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(SECONDS_TO_END)
+        process.kill()
+        process.join()
 
 
 @contextlib.contextmanager

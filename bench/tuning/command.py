@@ -8,10 +8,10 @@ from typing import cast
 from rich.console import Console
 
 from bench import registry
+from bench.assignment import RunOptions
 from bench.console import RunDisplay
 from bench.errors import unknown_name
 from bench.plan import Overrides, Tuned
-from bench.runner import RunOptions
 from bench.store import ResultsStore
 from bench.tuning.chosen import may_be_kept, write_chosen
 from bench.tuning.results import StudyResult

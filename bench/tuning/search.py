@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench import registry
+from bench.assignment import RunOptions
 from bench.digest import hash_value
 from bench.executor import Listener, execute
 from bench.plan import Overrides
 from bench.protocol import SELECTION_METRIC
 from bench.records import DataFacts, EpochFacts, RunRecord, RunSpec
-from bench.runner import RunOptions
 from bench.store import ResultsStore
 from bench.tuning.results import StudyResult
 from bench.tuning.space import SearchSpace, search_space
@@ -102,6 +102,24 @@ def tune(
             _result(search, study.trials(), settings, store, options)
             for search, study in zip(found, studies, strict=True)
         ]
+
+
+def trial_records(
+    search: Search, settings: TuningSettings, store: ResultsStore, options: RunOptions
+) -> list[RunRecord]:
+    """Records of the trials of a search that were made so far; the search may be going on meanwhile."""
+    about, code = DataFacts.of(search.data), registry.code_hash(search.model)
+    spec = _spec(search, {}, settings)
+    folder = store.record_path("", options.protocol, about.name, about.source, spec).parent
+    found = (store.read(path) for path in sorted(folder.glob("*.json")))
+    return [
+        record
+        for record in found
+        if isinstance(record, RunRecord)
+        and (record.spec.label, record.code_hash) == (search.label, code)
+        and (record.spec.max_epochs, record.spec.base_seed) == (spec.max_epochs, spec.base_seed)
+        and (record.data.data_hash, record.data.split_hash) == (about.data_hash, about.split_hash)
+    ]
 
 
 def _next_wave(

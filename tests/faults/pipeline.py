@@ -5,6 +5,8 @@ from faults import Fault
 
 RANKING, METRICS = "tests/unit/test_ranking.py", "tests/unit/test_metrics.py"
 SAMPLING, TRAIN = "tests/unit/test_sampling.py", "tests/unit/test_train.py"
+RESUME, GOING_ON = "tests/contract/test_resume.py", "tests/unit/test_going_on.py"
+STATES, CLAIMS = "tests/unit/test_checkpoint.py", "tests/unit/test_claims.py"
 
 FAULTS = [
     Fault("mask 1e-5", "bench/ranking.py", "scores[rows, columns] = -torch.inf", "scores[rows, columns] = 1e-5", RANKING),
@@ -24,6 +26,19 @@ FAULTS = [
     Fault("patience off by one", "bench/train.py", ">= settings.patience", "> settings.patience", TRAIN),
     Fault("NaN goes on", "bench/train.py", "broken = (~torch.isfinite(stacked)).nonzero()", "broken = stacked[:0]", TRAIN),
     Fault("features one row off", "bench/recbole_bridge.py", "np.concatenate([np.zeros((1, modality.dim), dtype=np.float32), modality.matrix])", "np.concatenate([modality.matrix, np.zeros((1, modality.dim), dtype=np.float32)])", "tests/numeric/test_golden.py"),
-    Fault("seed without the repetition", "bench/recording.py", "(spec.dataset, spec.model, spec.repetition)", "(spec.dataset, spec.model, 0)", "tests/pipeline/test_run_all.py -k nothing_to_tables"),
+    Fault("seed without the repetition", "bench/recording.py", "spec.repetition, *stage", "0, *stage", "tests/pipeline/test_run_all.py -k nothing_to_tables"),
     Fault("key without the data", "bench/plan.py", "[data.data_hash, data.split_hash]", "[]", "tests/unit/test_plan.py -k key_changes"),
+    Fault("resumed without Adam's moments", "bench/training_state.py", "if moments:", "if False:", RESUME),
+    Fault("resumed with other triples", "bench/training_state.py", 'self.generator.set_state(given["random/triples"])', "pass", RESUME),
+    Fault("resumed with other dropout", "bench/training_state.py", 'torch.set_rng_state(given["random/cpu"])', "pass", RESUME),
+    Fault("resumed with the first item graphs", "bench/training_state.py", "if name not in own and buffer is not self._first_buffers.get(name):", "if False:", f"{RESUME} -k ludp"),
+    Fault("resumed without the best epoch", "bench/checkpoint.py", 'if result.best_epoch < len(result.curve):', "if False:", f"{RESUME} -k mf"),
+    Fault("checksum not compared", "bench/checkpoint.py", "if checksum != _checksum(tensors, texts):", "if False:", STATES),
+    Fault("another state's facts", "bench/checkpoint.py", "if facts.get(name) != value:", "if False:", STATES),
+    Fault("the last state removed first", "bench/checkpoint.py", "write_bytes(path, content, durable=write_out)", "[old.unlink() for old in before]; write_bytes(path, content, durable=write_out)", f"{GOING_ON} -k full_disk"),
+    Fault("a lock on a file that is gone", "bench/files.py", "if path.exists() and os.path.samestat(path.stat(), os.fstat(handle)):", "if True:", f"{CLAIMS} -k turns"),
+    Fault("leftovers of the living removed", "bench/files.py", "            if ours:\n                path.unlink()", "            path.unlink()", CLAIMS),
+    Fault("threads by what is left", "bench/executor.py", "n_runs = len({each.key for each in plan})", "n_runs = len(due)", f"{GOING_ON} -k threads"),
+    Fault("threads of now", "bench/checkpoint.py", "self.state, self.n_threads = self._read(path)", "self.state, _ = self._read(path)", f"{GOING_ON} -k interrupted_run"),
+    Fault("a lost run over a finished one", "bench/runner.py", "    with claim(store.claim_path(record.key)) as ours:\n        existing = store.read(task.path)", "    with claim(store.claim_path(record.key)) as ours:\n        existing = None", f"{GOING_ON} -k left_or_waited"),
 ]  # fmt: skip

@@ -22,14 +22,15 @@ import torch
 from rich.console import Console
 from toy import random_data
 
+from bench.assignment import RunOptions, RunTask
 from bench.cli import main
 from bench.console import RunDisplay
 from bench.environment import usable_cores
 from bench.executor import execute
+from bench.observe import Tell
 from bench.plan import make_plan
 from bench.protocol import Protocol
 from bench.records import EpochFacts, RunRecord, RunSpec
-from bench.runner import RunOptions, RunTask, Tell
 from bench.store import ResultsStore
 
 ROOT = Path(__file__).resolve().parents[2]

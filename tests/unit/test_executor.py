@@ -19,13 +19,15 @@ from toy import random_data
 
 from bench import registry
 from bench.array_cache import ArrayCache
+from bench.assignment import RunOptions, RunTask
 from bench.environment import divide_cores, usable_cores
 from bench.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.executor import execute
+from bench.observe import Tell
 from bench.plan import make_plan
 from bench.protocol import Protocol
 from bench.records import EpochFacts, RunRecord, RunSpec
-from bench.runner import RunOptions, RunTask, Tell, run_task
+from bench.runner import run_task
 from bench.shared_data import open_shared, publish
 from bench.store import ResultsStore
 from bench.worker import _check_code
@@ -208,19 +210,21 @@ def second_dies_first_is_last(task: RunTask, tell: Tell) -> RunRecord:
     return record.model_copy(update={"environment": record.environment | seen})
 
 
-def test_a_worker_that_is_killed_fails_its_run_only(two_cores: None, tmp_path: Path) -> None:
+def test_a_run_whose_workers_are_killed_again_and_again_fails_alone(two_cores: None, tmp_path: Path) -> None:
     heard = Heard()
     before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     records = make(tmp_path, 4, 2, heard, second_dies_first_is_last)
     assert [record.spec.repetition for record in records] == [0, 1, 2, 3]
     assert [record.status for record in records] == ["finished", "failed", "finished", "finished"]
-    assert heard.started == [(0, 0), (1, 1), (2, 1), (3, 1)]
+    assert heard.started == [(0, 0), (1, 1), (1, 1), (1, 1), (2, 1), (3, 1)]
+    cause = "worker process ended with signal 9; perhaps out of memory: fewer --workers"
+    assert heard.warnings == [f"A {cause}. Its run goes on in a new one."] * 2
     assert heard.done == [(1, 1), (2, 1), (3, 1), (0, 0)]
     assert sorted(heard.epochs) == [(1, 0), (1, 1), (1, 1), (2, 0), (2, 1), (2, 1)]
     error = records[1].error
     assert error is not None
     assert error.kind == "WorkerDied"
-    assert error.message == "worker process ended with signal 9; perhaps out of memory: fewer --workers"
+    assert error.message == f"3 times a {cause}"
     made = [record for record in records if record.status == "finished"]
     assert len({record.environment["pid"] for record in made} | {os.getpid()}) == 3
     for record in made:

@@ -14,10 +14,10 @@ from bench.environment import pick_device
 from bench.errors import ConfigError, UsageError
 from bench.options import overrides, parse
 from bench.plan import make_plan, run_key
+from bench.policy import check_on_existing
 from bench.profiles import profile
 from bench.protocol import Protocol
 from bench.records import DataFacts
-from bench.runner import check_on_existing
 
 FACTS = DataFacts.of(toy.random_data())
 

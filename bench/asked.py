@@ -1,0 +1,70 @@
+"""Layer 11. What the command line asks for, as values of other rooms. Looks for devices and schedulers only."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from bench.assignment import Cluster, RunOptions
+from bench.cluster.runs import connected
+from bench.environment import check_device_name, divide_cores, pick_device, usable_cores
+from bench.errors import UsageError
+from bench.observe import check_tensorboard
+from bench.options import Options
+from bench.policy import check_on_existing
+from bench.protocol import HideAtTest, Protocol
+from bench.tuning.command import check_sampler
+from bench.tuning.search import TuningSettings
+
+
+def run_options_of(options: Options, command: str) -> RunOptions:
+    """What is the same for all runs.
+
+    Raises:
+        UsageError: an unknown device or policy, or more workers and threads than there are cores.
+    """
+    if options.tensorboard:
+        check_tensorboard()
+    cluster = None if options.scheduler is None else cluster_of(options, options.scheduler)
+    device = pick_device("cpu" if cluster else options.device)
+    if cluster is None:  # for its error only, before data is read; how many runs are due is not known yet
+        divide_cores(options.n_workers, options.n_threads, 1, device, usable_cores())
+    return RunOptions(
+        protocol=Protocol(hide_at_test=cast(HideAtTest, options.hide_at_test)),
+        device=device,
+        on_existing=check_on_existing(options.on_existing),
+        command=command,
+        cache_dir=options.cache_dir,
+        n_workers=options.n_workers,
+        n_threads=options.n_threads,
+        cluster=cluster,
+        tensorboard=options.tensorboard,
+    )
+
+
+def cluster_of(options: Options, address: str) -> Cluster:
+    """The Dask cluster at an address, found to answer.
+
+    Raises:
+        UsageError: it does not, or the device is unknown, or `--workers` is given, which is the cluster's affair.
+    """
+    if options.n_workers is not None:
+        raise UsageError(
+            f"--workers {options.n_workers} is for runs on this machine; with --executor dask as many are made "
+            f"side by side as the cluster has workers for. Leave it out."
+        )
+    cluster = Cluster(address, check_device_name(options.device), options.n_threads or 1)
+    with connected(cluster):
+        return cluster
+
+
+def tuning_settings_of(options: Options, max_epochs: int) -> TuningSettings | None:
+    """What `--tune` asks for; None without it.
+
+    Raises:
+        UsageError: an unknown sampler.
+    """
+    if options.n_trials is None:
+        return None
+
+    sampler = check_sampler(options.sampler)
+    return TuningSettings(options.n_trials, sampler, max_epochs, options.base_seed, options.overrides)

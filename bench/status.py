@@ -1,0 +1,102 @@
+"""Layer 11. `--status`: what of a plan is done, running, interrupted, failed, missing. Reads and prints only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.assignment import PlannedRun, RunOptions
+from bench.checkpoint import files_of
+from bench.claims import is_claimed
+from bench.protocol import SELECTION_METRIC
+from bench.records import DataFacts, RunRecord, RunSpec
+from bench.runner import planned_runs
+from bench.store import Damaged, ResultsStore
+from bench.tuning.search import Search, TuningSettings, trial_records
+from bench.types import BenchmarkData
+
+STATES = ("done", "running", "interrupted", "failed", "damaged", "missing")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """How far a run is.
+
+    Attributes:
+        run: the run.
+        state: one of `STATES`.
+        remark: more on it, in words.
+    """
+
+    run: PlannedRun
+    state: str
+    remark: str = ""
+
+
+def state_of_run(run: PlannedRun, store: ResultsStore) -> RunState:
+    """How far a run is; nothing is written."""
+    found = store.read(run.path)
+    if isinstance(found, RunRecord) and found.status == "finished":
+        scores = "" if found.metrics is None else f"{found.metrics.test.values[SELECTION_METRIC]:.4f}"
+        return RunState(run, "done", f"test {SELECTION_METRIC} {scores}")
+    kept = files_of(store.unfinished, run.key)
+    epoch = int(kept[-1].stem.rpartition("-")[2]) if kept else 0
+    begun = f"after epoch {epoch} of {run.spec.max_epochs} at most"
+    if is_claimed(store.claim_path(run.key)):
+        return RunState(run, "running", begun)
+    if isinstance(found, Damaged):
+        return RunState(run, "damaged", f"{found.path}: {found.problem}")
+    if isinstance(found, RunRecord) and found.error is not None:
+        return RunState(run, "failed", f"{found.error.kind}: {found.error.message}")
+    if kept:
+        return RunState(run, "interrupted", f"goes on {begun}")
+    return RunState(run, "missing")
+
+
+def show_status(
+    specs: Sequence[RunSpec],
+    data: Mapping[str, BenchmarkData],
+    store: ResultsStore,
+    options: RunOptions,
+    console: Console,
+) -> None:
+    """A line a data set and model with the number of its runs in each state, then every run that needs a word."""
+    states = [state_of_run(run, store) for run in planned_runs(specs, data, store, options.protocol)]
+    table = Table("data", "model", *STATES, title=f"status of {store.root}")
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for each in states:
+        counts.setdefault((each.run.facts.label, each.run.spec.label), Counter())[each.state] += 1
+    for (label, model), count in counts.items():
+        table.add_row(label.replace("[", r"\["), model, *(str(count[state] or "") for state in STATES))
+    console.print(table)
+    for each in states:
+        if each.state not in ("done", "missing"):
+            spec = each.run.spec
+            name = f"{spec.dataset} {spec.label} seed {spec.repetition + 1} ({each.run.key})"
+            console.print(f"{each.state}: {name}: {each.remark}", markup=False, soft_wrap=True)
+    totals = Counter(each.state for each in states)
+    words = ", ".join(f"{totals[state]} {state}" for state in STATES if totals[state])
+    console.print(f"{len(states)} runs: {words}. The same command without --status makes what is not done.")
+
+
+def show_trials(
+    found: Sequence[Search], settings: TuningSettings, store: ResultsStore, options: RunOptions, console: Console
+) -> None:
+    """A line a search with the number of its trials that are finished and failed, of those asked for."""
+    table = Table("data", "model", "finished", "failed", "of", "best valid", title="trials")
+    for search in found:
+        records = trial_records(search, settings, store, options)
+        scores = [each.metrics.valid.values[SELECTION_METRIC] for each in records if each.metrics is not None]
+        table.add_row(
+            DataFacts.of(search.data).label.replace("[", r"\["),
+            search.label,
+            str(len(scores)),
+            str(len(records) - len(scores) or ""),
+            str(min(settings.n_trials, search.space.size)),
+            f"{max(scores):.4f}" if scores else "",
+        )
+    console.print(table)
