@@ -1,0 +1,63 @@
+"""run_all.py --status tells the states of runs apart and writes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import cli
+from bench.files import locked
+
+SMALL = [
+    "--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01", "--epochs", "2", "--workers", "1",
+    "--models", "mf", "popularity", "--seeds", "3", "--artifacts", "table3",
+]  # fmt: skip
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_state_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache"), *SMALL]
+    assert cli.main([*call, "--status"]) == 0
+    assert "6 runs: 6 missing" in capsys.readouterr().out
+    assert not (tmp_path / "results").exists()
+
+    assert cli.main(call) == 0
+    paths = sorted((tmp_path / "results" / "runs").rglob("*.json"))
+    mf = {
+        json.loads(path.read_text(encoding="utf-8"))["spec"]["repetition"]: path
+        for path in paths
+        if path.parent.name == "mf"
+    }
+    popularity = [path for path in paths if path.parent.name == "popularity"]
+    _fail(mf[0])
+    mf[1].unlink()
+    (tmp_path / "results" / "unfinished").mkdir(exist_ok=True)
+    (tmp_path / "results" / "unfinished" / f"{mf[1].stem}-0000001.safetensors").touch()
+    mf[2].write_text("{", encoding="utf-8")
+    popularity[0].unlink()
+    before = files(tmp_path)
+    capsys.readouterr()
+    (tmp_path / "results" / "claims").mkdir(exist_ok=True)
+    with locked(tmp_path / "results" / "claims" / f"{popularity[0].stem}.lock"):
+        assert cli.main([*call, "--status"]) == 0
+    said = capsys.readouterr().out
+    assert "6 runs: 2 done, 1 running, 1 interrupted, 1 failed, 1 damaged." in said
+    assert f"failed: tiktok mf seed 1 ({mf[0].stem}): NotFinite: The loss is gone [red]." in said
+    assert f"interrupted: tiktok mf seed 2 ({mf[1].stem}): goes on after epoch 1 of 2 at most" in said
+    assert f"damaged: tiktok mf seed 3 ({mf[2].stem}): {mf[2]}" in said
+    assert "running: tiktok popularity" in said
+    after = files(tmp_path)
+    assert {path: content for path, content in after.items() if path.suffix != ".lock"} == before
+
+
+def _fail(path: Path) -> None:
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    error = {"kind": "NotFinite", "message": "The loss is gone [red].", "epoch": 1, "step": 1}
+    record |= {"status": "failed", "metrics": None, "error": error}
+    path.write_text(json.dumps(record), encoding="utf-8")
