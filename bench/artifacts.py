@@ -1,46 +1,27 @@
-"""Layer 9. The tables and figures by name: what each needs, and how it is written.
+"""Layer 9. The tables and figures by name: the runs that each needs, and how it is made and written.
 
-A new one is a function from the finished records to files, and a line in `ARTIFACTS`.
+A new one is a function from `Material` to a table or figure, and a line in `ARTIFACTS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bench import experiments
 from bench.errors import UsageError, unknown_name
-from bench.records import DataFacts, RunRecord
+from bench.records import DataFacts
+from bench.rows import Row
 
 if TYPE_CHECKING:
     from bench.report.figure import Figure
-    from bench.report.paper import Paper
+    from bench.report.material import Material
     from bench.report.table import Table
-    from bench.tuning.results import StudyResult
 
-Needs = Literal["nothing", "runs", "studies"]
-
-
-@dataclass(frozen=True)
-class Material:
-    """What artifacts are made of.
-
-    Attributes:
-        facts: the data sets of this call, in order.
-        labels: model labels of this call, in order.
-        records: one record for every planned run.
-        n_seeds: repetitions that were asked for.
-        paper: the published values.
-        studies: the searches of this call.
-    """
-
-    facts: Sequence[DataFacts]
-    labels: Sequence[str]
-    records: Sequence[RunRecord]
-    n_seeds: int
-    paper: Paper
-    studies: Sequence[StudyResult] = ()
+Needs = Literal["nothing", "models", "rows", "studies"]
 
 
 @dataclass(frozen=True)
@@ -49,57 +30,41 @@ class Artifact:
 
     Attributes:
         title: one line for `--list`.
-        needs: what must be made for it: nothing, all planned runs, or the searches of `--tune`.
-        build: makes it.
+        needs: what must be made for it: nothing, runs of all models of the call, runs of its own rows, or the
+            searches of `--tune`.
+        builder: `module.function` under `bench.report`; takes a `Material`, gives a `Table` or `Figure`.
+        rows: its own rows on a data set.
     """
 
     title: str
     needs: Needs
-    build: Callable[[Material], Table | Figure]
+    builder: str
+    rows: Callable[[DataFacts], Sequence[Row]] = lambda facts: ()
 
-
-def _table2(material: Material) -> Table:
-    from bench.report.tables import table2
-
-    return table2(material.facts, material.paper)
-
-
-def _tuning(material: Material) -> Table:
-    from bench.report.tuning import tuning_table
-
-    return tuning_table(material.studies, material.paper)
-
-
-def _budget(material: Material) -> Figure:
-    from bench.report.budget import budget_figure
-
-    return budget_figure(material.studies, material.paper)
-
-
-def _table3(material: Material) -> Table:
-    from bench.report.aggregate import tidy
-    from bench.report.tables import table3
-
-    frame = tidy(material.records, material.n_seeds)
-    return table3(frame, material.labels, material.facts, material.paper)
+    def build(self, material: Material) -> Table | Figure:
+        """Make it."""
+        module, _, function = self.builder.partition(".")
+        made: Table | Figure = getattr(import_module(f"bench.report.{module}"), function)(material)
+        return made
 
 
 ARTIFACTS = {
-    "table2": Artifact("data statistics, the paper's beside ours", "nothing", _table2),
+    "table2": Artifact("data statistics, the paper's beside ours", "nothing", "table2.build"),
     "table3": Artifact(
-        "all models: Precision, Recall and NDCG@10, the paper's values beside ours", "runs", _table3
+        "all models: Precision, Recall and NDCG@10, the paper's values beside ours", "models", "table3.build"
     ),
-    "tuning": Artifact("the tuning: default and chosen values, every trial in the CSV", "studies", _tuning),
-    "budget": Artifact("what fewer trials would have given, for every model", "studies", _budget),
+    "tuning": Artifact("the tuning: default and chosen values, every trial in the CSV", "studies", "tuning.build"),
+    "budget": Artifact("what fewer trials would have given, for every model", "studies", "budget.build"),
 }
 
 
-def check_names(names: Sequence[str], is_tuned: bool) -> list[str]:
-    """The names, each once, in the order of `ARTIFACTS`; all that can be made if none is given.
+def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> list[str]:
+    """The names, each once, in the order of `ARTIFACTS`; all that can be made of this call if none is given.
 
     Args:
         names: as asked for.
-        is_tuned: whether this call tunes.
+        models: names of the models of the call.
+        is_tuned: whether it tunes.
 
     Raises:
         UsageError: one does not exist, or shows a tuning that was not asked for.
@@ -111,11 +76,15 @@ def check_names(names: Sequence[str], is_tuned: bool) -> list[str]:
             raise UsageError(
                 f"The artifact '{name}' shows a tuning. Add --tune N; trials that exist are not made again."
             )
-    return [
-        name
-        for name, artifact in ARTIFACTS.items()
-        if name in names or (not names and (is_tuned or artifact.needs != "studies"))
-    ]
+    if names:
+        return [name for name in ARTIFACTS if name in names]
+    possible = {"nothing": True, "models": True, "rows": experiments.LUDP in models, "studies": is_tuned}
+    return [name for name, artifact in ARTIFACTS.items() if possible[artifact.needs]]
+
+
+def rows_of(names: Sequence[str], facts: DataFacts) -> list[Row]:
+    """The rows that the named artifacts need besides the models of the call."""
+    return [row for name in names for row in ARTIFACTS[name].rows(facts)]
 
 
 def write(

@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any, cast
 from rich.console import Console
 
 from bench import cards, registry
-from bench.artifacts import ARTIFACTS, Material, write
+from bench.artifacts import ARTIFACTS, rows_of, write
 from bench.artifacts import check_names as check_artifacts
 from bench.errors import BenchError, unknown_name
 from bench.options import Options, parse
 from bench.profiles import profile
 from bench.records import DataFacts
-from bench.report.paper import load_paper
 from bench.types import DataRequest
 
 if TYPE_CHECKING:
     from bench.assignment import RunOptions
     from bench.plan import Tuned
     from bench.records import RunRecord, RunSpec
+    from bench.report.material import Material
     from bench.store import ResultsStore
     from bench.tuning.results import StudyResult
     from bench.tuning.search import TuningSettings
@@ -70,9 +70,13 @@ def run(options: Options, command: str, console: Console) -> int:
     if options.list_names:
         show_names(console)
         return 0
-    artifacts, labels = check_artifacts(options.artifacts, options.n_trials is not None), check_names(options)
+    labels = check_names(options)
+    models = [label.partition("@")[0] for label in labels]
+    artifacts = check_artifacts(options.artifacts, models, options.n_trials is not None)
     from bench.asked import run_options_of, tuning_settings_of
     from bench.plan import make_plan
+    from bench.report.material import Material
+    from bench.report.paper import load_paper
     from bench.status import show_status, show_trials
     from bench.store import ResultsStore
     from bench.tuning.search import searches
@@ -80,24 +84,25 @@ def run(options: Options, command: str, console: Console) -> int:
     chosen = profile(options.profile)
     n_seeds = chosen.n_seeds if options.n_seeds is None else options.n_seeds
     max_epochs = chosen.max_epochs if options.max_epochs is None else options.max_epochs
-    plan = partial(make_plan, options.datasets, labels, n_seeds, max_epochs, options.base_seed, options.overrides)
-    specs = plan()  # for its errors, before data is read
+    seeds_and_sets = (n_seeds, max_epochs, options.base_seed, options.overrides)
+    make_plan(options.datasets, labels, *seeds_and_sets)  # for its errors, before data is read
     run_options, tuning = run_options_of(options, command), tuning_settings_of(options, max_epochs)
     store = ResultsStore(options.results_dir)
     if not (options.dry_run or options.status):
         store.check_writable()
     data = load_data(options, chosen.scale, console)
-    needs_runs = any(ARTIFACTS[name].needs == "runs" for name in artifacts)
+    shown = labels if any(ARTIFACTS[name].needs == "models" for name in artifacts) else []
+    rows = {name: rows_of(artifacts, DataFacts.of(each)) for name, each in data.items()}
+    plan = partial(make_plan, options.datasets, shown, *seeds_and_sets, more=rows)
     if options.dry_run or options.status:
         show = show_status if options.status else show_plan
-        show(specs if needs_runs else [], data, store, run_options, console)
+        show(plan(), data, store, run_options, console)
         if tuning is not None:
             show_trials(searches(labels, data, options.overrides), tuning, store, run_options, console)
         return 0
     studies, tuned = tune_models(labels, data, tuning, store, run_options, console)
-    records = make_runs(plan(tuned) if needs_runs else [], data, store, run_options, console)
-    facts = [DataFacts.of(each) for each in data.values()]
-    material = Material(facts, labels, records, n_seeds, load_paper(), studies)
+    records = make_runs(plan(tuned=tuned), data, store, run_options, console)
+    material = Material(data, labels, records, n_seeds, load_paper(), store, studies)
     return report(artifacts, material, options, console)
 
 

@@ -10,6 +10,7 @@ from bench.digest import hash_value
 from bench.errors import UsageError, unknown_name
 from bench.protocol import Protocol
 from bench.records import DataFacts, RunSpec
+from bench.rows import Row
 
 Overrides = Mapping[str, Mapping[str, Any]]
 Tuned = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -17,23 +18,25 @@ Tuned = Mapping[tuple[str, str], Mapping[str, Any]]
 
 def make_plan(
     datasets: Sequence[str],
-    labels: Sequence[str],
+    labels: Sequence[str | Row],
     n_seeds: int,
     max_epochs: int,
     base_seed: int,
     overrides: Overrides,
     tuned: Tuned | None = None,
+    more: Mapping[str, Sequence[Row]] | None = None,
 ) -> list[RunSpec]:
     """All runs, data set by data set and repetition by repetition, so that early results cover all models.
 
     Args:
         datasets: names of cards.
-        labels: model names, or `model@variant`.
+        labels: model names, or `model@variant`, or rows.
         n_seeds: repetitions.
         max_epochs: upper bound on epochs.
         base_seed: root of all seeds.
         overrides: parameter values by model name.
         tuned: complete parameter values by data set and label, in place of those in the model's file.
+        more: further rows by data set; of rows with one label the first counts.
 
     Raises:
         UsageError: a model, variant or parameter does not exist, or a count is not positive.
@@ -42,21 +45,27 @@ def make_plan(
     for name, value in (("--seeds", n_seeds), ("--epochs", max_epochs)):
         if value < 1:
             raise UsageError(f"{name} must be at least 1, not {value}.")
+    rows = [label if isinstance(label, Row) else Row.of(label) for label in labels]
     for model in overrides:
-        if model not in {label.partition("@")[0] for label in labels}:
-            raise unknown_name("model in --set", model, labels)
+        if model not in {row.model for row in rows}:
+            raise unknown_name("model in --set", model, [row.label for row in rows])
     specs = []
     for dataset in datasets:
+        own = {row.label: row for row in reversed([*rows, *(more or {}).get(dataset, ())])}
         for repetition in range(n_seeds):
-            for label in labels:
-                model, _, variant = label.partition("@")
-                values = {**(tuned or {}).get((dataset, label), {}), **overrides.get(model, {})}
-                params = registry.load(model).params(dataset, variant, values)
+            for row in reversed(own.values()):
+                values = {
+                    **(tuned or {}).get((dataset, row.base), {}),
+                    **overrides.get(row.model, {}),
+                    **row.values,
+                }
+                params = registry.load(row.model).params(dataset, row.variant, values)
                 specs.append(
                     RunSpec(
                         dataset=dataset,
-                        model=model,
-                        variant=variant,
+                        model=row.model,
+                        variant=row.shown,
+                        features=row.features,
                         repetition=repetition,
                         base_seed=base_seed,
                         max_epochs=max_epochs,
@@ -73,7 +82,9 @@ def run_key(spec: RunSpec, data: DataFacts, protocol: Protocol, code_hash: str) 
     """
     return hash_value(
         {
-            "spec": spec.model_dump(exclude={"variant"}),
+            "spec": spec.model_dump(exclude={"variant", "features"}),
+            # a field that came later and is left out at its first value, so that earlier records stay valid
+            **({} if spec.features == "given" else {"features": spec.features}),
             "data": [data.data_hash, data.split_hash],
             "protocol": [protocol.version, protocol.hide_at_test, protocol.patience],
             "code": code_hash,

@@ -16,6 +16,7 @@ from bench.validation import Frozen
 
 SCHEMA = 1
 
+Features = Literal["given", "shuffled", "noise", "constant"]
 Stage = Literal["final", "tuning"]
 ParamValue = str | int | float | bool | None | list[str] | list[int]
 
@@ -31,12 +32,14 @@ class RunSpec(Frozen):
         base_seed: root of all seeds.
         max_epochs: upper bound on training epochs.
         params: every parameter of the model, resolved.
+        features: what the model gets to see of the items' content; see `bench.feature_controls`.
         stage: whether its test scores are reported, or it is a trial of the tuning, with seeds of its own.
     """
 
     dataset: str
     model: str
     variant: str = ""
+    features: Features = "given"
     stage: Stage = "final"
     repetition: int
     base_seed: int

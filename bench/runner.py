@@ -23,6 +23,7 @@ from bench.claims import claim
 from bench.environment import PeakMemory, Share, threads
 from bench.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.evaluate import Evaluator
+from bench.feature_controls import with_features
 from bench.observe import Tell, observed
 from bench.plan import run_key
 from bench.policy import is_kept
@@ -158,7 +159,9 @@ def _make(task: RunTask, checkpoint: Checkpoint, tell: Tell) -> RunRecord:
 def _data(task: RunTask) -> BenchmarkData:
     if task.data is None:
         raise DataError(f"The run {task.blank.key} was handed over without its data.")
-    return open_shared(task.data) if isinstance(task.data, SharedData) else task.data
+    data = open_shared(task.data) if isinstance(task.data, SharedData) else task.data
+    spec = task.blank.spec
+    return with_features(data, spec.features, spec.base_seed, spec.repetition)
 
 
 def _train_and_test(

@@ -14,6 +14,8 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +23,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from bench.errors import ResultsError
 from bench.files import write_bytes, write_text
 from bench.protocol import Protocol
 from bench.records import RunRecord, RunSpec
-from bench.types import TopK
+from bench.types import IntArray, TopK
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,21 @@ class Damaged:
 
     path: Path
     problem: str
+
+
+@dataclass(frozen=True, eq=False)
+class StoredLists:
+    """What is kept of a test evaluation.
+
+    Attributes:
+        users: evaluated users, ascending, `[n]`.
+        items: their recommendations, best first, `[n, depth]`; -1 where a user has fewer candidates.
+        per_user: metrics by name, `[n]` each.
+    """
+
+    users: IntArray
+    items: IntArray
+    per_user: dict[str, NDArray[np.float64]]
 
 
 class ResultsStore:
@@ -125,6 +143,22 @@ class ResultsStore:
         content = io.BytesIO()
         np.savez_compressed(content, users=topk.users, items=topk.items.astype(np.int32), **arrays)
         self._guarded(path, lambda: write_bytes(path, content.getvalue()))
+
+    def read_topk(self, key: str) -> StoredLists | None:
+        """What `write_topk` wrote; None where nothing can be read."""
+        try:
+            with np.load(self.root / "topk" / f"{key}.npz", allow_pickle=False) as file:
+                metrics = {n.removeprefix("metric:"): file[n] for n in file.files if n.startswith("metric:")}
+                return StoredLists(file["users"], file["items"].astype(np.int64), metrics)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+            return None
+
+    def read_checkpoint(self, key: str) -> dict[str, Tensor] | None:
+        """What `write_checkpoint` wrote; None where nothing can be read."""
+        try:
+            return load_file(self.root / "checkpoints" / f"{key}.safetensors")
+        except (OSError, SafetensorError):
+            return None
 
     def write_checkpoint(self, key: str, state: Mapping[str, Tensor], spec: Mapping[str, object]) -> None:
         """Write the parameters of the best epoch, and what they are the parameters of.

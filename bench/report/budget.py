@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.protocol import SELECTION_METRIC
 from bench.report.figure import PAGE_WIDTH, Figure, look
+from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.wording import DATA_FIELDS, data_notes, data_values, metric_title, model_display, row_order
 from bench.tuning.results import StudyResult
@@ -28,6 +29,11 @@ CSV_HEADER = (
     f"test_{SELECTION_METRIC}",
 )
 PANEL_HEIGHT = 2.6
+
+
+def build(material: Material) -> Figure:
+    """The budget curves of a call."""
+    return budget_figure(material.studies, material.paper)
 
 
 def budget_figure(studies: Sequence[StudyResult], paper: Paper) -> Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.records import DataFacts, ModalityFacts
+from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
 from bench.report.wording import (
@@ -20,6 +21,11 @@ from bench.report.wording import (
 CSV_HEADER = (*DATA_FIELDS, "quantity", "value", "paper_value")
 COUNTS = ("n_interactions", "n_items", "n_users")
 SIZES = ("n_train", "n_valid", "n_test")
+
+
+def build(material: Material) -> Table:
+    """Table 2 of a call."""
+    return table2(material.facts, material.paper)
 
 
 def table2(facts: Sequence[DataFacts], paper: Paper) -> Table:

@@ -13,6 +13,7 @@ import pandas as pd
 from bench.errors import listed
 from bench.protocol import METRICS, PRIMARY_CUTOFF, metric_key
 from bench.records import DataFacts
+from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.scores import Score, Scores
 from bench.report.table import Block, Cell, Column, CsvValue, Mark, Row, Table, improvement, marks
@@ -36,6 +37,11 @@ CSV_HEADER = (
 NO_RUN = Cell(words=f"{DASH} (no finished run)")
 NOTHING = Cell(words=DASH)
 CsvRow = tuple[CsvValue, ...]
+
+
+def build(material: Material) -> Table:
+    """Table 3 of a call."""
+    return table3(material.frame, material.labels, material.facts, material.paper)
 
 
 def table3(

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.protocol import METRICS, PRIMARY_CUTOFF, SELECTION_METRIC, metric_key
 from bench.records import RunRecord
+from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table, marks
 from bench.report.wording import DASH, DATA_FIELDS, data_notes, data_values, metric_title, model_display, row_order
@@ -22,6 +23,11 @@ CSV_HEADER = (
     *(f"test_{name}" for name in TEST_METRICS), "best_epoch", "epochs", "seconds", "max_epochs", "base_seed",
     "code_hash", "key",
 )  # fmt: skip
+
+
+def build(material: Material) -> Table:
+    """The tuning of a call."""
+    return tuning_table(material.studies, material.paper)
 
 
 def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:

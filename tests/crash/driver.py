@@ -6,7 +6,7 @@ in, and optionally
 - `event` and `action`: at which file operation below `folder`, from 1, it is killed (`kill`), or the operation
   fails (`ENOSPC`, `EIO`). An audit hook sees them, so that our code needs none; a write stops half-way.
 - `seconds`: when its process group is killed, unless it ended.
-- `victim`: "worker" kills one of its worker processes then, and lets the rest go on.
+- `victim`: "worker" kills one of its worker processes instead, so many seconds after the first is there.
 
 Standard output: an answer a line, with `code` (negative: killed by that signal), `output`, `error`, and where it
 was not killed `events`: what was done, and whether it writes, in order.
@@ -110,29 +110,34 @@ def made(job: dict[str, Any], log: Path) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
         child(job, log)
+    if job.get("victim") == "worker":
+        until_ended(pid, lambda: bool(workers(pid)))
     if job.get("seconds") is not None:
         end = time.monotonic() + job["seconds"]
-        while time.monotonic() < end and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            time.sleep(0.005)
-        if job.get("victim") == "worker":
-            kill_a_worker(pid)
-        else:
+        until_ended(pid, lambda: time.monotonic() > end)
+        for victim in workers(pid)[-1:] if job.get("victim") == "worker" else [-pid]:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+                os.kill(victim, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     events = json.loads((log / "events").read_text(encoding="utf-8")) if (log / "events").exists() else None
     texts = {name: (log / name).read_text(encoding="utf-8") for name in ("output", "error")}
     return {"code": code, "events": events, **texts}
 
 
-def kill_a_worker(parent: int) -> None:
-    """SIGKILL for the youngest child of a process, if it has any; that is a worker, not the resource tracker."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split()
-    for pid in reversed(children):
-        with contextlib.suppress(OSError):
+def until_ended(pid: int, holds: Callable[[], bool]) -> None:
+    """Wait until something holds, or the process has ended."""
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and not holds():
+        time.sleep(0.005)
+
+
+def workers(parent: int) -> list[int]:
+    """Worker processes of a process, by age; its other child is multiprocessing's resource tracker."""
+    found = []
+    with contextlib.suppress(OSError):
+        for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split():
             if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(int(pid), signal.SIGKILL)
-                return
+                found.append(int(pid))
+    return found
 
 
 def main() -> None:

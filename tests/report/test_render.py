@@ -13,7 +13,8 @@ from bench.report.aggregate import tidy
 from bench.report.latex import escape, to_latex
 from bench.report.render import console_table, to_csv, to_markdown, write_table
 from bench.report.table import Block, Cell, Column, Row, Table
-from bench.report.tables import table2, table3
+from bench.report.table2 import table2
+from bench.report.table3 import table3
 
 NASTY = r"50% of A&B_c #1 {x} $y$ ~z ^w \textbf <i> | ±"
 RESULTS_README = Path(__file__).resolve().parents[2] / "results" / "README.md"

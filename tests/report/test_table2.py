@@ -7,7 +7,7 @@ import pytest
 
 from bench.records import ModalityFacts
 from bench.report.render import to_csv, to_markdown
-from bench.report.tables import table2
+from bench.report.table2 import table2
 
 
 def modality(name, dim, coverage=1.0):

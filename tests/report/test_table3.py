@@ -9,7 +9,7 @@ from bench.errors import ResultsError, UsageError
 from bench.report.aggregate import tidy
 from bench.report.render import to_csv, to_markdown
 from bench.report.table import improvement, marks
-from bench.report.tables import table3
+from bench.report.table3 import table3
 
 # Underlined in print, by column; bold is LUDP in each.
 UNDERLINED = {

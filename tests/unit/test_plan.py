@@ -85,7 +85,7 @@ def test_code_hash_follows_code_and_ignores_comments(tmp_path: Path, monkeypatch
         (lambda: plan(["ludp@literl"]), ["literl"]),
         (lambda: plan(["mf"], 0), ["--seeds", "at least 1"]),
         (lambda: profile("quik"), ["quik", "'quick'", "paper"]),
-        (lambda: check_names(["tabel2"]), ["tabel2", "'table2'"]),
+        (lambda: check_names(["tabel2"], [], False), ["tabel2", "'table2'"]),
         (lambda: check_on_existing("skipp"), ["skipp", "'skip'"]),
         (lambda: pick_device("gpu"), ["gpu", "cpu"]),
         (lambda: overrides(["ludp.knn_k"]), ["MODEL.KEY=VALUE"]),

@@ -1,0 +1,82 @@
+"""Layer 8. What tables and figures are made of: the records of a call, and what lies behind them on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from bench.errors import ResultsError
+from bench.records import DataFacts, RunRecord
+from bench.report.aggregate import data_key, tidy
+from bench.report.paper import Paper
+from bench.report.scores import Scores
+from bench.store import ResultsStore, StoredLists
+from bench.tuning.results import StudyResult
+from bench.types import BenchmarkData
+
+
+@dataclass(frozen=True)
+class Material:
+    """What artifacts are made of.
+
+    Attributes:
+        data: the data sets of the call by name, in order.
+        labels: labels of the models of the call, in order.
+        records: one record for every planned run, rows of single artifacts included.
+        n_seeds: repetitions that were asked for.
+        paper: the published values.
+        store: where lists and parameters of the runs lie.
+        studies: the searches of the call.
+    """
+
+    data: Mapping[str, BenchmarkData]
+    labels: Sequence[str]
+    records: Sequence[RunRecord]
+    n_seeds: int
+    paper: Paper
+    store: ResultsStore
+    studies: Sequence[StudyResult] = ()
+
+    @cached_property
+    def facts(self) -> list[DataFacts]:
+        """The data sets, in order."""
+        return [DataFacts.of(each) for each in self.data.values()]
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """All records by `aggregate.tidy`."""
+        return tidy(self.records, self.n_seeds)
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Test scores by data, label and metric."""
+        return Scores(self.frame)
+
+    def runs(self, facts: DataFacts, label: str) -> list[RunRecord]:
+        """Finished runs of a label on exactly this data and split, by repetition."""
+        found = [
+            record
+            for record in self.records
+            if record.status == "finished"
+            and record.spec.label == label
+            and data_key(record.data) == data_key(facts)
+        ]
+        return sorted(found, key=lambda record: record.spec.repetition)
+
+    def lists(self, record: RunRecord) -> StoredLists:
+        """Recommended lists and per-user metrics of a finished run.
+
+        Raises:
+            ResultsError: they are gone or damaged.
+        """
+        found = self.store.read_topk(record.key)
+        if found is None:
+            raise ResultsError(
+                f"The lists of the run {record.key} ({record.spec.dataset} {record.spec.label}) are missing or "
+                f"damaged in {self.store.root / 'topk'}. Run the same command with --on-existing rerun to make them "
+                f"again."
+            )
+        return found
