@@ -1,4 +1,4 @@
-"""Layer 2. Item content that says nothing about the items, to see what a model gains from content. Pure.
+"""Layer 3. Item content that says nothing about the items, to see what a model gains from content. Pure.
 
 `shuffled` gives every item the content of another one, all modalities of one item together: the same rows and the
 same similarities, about the wrong items. `noise` draws rows with each column's mean and deviation. `constant` is

@@ -54,25 +54,25 @@ def make_plan(
         own = {row.label: row for row in reversed([*rows, *(more or {}).get(dataset, ())])}
         for repetition in range(n_seeds):
             for row in reversed(own.values()):
-                values = {
-                    **(tuned or {}).get((dataset, row.base), {}),
-                    **overrides.get(row.model, {}),
-                    **row.values,
-                }
-                params = registry.load(row.model).params(dataset, row.variant, values)
-                specs.append(
-                    RunSpec(
-                        dataset=dataset,
-                        model=row.model,
-                        variant=row.shown,
-                        features=row.features,
-                        repetition=repetition,
-                        base_seed=base_seed,
-                        max_epochs=max_epochs,
-                        params=params.model_dump(),
-                    )
-                )
+                values = {**(tuned or {}).get((dataset, row.base), {}), **overrides.get(row.model, {})}
+                specs.append(_spec(row, dataset, values, repetition, base_seed, max_epochs))
     return specs
+
+
+def _spec(
+    row: Row, dataset: str, values: Mapping[str, Any], repetition: int, base_seed: int, max_epochs: int
+) -> RunSpec:
+    params = registry.load(row.model).params(dataset, row.variant, {**values, **row.values})
+    return RunSpec(
+        dataset=dataset,
+        model=row.model,
+        variant=row.shown,
+        features=row.features,
+        repetition=repetition,
+        base_seed=base_seed,
+        max_epochs=max_epochs,
+        params=params.model_dump(),
+    )
 
 
 def run_key(spec: RunSpec, data: DataFacts, protocol: Protocol, code_hash: str) -> str:

@@ -76,7 +76,7 @@ class Material:
         if found is None:
             raise ResultsError(
                 f"The lists of the run {record.key} ({record.spec.dataset} {record.spec.label}) are missing or "
-                f"damaged in {self.store.root / 'topk'}. Run the same command with --on-existing rerun to make them "
-                f"again."
+                f"damaged in {self.store.root / 'topk'}. Give the same command with --on-existing rerun to make "
+                f"them again."
             )
         return found

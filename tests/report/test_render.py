@@ -160,7 +160,7 @@ def test_a_failed_write_keeps_the_old_file(tables, tmp_path, monkeypatch):
     def full(*_args, **_options):
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ResultsError, match="disk full"):
         write_table(tables[0], tmp_path, "table3")
     assert path.read_bytes() == before

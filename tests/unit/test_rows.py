@@ -1,0 +1,140 @@
+"""Rows of artifacts: what they change, whom they share runs with, and content that says nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import toy
+
+from bench import experiments, registry
+from bench.artifacts import ARTIFACTS, check_names, rows_of
+from bench.assignment import RunOptions
+from bench.errors import UsageError
+from bench.executor import execute
+from bench.feature_controls import with_features
+from bench.plan import make_plan, run_key
+from bench.protocol import Protocol
+from bench.records import DataFacts, Features
+from bench.rows import Row
+from bench.store import ResultsStore
+
+DATA = toy.random_data()
+FACTS = DataFacts.of(DATA)
+ALL = [
+    *experiments.modality_rows(FACTS).values(),
+    *experiments.layer_rows().values(),
+    *experiments.part_rows().values(),
+    *experiments.fusion_rows().values(),
+    *experiments.neighbour_rows().values(),
+    *experiments.reading_rows().values(),
+    *experiments.control_rows().values(),
+]
+
+
+def test_a_row_is_named_after_its_model_variant_or_variation() -> None:
+    assert Row.of("ludp@literal") == Row("ludp", "literal")
+    assert [Row.of("mf").label, Row.of("ludp@literal").label] == ["mf", "ludp@literal"]
+    own = Row("ludp", "literal", "reading=x", {"knn_k": 5})
+    assert (own.label, own.base) == ("ludp@reading=x", "ludp@literal")
+
+
+def test_labels_tell_all_rows_apart_and_values_fit_their_models() -> None:
+    labels = [row.label for row in ALL]
+    assert len(set(labels)) == len(labels)
+    for row in ALL:
+        assert set(row.values) <= set(registry.load(row.model).model_class.Params.model_fields)
+
+
+def plan(rows: list[Row], **kwargs: Any) -> Any:
+    return make_plan(["toy"], [], 1, 2, 1, {}, more={"toy": rows}, **kwargs)
+
+
+def test_rows_go_over_tuned_values_and_those_over_the_defaults() -> None:
+    row = Row("ludp", name="k=5", values={"knn_k": 5})
+    tuned = {("toy", "ludp"): {"knn_k": 50, "reg_weight": 0.5}}
+    (spec,) = plan([row], tuned=tuned)
+    assert (spec.params["knn_k"], spec.params["reg_weight"], spec.label) == (5, 0.5, "ludp@k=5")
+
+
+def test_rows_of_the_same_parameters_are_one_run_under_two_names() -> None:
+    specs = plan(
+        [Row("ludp"), Row("ludp", name="k=10", values={"knn_k": 10}), Row("ludp", name="k=5", values={"knn_k": 5})]
+    )
+    keys = [run_key(spec, FACTS, Protocol(), "code") for spec in specs]
+    assert len(specs) == 3
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_label_that_several_artifacts_ask_for_is_planned_once() -> None:
+    assert len(make_plan(["toy"], ["ludp"], 2, 2, 1, {}, more={"toy": [Row("ludp"), Row("mf"), Row("mf")]})) == 4
+
+
+def test_other_content_is_another_run_and_given_content_keeps_its_key() -> None:
+    given, shuffled = plan([Row("vbpr"), Row("vbpr", name="features=shuffled", features="shuffled")])
+    assert run_key(given, FACTS, Protocol(), "c") != run_key(shuffled, FACTS, Protocol(), "c")
+    assert given.features == "given"
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "noise", "constant"])
+def test_other_content_is_the_same_for_all_models_and_another_for_each_repetition(kind: Features) -> None:
+    first, again, other = (with_features(DATA, kind, 1, repetition) for repetition in (0, 0, 1))
+    for given, one, two, three in zip(
+        DATA.modalities, first.modalities, again.modalities, other.modalities, strict=True
+    ):
+        assert np.array_equal(one.matrix, two.matrix)
+        assert not np.array_equal(one.matrix, given.matrix)
+        assert one.matrix.dtype == np.float32
+        assert one.fingerprint != given.fingerprint
+        assert not one.matrix[~one.present].any()
+        if kind == "constant":
+            assert np.allclose(one.matrix[one.present], given.matrix[given.present].mean(0), atol=1e-6)
+        else:
+            assert not np.array_equal(one.matrix, three.matrix)
+
+
+def test_shuffling_keeps_an_item_s_modalities_together() -> None:
+    shuffled = with_features(DATA, "shuffled", 1, 0)
+    rows = np.concatenate([m.matrix for m in DATA.modalities], axis=1)
+    moved = np.concatenate([m.matrix for m in shuffled.modalities], axis=1)
+    assert sorted(map(tuple, rows)) == sorted(map(tuple, moved))
+
+
+def test_noise_has_the_columns_mean_and_deviation() -> None:
+    rows = np.random.default_rng(0).normal(3.0, 2.0, (DATA.n_items, 4))
+    data = toy.data_of(DATA.split.train, DATA.split.valid, DATA.split.test, toy.modality("visual", rows))
+    drawn = with_features(data, "noise", 1, 0).modalities[0].matrix
+    error = 4 * 2.0 / np.sqrt(DATA.n_items)
+    assert np.allclose(drawn.mean(0), 3.0, atol=error)
+    assert np.allclose(drawn.std(0), 2.0, atol=error)
+
+
+def test_runs_on_other_content_are_made_and_differ(tmp_path: Path) -> None:
+    specs = plan([Row("vbpr"), Row("vbpr", name="features=noise", features="noise")])
+    options = RunOptions(Protocol(), torch.device("cpu"), "skip", "test", tmp_path / "cache", 1, 1)
+
+    class Silent:
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_: None
+
+    given, noise = execute(specs, {"toy": DATA}, ResultsStore(tmp_path), options, Silent())
+    assert given.curve[0].loss != noise.curve[0].loss
+    assert (given.spec.features, noise.spec.features) == ("given", "noise")
+
+
+def test_artifacts_of_ludp_are_left_out_where_it_is_not_asked_for() -> None:
+    own = {name for name, artifact in ARTIFACTS.items() if artifact.needs == "rows"}
+    assert not own & set(check_names([], ["mf"], False))
+    assert own <= set(check_names([], ["mf", "ludp"], False))
+    for name in own:
+        assert check_names([name], ["mf"], False) == [name]
+        assert rows_of([name], FACTS)
+
+
+def test_an_artifact_of_a_tuning_needs_one() -> None:
+    with pytest.raises(UsageError, match="--tune N"):
+        check_names(["tuning"], ["mf"], False)
+    assert "tuning" in check_names([], ["mf"], True)
