@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 Needs = Literal["nothing", "models", "rows", "studies"]
 
 
+def _no_rows(facts: DataFacts) -> Sequence[Row]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Artifact:
     """One table or figure.
@@ -39,7 +43,7 @@ class Artifact:
     title: str
     needs: Needs
     builder: str
-    rows: Callable[[DataFacts], Sequence[Row]] = lambda facts: ()
+    rows: Callable[[DataFacts], Sequence[Row]] = _no_rows
 
     def build(self, material: Material) -> Table | Figure:
         """Make it."""
@@ -52,6 +56,72 @@ ARTIFACTS = {
     "table2": Artifact("data statistics, the paper's beside ours", "nothing", "table2.build"),
     "table3": Artifact(
         "all models: Precision, Recall and NDCG@10, the paper's values beside ours", "models", "table3.build"
+    ),
+    "table4": Artifact(
+        "LUDP on each modality and on all, the paper's values beside ours",
+        "rows",
+        "table4.build",
+        lambda facts: [*experiments.modality_rows(facts).values()],
+    ),
+    "table5": Artifact(
+        "LUDP by number of item-graph layers, the paper's values beside ours",
+        "rows",
+        "table5.build",
+        lambda facts: [*experiments.layer_rows().values()],
+    ),
+    "fig3": Artifact(
+        "LUDP without its parts", "rows", "fig3.build", lambda facts: [*experiments.part_rows().values()]
+    ),
+    "fig4": Artifact(
+        "users and their items by t-SNE, LightGCN beside LUDP",
+        "rows",
+        "fig4.build",
+        lambda facts: [Row("lightgcn"), Row(experiments.LUDP)],
+    ),
+    "fig5": Artifact(
+        "LUDP by fusion of the modalities",
+        "rows",
+        "fig5.build",
+        lambda facts: [*experiments.fusion_rows().values()],
+    ),
+    "fig6": Artifact(
+        "LUDP by number of neighbours in the item graphs",
+        "rows",
+        "fig6.build",
+        lambda facts: [*experiments.neighbour_rows().values()],
+    ),
+    "curves": Artifact("validation Recall@10 of all models by epoch and by second", "models", "curves.build"),
+    "cost": Artifact("seconds, parameters and memory of all models, and the machine", "models", "cost.build"),
+    "groups": Artifact(
+        "who is served: users by activity, items by popularity, coverage", "models", "groups.build"
+    ),
+    "controls": Artifact(
+        "content models with content that says nothing",
+        "rows",
+        "controls.build",
+        lambda facts: [*experiments.control_rows().values()],
+    ),
+    "readings": Artifact(
+        "LUDP's ambiguous equations, each choice alone",
+        "rows",
+        "readings.build",
+        lambda facts: [*experiments.reading_rows().values()],
+    ),
+    "significance": Artifact(
+        "differences between models: paired tests, intervals, effect sizes", "models", "significance.build"
+    ),
+    "cd": Artifact("average ranks over data sets and metrics, critical differences", "models", "critical.build"),
+    "claims": Artifact(
+        "every empirical claim of the paper's section 5: its numbers, ours, a verdict",
+        "models",
+        "claims.build",
+        lambda facts: [
+            *experiments.modality_rows(facts).values(),
+            *experiments.part_rows().values(),
+            *experiments.fusion_rows().values(),
+            *experiments.layer_rows().values(),
+            *experiments.neighbour_rows().values(),
+        ],
     ),
     "tuning": Artifact("the tuning: default and chosen values, every trial in the CSV", "studies", "tuning.build"),
     "budget": Artifact("what fewer trials would have given, for every model", "studies", "budget.build"),
@@ -78,8 +148,12 @@ def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> 
             )
     if names:
         return [name for name in ARTIFACTS if name in names]
-    possible = {"nothing": True, "models": True, "rows": experiments.LUDP in models, "studies": is_tuned}
-    return [name for name, artifact in ARTIFACTS.items() if possible[artifact.needs]]
+    possible = {"nothing": True, "models": True, "rows": True, "studies": is_tuned}
+    return [
+        name
+        for name, artifact in ARTIFACTS.items()
+        if possible[artifact.needs] and (artifact.rows is _no_rows or experiments.LUDP in models)
+    ]
 
 
 def rows_of(names: Sequence[str], facts: DataFacts) -> list[Row]:

@@ -43,13 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     console, errors = make_console(), make_console(stderr=True)
     logging.getLogger().setLevel(logging.ERROR)
+    command = shlex.join(["python", "run_all.py", *given])
     try:
-        return run(parse(given), shlex.join(["python", "run_all.py", *given]), console)
+        return run(parse(given), command, console)
     except BenchError as problem:
         errors.print(f"error: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
         return problem.exit_code
     except KeyboardInterrupt:
-        errors.print("Interrupted. Finished runs are kept: the same command goes on from there.", style="yellow")
+        kept = "Interrupted. Finished runs are kept, and begun ones to their last finished epoch. The same command"
+        errors.print(f"{kept} goes on from there: {command}", style="yellow", markup=False, soft_wrap=True)
         return INTERRUPTED
 
 
@@ -103,7 +105,7 @@ def run(options: Options, command: str, console: Console) -> int:
     studies, tuned = tune_models(labels, data, tuning, store, run_options, console)
     records = make_runs(plan(tuned=tuned), data, store, run_options, console)
     material = Material(data, labels, records, n_seeds, load_paper(), store, studies)
-    return report(artifacts, material, options, console)
+    return report(artifacts, material, options, command, console)
 
 
 def tune_models(
@@ -176,8 +178,10 @@ def make_runs(
         return execute(specs, data, store, options, display)
 
 
-def report(names: Sequence[str], material: Material, options: Options, console: Console) -> int:
-    """Write and show the artifacts, each footnote once; 1 if a run failed."""
+def report(names: Sequence[str], material: Material, options: Options, command: str, console: Console) -> int:
+    """Write and show the artifacts, each footnote once, and the page of all; 1 if a run failed."""
+    from bench.report.html.about import About
+    from bench.report.html.page import write_report
     from bench.report.render import console_table
     from bench.report.table import Table
 
@@ -187,7 +191,10 @@ def report(names: Sequence[str], material: Material, options: Options, console: 
         new = tuple(note for note in table.notes if note not in said)
         console.print(console_table(replace(table, notes=new)))
         said.update(new)
-    for _, paths in written.values():
+    max_epochs = options.max_epochs or profile(options.profile).max_epochs
+    about = About(command, options.profile, max_epochs, options.n_trials)
+    page = write_report({name: each for name, (each, _) in written.items()}, material, options.results_dir, about)
+    for paths in (*(paths for _, paths in written.values()), page):
         console.print(f"wrote {', '.join(str(path) for path in paths)}", markup=False, soft_wrap=True)
     failed = [record for record in material.records if record.status == "failed"]
     if failed:

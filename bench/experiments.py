@@ -12,7 +12,7 @@ from bench.records import DataFacts, Features
 from bench.rows import Row
 
 LUDP = "ludp"
-N_ITEM_LAYERS = (1, 2, 3)
+N_ITEM_LAYERS, N_UI_LAYERS = (1, 2, 3), 2
 KNN_K = (5, 10, 20, 50)
 FUSIONS = ("attention", "sum", "concat_fc")
 PARTS: dict[str, dict[str, Any]] = {
@@ -43,8 +43,11 @@ def modality_rows(facts: DataFacts) -> dict[str, Row]:
 
 
 def layer_rows() -> dict[int, Row]:
-    """Table 5: LUDP by number of layers on the item-item graphs."""
-    return {n: Row(LUDP, name=f"item layers={n}", values=_on_graph(n_item_layers=n)) for n in N_ITEM_LAYERS}
+    """Table 5: LUDP by number of layers on the item-item graphs, beside a fixed number on the user-item graph."""
+    shared = {"n_ui_layers": N_UI_LAYERS}
+    return {
+        n: Row(LUDP, name=f"item layers={n}", values=_on_graph(**shared, n_item_layers=n)) for n in N_ITEM_LAYERS
+    }
 
 
 def part_rows() -> dict[str, Row]:

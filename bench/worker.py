@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from bench import registry
 from bench.assignment import RunTask
 from bench.errors import BenchError, ConfigError
-from bench.observe import Tell
+from bench.observe import Event, Tell
 from bench.records import RunRecord
 
 Run = Callable[[RunTask, Tell], RunRecord | None]
@@ -102,14 +102,29 @@ def _inherited(n_threads: int) -> Iterator[None]:
 
 def _serve(connection: Connection, run: Run, hashes: Mapping[str, str]) -> None:
     """Body of the process."""
-    # an exit that unwinds: a file that is being written leaves no temporary one behind
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(SIGNALLED + number))
+    ending = threading.Event()
+
+    def end(number: int, _frame: object) -> None:
+        ending.set()
+        sys.exit(SIGNALLED + number)  # unwinds: a file that is being written leaves no temporary one behind
+
+    def tell(event: Event) -> None:
+        # A run tells of a defect before it records one. There is none if it was ended within a C extension that
+        # made another error of our exit, or if nobody listens any more: it goes on another time.
+        if ending.is_set():
+            sys.exit(SIGNALLED + signal.SIGTERM)
+        try:
+            connection.send(event)
+        except OSError:
+            sys.exit(SIGNALLED + signal.SIGPIPE)
+
+    signal.signal(signal.SIGTERM, end)
     threading.Thread(target=_follow_parent, daemon=True).start()
     logging.getLogger().setLevel(logging.ERROR)
     try:
         _check_code(hashes)
         while True:
-            connection.send(run(connection.recv(), connection.send))
+            connection.send(run(connection.recv(), tell))
     except BenchError as problem:
         connection.send(problem)
     except (EOFError, BrokenPipeError):  # the parent has no more tasks, or is gone

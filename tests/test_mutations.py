@@ -18,10 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import Fault, controls, kernels, multimodal, pipeline, single
+from faults import Fault, controls, kernels, multimodal, pipeline, significance, single
 
 ROOT = Path(__file__).resolve().parent.parent
-FAULTS = [*pipeline.FAULTS, *kernels.FAULTS, *single.FAULTS, *multimodal.FAULTS, *controls.FAULTS]
+FAULTS = [
+    *pipeline.FAULTS,
+    *kernels.FAULTS,
+    *single.FAULTS,
+    *multimodal.FAULTS,
+    *controls.FAULTS,
+    *significance.FAULTS,
+]
 GREEN = "no fault in "
 Codes = Callable[[bool], dict[str, int]]
 

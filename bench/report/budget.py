@@ -74,11 +74,11 @@ def _draw(by_data: Sequence[Sequence[StudyResult]], paper: Paper) -> Drawing:
 def _panel(axes: Axes, studies: Sequence[StudyResult], part: str, paper: Paper) -> None:
     by_label = {study.label: study for study in studies}
     ordered = row_order(by_label, paper)
-    for label, style in look(ordered).items():
+    for label, style in look(ordered, paper).items():
         curve = by_label[label].budget_curve()
         scores = [point.valid if part == "valid" else point.test for point in curve]
         name = model_display(label, paper)
-        axes.plot([point.n_trials for point in curve], scores, label=name, markevery=5, **style)  # type: ignore[arg-type]
+        axes.plot([point.n_trials for point in curve], scores, label=name, markevery=5, **style)
     words = "validation" if part == "valid" else "test"
     axes.set_xlabel("trials")
     axes.set_ylabel(f"expected {words} {metric_title(SELECTION_METRIC)}")

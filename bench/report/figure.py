@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import ResultsError, UsageError
 from bench.files import write_atomically, write_text
+from bench.registry import names
+from bench.report.paper import Paper
 from bench.report.table import CsvValue
 
 if TYPE_CHECKING:
@@ -23,9 +26,13 @@ if TYPE_CHECKING:
 
 COLUMN_WIDTH = 3.4  # inches, of a two-column page
 PAGE_WIDTH = 7.0
-# Okabe and Ito's colours, told apart with any colour vision; black for the proposed model
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6D31", "#7F7F7F", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*")
+# Of Okabe and Ito's and Paul Tol's colours those that stay furthest apart under any colour vision.
+COLOURS = ("#E69F00", "#56B4E9", "#117733", "#D55E00", "#AA4499", "#332288", "#882255", "#661100")
+MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">")
+ACCENT, ACCENT_MARKER = "#000000", "o"  # of the proposed model
+GREYS = ("#6E6E6E", "#9A9A9A", "#BDBDBD")  # of models that the paper does not have, by their line besides
+OTHER_MARKERS = ("1", "2", "3", "4", "x")
+LINES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))  # of a model and its variants
 STYLE: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -80,12 +87,34 @@ def styled() -> Iterator[None]:
         yield
 
 
-def look(labels: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Colour and marker of every label; the first of nine is the first of the palette, and so on in a circle."""
-    return {
-        label: {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
-        for place, label in enumerate(labels)
-    }
+def look(labels: Sequence[str], paper: Paper) -> dict[str, dict[str, Any]]:
+    """How every label is drawn, as arguments of `Axes.plot`; a model has the same colour in every figure.
+
+    Colours belong to models: the paper's in its order, the proposed one in the accent, any other in grey. Variants
+    share the colour and the marker of their model and differ in their line.
+
+    Args:
+        labels: models and variants of the figure.
+        paper: for the order of the models.
+    """
+    proposed, rivals = paper.proposed, [model for model in paper.models if model != paper.proposed]
+    others = sorted({*names(), *(label.partition("@")[0] for label in labels)} - set(paper.models))
+    colours = {model: COLOURS[place % len(COLOURS)] for place, model in enumerate(rivals)}
+    colours |= {model: GREYS[place % len(GREYS)] for place, model in enumerate(others)} | {proposed: ACCENT}
+    markers = {model: MARKERS[place % len(MARKERS)] for place, model in enumerate(rivals)}
+    markers |= {model: OTHER_MARKERS[place % len(OTHER_MARKERS)] for place, model in enumerate(others)}
+    markers |= {proposed: ACCENT_MARKER}
+    first = {model: 1 + place for place, model in enumerate(others)}
+    n_variants: Counter[str] = Counter()
+    looks = {}
+    for label in labels:
+        model, _, variant = label.partition("@")
+        n_variants[model] += bool(variant)
+        line = LINES[(first.get(model, 0) + (n_variants[model] if variant else 0)) % len(LINES)]
+        width = 1.8 if model == proposed else 1.1
+        style = {"color": colours[model], "marker": markers[model], "linestyle": line, "linewidth": width}
+        looks[label] = {**style, "zorder": 3 if model == proposed else 2}
+    return looks
 
 
 def write_figure(figure: Figure, directory: Path, name: str) -> list[Path]:

@@ -2,7 +2,7 @@ r"""Layer 8. A table as LaTeX (booktabs), ready for \input. Pure."""
 
 from __future__ import annotations
 
-from bench.report.table import Block, Cell, Table
+from bench.report.table import Block, Cell, Column, Table
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -24,22 +24,31 @@ SPECIAL = {
 }
 ESCAPES = str.maketrans(SPECIAL)
 MARKS = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
-TEMPLATE = r"""% Needs \usepackage{booktabs}. Regenerated with the results; edits are lost.
+TEMPLATE = r"""% Needs \usepackage{<< packages >>}. Regenerated with the results; edits are lost.
+<% if long %>
+\begingroup
+\small
+\noindent << caption >>
+<% else %>
 \begin{table}[t]
 \centering
 \small
 \caption{<< caption >>}
+<% endif %>
 <% for block in blocks %>
 <% if not loop.first %>
 
 \par\medskip
 <% endif %>
-\begin{tabular}{<< block.alignment >>}
+\begin{<< tabular >>}{<< block.alignment >>}
 \toprule
 <% for line in block.heads %>
 << line >>
 <% endfor %>
 \midrule
+<% if long %>
+\endhead
+<% endif %>
 <% for row in block.rows %>
 <% if row.ruled %>
 \midrule
@@ -47,13 +56,17 @@ TEMPLATE = r"""% Needs \usepackage{booktabs}. Regenerated with the results; edit
 << row.line >>
 <% endfor %>
 \bottomrule
-\end{tabular}
+\end{<< tabular >>}
 <% endfor %>
 <% for note in notes %>
 
 \par\smallskip{\footnotesize << note >>\par}
 <% endfor %>
+<% if long %>
+\endgroup
+<% else %>
 \end{table}
+<% endif %>
 """
 
 
@@ -63,7 +76,10 @@ def escape(text: str) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """The whole table environment; every text is escaped, every head spans its group."""
+    """The whole table environment; every text is escaped, every head spans its group.
+
+    A table with sentences in it runs over pages and does not float.
+    """
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -80,7 +96,7 @@ def to_latex(table: Table) -> str:
     )
     blocks = [
         {
-            "alignment": "".join(column.align[0] for column in block.columns),
+            "alignment": "".join(_alignment(column) for column in block.columns),
             "heads": _heads(block),
             "rows": [
                 {"line": _line([_cell(cell) for cell in row.cells]), "ruled": row.ruled} for row in block.rows
@@ -88,9 +104,19 @@ def to_latex(table: Table) -> str:
         }
         for block in table.blocks
     ]
+    long = any(column.share for block in table.blocks for column in block.columns)
     return environment.from_string(TEMPLATE).render(
-        caption=escape(table.caption), blocks=blocks, notes=[escape(note) for note in table.notes]
+        caption=escape(table.caption),
+        blocks=blocks,
+        notes=[escape(note) for note in table.notes],
+        long=long,
+        tabular="longtable" if long else "tabular",
+        packages="booktabs,longtable" if long else "booktabs",
     )
+
+
+def _alignment(column: Column) -> str:
+    return rf"p{{{column.share:g}\linewidth}}" if column.share else column.align[0]
 
 
 def _heads(block: Block) -> list[str]:

@@ -40,12 +40,14 @@ class Cell:
 class Column:
     """A column head. Neighbours of one `group` share a head above their titles.
 
-    The group of a results column is the label of its data, so that every format names the source.
+    The group of a results column is the label of its data, so that every format names the source. Sentences get a
+    `share` of the page's width, in which they are wrapped where a format would not do it by itself.
     """
 
     title: str
     group: str = ""
     align: Literal["left", "right"] = "right"
+    share: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -4,28 +4,52 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
+from bench import registry
 from bench.errors import UsageError
 from bench.records import DataFacts
 from bench.report.aggregate import data_key
 from bench.report.paper import Paper
 from bench.report.table import CsvValue
 
+if TYPE_CHECKING:
+    from models.base import ModelCard
+
 DASH = "–"
 SHORT_HASH = 8
 SHORT_METRICS = {"precision": "P", "recall": "R", "ndcg": "NDCG"}
+LONG_METRICS = {"precision": "Precision", "recall": "Recall", "ndcg": "NDCG"}
+CONTROL = "control"
 DATA_FIELDS = ("dataset", "source", "scale", "data", "split", "data_hash", "split_hash")
 
 
 def model_display(label: str, paper: Paper) -> str:
-    """The shown name of a model label, for example `LUDP (literal)` for `ludp@literal`."""
+    """The shown name of a model label, for example `LUDP (literal)` for `ludp@literal`.
+
+    A model that the paper does not have is called what its card says, or, without a file, by its label.
+    """
     model, _, variant = label.partition("@")
-    name = paper.display(model) if paper.has_model(model) else model
+    if paper.has_model(model):
+        name = paper.display(model)
+    else:
+        card = _card(model)
+        name = model if card is None else card.title
     return f"{name} ({variant})" if variant else name
 
 
+def is_control(label: str) -> bool:
+    """Whether this is a simple method beside the models that are compared, with nothing to train."""
+    card = _card(label.partition("@")[0])
+    return card is not None and card.family == CONTROL
+
+
+def _card(model: str) -> ModelCard | None:
+    return registry.load(model).card if model in registry.names() else None
+
+
 def row_order(labels: Iterable[str], paper: Paper) -> list[str]:
-    """Labels in the paper's order, a variant after its model's own row, and then the others as given.
+    """Labels in the paper's order, a variant after its model's own row, then the others as given, controls last.
 
     Raises:
         UsageError: there is no label, or one is given twice.
@@ -42,13 +66,24 @@ def row_order(labels: Iterable[str], paper: Paper) -> list[str]:
 
 def _rank(label: str, rank: dict[str, int]) -> tuple[int, bool]:
     model, _, variant = label.partition("@")
-    return (rank[model], bool(variant)) if model in rank else (len(rank), False)
+    return (rank[model], bool(variant)) if model in rank else (len(rank), is_control(label))
 
 
 def metric_title(metric: str) -> str:
     """The short name of a metric key, for example `P@10` for `precision@10`."""
     name, _, cutoff = metric.partition("@")
     return f"{SHORT_METRICS.get(name, name)}@{cutoff}"
+
+
+def metric_name(metric: str) -> str:
+    """The name of a metric key on an axis, for example `Recall@10` for `recall@10`."""
+    name, _, cutoff = metric.partition("@")
+    return f"{LONG_METRICS.get(name, name)}@{cutoff}"
+
+
+def seeds(n: int | None) -> str:
+    """How many repetitions stand behind a number, for example `n=3 seeds`."""
+    return "no run yet" if n is None else f"n={n} seed{'' if n == 1 else 's'}"
 
 
 def data_headings(facts: Sequence[DataFacts]) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 from bench import registry
 from bench.assignment import RunOptions
 from bench.digest import hash_value
+from bench.environment import divide_cores, usable_cores
 from bench.executor import Listener, execute
 from bench.plan import Overrides
 from bench.protocol import SELECTION_METRIC
@@ -88,7 +89,13 @@ def tune(
     Raises:
         BenchError: a usage, configuration, data or results error; trials that are finished are kept.
     """
-    options = replace(options, on_existing="only-missing")  # a trial that failed counts and is not tried again
+    threads = options.n_threads  # they can change last digits: those of the search and not of a wave
+    if options.cluster is None:
+        n_trials = n_due(found, settings.n_trials)
+        cores = divide_cores(options.n_workers, options.n_threads, n_trials, options.device, usable_cores())
+        threads = cores.n_threads
+    # a trial that failed counts and is not tried again
+    options = replace(options, on_existing="only-missing", n_threads=threads)
     with ExitStack() as stack:
         studies = [stack.enter_context(_open(search, settings, store, options)) for search in found]
         made: dict[tuple[int, int], RunRecord] = {}

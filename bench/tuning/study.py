@@ -75,7 +75,7 @@ class Study:
         self._study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
         )
-        self._close_repeated()
+        self._close_cut_off()
 
     def trials(self) -> list[Trial]:
         """All trials in order."""
@@ -137,7 +137,7 @@ class Study:
         self._study.tell(optuna_number, state=TrialState.FAIL)
 
     def _counted(self) -> list[FrozenTrial]:
-        """Proposed trials without repetitions: a setting counts where it came first."""
+        """Proposed trials without repetitions: a setting counts where it came first, and where it is whole."""
         return [trial for trial, is_new in self._proposed() if is_new]
 
     def _proposed(self) -> Iterator[tuple[FrozenTrial, bool]]:
@@ -145,7 +145,7 @@ class Study:
 
         seen = set()
         for trial in self._study.get_trials(deepcopy=False):
-            if trial.state != TrialState.WAITING:
+            if trial.state != TrialState.WAITING and trial.params.keys() == self._distributions.keys():
                 setting = tuple(sorted(trial.params.items()))
                 yield trial, setting not in seen
                 seen.add(setting)
@@ -160,10 +160,15 @@ class Study:
             state = "finished"
         return Trial(number, self.space.values(frozen.params), frozen.value, state)
 
-    def _close_repeated(self) -> None:
-        """Settings that were proposed again just before the process was killed."""
-        for trial, is_new in list(self._proposed()):
-            if not is_new and not trial.state.is_finished():
+    def _close_cut_off(self) -> None:
+        """Proposals that a killed process did not finish: settings that came again, half settings, queued ones."""
+        from optuna.trial import TrialState
+
+        whole = {trial.number for trial, is_new in self._proposed() if is_new}
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial.state == TrialState.WAITING:
+                self._fail(self._study.ask().number)  # asking takes it out of the queue
+            elif trial.number not in whole and not trial.state.is_finished():
                 self._fail(trial.number)
 
 

@@ -21,7 +21,7 @@ from bench.train import TrainSettings, train
 from bench.training_state import TrainingState, TrainResult
 
 DATA = toy.random_data(absent=True)
-CPU = torch.device("cpu")
+CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"))
 N_EPOCHS = 6
 TRAINED = toy.trained()
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -38,18 +38,18 @@ class Killed(BaseException):
     """The end of a process."""
 
 
-def blank() -> RunRecord:
+def blank(device: torch.device) -> RunRecord:
     (spec,) = make_plan(["toy"], ["mf"], 1, N_EPOCHS, 2023, {})
-    return blank_record(spec, "0123456789abcdef", DataFacts.of(DATA), "code", Protocol(), "a test", CPU)
+    return blank_record(spec, "0123456789abcdef", DataFacts.of(DATA), "code", Protocol(), "a test", device)
 
 
 def one_process(
-    name: str, overrides: dict[str, Any], folder: Path, last: int | None
+    name: str, overrides: dict[str, Any], device: torch.device, folder: Path, last: int | None
 ) -> tuple[Any, TrainResult, Evaluation]:
     """Model, result and test evaluation; killed when the last of its epochs is kept, if there is one."""
-    model = toy.build(name, DATA, train_batch_size=16, learning_rate=0.02, **overrides)
-    evaluator = Evaluator(DATA, Protocol(), CPU)
-    checkpoint = Checkpoint(folder, blank(), 1, pytest.fail)
+    model = toy.build(name, DATA, train_batch_size=16, learning_rate=0.02, **overrides).to(device)
+    evaluator = Evaluator(DATA, Protocol(), device)
+    checkpoint = Checkpoint(folder, blank(device), 1, pytest.fail)
     checkpoint.load()
 
     def keep(state: TrainingState) -> None:
@@ -58,7 +58,7 @@ def one_process(
             raise Killed
 
     settings = TrainSettings(max_epochs=N_EPOCHS, patience=4, triples_seed=1, model_seed=2)
-    sampler = TripleSampler(DATA.split.train, CPU)
+    sampler = TripleSampler(DATA.split.train, device)
     result = train(
         model, sampler, lambda: evaluator.valid(model).metrics.values, settings, resume=checkpoint.state, keep=keep
     )
@@ -71,19 +71,21 @@ def scores_without_time(result: TrainResult) -> list[tuple[Any, ...]]:
     return [(facts.epoch, facts.loss, facts.valid) for facts in result.curve]
 
 
+@pytest.mark.parametrize("device", ["cpu", CUDA])
 @pytest.mark.parametrize(("name", "overrides"), CASES, ids=lambda value: value if isinstance(value, str) else None)
 def test_resumed_training_has_the_bits_of_an_undisturbed_one(
-    name: str, overrides: dict[str, Any], tmp_path: Path
+    name: str, overrides: dict[str, Any], device: str, tmp_path: Path
 ) -> None:
-    after, whole, test = one_process(name, overrides, tmp_path / "whole", None)
+    arguments = name, overrides, torch.device(device)
+    after, whole, test = one_process(*arguments, tmp_path / "whole", None)
     n_epochs = len(whole.curve)
     assert n_epochs > 3
     for last in (1, 3, n_epochs):  # after the last one, there is nothing left to train
         folder = tmp_path / str(last)
         with pytest.raises(Killed):
-            one_process(name, overrides, folder, last)
+            one_process(*arguments, folder, last)
         torch.manual_seed(last)
-        again, resumed, test_again = one_process(name, overrides, folder, None)
+        again, resumed, test_again = one_process(*arguments, folder, None)
         assert (resumed.best_epoch, resumed.best_score) == (whole.best_epoch, whole.best_score)
         assert scores_without_time(resumed) == scores_without_time(whole)
         for one, two in ((after, again), (whole.best_state, resumed.best_state)):

@@ -91,18 +91,16 @@ def test_kills_of_all_processes_or_of_a_worker_lose_nothing(undisturbed: dict[st
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "seconds", [2.5, *(pytest.param(other, marks=pytest.mark.slow) for other in (None, 1.5, 4.0))]
-)
+@pytest.mark.parametrize("event", [25, *(pytest.param(other, marks=pytest.mark.slow) for other in (None, 8, 45))])
 def test_two_runners_on_one_directory_and_one_is_killed(
-    seconds: float | None, driver: Driver, undisturbed: dict[str, Any], tmp_path: Path
+    event: int | None, driver: Driver, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     folder = tmp_path / "both"
     folder.mkdir()
     with Driver(tmp_path / "log", *ALONE) as other:
-        driver.ask(folder, seconds=seconds)
+        driver.ask(folder, **({} if event is None else {"event": event, "action": "kill"}))
         other.ask(folder)
         first, second = driver.answer(), other.answer()
-        assert first["code"] == (0 if seconds is None else KILLED), first["error"]
+        assert first["code"] == (0 if event is None else KILLED), first["error"]
         check_finished(folder, second, undisturbed)
     check_finished(folder, driver.make(folder), undisturbed)

@@ -41,4 +41,5 @@ FAULTS = [
     Fault("threads by what is left", "bench/executor.py", "n_runs = len({each.key for each in plan})", "n_runs = len(due)", f"{GOING_ON} -k threads"),
     Fault("threads of now", "bench/checkpoint.py", "self.state, self.n_threads = self._read(path)", "self.state, _ = self._read(path)", f"{GOING_ON} -k interrupted_run"),
     Fault("a lost run over a finished one", "bench/runner.py", "    with claim(store.claim_path(record.key)) as ours:\n        existing = store.read(task.path)", "    with claim(store.claim_path(record.key)) as ours:\n        existing = None", f"{GOING_ON} -k left_or_waited"),
+    Fault("the end of a worker taken for a defect", "bench/worker.py", "if ending.is_set():", "if False:", f"{GOING_ON} -k records_no_defect"),
 ]  # fmt: skip

@@ -108,7 +108,7 @@ def test_same_seed_twice_gives_identical_numbers(call: Any, tmp_path: Path) -> N
 def test_adding_a_model_changes_nobodys_numbers(call: Any, tmp_path: Path) -> None:
     call("--datasets", "tiktok", *SMALL)
     alone = {record["key"]: record["metrics"] for record in records(tmp_path)}
-    call("--datasets", "movielens", "tiktok", *SMALL, "ludp", "--on-existing", "rerun")
+    call("--datasets", "movielens", "tiktok", *SMALL, "ludp", "--artifacts", "table3", "--on-existing", "rerun")
     together = {record["key"]: record["metrics"] for record in records(tmp_path)}
     assert len(together) == 6
     assert {key: together[key] for key in alone} == alone

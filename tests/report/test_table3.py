@@ -226,3 +226,32 @@ def test_names_given_twice_or_not_at_all_are_refused(make_facts, make_record, pa
         table3(frame, ["mf"], [], paper)
     with pytest.raises(UsageError, match=r"tiktok \[real\] is listed twice"):
         table3(frame, ["mf"], [make_facts(), make_facts()], paper)
+
+
+def test_controls_stand_below_the_models_under_their_titles(make_facts, make_record, paper):
+    values = {"ease": 0.5, "mf": 0.2, "popularity": 0.25, "ludp": 0.3, "zeta": 0.1}
+    records = [make_record(label, scores=value) for label, value in values.items()]
+    table = recall(records, list(values), [make_facts()], paper)
+    rows = table.blocks[0].rows
+    assert [(row.cells[0].text, row.ruled) for row in rows] == [
+        ("MF", False), ("LUDP", False), ("zeta", False), ("EASE", True), ("Popularity", False),
+        ("%Improv.", True), ("%Improv. over controls", False),
+    ]  # fmt: skip
+    cells = column(table, 2)
+    assert (cells["%Improv."].text, cells["%Improv. over controls"].text) == ("+50.00%", "-40.00%")
+    assert column(table, 5)["%Improv. over controls"].text == "–"
+    assert marked(table, 2) == {"best": ["EASE"], "second": ["LUDP"]}
+    assert "Controls (EASE, Popularity) are simple methods" in table.caption
+
+
+def test_without_controls_nothing_is_said_of_them(make_facts, make_record, paper):
+    table = recall([make_record("mf")], ["mf", "ludp"], [make_facts()], paper)
+    assert [row.ruled for row in table.blocks[0].rows] == [False, False, True]
+    assert "ontrol" not in table.caption
+
+
+def test_controls_alone_are_shown_too(make_facts, make_record, paper):
+    table = recall([make_record("popularity")], ["popularity"], [make_facts()], paper)
+    assert [(row.cells[0].text, row.ruled) for row in table.blocks[0].rows] == [
+        ("Popularity", False), ("%Improv.", True), ("%Improv. over controls", False),
+    ]  # fmt: skip

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -28,6 +29,9 @@ from bench.records import EpochFacts, RunRecord, RunSpec
 from bench.runner import make_task, planned_runs, run_lost, run_task
 from bench.store import ResultsStore
 from bench.tasks import Tasks
+from bench.train import train
+from bench.training_state import TrainResult
+from bench.worker import start_worker
 
 DATA, N_EPOCHS = random_data(), 4
 SPECS = make_plan(["toy"], ["mf"], 2, N_EPOCHS, 2023, {})
@@ -265,3 +269,34 @@ def test_the_run_of_a_killed_worker_goes_on_in_a_new_one(
     assert len(heard.warnings) == 2
     assert "signal 9" in heard.warnings[0]
     assert heard.warnings[1] == "toy mf seed 1: goes on after epoch 2."
+
+
+def exits_become_import_errors(one: RunTask, tell: Tell) -> RunRecord | None:
+    """As where a signal comes while a C extension imports numpy."""
+
+    def converted(*arguments: Any) -> TrainResult:
+        try:
+            return train(*arguments)
+        except SystemExit as end:
+            raise ImportError("numpy.core.multiarray failed to import") from end
+
+    with mock.patch("bench.runner.train", converted):
+        return run_task(one, tell)
+
+
+@pytest.mark.parametrize("how", ["terminated", "left alone"])
+def test_a_worker_that_is_ended_records_no_defect(tmp_path: Path, how: str) -> None:
+    one = task(tmp_path)
+    (long,) = make_plan(["toy"], ["mf"], 1, 100_000, 2023, {})
+    one = replace(one, blank=one.blank.model_copy(update={"spec": long}))
+    process, connection = start_worker(exits_become_import_errors, {}, 1)
+    connection.send(one)
+    assert connection.recv().epoch == 1
+    if how == "terminated":
+        process.terminate()
+    else:
+        connection.close()
+    process.join(30)
+    assert process.exitcode == 128 + (signal.SIGTERM if how == "terminated" else signal.SIGPIPE)
+    assert not one.path.exists()
+    assert len(states(tmp_path)) == 1

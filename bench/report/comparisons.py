@@ -1,0 +1,127 @@
+"""Layer 8. Pairs of rows tested against each other on one data set, and how a difference is put."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from bench.records import DataFacts
+from bench.report.material import Material
+from bench.report.paper import Paper
+from bench.report.resampling import Contrast, Resamples, pair
+from bench.report.table import CsvValue
+from bench.report.user_scores import COMPARED, UserScores, read_user_scores
+from bench.report.wording import model_display, row_order
+
+ALL_PAIRS = "all pairs"
+STAR = "*"
+SMALLEST_SHOWN = 0.001
+CONTRAST_FIELDS = (
+    *("difference", "ci_low", "ci_high", "relative", "relative_low", "relative_high", "cohens_dz"),
+    *("p", "p_holm", "p_by_seed", "n_seeds_agreeing"),
+)
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """The tests of one family of pairs on one data set.
+
+    Attributes:
+        family: its name.
+        pairs: in order, whether they could be compared or not.
+        found: contrasts by metric and pair; pairs with an incomplete row are not among them.
+        scores: what was compared.
+    """
+
+    family: str
+    pairs: tuple[Pair, ...]
+    found: dict[tuple[str, Pair], Contrast]
+    scores: UserScores
+
+    @property
+    def size(self) -> int:
+        """Tests that Holm's correction counted in one metric."""
+        return len({pair for _, pair in self.found})
+
+    def gap(self, pair: Pair, paper: Paper) -> str:
+        """Why a pair is not compared; empty if it is."""
+        gaps = self.scores.gaps
+        return ", ".join(f"{model_display(label, paper)}: {gaps[label]}" for label in pair if label in gaps)
+
+
+def against_proposed(material: Material, facts: DataFacts) -> Comparisons:
+    """The proposed model against every other row of the call.
+
+    Raises:
+        ResultsError: see `read_user_scores`.
+    """
+    labels = row_order(material.labels, material.paper)
+    pairs = _with_proposed(labels, material.paper)
+    scores = read_user_scores(material, facts, labels if pairs else [])
+    return _compared(scores, scores.resamples(len(pairs)), family_name(material.paper), pairs)
+
+
+def all_comparisons(material: Material, facts: DataFacts) -> list[Comparisons]:
+    """Every pair of rows of the call; before it the pairs with the proposed model, if it is among the rows.
+
+    Raises:
+        ResultsError: see `read_user_scores`.
+    """
+    paper = material.paper
+    labels = row_order(material.labels, paper)
+    scores = read_user_scores(material, facts, labels)
+    ours = _with_proposed(labels, paper)
+    everything = [*ours, *combinations([label for label in labels if label != paper.proposed], 2)]
+    families = {family_name(paper): ours, ALL_PAIRS: everything}
+    resamples = scores.resamples(len(everything))
+    return [
+        _compared(scores, resamples, family, pairs)
+        for family, pairs in families.items()
+        if pairs or family == ALL_PAIRS
+    ]
+
+
+def family_name(paper: Paper) -> str:
+    """The family of `against_proposed`."""
+    return f"{paper.display(paper.proposed)} against every other row"
+
+
+def shown_p(p: float) -> str:
+    """A p-value as readers expect it, for example `0.013` or `<0.001`."""
+    return f"<{SMALLEST_SHOWN}" if p < SMALLEST_SHOWN else f"{p:.3f}"
+
+
+def shown_difference(contrast: Contrast) -> str:
+    """The relative difference with its interval, for example `+5.3% [+1.2%, +9.4%]`; absolute without a base."""
+    if contrast.relative is None or contrast.relative_low is None:
+        return f"{contrast.difference:+.4f} [{contrast.low:+.4f}, {contrast.high:+.4f}]"
+    return f"{contrast.relative:+.1%} [{contrast.relative_low:+.1%}, {contrast.relative_high:+.1%}]"
+
+
+def contrast_values(contrast: Contrast | None) -> tuple[CsvValue, ...]:
+    """The columns `CONTRAST_FIELDS`; nothing where nothing was compared."""
+    if contrast is None:
+        return (None,) * len(CONTRAST_FIELDS)
+    return (
+        *(contrast.difference, contrast.low, contrast.high),
+        *(contrast.relative, contrast.relative_low, contrast.relative_high, contrast.effect),
+        *(contrast.p, contrast.p_holm, ";".join(map(repr, contrast.p_by_seed)), contrast.n_agreeing),
+    )
+
+
+def _with_proposed(labels: Sequence[str], paper: Paper) -> list[Pair]:
+    proposed = paper.proposed
+    return [(proposed, label) for label in labels if label != proposed] if proposed in labels else []
+
+
+def _compared(scores: UserScores, resamples: Resamples | None, family: str, pairs: Sequence[Pair]) -> Comparisons:
+    """Test the pairs of complete rows, those of one metric as one family."""
+    found: dict[tuple[str, Pair], Contrast] = {}
+    if resamples is not None:
+        possible = [each for each in pairs if not set(each) & set(scores.gaps)]
+        for metric in COMPARED:
+            contrasts = resamples.family(metric, [pair(*each) for each in possible])
+            found |= {(metric, each): contrast for each, contrast in zip(possible, contrasts, strict=True)}
+    return Comparisons(family, tuple(pairs), found, scores)

@@ -1,0 +1,161 @@
+"""Layer 9. The figures that gain from pointing and zooming, as plotly's JSON. Pure.
+
+plotly's library is 5 MB, nearly all of a page, and Python gets no smaller build of it. It stands in the page once,
+and a browser runs it only when the first chart is asked for; the drawing is what is shown and printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.report.figure import Figure, look
+from bench.report.paper import Paper
+from bench.report.wording import model_display
+
+DASHES = {"-": "solid", "--": "dash", "-.": "dashdot"}
+MEAN = "mean"  # among repetitions
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """How a figure's CSV becomes charts.
+
+    Attributes:
+        panels: columns whose values part the rows into panels.
+        x: the columns to draw against, a panel each.
+        y: what is drawn.
+        mode: "lines" by model, or "markers" by `colour`.
+        colour: column of the series where it is not the model.
+        text: columns that a point tells when pointed at.
+    """
+
+    panels: tuple[str, ...]
+    x: tuple[str, ...]
+    y: str
+    mode: str = "lines"
+    colour: str = "model"
+    text: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart: a title and what plotly draws."""
+
+    title: str
+    figure: dict[str, Any]
+
+
+CHARTS = {
+    "curves": Chart(("data",), ("epoch", "seconds"), "valid_recall@10", text=("repetition",)),
+    "budget": Chart(("data",), ("n_trials",), "test_recall@10"),
+    "fig4": Chart(("data", "model"), ("x",), "y", "markers", "user", ("kind", "user", "item")),
+}
+
+
+def panels(name: str, figure: Figure, paper: Paper) -> list[Panel]:
+    """The charts of a figure; none for a figure that is not in `CHARTS`.
+
+    Args:
+        name: of the artifact.
+        figure: the figure.
+        paper: for names and colours.
+    """
+    if name not in CHARTS:
+        return []
+    chart, found = CHARTS[name], dict[tuple[str, ...], Rows]()
+    for values in figure.csv_rows:
+        row = dict(zip(figure.csv_header, values, strict=True))
+        if row[chart.y] is not None:
+            found.setdefault(tuple(str(row[column]) for column in chart.panels), []).append(row)
+    return [
+        Panel(_title(chart, where, paper), _figure(chart, rows, x, paper))
+        for where, rows in found.items()
+        for x in chart.x
+    ]
+
+
+def _title(chart: Chart, where: Sequence[str], paper: Paper) -> str:
+    names = [
+        model_display(value, paper) if column == "model" else value
+        for column, value in zip(chart.panels, where, strict=True)
+    ]
+    return ", ".join(names)
+
+
+def _figure(chart: Chart, rows: Rows, x: str, paper: Paper) -> dict[str, Any]:
+    series: dict[tuple[Any, Any], Rows] = {}
+    for row in rows:
+        series.setdefault((row[chart.colour], row.get("repetition")), []).append(row)
+    traces = _lines(chart, series, x, paper) if chart.mode == "lines" else _points(chart, series, x)
+    is_map = chart.mode == "markers"
+    square = {"scaleanchor": "x"} if is_map else {}
+    layout = {
+        "xaxis": {"title": {"text": "" if is_map else x}, "visible": not is_map},
+        "yaxis": {"title": {"text": "" if is_map else chart.y}, "visible": not is_map, **square},
+        "margin": {"l": 60, "r": 10, "t": 10, "b": 50},
+        "height": 420,
+        "hovermode": "closest",
+        "legend": {"orientation": "h", "y": -0.2},
+    }
+    return {"data": traces, "layout": layout}
+
+
+def _lines(chart: Chart, series: dict[tuple[Any, Any], Rows], x: str, paper: Paper) -> list[dict[str, Any]]:
+    """A line a run; those of one model share colour and legend."""
+    looks = look(list(dict.fromkeys(label for label, _ in series)), paper)
+    traces, named = [], set[str]()
+    has_mean = {label for label, repetition in series if repetition == MEAN}
+    for (label, repetition), rows in series.items():
+        style, is_faint = looks[label], label in has_mean and repetition != MEAN
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers" if len(rows) == 1 else "lines",
+                "name": model_display(label, paper),
+                "legendgroup": label,
+                "showlegend": not is_faint and label not in named,
+                "opacity": 0.4 if is_faint else 1,
+                "x": [row[x] for row in rows],
+                "y": [row[chart.y] for row in rows],
+                "text": [_hint(chart, row) for row in rows],
+                "line": {
+                    "color": style["color"],
+                    "dash": DASHES.get(str(style["linestyle"]), "dot"),
+                    "width": style["linewidth"],
+                },
+            }
+        )
+        named |= set() if is_faint else {label}
+    return traces
+
+
+def _points(chart: Chart, series: dict[tuple[Any, Any], Rows], x: str) -> list[dict[str, Any]]:
+    """A cloud a user: the star is the user; what belongs to nobody is grey."""
+    traces = []
+    for (owner, _), rows in sorted(series.items(), key=lambda each: (each[0][0] is None, each[0][0] or 0)):
+        marker: dict[str, Any] = {
+            "symbol": ["star" if row["kind"] == "user" else "circle" for row in rows],
+            "size": [14 if row["kind"] == "user" else 6 for row in rows],
+        }
+        if owner is None:
+            marker["color"] = "#B0B0B0"
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "of several users" if owner is None else f"user {owner}",
+                "x": [row[x] for row in rows],
+                "y": [row[chart.y] for row in rows],
+                "text": [_hint(chart, row) for row in rows],
+                "hoverinfo": "text",
+                "marker": marker,
+            }
+        )
+    return traces
+
+
+def _hint(chart: Chart, row: dict[str, Any]) -> str:
+    return ", ".join(f"{column} {row[column]}" for column in chart.text if row.get(column) is not None)

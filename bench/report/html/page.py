@@ -1,0 +1,136 @@
+"""Layer 9. `report.html` and `report.md`: a call on one page. Writes into the given directory only."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench.errors import ResultsError
+from bench.files import write_text
+from bench.report.figure import Figure
+from bench.report.html import provenance, view
+from bench.report.html.about import About, about_data, left_out
+from bench.report.html.charts import panels
+from bench.report.html.markdown import to_markdown
+from bench.report.html.parameters import parameters, variations
+from bench.report.html.summary import joined, summarise
+from bench.report.material import Material
+from bench.report.table import Table
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+LEDGER = "claims"
+Written = Mapping[str, Table | Figure]
+
+
+def write_report(written: Written, material: Material, directory: Path, about: About) -> list[Path]:
+    """Write the page and its Markdown summary; both are made before the first is written.
+
+    Args:
+        written: tables and figures of the call by artifact, in order; their files lie under `directory`.
+        material: what they were made of.
+        directory: where to.
+        about: the call.
+
+    Returns:
+        The two paths.
+
+    Raises:
+        ResultsError: a file cannot be written.
+    """
+    texts = {"report.html": to_html(written, material, about), "report.md": to_markdown(written, material, about)}
+    paths = [directory / name for name in texts]
+    try:
+        for path in paths:
+            write_text(path, texts[path.name])
+    except OSError as problem:
+        raise ResultsError(
+            f"The report cannot be written to {directory} ({problem.strerror or problem}). The records are kept: "
+            f"free some space or make the directory writable, and run the same command again."
+        ) from problem
+    return paths
+
+
+def to_html(written: Written, material: Material, about: About) -> str:
+    """The page: no address in it leads to a file or a server."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    said = about_data(material)
+    items = list(_items(written, material, said))
+    charts = {item.anchor: [panel.figure for panel in item.panels] for item in items if item.panels}
+    library = _library() if charts else ""
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    return environment.get_template("report.html.j2").render(
+        title=f"Benchmark of recommenders on {joined([facts.name for facts in material.facts])}",
+        policy=_policy(script, library),
+        style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        script=script,
+        library=library,
+        charts=json.dumps(charts, separators=(",", ":")).replace("<", "\\u003c"),
+        badges=view.badges(material.facts),
+        is_drawn=any(facts.source == "surrogate" for facts in material.facts),
+        summary=summarise(material, about),
+        left_out=left_out(material, about),
+        data_notes=said,
+        **_sections(items),
+        **_tables(material, about),
+        command=about.command,
+    )
+
+
+def _items(written: Written, material: Material, said: Sequence[str]) -> Iterator[view.Item]:
+    """Tables and figures in order, each footnote once."""
+    seen = set(said)
+    for name, each in written.items():
+        new = replace(each, notes=tuple(note for note in each.notes if note not in seen))
+        seen.update(new.notes)
+        if isinstance(new, Figure):
+            yield view.figure_item(name, new, panels(name, new, material.paper))
+        else:
+            yield view.table_item(name, new)
+
+
+def _sections(items: Sequence[view.Item]) -> dict[str, Any]:
+    return {
+        "items": [item for item in items if item.anchor != LEDGER],
+        "ledger": [item for item in items if item.anchor == LEDGER],
+    }
+
+
+def _tables(material: Material, about: About) -> dict[str, Any]:
+    failed, varied = provenance.failures(material), variations(material)
+    return {
+        "provenance": view.grid(provenance.provenance(material, about), "Provenance"),
+        "data": view.grid(provenance.data(material), "Data sets and their hashes"),
+        "environment": view.grid(provenance.environment(material), "Environment of the runs"),
+        "failures": view.grid(failed, "Failed runs") if failed else None,
+        "parameters": [
+            (name, view.grid(block, f"Hyper-parameters of {name}") if block else None)
+            for name, block in parameters(material)
+        ],
+        "variations": view.grid(varied, "What variations change") if varied else None,
+    }
+
+
+def _library() -> str:
+    from plotly.offline import get_plotlyjs
+
+    # the two sequences that would end the element that holds it; inside strings a backslash more is the same text
+    return str(get_plotlyjs()).replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _policy(*scripts: str) -> str:
+    """The content security policy: nothing is loaded, and no script runs but ours."""
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts]
+    return (
+        f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"base-uri 'none'; form-action 'none'"
+    )

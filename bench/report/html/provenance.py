@@ -1,0 +1,139 @@
+"""Layer 9. Where the numbers come from, as tables: call, data, protocol, machines, failures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from bench import protocol
+from bench.records import ProtocolFacts, RunRecord
+from bench.report.html.about import About
+from bench.report.material import Material
+from bench.report.table import Block, Cell, Column, Row
+from bench.report.wording import metric_name, model_display, seeds
+
+ENVIRONMENT = ("python", "platform", "processor", "cores", "threads", "n_workers", "device")
+UNITS = {"hours": 3600, "minutes": 60, "seconds": 1}
+Thing = TypeVar("Thing")
+
+
+def provenance(material: Material, about: About) -> Block:
+    """The box at the head of the page."""
+    records = material.records
+    said = {
+        "Command": about.command,
+        "Code": _distinct(records, _commit),
+        "Runs": _runs(material),
+        "Computing": _computing(material),
+        "Seeds": f"{seeds(material.n_seeds)} a model, root {_distinct(records, lambda each: each.spec.base_seed)}",
+        "Profile": f"{about.profile}, at most {about.max_epochs} epochs",
+        "Tuning": f"{about.n_trials} trials a model and data set" if about.n_trials else "none in this call",
+        "Protocol": _protocol(records),
+        "Machine": _distinct(records, lambda each: each.environment.get("processor")),
+        "Started": _period(records),
+    }
+    return _pairs(said)
+
+
+def data(material: Material) -> Block:
+    """The data sets: source, origin and hashes."""
+    columns = tuple(
+        Column(title, align="left")
+        for title in ("Data set", "Source", "Origin", "Split", "Data hash", "Split hash")
+    )
+    rows = tuple(
+        words(facts.label, facts.source, facts.origin, facts.split, facts.data_hash, facts.split_hash)
+        for facts in material.facts
+    )
+    return Block(columns, rows)
+
+
+def environment(material: Material) -> Block:
+    """Machine and versions, each with all values that occur."""
+    said = {name: _distinct(material.records, _getter(name)) for name in ENVIRONMENT}
+    names = {name for record in material.records for name in record.environment.get("packages", {})}
+    said |= {name: _distinct(material.records, _getter("packages", name)) for name in sorted(names)}
+    return _pairs(said)
+
+
+def failures(material: Material) -> Block | None:
+    """The runs that failed, with their errors; None if all finished."""
+    failed = [record for record in material.records if record.status == "failed"]
+    columns = tuple(Column(title, align="left") for title in ("Model", "Data set", "Seed", "Error", "Run"))
+    rows = tuple(
+        words(
+            model_display(record.spec.label, material.paper),
+            record.data.label,
+            str(record.spec.repetition + 1),
+            f"{record.error.kind}: {record.error.message}" if record.error else "unknown",
+            record.key,
+        )
+        for record in failed
+    )
+    return Block(columns, rows) if rows else None
+
+
+def words(*texts: str) -> Row:
+    """A row of words."""
+    return Row(tuple(Cell(words=text) for text in texts))
+
+
+def _pairs(said: dict[str, str]) -> Block:
+    rows = tuple(words(name, text) for name, text in said.items() if text)
+    return Block((Column("What", align="left"), Column("Value", align="left")), rows)
+
+
+def _getter(*path: str) -> Callable[[RunRecord], Any]:
+    def get(record: RunRecord) -> Any:
+        value: Any = record.environment
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    return get
+
+
+def _distinct(each: Iterable[Thing], get: Callable[[Thing], Any]) -> str:
+    """All values that occur, in order; empty if there is none."""
+    return "; ".join(sorted({str(value) for one in each if (value := get(one)) is not None}))
+
+
+def _commit(record: RunRecord) -> str | None:
+    git = record.environment.get("git") or {}
+    if git.get("commit") is None:
+        return None
+    state = {True: " with uncommitted changes", False: "", None: " (changes unknown)"}[git.get("modified")]
+    return f"commit {git['commit']}{state}"
+
+
+def _runs(material: Material) -> str:
+    n_failed = sum(record.status == "failed" for record in material.records)
+    return f"{len(material.records) - n_failed:,} finished, {n_failed:,} failed"
+
+
+def _computing(material: Material) -> str:
+    """Time of all runs and trials, as if one after the other."""
+    trials = [record for study in material.studies for record in study.records]
+    seconds = sum(record.cost.total_seconds for record in [*material.records, *trials] if record.cost)
+    unit = next((unit for unit in UNITS if seconds >= UNITS[unit]), "seconds")
+    amount = f"{seconds / UNITS[unit]:,.1f} {unit}"
+    return f"{amount} in finished runs" + (f", {len(trials):,} trials of the tuning included" if trials else "")
+
+
+def _protocol(records: Sequence[RunRecord]) -> str:
+    if not records:
+        return f"version {protocol.VERSION}"
+    return _distinct((record.protocol for record in records), _choices)
+
+
+def _choices(used: ProtocolFacts) -> str:
+    return (
+        f"version {used.version}: full ranking of all items not seen; hidden at test: {used.hide_at_test} items; "
+        f"epochs and values chosen by validation {metric_name(used.selection_metric)}; patience {used.patience} "
+        f"epochs; K = {', '.join(map(str, used.cutoffs))}; the test part is evaluated once"
+    )
+
+
+def _period(records: Sequence[RunRecord]) -> str:
+    started = sorted(record.started for record in records)
+    return f"{started[0]} to {started[-1]}" if len(started) > 1 else "".join(started)

@@ -1,0 +1,88 @@
+"use strict";
+(() => {
+  const NEXT = { none: "descending", descending: "ascending", ascending: "none" };
+
+  // Numbers before words, by value; words by their letters; empty cells last in either direction.
+  function compare(one, other, column, sign) {
+    const [a, b] = [one, other].map((row) => row.cells[column]);
+    const [x, y] = [a, b].map((cell) => cell.dataset.value);
+    if (x !== undefined && y !== undefined) return sign * (Number(x) - Number(y));
+    if (x !== undefined || y !== undefined) return x !== undefined ? -1 : 1;
+    const [s, t] = [a, b].map((cell) => cell.textContent.trim());
+    if (!s || !t) return Boolean(t) - Boolean(s);
+    return sign * s.localeCompare(t, "en", { numeric: true });
+  }
+
+  function sort(head) {
+    const table = head.closest("table");
+    const direction = NEXT[head.getAttribute("aria-sort")];
+    const column = head.cellIndex;
+    for (const each of head.parentElement.cells) each.setAttribute("aria-sort", "none");
+    head.setAttribute("aria-sort", direction);
+    const sign = direction === "descending" ? -1 : 1;
+    for (const body of table.tBodies) {
+      const rows = [...body.rows];
+      rows.sort((a, b) => Number(a.dataset.place) - Number(b.dataset.place));
+      if (direction !== "none") rows.sort((a, b) => compare(a, b, column, sign));
+      body.append(...rows);
+    }
+  }
+
+  for (const body of document.querySelectorAll("tbody")) {
+    [...body.rows].forEach((row, place) => { row.dataset.place = place; });
+  }
+  for (const button of document.querySelectorAll("th button")) {
+    button.addEventListener("click", () => sort(button.closest("th")));
+  }
+
+  // The library is text until the first chart is wanted: most readers never pay for it.
+  function library() {
+    const text = document.getElementById("library");
+    if (text) {
+      const script = document.createElement("script");
+      script.textContent = text.textContent;
+      text.remove();
+      document.head.append(script);
+    }
+    return window.Plotly;
+  }
+
+  function draw(name) {
+    const ink = getComputedStyle(document.body).color;
+    const line = getComputedStyle(document.documentElement).getPropertyValue("--line");
+    const figures = JSON.parse(document.getElementById("charts").textContent)[name];
+    document.querySelectorAll(`#${name}-charts .chart`).forEach((place, number) => {
+      const { data, layout } = figures[number];
+      for (const axis of [layout.xaxis, layout.yaxis]) Object.assign(axis, { gridcolor: line, zerolinecolor: line });
+      const colours = { paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: { color: ink } };
+      library().newPlot(place, data, { ...layout, ...colours }, { responsive: true, displaylogo: false });
+    });
+  }
+
+  for (const button of document.querySelectorAll("[data-chart]")) {
+    const charts = document.getElementById(button.getAttribute("aria-controls"));
+    button.addEventListener("click", () => {
+      const open = charts.hidden;
+      charts.hidden = !open;
+      button.setAttribute("aria-expanded", String(open));
+      button.textContent = open ? "Hide the chart" : "Explore as a chart";
+      if (open && !charts.dataset.drawn) {
+        charts.dataset.drawn = "yes";
+        draw(button.dataset.chart);
+      }
+    });
+  }
+
+  const contents = document.querySelector("nav details");
+  if (window.matchMedia("(min-width: 70rem)").matches) contents.open = true;
+
+  // What is folded on the screen is printed, and folded again afterwards.
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("main details:not([open])")];
+    for (const each of folded) each.open = true;
+  });
+  window.addEventListener("afterprint", () => {
+    for (const each of folded) each.open = false;
+  });
+})();

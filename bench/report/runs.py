@@ -1,0 +1,51 @@
+"""Layer 8. The finished runs of the models of a call by data set, for what is not about scores. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.errors import listed
+from bench.records import DataFacts, RunRecord
+from bench.report.material import Material
+from bench.report.paper import Paper
+from bench.report.wording import data_headings, model_display, row_order
+
+
+@dataclass(frozen=True)
+class DataRuns:
+    """The finished runs on one data set.
+
+    Attributes:
+        facts: the data set.
+        heading: its name with its source.
+        by_label: runs by label in the order of rows, by repetition; none where all failed or are missing.
+        n_asked: repetitions that were asked for.
+    """
+
+    facts: DataFacts
+    heading: str
+    by_label: Mapping[str, Sequence[RunRecord]]
+    n_asked: int
+
+    def gaps(self, paper: Paper) -> str:
+        """Models without all their runs, each with what it has; empty if there is none."""
+        named = [
+            f"{model_display(label, paper)} ({len(runs)} of {self.n_asked} seeds)"
+            for label, runs in self.by_label.items()
+            if len(runs) < self.n_asked
+        ]
+        return listed(named) if named else ""
+
+
+def runs_by_data(material: Material) -> list[DataRuns]:
+    """The runs of all models of a call, data set by data set.
+
+    Raises:
+        UsageError: there is no data set or model, or one is given twice.
+    """
+    labels = row_order(material.labels, material.paper)
+    return [
+        DataRuns(facts, heading, {label: material.runs(facts, label) for label in labels}, material.n_seeds)
+        for facts, heading in zip(material.facts, data_headings(material.facts), strict=True)
+    ]

@@ -1,0 +1,272 @@
+"""The ledger: every claim is there, the paper's contradictions are found, verdicts follow from planted truth."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.artifacts import ARTIFACTS
+from bench.errors import ConfigError, UsageError
+from bench.report.claim_words import contrast_name, our_words, paper_words
+from bench.report.claims import claims_table
+from bench.report.ledger import CLAIMS_FILE, Claim, load_claims, printed
+from bench.report.material import Material
+from bench.report.render import to_csv, to_latex, to_markdown
+from bench.report.user_scores import COMPARED, UserScores
+from bench.report.verdicts import judge
+from bench.store import ResultsStore
+
+BASELINES = ["mf", "vbpr", "acf", "ngcf", "mmgcn", "lightgcn", "grcn", "lattice"]
+N_USERS = 400
+
+
+@pytest.fixture(scope="module")
+def claims(paper: Any) -> dict[str, Claim]:
+    return {claim.id: claim for claim in load_claims(paper)}
+
+
+def claim_of(rule: str, these: Any, those: Any = (), **more: Any) -> Claim:
+    fields = {"id": "c", "claim": "c", "place": "5", "metrics": ["recall@10"]}
+    return Claim(rule=rule, these=list(these), those=list(those), **(fields | more))
+
+
+@pytest.fixture
+def verdict(paper: Any, make_facts: Any) -> Any:
+    """The finding on rows whose users have these mean scores, with little noise; None is a row without runs."""
+
+    def weigh(claim: Claim, means: dict[str, float | None], **facts: Any) -> Any:
+        rng = np.random.default_rng(1)
+        taste = rng.random(N_USERS) * 0.1
+        rows = {label: mean for label, mean in means.items() if mean is not None}
+        values = np.array([mean + taste + 0.01 * rng.standard_normal((2, N_USERS)) for mean in rows.values()])
+        gaps = {label: "1 of 2 seeds" for label, mean in means.items() if mean is None}
+        scores = UserScores(
+            make_facts(**facts), tuple(rows), N_USERS, dict.fromkeys(COMPARED, values - 0.05), gaps
+        )
+        return judge(claim, scores, scores.resamples(20), paper)
+
+    return weigh
+
+
+def test_every_claim_of_the_section_is_there(claims: Any) -> None:
+    named = {
+        "ludp-best": BASELINES,
+        "improvement": BASELINES,
+        "gcn-over-cf": BASELINES,
+        "content-over-cf": BASELINES,
+        "grcn-over-lattice": ["grcn", "lattice"],
+        "multi-over-single": [f"ludp@modality={name}" for name in ("all", "visual", "acoustic", "textual")],
+        "attention-best": [f"ludp@fusion={name}" for name in ("attention", "sum", "concat_fc")],
+        "neighbours-peak": [f"ludp@k={k}" for k in (5, 10, 20, 50)],
+        "item-graph-helps": ["ludp@parts=item graph", "ludp@parts=base"],
+        "user-preference-helps": ["ludp@parts=full", "ludp@parts=item graph"],
+    }
+    for name, labels in named.items():
+        assert sorted({*claims[name].labels} - {"ludp"}) == sorted({*labels} - {"ludp"}), name
+    others = "visual-best textual-worst acoustic-worst user-preference-helps-less concat-worst"
+    assert {*others.split(), "one-layer-best", "two-layers-best", "single-over-multimodal"} <= set(claims)
+    assert {claim.place.split(",")[0].split(";")[0] for claim in claims.values()} == {
+        *("5.1.1", "5.1.2", "5.2", "5.3.1", "5.3.2", "5.3.3", "5.3.4", "5.4.1", "5.4.2")
+    }
+
+
+def test_the_runs_that_the_claims_need_are_asked_for(claims: Any, make_facts: Any) -> None:
+    modality = make_facts().modalities[0]
+    facts = make_facts(
+        modalities=[modality.model_copy(update={"name": n}) for n in ("visual", "acoustic", "textual")]
+    )
+    asked = {row.label for row in ARTIFACTS["claims"].rows(facts)} | {"ludp", *BASELINES}
+    assert {label for claim in claims.values() for label in claim.labels} <= asked
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "words"),
+    [
+        ("ludp-best", "tiktok", "24 of 24 printed differences as claimed"),
+        ("grcn-over-lattice", "tiktok", "2 of 3 .*; not: GRCN vs. LATTICE \\(R@10 0.0577 and 0.0582\\)"),
+        ("improvement", "tiktok", "P@10 \\+4.07% over GRCN, from its values 4.08%; R@10 \\+5.33% over LATTICE; "),
+        ("improvement", "movielens", "P@10 \\+6.16% .*LATTICE; R@10 \\+6.77% .*; NDCG@10 \\+8.44% over LATTICE$"),
+        ("gcn-over-cf", "tiktok", "42 of 45 single pairs as claimed; not: NGCF vs. VBPR in all$"),
+        (
+            "content-over-cf",
+            "movielens",
+            "MMGCN vs. LightGCN in all, GRCN vs. LightGCN \\(R@10 0.1948 and 0.1978\\)$",
+        ),
+        ("single-over-multimodal", "tiktok", "43 of 45 .*acoustic\\) vs. GRCN \\(P@10 0.0368 and 0.0368\\)"),
+        ("mmgcn-close-to-lightgcn", "tiktok", "^P@10 -1.4%, R@10 -4.5%, NDCG@10 -1.6%$"),
+        ("acoustic-worst", "movielens", "6 of 6 .* is below LightGCN"),
+        ("tiktok-dense", "tiktok", "sparser"),
+        ("two-layers-best", "movielens", "^6 of 6"),
+        ("modalities-differ", "tiktok", "^9 of 9 printed differences are not 0$"),
+        ("neighbours-peak", "tiktok", "^drawn, no value printed$"),
+    ],
+)
+def test_what_the_papers_numbers_say(claims: Any, paper: Any, name: str, dataset: str, words: str) -> None:
+    assert re.search(words, paper_words(claims[name], dataset, paper))
+
+
+def test_printed_values_are_found_by_row(paper: Any) -> None:
+    assert printed(paper, "tiktok", "mf", "recall@10") == 0.0466
+    assert printed(paper, "movielens", "ludp@modality=acoustic", "ndcg@10") == 0.1744
+    assert printed(paper, "tiktok", "ludp@item layers=3", "precision@10") == 0.0366
+    assert printed(paper, "tiktok", "ludp@k=5", "recall@10") is None
+    assert printed(paper, "baby", "mf", "recall@10") is None
+
+
+def test_a_claim_of_several_differences(verdict: Any) -> None:
+    claim = claim_of("above", ["ludp"], ["mf", "grcn"])
+    assert verdict(claim, {"ludp": 0.3, "mf": 0.2, "grcn": 0.2}).verdict == "holds"
+    lost = verdict(claim, {"ludp": 0.3, "mf": 0.2, "grcn": 0.4})
+    assert (lost.verdict, lost.reason) == ("does not hold", "in R@10")
+    level = verdict(claim, {"ludp": 0.3, "mf": 0.2, "grcn": 0.3})
+    assert (level.verdict, level.reason) == ("not decidable here", "not every difference is significant in R@10")
+
+
+def test_missing_runs_leave_it_open_unless_one_difference_refutes(verdict: Any, paper: Any) -> None:
+    claim = claim_of("above", ["ludp"], ["mf", "grcn"])
+    ahead = verdict(claim, {"ludp": 0.3, "mf": 0.2, "grcn": None})
+    assert (ahead.verdict, ahead.reason) == ("not decidable here", "runs are missing")
+    assert our_words(ahead, paper).startswith("R@10 +")
+    assert our_words(ahead, paper).endswith("; 1 of 2 seeds: GRCN")
+    assert verdict(claim, {"ludp": 0.1, "mf": 0.2, "grcn": None}).verdict == "does not hold"
+    nothing = verdict(claim, {"ludp": None, "mf": 0.2, "grcn": None})
+    assert our_words(nothing, paper) == "– (1 of 2 seeds: LUDP, GRCN)"
+    mean = verdict(claim_of("mean_above", ["ludp"], ["mf", "grcn"]), {"ludp": 0.1, "mf": 0.2, "grcn": None})
+    assert (mean.verdict, mean.contrasts) == ("not decidable here", {})
+    blind = verdict(
+        claim_of("above", ["ludp@modality=visual"], ["mf"]),
+        {"ludp@modality=visual": None, "mf": 0.2},
+        missing={"visual": "no posters."},
+    )
+    assert our_words(blind, paper) == "– (no visual modality: LUDP (modality=visual))"
+
+
+@pytest.mark.parametrize("source", ["surrogate", "embedded"])
+@pytest.mark.parametrize("ludp", [0.1, 0.3])
+def test_data_that_are_not_real_decide_nothing(verdict: Any, paper: Any, source: str, ludp: float) -> None:
+    found = verdict(claim_of("above", ["ludp"], ["mf"]), {"ludp": ludp, "mf": 0.2}, source=source)
+    assert found.verdict == "not decidable here"
+    assert found.contrasts["recall@10"][0].sign == (1 if ludp > 0.2 else -1)
+    assert "p <0.001" in our_words(found, paper)
+
+
+def test_a_claim_about_means_weighs_every_row_alike(verdict: Any, paper: Any) -> None:
+    claim = claim_of("mean_above", ["ngcf", "grcn"], ["mf", "vbpr"])
+    found = verdict(claim, {"ngcf": 0.1, "grcn": 0.4, "mf": 0.2, "vbpr": 0.2})
+    assert found.verdict == "holds"
+    (contrast,) = found.contrasts["recall@10"]
+    assert contrast.difference == pytest.approx(0.05, abs=0.01)
+    assert contrast.relative == pytest.approx(0.25, abs=0.02)
+    assert contrast_name(contrast.weights, paper) == "mean of NGCF, GRCN vs. mean of MF, VBPR"
+    assert verdict(claim, {"ngcf": 0.1, "grcn": 0.2, "mf": 0.2, "vbpr": 0.2}).verdict == "does not hold"
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"), [(0.2, "holds"), (0.3, "does not hold"), (0.2101, "not decidable here")]
+)
+def test_closeness_is_an_interval_within_the_margin(verdict: Any, other: float, expected: str) -> None:
+    claim = claim_of("close", ["mmgcn"], ["lightgcn"], margin_percent=5)
+    assert verdict(claim, {"mmgcn": other, "lightgcn": 0.2}).verdict == expected
+
+
+def test_a_size_holds_if_the_interval_allows_it(verdict: Any, paper: Any) -> None:
+    claim = claim_of("gain", ["ludp"], ["mf", "lattice"], datasets=["tiktok"])
+    fits = verdict(claim, {"ludp": 0.2 * 1.0533, "mf": 0.1, "lattice": 0.2})
+    assert fits.verdict == "holds"
+    assert our_words(fits, paper).startswith("R@10 LUDP vs. LATTICE +5.")
+    assert verdict(claim, {"ludp": 0.3, "mf": 0.1, "lattice": 0.2}).verdict == "does not hold"
+
+
+@pytest.mark.parametrize(
+    ("heights", "expected"),
+    [
+        ((0.1, 0.3, 0.2, 0.1), "holds"),
+        ((0.1, 0.2, 0.3, 0.4), "does not hold"),
+        ((0.4, 0.3, 0.2, 0.1), "does not hold"),
+        ((0.2, 0.2, 0.2, 0.2), "not decidable here"),
+        ((0.2, 0.3, 0.3, 0.3), "not decidable here"),
+    ],
+)
+def test_a_rise_and_fall_has_an_inner_row_above_both_ends(
+    verdict: Any, paper: Any, heights: Any, expected: str
+) -> None:
+    labels = [f"ludp@k={k}" for k in (5, 10, 20, 50)]
+    found = verdict(claim_of("peak", labels), dict(zip(labels, heights, strict=True)))
+    assert found.verdict == expected
+    if expected == "holds":
+        assert re.match(r"R@10 k 10 vs\. 5 \+.* and k 10 vs\. 50 \+", our_words(found, paper))
+
+
+def test_rows_differ_if_two_of_them_do(verdict: Any) -> None:
+    labels = [f"ludp@modality={name}" for name in ("visual", "acoustic", "textual")]
+    claim = claim_of("differ", labels)
+    assert verdict(claim, dict(zip(labels, (0.2, 0.2, 0.3), strict=True))).verdict == "holds"
+    assert verdict(claim, dict.fromkeys(labels, 0.2)).verdict == "not decidable here"
+
+
+def test_many_differences_are_counted_and_the_weakest_is_shown(verdict: Any, paper: Any) -> None:
+    found = verdict(
+        claim_of("above", ["ludp"], ["mf", "vbpr", "grcn"]), {"ludp": 0.3, "mf": 0.1, "vbpr": 0.2, "grcn": 0.5}
+    )
+    words = our_words(found, paper)
+    assert words.startswith(
+        "2 of 3 differences as claimed, 2 significantly, 1 significantly the other way; weakest: "
+    )
+    assert re.search(r"R@10 LUDP vs\. GRCN -4\d\.\d% \[-4\d\.\d%, -[34]\d\.\d%\], p <0\.001$", words)
+
+
+def test_a_call_without_runs_has_every_row_and_no_number(
+    paper: Any, make_facts: Any, claims: Any, tmp_path: Any
+) -> None:
+    facts = [make_facts(), make_facts("baby")]
+    material = Material({}, ["mf"], [], 3, paper, ResultsStore(tmp_path))
+    material.__dict__["facts"] = facts
+    table = claims_table(material, list(claims.values()))
+    counts = [len(block.rows) for block in table.blocks]
+    assert counts[0] == sum(claim.is_about("tiktok") for claim in claims.values()) > counts[1] > 10
+    assert {row.cells[4].text.partition(":")[0] for block in table.blocks for row in block.rows} == {
+        "not decidable here"
+    }
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert len(rows) == sum(counts)
+    assert {row["difference"] for row in rows} == {""}
+    assert any("0 hold, 0 do not hold" in note for note in table.notes)
+    markdown, latex = to_markdown(table), to_latex(table)
+    assert markdown.count("| LUDP is better than every other model.") == 2
+    assert "\\begin{table}" not in latex
+    assert latex.count("\\begin{longtable}{p{0.24\\linewidth}") == latex.count("\\end{longtable}") == 2
+    assert latex.count("\\endhead") == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "complaint"),
+    [
+        (
+            "those: [ngcf]",
+            "those: [ngfc]",
+            UsageError,
+            r"row of the claim 'lightgcn-best-cf' 'ngfc'\. Did you mean 'ngcf'",
+        ),
+        ("  those: [ngcf]\n", "", ConfigError, "the claim 'lightgcn-best-cf' lacks 'those'"),
+        ("id: ludp-best", "id: improvement", ConfigError, "'improvement' stands twice"),
+        ("metrics: [recall@10]", "metrics: [recall@12]", UsageError, "recall@12"),
+        ("datasets: [movielens]", "datasets: [movielense]", UsageError, "movielense"),
+        ("rule: peak", "rule: peek", ConfigError, "peak"),
+        ("margin_percent: 5", "margin: 5", ConfigError, "margin"),
+        ("reason: the paper's data are not public", "reason: ''", ConfigError, "'movielens-10m' lacks 'reason'"),
+    ],
+)
+def test_a_damaged_ledger_is_refused(
+    tmp_path: Any, paper: Any, old: str, new: str, error: Any, complaint: str
+) -> None:
+    text = CLAIMS_FILE.read_text(encoding="utf-8")
+    assert old in text
+    damaged = tmp_path / "claims.yaml"
+    damaged.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(error, match=complaint):
+        load_claims(paper, damaged)

@@ -1,0 +1,105 @@
+"""Learning curves: what is drawn is what the CSV says; means, gaps and levels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.records import EpochFacts
+from bench.report.curves import CSV_HEADER, curves_figure
+from bench.report.figure import Figure, look, styled, write_figure
+from bench.report.paper import Paper
+from bench.report.runs import DataRuns
+
+
+def drawn(figure: Figure) -> list[Any]:
+    """Its panels."""
+    with styled():
+        return figure.draw().axes
+
+
+def epochs(*pairs: tuple[float, float], loss: float | None = 0.5) -> list[EpochFacts]:
+    """An epoch a pair of seconds and validation score; a fifth of the seconds is validation."""
+    return [
+        EpochFacts(
+            epoch=place, loss=loss, train_seconds=0.8 * took, valid_seconds=0.2 * took, valid={"recall@10": score}
+        )
+        for place, (took, score) in enumerate(pairs, 1)
+    ]
+
+
+@pytest.fixture
+def learning(make_facts: Any, make_record: Any) -> DataRuns:
+    """Two seeds: a model whose runs differ in length, one with a run missing, a control, and one without runs."""
+    facts = make_facts()
+
+    def run(label: str, repetition: int, best: int, curve: list[EpochFacts]) -> Any:
+        return make_record(label, repetition, facts=facts, curve=curve, best_epoch=best)
+
+    return DataRuns(
+        facts,
+        facts.label,
+        {
+            "mf": [
+                run("mf", 0, 2, epochs((1.0, 0.1), (1.0, 0.3), (2.0, 0.2))),
+                run("mf", 1, 1, epochs((3.0, 0.2), (1.0, 0.1))),
+            ],
+            "ludp": [run("ludp", 1, 2, epochs((5.0, 0.1), (5.0, 0.4)))],
+            "acf": [],
+            "popularity": [run("popularity", seed, 1, epochs((0.1, 0.05), loss=None)) for seed in (0, 1)],
+        },
+        n_asked=2,
+    )
+
+
+def test_curves_draw_runs_and_their_mean(learning: DataRuns, paper: Paper) -> None:
+    figure = curves_figure([learning], paper)
+    rows = [dict(zip(CSV_HEADER, row, strict=True)) for row in figure.csv_rows]
+    mf = {key: [row for row in rows if (row["model"], row["repetition"]) == ("mf", key)] for key in (0, 1, "mean")}
+    assert [row["seconds"] for row in mf[0]] == pytest.approx([1.0, 2.0, 4.0])
+    assert [row["is_best"] for row in mf[0]] == [False, True, False]
+    mean = [(row["epoch"], row["seconds"], row["valid_recall@10"]) for row in mf["mean"]]
+    assert mean == [pytest.approx((1, 2.0, 0.15)), pytest.approx((2, 3.0, 0.2))]  # as far as both runs went
+    assert {row["repetition"] for row in rows if row["model"] == "ludp"} == {1}
+    by_epoch, by_second = drawn(figure)
+    colours = look(list(learning.by_label), paper)
+    for axes, key in ((by_epoch, "epoch"), (by_second, "seconds")):
+        own = [line for line in axes.lines if line.get_color() == colours["mf"]["color"] and len(line.get_xdata())]
+        for line, repetition in zip(own, (0, 1, "mean"), strict=True):
+            assert list(line.get_xdata()) == [row[key] for row in mf[repetition]]
+            assert list(line.get_ydata()) == [row["valid_recall@10"] for row in mf[repetition]]
+        assert [line.get_markevery() for line in own[:2]] == [[1], [0]]
+        assert own[0].get_linewidth() < own[2].get_linewidth()
+        assert axes.get_title() == "tiktok [real]"
+    assert by_epoch.get_ylabel() == "validation Recall@10 (n=2 seeds)"
+
+
+def test_curves_show_gaps_and_levels(learning: DataRuns, paper: Paper) -> None:
+    figure = curves_figure([learning], paper)
+    for axes in drawn(figure):
+        (level,) = [line for line in axes.lines if line.get_label() == "Popularity"]
+        assert list(level.get_ydata()) == [0.05, 0.05]
+        assert list(level.get_xdata()) == [0, 1]  # across the panel
+        own = [line for line in axes.lines if line.get_color() == "#000000" and len(line.get_xdata())]
+        assert len(own) == 1  # of an incomplete model the run, and no mean
+    names = [text.get_text() for text in drawn(figure)[1].get_legend().get_texts()]
+    assert names == ["MF", "LUDP (1 of 2)", "Popularity"]
+    (note,) = [note for note in figure.notes if "no mean is drawn" in note]
+    assert note.endswith("LUDP (1 of 2 seeds), ACF (0 of 2 seeds).")
+
+
+def test_the_same_numbers_give_the_same_bytes(learning: DataRuns, paper: Paper, tmp_path: Path) -> None:
+    first, again = (write_figure(curves_figure([learning], paper), tmp_path / folder, "curves") for folder in "ab")
+    assert all(one.read_bytes() == other.read_bytes() for one, other in zip(first, again, strict=True))
+
+
+def test_one_seed_is_one_line(learning: DataRuns, paper: Paper) -> None:
+    one = DataRuns(learning.facts, learning.heading, {"mf": learning.by_label["mf"][:1]}, n_asked=1)
+    figure = curves_figure([one], paper)
+    assert "One run a model (n=1 seed)" in figure.caption
+    assert len(figure.csv_rows) == 3
+    (line, *_), _ = (axes.lines for axes in drawn(figure))
+    assert line.get_linewidth() == look(["mf"], paper)["mf"]["linewidth"]
+    assert line.get_alpha() is None

@@ -1,0 +1,308 @@
+"""Tests over users: exact where they can be counted out, right about planted truth, honest about gaps."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bench.errors import ResultsError
+from bench.report.comparisons import against_proposed, all_comparisons, shown_difference, shown_p
+from bench.report.critical import Ranking
+from bench.report.critical import build as critical_figure
+from bench.report.figure import write_figure
+from bench.report.material import Material
+from bench.report.render import to_csv, to_latex, to_markdown
+from bench.report.resampling import Resamples, holm, pair
+from bench.report.significance import build as significance_table
+from bench.report.table3 import build as table3_of
+from bench.report.user_scores import COMPARED, read_user_scores
+from bench.store import ResultsStore
+from bench.types import TopK
+
+R10 = "recall@10"
+
+
+def sparse(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Scores like users' Recall@10: nine of ten are 0, the others thirds."""
+    return (rng.random(shape) < 0.1) * rng.integers(1, 4, shape) / 3
+
+
+def contrast(first: Any, second: Any, seed: int = 1) -> Any:
+    """Of two rows of scores, `[n_seeds, n_users]`."""
+    return Resamples(["a", "b"], {R10: np.stack([first, second])}, seed).family(R10, [pair("a", "b")])[0]
+
+
+def test_p_is_that_of_all_sign_flips() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        first, second = rng.integers(0, 4, (2, 1, 10)) / 3
+        exact = stats.permutation_test(
+            (first[0], second[0]),
+            lambda x, y, axis: (x - y).mean(axis=axis),
+            permutation_type="samples",
+            n_resamples=np.inf,
+            vectorized=True,
+        )
+        assert contrast(first, second).p == pytest.approx(exact.pvalue, abs=0.015)
+
+
+def test_seeds_are_combined_under_one_flip_a_user() -> None:
+    """Counted out over all 2^8 sign patterns: the sum of the seeds' standardised statistics."""
+    rng = np.random.default_rng(5)
+    first, second = rng.random((2, 3, 8)) * [[0.1], [1.0], [3.0]]
+    differences = first - second
+    standardised = differences / np.sqrt((differences**2).sum(axis=1, keepdims=True))
+    patterns = np.array(list(itertools.product((-1, 1), repeat=8)))
+    sums = np.abs((patterns @ standardised.T).sum(axis=1))
+    exact = (sums >= abs(standardised.sum()) - 1e-12).mean()
+    found = contrast(first, second)
+    assert found.p == pytest.approx(exact, abs=0.015)
+    assert len(found.p_by_seed) == 3
+    assert contrast(first[:1], second[:1]).p == found.p_by_seed[0]
+
+
+def test_a_planted_difference_is_found_in_the_right_direction() -> None:
+    rng = np.random.default_rng(7)
+    base = sparse(rng, 3, 2000)
+    better = np.clip(base + (rng.random((3, 2000)) < 0.03) / 3, 0, 1)
+    found = contrast(better, base)
+    assert found.sign == 1
+    assert found.p < 0.001
+    assert found.difference == pytest.approx((better - base).mean())
+    assert 0 < found.low < found.difference < found.high
+    assert found.relative == pytest.approx(better.mean() / base.mean() - 1)
+    assert found.relative_low < found.relative < found.relative_high
+    averaged = (better - base).mean(axis=0)
+    assert found.effect == pytest.approx(averaged.mean() / averaged.std(ddof=1))
+    assert (found.n_users, found.n_agreeing) == (2000, 3)
+    back = contrast(base, better)
+    assert (back.sign, back.p, back.low) == (-1, found.p, pytest.approx(-found.high))
+
+
+@pytest.mark.parametrize("n_seeds", [1, 5])
+def test_nulls_are_found_significant_as_often_as_promised(n_seeds: int) -> None:
+    """200 pairs without a difference; repetitions share users, whose taste for one of the two they all repeat."""
+    rng = np.random.default_rng(11)
+    n, n_users = 200, 400
+    taste = rng.choice([0.0, 1.0], (2, n, 1, n_users), p=[0.9, 0.1])
+    scores = taste + 0.2 * sparse(rng, 2, n, n_seeds, n_users)
+    labels = [f"{side}{number}" for side in "ab" for number in range(n)]
+    resamples = Resamples(labels, {R10: scores.reshape(2 * n, n_seeds, n_users)}, seed=2)
+    found = [resamples.family(R10, [pair(f"a{number}", f"b{number}")])[0] for number in range(n)]
+    low, high = stats.binom.ppf([0.005, 0.995], n, 0.05)
+    assert low <= sum(each.p < 0.05 for each in found) <= high
+    misses = sum(not each.low <= 0 <= each.high for each in found)
+    assert low <= misses <= high
+    if n_seeds > 1:  # what multiplying the p-values of the same users would do
+        fisher = [stats.combine_pvalues(each.p_by_seed).pvalue for each in found]
+        assert sum(p < 0.05 for p in fisher) > high
+
+
+def test_repetitions_that_contradict_each_other_are_no_evidence() -> None:
+    rng = np.random.default_rng(13)
+    base = rng.random((2, 500))
+    lead = np.array([[0.1], [-0.1]])
+    found = contrast(base + lead + 0.05 * rng.random((2, 500)), base + 0.05 * rng.random((2, 500)))
+    assert max(found.p_by_seed) < 0.001
+    assert found.sign == 0
+    assert found.n_agreeing == 1
+
+
+def test_rows_without_any_difference_have_p_one() -> None:
+    same = np.full((2, 30), 0.5)
+    found = contrast(same, same)
+    assert (found.p, found.difference, found.low, found.high, found.effect) == (1.0, 0.0, 0.0, 0.0, None)
+    nothing = contrast(np.ones((1, 30)), np.zeros((1, 30)))
+    assert (nothing.relative, nothing.relative_low) == (None, None)
+    assert shown_difference(nothing) == "+1.0000 [+1.0000, +1.0000]"
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+def test_a_family_is_corrected_and_others_change_nothing() -> None:
+    rng = np.random.default_rng(17)
+    scores = sparse(rng, 6, 2, 300)
+    labels = list("abcdef")
+    whole = Resamples(labels, {R10: scores}, 1)
+    pairs = [pair(*each) for each in itertools.combinations(labels, 2)]
+    found = whole.family(R10, pairs)
+    assert [each.p_holm for each in found] == pytest.approx(holm([each.p for each in found]))
+    alone = Resamples(["b", "d"], {R10: scores[[1, 3]]}, 1).family(R10, [pair("b", "d")])[0]
+    again = whole.family(R10, [pair("b", "d")])[0]
+    assert (alone.p, alone.low, alone.high) == pytest.approx((again.p, again.low, again.high))
+    assert alone.p_holm == alone.p
+
+
+def test_the_smallest_p_survives_the_correction_of_many_tests() -> None:
+    scores = np.concatenate([np.zeros((1, 1, 40)), np.ones((1, 1, 40))])
+    found = Resamples(["a", "b"], {R10: scores}, 1, n_tests=1000).family(R10, [pair("b", "a")] * 1000)
+    assert found[0].sign == 1
+
+
+def test_p_values_as_readers_expect_them() -> None:
+    assert [shown_p(p) for p in (0.0004, 0.001, 0.0126, 1.0)] == ["<0.001", "0.001", "0.013", "1.000"]
+
+
+@pytest.fixture
+def material(tmp_path: Any, paper: Any, make_facts: Any, make_record: Any) -> Any:
+    """A call whose runs have these scores of 60 users by label and repetition."""
+    store = ResultsStore(tmp_path / "results")
+
+    def make(scores: dict[str, Any], n_seeds: int, names: Any = ("tiktok",), n_users: int = 60) -> Material:
+        facts, records = [make_facts(name) for name in names], []
+        for each in facts:
+            for label, rows in scores.items():
+                for repetition, values in enumerate(rows):
+                    key = f"{each.name}-{label}-{repetition}"
+                    means = {metric: float(np.mean(values)) for metric in COMPARED}
+                    records.append(make_record(label, repetition, means, each, key=key))
+                    users = np.arange(len(values))
+                    lists = TopK(users, np.zeros((len(users), 1), dtype=np.int64), 0)
+                    store.write_topk(key, lists, dict.fromkeys(COMPARED, np.asarray(values)))
+        made = Material({}, list(scores), records, n_seeds, paper, store)
+        made.__dict__["facts"] = facts
+        return made
+
+    return make
+
+
+@pytest.fixture
+def scores() -> dict[str, np.ndarray]:
+    """LUDP far above MF, LightGCN like LUDP, GRCN above all, but with one repetition of two."""
+    rng = np.random.default_rng(19)
+    base = rng.random((2, 60)) / 4
+    return {
+        "ludp": base + 0.3,
+        "mf": base + 0.1 * rng.random((2, 60)),
+        "lightgcn": base + 0.3 + 0.1 * (rng.random((2, 60)) - 0.5),
+        "grcn": base[:1] + 0.7,
+    }
+
+
+def rows_of(table: Any) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(to_csv(table))))
+
+
+def test_table3_stars_what_differs_and_gives_the_interval(material: Any, scores: Any) -> None:
+    table = table3_of(material(scores, 2))
+    cells = {row.cells[0].text: row.cells[2].text for row in table.blocks[0].rows}
+    assert cells["MF"].endswith(" *")
+    assert cells["GRCN"].endswith("(1 of 2 seeds)")
+    assert not any(cells[name].endswith("*") for name in ("LUDP", "LightGCN", "GRCN", "%Improv."))
+    assert "* marks a score that differs from LUDP's" in table.caption
+    by_model = {row["model"]: row for row in rows_of(table) if row["metric"] == R10}
+    lead = (scores["ludp"] - scores["mf"]).mean()
+    assert float(by_model["mf"]["ci_low"]) < lead < float(by_model["mf"]["ci_high"])
+    assert float(by_model["mf"]["p_holm"]) < 0.05 < float(by_model["lightgcn"]["p_holm"])
+    assert {by_model[name][column] for name in ("grcn", "ludp") for column in ("p_holm", "ci_low")} == {""}
+
+
+def test_table3_without_the_proposed_model_has_no_stars(material: Any, scores: Any) -> None:
+    del scores["ludp"]
+    table = table3_of(material(scores, 2))
+    assert "*" not in to_markdown(table).replace("**", "")
+    assert " marks a score" not in table.caption
+
+
+def test_a_partial_result_shows_as_partial_and_is_not_compared(material: Any, scores: Any) -> None:
+    call = material(scores, 2)
+    table = significance_table(call)
+    shown = {row.cells[1].text: [cell.text for cell in row.cells[2:]] for row in table.blocks[0].rows}
+    assert shown["GRCN"] == ["– (GRCN: 1 of 2 seeds)", "–", "–"] * 3
+    assert shown["MF"][1] == "<0.001 *"
+    assert not shown["LightGCN"][1].endswith("*")
+    partial = [row for row in rows_of(table) if "grcn" in (row["first"], row["second"])]
+    assert len(partial) == 3 * (1 + 3)
+    assert {(row["p_holm"], row["difference"], row["not_compared"]) for row in partial} == {
+        ("", "", "GRCN: 1 of 2 seeds")
+    }
+    (family, everything) = all_comparisons(call, call.facts[0])
+    assert (family.size, everything.size) == (2, 3)
+    assert {row["family_size"] for row in rows_of(table) if row["family"] == "all pairs"} == {"3"}
+
+
+def test_every_pair_is_in_the_csv_under_its_family(material: Any, scores: Any) -> None:
+    call = material(scores, 2)
+    rows = rows_of(significance_table(call))
+    assert len(rows) == 3 * (3 + 6)
+    tested = against_proposed(call, call.facts[0])
+    for row in rows:
+        if row["family"] == tested.family and not row["not_compared"]:
+            expected = tested.found[row["metric"], (row["first"], row["second"])]
+            assert float(row["p_holm"]) == expected.p_holm  # Table 3 and this one say the same
+            assert [float(p) for p in row["p_by_seed"].split(";")] == list(expected.p_by_seed)
+    two = [float(r["p_holm"]) for r in rows if (r["metric"], r["first"], r["second"]) == (R10, "ludp", "mf")]
+    assert two[0] <= two[1]  # the larger family is corrected more
+    for text in (to_markdown(significance_table(call)), to_latex(significance_table(call))):
+        assert "tiktok [real]" in text
+
+
+def test_without_the_proposed_model_all_pairs_are_shown(material: Any, scores: Any) -> None:
+    del scores["ludp"]
+    table = significance_table(material(scores, 2))
+    assert len(table.blocks[0].rows) == 3
+    assert "all pairs" in table.caption
+    nothing = significance_table(material({"mf": scores["mf"][:0], "ludp": scores["mf"][:0]}, 2))
+    assert nothing.blocks[0].rows[0].cells[2].text == "– (LUDP: no finished run, MF: no finished run)"
+
+
+def test_other_users_or_lost_lists_are_refused(material: Any, scores: Any) -> None:
+    scores["mf"] = scores["mf"][:, :50]
+    call = material(scores, 2)
+    with pytest.raises(ResultsError, match=r"tiktok-lightgcn-0 .* about other users .*--on-existing rerun"):
+        significance_table(call)
+    (call.store.root / "topk" / "tiktok-ludp-1.npz").unlink()
+    with pytest.raises(ResultsError, match=r"tiktok-ludp-1 .* missing or damaged"):
+        read_user_scores(call, call.facts[0], ["ludp"])
+
+
+def test_ranks_friedman_and_the_critical_difference() -> None:
+    means = pd.DataFrame([[3.0, 2.0, 1.0], [3.0, 1.0, 2.0], [5.0, 5.0, 1.0]], columns=list("abc"))
+    ranking = Ranking(means, ())
+    assert ranking.ranks.mean().tolist() == pytest.approx([1.5 - 1 / 3, 2.5 - 1 / 3, 8 / 3])
+    assert ranking.friedman() == pytest.approx(tuple(stats.friedmanchisquare(*means.to_numpy().T)))
+    assert ranking.critical_difference() == pytest.approx(
+        2.343 * np.sqrt(3 * 4 / (6 * 3)), rel=1e-3
+    )  # Demsar's table
+
+
+def test_nemenyi_and_the_critical_difference_agree() -> None:
+    rng = np.random.default_rng(23)
+    ranking = Ranking(pd.DataFrame(rng.random((20, 5)) + np.linspace(0, 0.9, 5), columns=list("abcde")), ())
+    average, p = ranking.ranks.mean(), ranking.nemenyi()
+    differ = [
+        abs(average[a] - average[b]) > ranking.critical_difference() for a, b in itertools.combinations("abcde", 2)
+    ]
+    assert differ == [p.loc[a, b] < 0.05 for a, b in itertools.combinations("abcde", 2)]
+    assert {True, False} == set(differ)
+
+
+def test_the_diagram_leaves_out_what_is_partial(material: Any, scores: Any, tmp_path: Any) -> None:
+    figure = critical_figure(material(scores, 2, ("tiktok", "movielens")))
+    assert "6 blocks (2 data sets, 3 metrics each)" in figure.caption
+    assert "not independent" in figure.caption
+    assert "Left out, because runs are missing on some data set: GRCN." in figure.notes
+    averages = {row[8]: row[11] for row in figure.csv_rows}
+    assert set(averages) == {"ludp", "mf", "lightgcn"}
+    assert averages["mf"] == 3.0
+    assert all(path.stat().st_size for path in write_figure(figure, tmp_path, "cd"))
+
+
+def test_the_diagram_says_when_there_is_nothing_to_test(material: Any, scores: Any, tmp_path: Any) -> None:
+    few = critical_figure(material({name: scores[name] for name in ("ludp", "mf")}, 2))
+    assert "Nothing is tested: 2 complete models, at least 3 are needed." in few.caption
+    write_figure(few, tmp_path, "cd")
+    assert "<text" in (tmp_path / "cd.svg").read_text(encoding="utf-8")
+    one = Ranking(pd.DataFrame([[1.0, 2.0, 3.0]], columns=list("abc")), ())
+    assert one.lack == "1 block, at least 2 are needed"
+    assert Ranking(pd.DataFrame(np.ones((4, 3)), columns=list("abc")), ()).lack == "all models are tied everywhere"

@@ -1,0 +1,197 @@
+"""Tables 4 and 5, readings and feature controls: rows, marks, gaps and differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from bench import experiments
+from bench.artifacts import ARTIFACTS
+from bench.records import DataFacts, ModalityFacts, RunRecord
+from bench.report.aggregate import tidy
+from bench.report.controls import controls_table
+from bench.report.fig3 import figure3
+from bench.report.fig5 import figure5
+from bench.report.fig6 import figure6
+from bench.report.paper import Paper
+from bench.report.readings import readings_table
+from bench.report.scores import Scores
+from bench.report.table import Table
+from bench.report.table4 import table4
+from bench.report.table5 import table5
+from bench.report.variations import CSV_HEADER
+
+BUILDERS: dict[str, Any] = {
+    "table4": table4,
+    "table5": table5,
+    "readings": readings_table,
+    "controls": controls_table,
+    "fig3": figure3,
+    "fig5": figure5,
+    "fig6": figure6,
+}
+
+
+def modalities(*names: str) -> list[ModalityFacts]:
+    return [ModalityFacts(name=name, dim=2, coverage=1.0, origin="file", fingerprint="f") for name in names]
+
+
+def texts(table: Table, block: int = 0) -> dict[str, list[str]]:
+    """First cell to the others."""
+    rows = [[cell.text for cell in row.cells] for row in table.blocks[block].rows]
+    return {row[0]: row[1:] for row in rows}
+
+
+def marked(table: Table, column: int, block: int = 0) -> dict[str, str]:
+    rows = table.blocks[block].rows
+    return {row.cells[0].text: row.cells[column].mark for row in rows if row.cells[column].mark}
+
+
+def csv(table: Any) -> list[dict[str, Any]]:
+    return [dict(zip(CSV_HEADER, row, strict=True)) for row in table.csv_rows]
+
+
+@pytest.fixture
+def scores(make_record: Any) -> Any:
+    def make(
+        facts: Sequence[DataFacts], values: dict[str, Sequence[Any]], more: Sequence[RunRecord] = ()
+    ) -> Scores:
+        """Scores by label, one a repetition."""
+        n_asked = max(len(each) for each in values.values())
+        records = [
+            make_record(label, repetition, value, each)
+            for each in facts
+            for label, across in values.items()
+            for repetition, value in enumerate(across)
+        ]
+        return Scores(tidy([*records, *more], n_asked))
+
+    return make
+
+
+def test_table_4_shows_what_the_data_has_and_says_what_it_lacks(
+    make_facts: Any, scores: Any, paper: Paper
+) -> None:
+    facts = make_facts(
+        modalities=modalities("visual", "acoustic"), missing={"textual": "text_feat.npy is not in DIR/tiktok"}
+    )
+    values = {"visual": [0.1, 0.3], "acoustic": [0.4, 0.4], "all": [0.25, 0.35]}
+    table = table4(
+        scores([facts], {f"ludp@modality={name}": each for name, each in values.items()}), [facts], paper
+    )
+    shown = texts(table)
+    assert list(shown) == ["visual", "acoustic", "textual", "all"]
+    assert shown["visual"][1] == "0.2000 ± 0.1414"
+    assert shown["textual"][:3] == ["– (not in this data)"] * 3
+    assert shown["textual"][3:] == ["0.0362", "0.0584", "0.0531"]
+    assert marked(table, 2) == {"acoustic": "best", "all": "second"}
+    assert marked(table, 5) == {"all": "best", "visual": "second"}
+    assert any("no textual modality (text_feat.npy is not in DIR/tiktok)" in note for note in table.notes)
+    assert not any("not compared" in note for note in table.notes)
+    (row,) = [row for row in csv(table) if (row["variation"], row["metric"]) == ("textual", "recall@10")]
+    assert (row["mean"], row["n_runs"], row["paper_value"]) == (None, 0, 0.0584)
+    assert row["reason"] == "text_feat.npy is not in DIR/tiktok"
+
+
+def test_table_4_takes_any_modalities_of_any_data(make_facts: Any, scores: Any, paper: Paper) -> None:
+    facts = [
+        make_facts("baby", modalities=modalities("video", "text"), missing={"sound": "not published"}),
+        make_facts("movielens", modalities=modalities("tags"), data_hash="other"),
+    ]
+    table = table4(scores(facts[:1], {"ludp@modality=video": [0.1]}), facts, paper)
+    assert list(texts(table)) == ["video", "text", "sound", "all"]
+    assert len(table.blocks[0].columns) == 4
+    assert list(texts(table, 1)) == ["visual", "acoustic", "textual", "tags", "all"]
+    reasons = {row["variation"]: row["reason"] for row in csv(table) if row["dataset"] == "movielens"}
+    assert reasons["visual"] == "this data does not have it"
+    assert reasons["tags"] is reasons["all"] is None
+    assert texts(table, 1)["tags"] == ["– (no finished run)"] * 3 + ["–"] * 3
+
+
+def test_table_5_fed_with_the_papers_values_marks_as_the_paper_does(
+    make_facts: Any, make_record: Any, paper: Paper
+) -> None:
+    facts = [make_facts(name) for name in paper.datasets]
+    records = [
+        make_record(row.label, 0, paper.table5[each.name][n], each)
+        for each in facts
+        for n, row in experiments.layer_rows().items()
+    ]
+    table = table5(Scores(tidy(records, 1)), facts, paper)
+    for block, order in enumerate((("1", "2"), ("2", "3"))):
+        for column in range(1, 7):
+            assert marked(table, column, block) == {order[0]: "best", order[1]: "second"}
+        for cells in texts(table, block).values():
+            assert cells[:3] == cells[3:]
+    assert "the user-item graph has 2" in table.caption
+
+
+def test_a_partial_variation_says_so_and_is_not_compared(
+    make_facts: Any, make_failed: Any, scores: Any, paper: Paper
+) -> None:
+    facts = make_facts()
+    failed = [make_failed("ludp@item layers=2", 1), make_failed("ludp@item layers=3", 0)]
+    values = {"ludp@item layers=1": [0.1, 0.2], "ludp@item layers=2": [0.9]}
+    table = table5(scores([facts], values, failed), [facts], paper)
+    assert texts(table)["2"][1] == "0.9000 (1 of 2 seeds)"
+    assert texts(table)["3"][1] == "– (no finished run)"
+    assert marked(table, 2) == {"1": "best"}
+    (note,) = [note for note in table.notes if "not compared" in note]
+    assert note.endswith(": 2 (1 of 2 seeds, 1 failed), 3 (0 of 2 seeds, 1 failed).")
+    row = next(row for row in csv(table) if (row["variation"], row["metric"]) == ("2", "recall@10"))
+    assert (row["mean"], row["n_runs"], row["n_failed"], row["n_asked"], row["mark"]) == (0.9, 1, 1, 2, "")
+
+
+def test_readings_are_set_against_the_literal_one(make_facts: Any, scores: Any, paper: Paper) -> None:
+    facts = make_facts()
+    values = {"Eq. 5 literal": [0.2, 0.2], "Eq. 5 mean": [0.25, 0.25], "not its own neighbour": [0.3]}
+    table = readings_table(
+        scores([facts], {f"ludp@reading={name}": each for name, each in values.items()}), [facts], paper
+    )
+    shown = texts(table)
+    assert list(shown) == list(experiments.READINGS)
+    assert [cells[0] for cells in shown.values()][:4] == [
+        "item_graph_norm: rsqrt_row",
+        "item_graph_norm: mean",
+        "item_graph_norm: sym_weighted",
+        "knn_self: false",
+    ]
+    assert [cells[4] for cells in shown.values()][:4] == ["–", "+25.0%", "", ""]
+    assert len(table.blocks[0].columns) == 6
+
+
+def test_controls_compare_along_a_model(make_facts: Any, scores: Any, paper: Paper) -> None:
+    facts = make_facts()
+    values = {
+        "ludp": [0.2, 0.2], "ludp@features=shuffled": [0.1, 0.1], "ludp@features=noise": [0.15, 0.15],
+        "ludp@features=constant": [0.9], "vbpr": [0.4, 0.4], "vbpr@features=shuffled": [0.5, 0.5],
+    }  # fmt: skip
+    table = controls_table(scores([facts], values), [facts], paper)
+    shown = texts(table)
+    assert list(shown) == ["LUDP", "VBPR", "LATTICE"]
+    assert shown["LUDP"] == [
+        "0.2000 ± 0.0000", "0.1000 ± 0.0000", "0.1500 ± 0.0000", "0.9000 (1 of 2 seeds)", "-50.0%", "-25.0%", "",
+    ]  # fmt: skip
+    assert shown["VBPR"][4:] == ["+25.0%", "", ""]
+    assert [cell.mark for cell in table.blocks[0].rows[0].cells[1:5]] == ["best", "", "second", ""]
+    assert [cell.mark for cell in table.blocks[0].rows[1].cells[1:3]] == ["second", "best"]
+    assert {row["metric"] for row in csv(table)} == {"precision@10", "recall@10", "ndcg@10"}
+    assert len(csv(table)) == 3 * 3 * 4
+    assert sum("LUDP, constant (1 of 2 seeds, 0 failed)" in note for note in table.notes) == 1
+    assert len(set(table.notes)) == len(table.notes)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_every_row_that_is_run_is_shown_and_no_other(
+    name: str, make_facts: Any, scores: Any, paper: Paper
+) -> None:
+    facts = make_facts(modalities=modalities("visual", "acoustic"), missing={"textual": "no file"})
+    planned = [row.label for row in ARTIFACTS[name].rows(facts)]
+    made = BUILDERS[name](scores([facts], {label: [0.1] for label in planned}), [facts], paper)
+    shown = {row["model"]: row["mean"] for row in csv(made) if row["model"]}
+    assert sorted(shown) == sorted(planned)
+    assert set(shown.values()) == {0.1}
+    assert not any("not compared" in note for note in made.notes)
+    assert all(row["data"] == "tiktok [real]" for row in csv(made))
