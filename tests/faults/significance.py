@@ -12,7 +12,7 @@ FAULTS = [
     Fault("tests: seeds not standardised", R, "np.where(deviations > 0, deviations, 1.0)", "np.ones_like(deviations)", f"{TESTS} -k one_flip"),
     Fault("tests: no correction", R, "corrected = holm([p for p, _ in sums])", "corrected = [p for p, _ in sums]", f"{TESTS} -k corrected_and"),
     Fault("tests: flips that depend on the other rows", R, "np.unpackbits(bits, axis=1, count=n_users)[: n_flips - start, active]", "np.unpackbits(bits, axis=1, count=n_users)[: n_flips - start, : len(active)]", f"{TESTS} -k corrected_and"),
-    Fault("tests: relative to the wrong side", R, "max(-weight, 0.0)", "max(weight, 0.0)", f"{TESTS} -k planted_difference"),
+    Fault("tests: relative to the wrong side", R, "level += max(-weight", "level += max(weight", f"{TESTS} -k planted_difference"),
     Fault("tests: too few flips for many tests", R, "max(N_FLIPS, FLIPS_PER_TEST * n_tests - 1)", "N_FLIPS", f"{TESTS} -k smallest_p"),
     Fault("tests: partial rows compared", "bench/report/user_scores.py", "if len(found) == material.n_seeds", "if found", f"{TESTS} -k shows_as_partial"),
     Fault("tests: other users go unnoticed", "bench/report/user_scores.py", "if missing or not np.array_equal(lists.users, first.users):", "if missing:", f"{TESTS} -k other_users"),
