@@ -37,7 +37,7 @@ test: setup  ## all tests but the slow ones
 test-all: setup  ## all tests
 	$(BIN)/python -m pytest
 
-bench: setup  ## speed against RecBole and plain formulations, a quarter of an hour on a quiet machine
+bench: setup  ## speed against RecBole and plain formulations, ten minutes on a quiet machine
 	PYTHONPATH=tests:. $(BIN)/python -m speed $(BENCH_ARGS)
 
 scale: setup  ## memory and growth at the size of Amazon Electronics, half an hour on one core
