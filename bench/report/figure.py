@@ -6,8 +6,6 @@ give the same bytes: no file holds a date.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from bench.errors import ResultsError, UsageError
 from bench.files import write_atomically, write_text
 from bench.registry import names
 from bench.report.paper import Paper
+from bench.report.render import to_csv
 from bench.report.table import CsvValue
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ def write_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
     if not name or Path(name).name != name:
         raise UsageError(f"The figure name '{name}' is no file name. Allowed is a name without directory.")
     paths = [directory / f"{name}.{suffix}" for suffix in ("pdf", "png", "svg")]
-    texts = {"csv": _csv(figure), "md": _markdown(figure, name)}
+    texts = {"csv": to_csv(figure), "md": _markdown(figure, name)}
     with styled():
         drawing = figure.draw()
         try:
@@ -149,14 +148,6 @@ def _save(drawing: Drawing, path: Path) -> None:
     metadata: Any = undated.get(path.suffix, {})
     form = path.suffix.removeprefix(".")
     write_atomically(path, lambda temporary: drawing.savefig(temporary, format=form, metadata=metadata))
-
-
-def _csv(figure: Figure) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(figure.csv_header)
-    writer.writerows(figure.csv_rows)
-    return text.getvalue()
 
 
 def _markdown(figure: Figure, name: str) -> str:

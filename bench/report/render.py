@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.errors import ResultsError, UsageError
 from bench.files import write_text
 from bench.report.latex import to_latex
-from bench.report.table import Block, Cell, Table
+from bench.report.table import Block, Cell, Table, Tidy
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -30,12 +30,12 @@ def to_markdown(table: Table) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_csv(table: Table) -> str:
+def to_csv(tidy: Tidy) -> str:
     """The tidy rows; floats in the shortest form that reads back as the same float, None as nothing."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.csv_header)
-    writer.writerows(table.csv_rows)
+    writer.writerow(tidy.csv_header)
+    writer.writerows(tidy.csv_rows)
     return text.getvalue()
 
 

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from typing import Protocol as Structural
 
 Mark = Literal["", "best", "second"]
 CsvValue = str | int | float | None
+
+
+class Tidy(Structural):
+    """What has tidy rows for programs, as tables and figures do."""
+
+    @property
+    def csv_header(self) -> tuple[str, ...]:
+        """Names of the columns."""
+
+    @property
+    def csv_rows(self) -> tuple[tuple[CsvValue, ...], ...]:
+        """One tuple a row, full precision; None where there is nothing."""
 
 
 @dataclass(frozen=True)

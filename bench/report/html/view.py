@@ -17,7 +17,7 @@ from bench.report.figure import Figure, styled
 from bench.report.html.charts import Panel
 from bench.report.latex import to_latex
 from bench.report.render import to_csv
-from bench.report.table import Block, Cell, Row, Table
+from bench.report.table import Block, Cell, Row, Table, Tidy
 
 ZIP_FROM = 200_000  # bytes of a CSV
 BADGES = {
@@ -105,16 +105,15 @@ def table_item(anchor: str, table: Table) -> Item:
 
 def figure_item(anchor: str, figure: Figure, panels: Sequence[Panel] = ()) -> Item:
     """A figure with its numbers."""
-    numbers = Table("", "", (), (), figure.csv_header, figure.csv_rows)
     return Item(
         anchor, figure.name, figure.caption, figure.notes, image=_image(figure), panels=panels,
-        downloads=[csv_file(anchor, numbers)],
+        downloads=[csv_file(anchor, figure)],
     )  # fmt: skip
 
 
-def csv_file(anchor: str, table: Table) -> Download:
-    """The numbers of a table; compressed where they are many."""
-    text = to_csv(table)
+def csv_file(anchor: str, tidy: Tidy) -> Download:
+    """The numbers of a table or figure; compressed where they are many."""
+    text = to_csv(tidy)
     if len(text) < ZIP_FROM:
         return Download(f"{anchor}.csv", _address("text/csv;charset=utf-8", text))
     zipped = gzip.compress(text.encode("utf-8"), mtime=0)  # without the hour, for equal bytes
