@@ -5,7 +5,6 @@ Heavy imports stand inside functions, so that `--list`, `--help` and wrong argum
 
 from __future__ import annotations
 
-import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,10 +17,11 @@ from rich.console import Console
 from bench import cards, registry
 from bench.artifacts import ARTIFACTS, rows_of, write
 from bench.artifacts import check_names as check_artifacts
-from bench.errors import BenchError, unknown_name
+from bench.errors import unknown_name
 from bench.options import Options, parse
 from bench.profiles import profile
 from bench.records import DataFacts
+from bench.terminal import exit_code_of
 from bench.types import DataRequest
 
 if TYPE_CHECKING:
@@ -34,31 +34,14 @@ if TYPE_CHECKING:
     from bench.tuning.search import TuningSettings
     from bench.types import BenchmarkData
 
-PIPED_WIDTH = 160
-INTERRUPTED = 130
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code: 0 done, 1 some runs failed, 2 a user's error, 130 interrupted."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    console, errors = make_console(), make_console(stderr=True)
-    logging.getLogger().setLevel(logging.ERROR)
     command = shlex.join(["python", "run_all.py", *given])
-    try:
-        return run(parse(given), command, console)
-    except BenchError as problem:
-        errors.print(f"error: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
-        return problem.exit_code
-    except KeyboardInterrupt:
-        kept = "Interrupted. Finished runs are kept, and begun ones to their last finished epoch. The same command"
-        errors.print(f"{kept} goes on from there: {command}", style="yellow", markup=False, soft_wrap=True)
-        return INTERRUPTED
-
-
-def make_console(stderr: bool = False) -> Console:
-    """A console as wide as the terminal, or wide enough for tables when piped."""
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
+    kept = "Interrupted. Finished runs are kept, and begun ones to their last finished epoch."
+    interrupted = f"{kept} The same command goes on from there: {command}"
+    return exit_code_of(lambda console: run(parse(given), command, console), interrupted)
 
 
 def run(options: Options, command: str, console: Console) -> int:

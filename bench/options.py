@@ -23,9 +23,14 @@ DATA_VARIABLE = "LUDP_BENCH_DATA"
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are ours: one paragraph with the nearest option."""
 
+    @property
+    def told(self) -> str:
+        """How a user calls this program."""
+        return f"python {self.prog}" if self.prog.endswith(".py") else self.prog
+
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing usage and leaving."""
-        raise UsageError(f"{message[0].upper()}{message[1:]}. See 'python run_all.py --help'.")
+        raise UsageError(f"{message[0].upper()}{message[1:]}. See '{self.told} --help'.")
 
     def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse, and refuse what is left over.
@@ -38,7 +43,7 @@ class Parser(argparse.ArgumentParser):
             allowed = [option for action in self._actions for option in action.option_strings]
             raise UsageError(
                 f"Unknown argument '{rest[0]}'.{nearest_hint(rest[0].partition('=')[0], allowed)} "
-                f"See 'python run_all.py --help'."
+                f"See '{self.told} --help'."
             )
         return parsed
 
