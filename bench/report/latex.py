@@ -40,7 +40,7 @@ TEMPLATE = r"""% Needs \usepackage{<< packages >>}. Regenerated with the results
 
 \par\medskip
 <% endif %>
-\begin{<< tabular >>}{<< block.alignment >>}
+<< "" if long else "\\setbox0=\\hbox{" >>\begin{<< tabular >>}{<< block.alignment >>}
 \toprule
 <% for line in block.heads %>
 << line >>
@@ -56,7 +56,10 @@ TEMPLATE = r"""% Needs \usepackage{<< packages >>}. Regenerated with the results
 << row.line >>
 <% endfor %>
 \bottomrule
-\end{<< tabular >>}
+\end{<< tabular >>}<< "" if long else "}" >>
+<% if not long %>
+\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\box0}\else\box0\fi
+<% endif %>
 <% endfor %>
 <% for note in notes %>
 
@@ -78,7 +81,8 @@ def escape(text: str) -> str:
 def to_latex(table: Table) -> str:
     """The whole table environment; every text is escaped, every head spans its group.
 
-    A table with sentences in it runs over pages and does not float.
+    A table with sentences in it runs over pages and does not float; another one that is wider than the text is
+    made smaller.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -111,12 +115,14 @@ def to_latex(table: Table) -> str:
         notes=[escape(note) for note in table.notes],
         long=long,
         tabular="longtable" if long else "tabular",
-        packages="booktabs,longtable" if long else "booktabs",
+        packages="booktabs,longtable" if long else "booktabs,graphicx",
     )
 
 
 def _alignment(column: Column) -> str:
-    return rf"p{{{column.share:g}\linewidth}}" if column.share else column.align[0]
+    if not column.share:
+        return column.align[0]
+    return rf"p{{\dimexpr {column.share:g}\linewidth-2\tabcolsep\relax}}"
 
 
 def _heads(block: Block) -> list[str]:

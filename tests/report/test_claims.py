@@ -239,7 +239,11 @@ def test_a_call_without_runs_has_every_row_and_no_number(
     markdown, latex = to_markdown(table), to_latex(table)
     assert markdown.count("| LUDP is better than every other model.") == 2
     assert "\\begin{table}" not in latex
-    assert latex.count("\\begin{longtable}{p{0.24\\linewidth}") == latex.count("\\end{longtable}") == 2
+    assert (
+        latex.count("\\begin{longtable}{p{\\dimexpr 0.24\\linewidth-2\\tabcolsep\\relax}")
+        == latex.count("\\end{longtable}")
+        == 2
+    )
     assert latex.count("\\endhead") == 2
 
 

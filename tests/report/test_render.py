@@ -2,6 +2,8 @@
 
 import io
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -64,7 +66,7 @@ def check_latex(text):
         else:
             assert open_ones.pop() == name
     assert open_ones == []
-    outside = bare.replace(r"$\pm$", "")
+    outside = bare.replace(r"$\pm$", "").replace(r"\ifdim\wd0>\linewidth", "")
     assert not re.search(r"[%#_$~^<>|±–]", outside)
     for alignment, inside in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", body, re.S):
         lines = [line for line in inside.splitlines() if line.endswith(r"\\")]
@@ -187,3 +189,20 @@ def test_every_field_of_a_record_is_documented():
         pending += list(node.get("$defs", {}).values())
     assert names >= {"key", "data_hash", "peak_memory_scope"}
     assert sorted(name for name in names if f"`{name}`" not in text) == []
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_is_typeset_within_the_page(tables, tmp_path):
+    tables = [*tables, nasty_table()]
+    for number, table in enumerate(tables):
+        text = to_latex(table)
+        packages = re.search(r"usepackage\{(.*?)\}", text).group(1)
+        (tmp_path / f"{number}.tex").write_text(
+            rf"\documentclass{{article}}\usepackage{{{packages}}}\usepackage[T1]{{fontenc}}"
+            rf"\usepackage[utf8]{{inputenc}}\begin{{document}}{text}\end{{document}}",
+            encoding="utf-8",
+        )
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"{number}.tex"]
+        made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stdout[-2000:]
+        assert not re.search(r"Overfull \\hbox .* (in alignment|in paragraph at lines 6)", made.stdout)
