@@ -38,6 +38,7 @@ def run_options_of(options: Options, command: str) -> RunOptions:
         n_threads=options.n_threads,
         cluster=cluster,
         tensorboard=options.tensorboard,
+        plugins=options.plugins,
     )
 
 

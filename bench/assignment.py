@@ -48,6 +48,7 @@ class RunOptions:
         n_threads: threads of each run, likewise.
         cluster: who makes the runs, None for this machine.
         tensorboard: whether curves are kept for TensorBoard.
+        plugins: where models outside this project lie, see `bench.plugins`; whoever makes a run needs to know.
     """
 
     protocol: Protocol
@@ -59,6 +60,7 @@ class RunOptions:
     n_threads: int | None = None
     cluster: Cluster | None = None
     tensorboard: bool = False
+    plugins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from rich.console import Console
 from bench import cards, registry
 from bench.artifacts import ARTIFACTS, rows_of, write
 from bench.artifacts import check_names as check_artifacts
-from bench.errors import unknown_name
 from bench.options import Options, parse
+from bench.plugins import plugged
 from bench.profiles import profile
 from bench.records import DataFacts
 from bench.terminal import exit_code_of
@@ -45,11 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options, command: str, console: Console) -> int:
-    """Do what the options ask for; the exit code.
+    """Do what the options ask for, where its plugins are known; the exit code.
 
     Raises:
         BenchError: the user can mend it.
     """
+    with plugged(options.plugins):
+        registry.check_plugins()
+        return _run(options, command, console)
+
+
+def _run(options: Options, command: str, console: Console) -> int:
     from bench.listing import show_names, show_plan
 
     if options.list_names:
@@ -116,11 +122,9 @@ def check_names(options: Options) -> list[str]:
     """
     for name in options.datasets:
         cards.load(name)
-    known = registry.names()
     for label in options.models:
-        if label.partition("@")[0] not in known:
-            raise unknown_name("model", label, known, "A model is one file models/NAME.py with models/NAME.yaml.")
-    return list(options.models) or known
+        registry.check(label.partition("@")[0])
+    return list(options.models) or registry.names()
 
 
 def load_data(options: Options, default_scale: float, console: Console) -> dict[str, BenchmarkData]:

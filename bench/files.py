@@ -14,6 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
+def file_name(label: str) -> str:
+    """A model's label as part of a path: `recbole-EASE` for `recbole:EASE`."""
+    return label.replace(":", "-")
+
+
 def write_atomically(path: Path, write: Callable[[Path], None], durable: bool = True) -> None:
     """Call `write` on a temporary path in the same folder, then rename it to `path`.
 

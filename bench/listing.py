@@ -10,7 +10,10 @@ from rich.table import Table
 
 from bench import cards, registry
 from bench.artifacts import ARTIFACTS
+from bench.errors import listed
+from bench.plugins import problems
 from bench.profiles import PROFILES
+from bench.recbole_models.catalogue import PREFIX, usable
 
 if TYPE_CHECKING:
     from bench.assignment import RunOptions
@@ -23,7 +26,9 @@ def show_names(console: Console) -> None:
     """Data sets, models, artifacts and profiles; imports no model."""
     datasets = [(name, cards.load(name)) for name in cards.names()]
     _section(console, "data sets", ((name, f"{card.title} ({_sources(card)})") for name, card in datasets))
-    _section(console, "models", ((name, f"models/{name}.py") for name in registry.names()))
+    _section(console, "models", registry.said_places())
+    _section(console, "models of RecBole", [(f"{PREFIX}NAME", listed(map(_bare, usable())))])
+    _section(console, "plugins that cannot be used", (("", problem) for problem in problems()))
     _section(console, "artifacts", ((name, artifact.title) for name, artifact in ARTIFACTS.items()))
     _section(console, "profiles", ((name, chosen.purpose) for name, chosen in PROFILES.items()))
 
@@ -32,7 +37,15 @@ def _sources(card: cards.DatasetCard) -> str:
     return ", ".join(source.kind for source in card.sources)
 
 
+def _bare(name: str) -> str:
+    return name.removeprefix(PREFIX)
+
+
 def _section(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> None:
+    """A heading with its rows; nothing where there is none."""
+    rows = list(rows)
+    if not rows:
+        return
     console.print(title, style="bold")
     grid = Table.grid(padding=(0, 2))
     for name, text in rows:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import ResultsError, UsageError
+from bench.files import file_name
 from bench.records import EpochFacts, RunRecord
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def observed(
     log.started(blank, n_threads)
     curves = None
     if tensorboard:
-        curves = Curves(root / "tensorboard" / blank.data.label / blank.spec.label / blank.key)
+        curves = Curves(root / "tensorboard" / blank.data.label / file_name(blank.spec.label) / blank.key)
         for facts in earlier:
             curves.tell(facts)
     try:

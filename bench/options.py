@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from bench.errors import UsageError, nearest_hint, unknown_name
+from bench.plugins import resolved
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("auto", "real", "embedded", "surrogate")
@@ -73,6 +74,7 @@ class Options:
     overrides: dict[str, dict[str, Any]]
     n_trials: int | None
     sampler: str
+    plugins: tuple[str, ...]
     executor: str
     scheduler: str | None
     tensorboard: bool
@@ -96,7 +98,10 @@ def parser() -> Parser:
 
 def _add_what(what: argparse._ArgumentGroup) -> None:
     what.add_argument("--datasets", nargs="+", default=["tiktok", "movielens"], metavar="NAME")
-    what.add_argument("--models", nargs="+", metavar="NAME", help="model or model@variant (default: all models)")
+    what.add_argument(
+        "--models", nargs="+", metavar="NAME", help="model, model@variant or recbole:NAME (default: all of ours)"
+    )
+    add_plugin(what)
     what.add_argument("--artifacts", nargs="+", metavar="NAME", help="tables to write (default: all)")
     what.add_argument("--profile", default="quick", help="quick (default) or paper; see --list")
     what.add_argument("--seeds", type=int, metavar="N", help="repetitions (default: the profile's)")
@@ -110,6 +115,12 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         help="first give every model N trials on the validation part of each data set, and use the best",
     )  # fmt: skip
     what.add_argument("--tune-sampler", default="tpe", metavar="NAME", help="tpe (default) or grid")
+
+
+def add_plugin(parser: argparse._ActionsContainer) -> None:
+    """The option for models that lie elsewhere; its values are for `bench.plugins.resolved`."""
+    told = "models of your own: NAME.py with NAME.yaml beside it, a folder of such, or a module; repeatable"
+    parser.add_argument("--plugin", action="append", default=[], metavar="PATH_OR_MODULE", help=told)
 
 
 def _add_data(data: argparse._ArgumentGroup) -> None:
@@ -137,9 +148,7 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     how.add_argument("--executor", default="local", help="local (default: processes here) or dask (a cluster)")
     how.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask scheduler, such as tcp://HOST:8786")
-    how.add_argument(
-        "--tensorboard", action="store_true", help="keep curves for TensorBoard in RESULTS/tensorboard"
-    )
+    how.add_argument("--tensorboard", action="store_true", help="keep its curves in RESULTS/tensorboard")
     how.add_argument("--on-existing", default="skip", help="skip (default), rerun or only-missing")
     how.add_argument("--dry-run", action="store_true", help="show the plan and what is done of it; write nothing")
     how.add_argument(
@@ -179,6 +188,7 @@ def parse(arguments: Sequence[str]) -> Options:
         overrides=overrides(a.set),
         n_trials=a.tune,
         sampler=a.tune_sampler,
+        plugins=_distinct([resolved(location) for location in a.plugin]),
         executor=a.executor,
         scheduler=a.scheduler,
         tensorboard=a.tensorboard,

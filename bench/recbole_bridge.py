@@ -1,4 +1,4 @@
-"""Layer 4. The bridge to RecBole: its id space, its `Config`, its data loaders. Reads nothing of ours.
+"""Layer 2. The bridge to RecBole: its id space, its `Config`, its data loaders. Reads nothing of ours.
 
 RecBole counts a padding id 0, so real ids start at 1; this file and the models know that, nobody else.
 `TrainingView` and `model_config` let a model be built in milliseconds without RecBole's file reading;
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from torch import Tensor
 
-from bench.types import BenchmarkData, Modality, Part
+from bench.types import BenchmarkData, Interactions, Modality, Part
 from models._features import ItemFeatures
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 USER_FIELD = "user_id"
 ITEM_FIELD = "item_id"
 NEG_PREFIX = "neg_"
+LABEL_FIELD = "label"
 Memo = Callable[[str, Callable[[], dict[str, NDArray[Any]]]], dict[str, NDArray[Any]]]
 
 
@@ -57,26 +59,26 @@ class TrainingView:
     """What a model may see of a data set: counts, training interactions and item content.
 
     Args:
-        data: the data set.
+        data: the data set; nothing but its training part and its content is kept.
         memo: where derived arrays such as k-NN lists are kept; None computes them each time.
     """
 
     def __init__(self, data: BenchmarkData, memo: Memo | None = None) -> None:
-        self._train = data.split.train
+        self.train = data.split.train
         self.item_features = tuple(padded(modality) for modality in data.modalities)
         self.memo: Memo = memo or (lambda _key, compute: compute())
 
     def num(self, field: str) -> int:
         """Number of users or items, padding included, as RecBole's `Dataset.num`."""
-        return {USER_FIELD: self._train.n_users, ITEM_FIELD: self._train.n_items}[field] + 1
+        return {USER_FIELD: self.train.n_users, ITEM_FIELD: self.train.n_items}[field] + 1
 
     def inter_matrix(self, form: str = "coo") -> coo_matrix:
         """The training matrix, `[n_users + 1, n_items + 1]`, as RecBole's `Dataset.inter_matrix`."""
         if form != "coo":
             raise ValueError(f"the training view offers the form 'coo' only, not '{form}'")
         shape = (self.num(USER_FIELD), self.num(ITEM_FIELD))
-        ones = np.ones(len(self._train), dtype=np.float32)
-        return coo_matrix((ones, (self._train.users + 1, self._train.items + 1)), shape=shape)
+        ones = np.ones(len(self.train), dtype=np.float32)
+        return coo_matrix((ones, (self.train.users + 1, self.train.items + 1)), shape=shape)
 
 
 def model_config(params: ModelParams) -> dict[str, Any]:
@@ -110,11 +112,14 @@ class RecBoleSession:
 
 @contextlib.contextmanager
 def shielded() -> Iterator[None]:
-    """Hide the command line from RecBole, and undo what it does to environment and random state."""
+    """Hide the command line from RecBole, and undo what it does to environment, warnings and random state."""
     argv, environment = sys.argv, dict(os.environ)
     sys.argv = [argv[0] if argv else "python"]
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # of releases of torch and pandas that the pins keep away
             yield
     finally:
         sys.argv = argv
@@ -138,47 +143,48 @@ def recbole_session(
     from recbole.data import data_preparation
     from recbole.data.dataset import Dataset
 
-    _write_atomic_files(data, workdir)
-    settings = {**_settings(data, workdir), **params, **overrides}
+    parts: tuple[Part, ...] = ("train", "valid", "test")
+    write_atomic_files({part: data.split.part(part) for part in parts}, data.name, workdir)
+    given = {**settings(parts, data.n_items, workdir), **params, **overrides}
     with shielded():
-        config = Config(model=model_class, dataset=data.name, config_dict=settings)
+        config = Config(model=model_class, dataset=data.name, config_dict=given)
         dataset = Dataset(config)
         dataset.item_features = tuple(_aligned(m, dataset) for m in data.modalities)
         parts = data_preparation(config, dataset)
     return RecBoleSession(config, dataset, *parts)
 
 
-def _settings(data: BenchmarkData, workdir: Path) -> dict[str, Any]:
+def settings(parts: tuple[Part, ...], n_items: int, workdir: Path) -> dict[str, Any]:
+    """What RecBole's `Config` must be told for the files that `write_atomic_files` wrote."""
     return {
         "data_path": str(workdir),
         "checkpoint_dir": str(workdir / "saved"),
-        "benchmark_filename": ["train", "valid", "test"],
+        "benchmark_filename": list(parts),
         "USER_ID_FIELD": USER_FIELD,
         "ITEM_ID_FIELD": ITEM_FIELD,
         "NEG_PREFIX": NEG_PREFIX,
+        "LABEL_FIELD": LABEL_FIELD,
         "load_col": {"inter": [USER_FIELD, ITEM_FIELD], "user": [USER_FIELD], "item": [ITEM_FIELD]},
         "eval_args": {"split": {"RS": [8, 1, 1]}, "order": "RO", "group_by": "user", "mode": "full"},
         "metrics": ["Recall", "Precision", "NDCG"],
         "topk": [10, 20],
         "valid_metric": "Recall@10",
         "stopping_step": 9,
-        "eval_batch_size": 512 * (data.n_items + 1),
+        "eval_batch_size": 512 * (n_items + 1),
         "use_gpu": False,
         "show_progress": False,
         "state": "ERROR",
     }
 
 
-def _write_atomic_files(data: BenchmarkData, workdir: Path) -> None:
-    """Our parts as RecBole's atomic files; tokens are our 0-based ids, and every user and item is listed."""
-    folder = workdir / data.name
+def write_atomic_files(parts: Mapping[Part, Interactions], name: str, workdir: Path) -> None:
+    """Parts as RecBole's atomic files; tokens are our 0-based ids, and every user and item is listed."""
+    folder = workdir / name
     folder.mkdir(parents=True, exist_ok=True)
-    parts: tuple[Part, ...] = ("train", "valid", "test")
-    for name in parts:
-        part = data.split.part(name)
-        _write_table(folder / f"{data.name}.{name}.inter", {USER_FIELD: part.users, ITEM_FIELD: part.items})
-    _write_table(folder / f"{data.name}.user", {USER_FIELD: np.arange(data.n_users)})
-    _write_table(folder / f"{data.name}.item", {ITEM_FIELD: np.arange(data.n_items)})
+    for part, found in parts.items():
+        _write_table(folder / f"{name}.{part}.inter", {USER_FIELD: found.users, ITEM_FIELD: found.items})
+    _write_table(folder / f"{name}.user", {USER_FIELD: np.arange(found.n_users)})
+    _write_table(folder / f"{name}.item", {ITEM_FIELD: np.arange(found.n_items)})
 
 
 def _write_table(path: Path, columns: dict[str, NDArray[Any]]) -> None:

@@ -18,7 +18,7 @@ SCHEMA = 1
 
 Features = Literal["given", "shuffled", "noise", "constant"]
 Stage = Literal["final", "tuning"]
-ParamValue = str | int | float | bool | None | list[str] | list[int]
+ParamValue = str | int | float | bool | None | list[str] | list[int] | list[float]
 
 
 class RunSpec(Frozen):

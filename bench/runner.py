@@ -26,12 +26,13 @@ from bench.evaluate import Evaluator
 from bench.feature_controls import with_features
 from bench.observe import Tell, observed
 from bench.plan import run_key
+from bench.plugins import plugged
 from bench.policy import is_kept
 from bench.protocol import Protocol
 from bench.recbole_bridge import TrainingView, model_config
+from bench.recbole_models.samplers import sampler_for
 from bench.recording import Outcome, blank_record, finished_record
 from bench.records import DataFacts, Failure, RunRecord, RunSpec
-from bench.sampling import TripleSampler
 from bench.shared_data import SharedData, open_shared
 from bench.store import ResultsStore
 from bench.train import NotFiniteError, TrainSettings, train
@@ -87,6 +88,12 @@ def run_task(task: RunTask, tell: Tell = lambda event: None) -> RunRecord | None
             is a record with the status "failed".
     """
     keep_freed_memory()
+    with plugged(task.options.plugins):
+        return _claimed_run(task, tell)
+
+
+def _claimed_run(task: RunTask, tell: Tell) -> RunRecord | None:
+    """The same, where the task's plugins are known."""
     store, name = ResultsStore(task.results_dir), _name(task.blank.spec)
     on_wait = (lambda: tell(f"{name}: another runner makes it; waiting for that.")) if task.wait else None
     with claim(store.claim_path(task.blank.key), on_wait) as ours:
@@ -168,7 +175,6 @@ def _train_and_test(
     blank: RunRecord, data: BenchmarkData, options: RunOptions, checkpoint: Checkpoint, tell: Tell
 ) -> Outcome:
     evaluator = Evaluator(data, options.protocol, options.device)
-    sampler = TripleSampler(data.split.train, options.device)
     settings = TrainSettings(
         max_epochs=blank.spec.max_epochs,
         patience=options.protocol.patience,
@@ -176,6 +182,7 @@ def _train_and_test(
         model_seed=blank.seeds["model"],
     )
     model = _build(blank, data, options)
+    sampler = sampler_for(model, data.split.train, options.device)
 
     def validate() -> dict[str, float]:
         return evaluator.valid(model).metrics.values

@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from bench.errors import ResultsError
-from bench.files import write_bytes, write_text
+from bench.files import file_name, write_bytes, write_text
 from bench.protocol import Protocol
 from bench.records import RunRecord, RunSpec
 from bench.types import IntArray, TopK
@@ -87,7 +87,7 @@ class ResultsStore:
     def record_path(self, key: str, protocol: Protocol, data: str, source: str, spec: RunSpec) -> Path:
         """Where the record of a run lies: those of trials apart from those of reported runs."""
         folder = "runs" if spec.stage == "final" else "trials"
-        return self.root / folder / protocol.tag / f"{data}-{source}" / spec.model / f"{key}.json"
+        return self.root / folder / protocol.tag / f"{data}-{source}" / file_name(spec.model) / f"{key}.json"
 
     def claim_path(self, key: str) -> Path:
         """What a runner locks while it makes that run."""

@@ -22,6 +22,7 @@ from bench import registry
 from bench.assignment import RunTask
 from bench.errors import BenchError, ConfigError
 from bench.observe import Event, Tell
+from bench.plugins import locations, plugged
 from bench.records import RunRecord
 
 Run = Callable[[RunTask, Tell], RunRecord | None]
@@ -44,6 +45,7 @@ def start_worker(run: Run, hashes: Mapping[str, str], n_threads: int) -> tuple[B
     """A process that makes the tasks it is sent, until our end of the pipe is closed.
 
     It sends back events, for each task what `run` returns, and a `BenchError` where the user made a mistake.
+    Plugins that are found here are found there.
 
     Args:
         run: makes one task; importable by name.
@@ -55,7 +57,7 @@ def start_worker(run: Run, hashes: Mapping[str, str], n_threads: int) -> tuple[B
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, run, dict(hashes)), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, run, dict(hashes), locations()), daemon=True)
     with _inherited(n_threads):
         process.start()
     theirs.close()  # so that the pipe ends with the process
@@ -100,7 +102,7 @@ def _inherited(n_threads: int) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _serve(connection: Connection, run: Run, hashes: Mapping[str, str]) -> None:
+def _serve(connection: Connection, run: Run, hashes: Mapping[str, str], plugins: Sequence[str]) -> None:
     """Body of the process."""
     ending = threading.Event()
 
@@ -122,7 +124,8 @@ def _serve(connection: Connection, run: Run, hashes: Mapping[str, str]) -> None:
     threading.Thread(target=_follow_parent, daemon=True).start()
     logging.getLogger().setLevel(logging.ERROR)
     try:
-        _check_code(hashes)
+        with plugged(plugins):
+            _check_code(hashes)
         while True:
             connection.send(run(connection.recv(), tell))
     except BenchError as problem:

@@ -19,6 +19,7 @@ from bench.assignment import RunTask
 from bench.environment import describe, pick_device
 from bench.errors import ConfigError, UsageError
 from bench.observe import Event
+from bench.plugins import plugged
 from bench.records import EpochFacts, RunRecord
 from bench.runner import run_task
 from bench.types import BenchmarkData
@@ -77,7 +78,8 @@ def run_remotely(task: RunTask, data: BenchmarkData, device: str, topic: str, ma
     from distributed import get_worker
 
     worker = get_worker()
-    _check_worker(worker.state.nthreads, task)
+    with plugged(task.options.plugins):
+        _check_worker(worker.state.nthreads, task)
     here = task_here(task, data, device)
 
     def tell(event: Event) -> None:

@@ -27,6 +27,7 @@ from bench.report.wording import (
     data_notes,
     data_values,
     is_control,
+    is_of_recbole,
     metric_title,
     model_display,
     paper_heading,
@@ -42,6 +43,10 @@ CSV_HEADER = (
 CONTROLS = (
     "simple methods that are fitted in one go and tuned by the same rule. A model that does not beat the best of "
     "them has not earned its complexity."
+)
+RECBOLES = (
+    " Rows marked (RecBole) are RecBole's own implementations with its parameters, under the same data, split, "
+    "budget and evaluator."
 )
 CsvRow = tuple[CsvValue, ...]
 
@@ -113,10 +118,11 @@ def _score_block(
         columns += [Column(metric_title(metric), group=paper_heading(dataset, paper)) for metric in shared]
         cells += [_paper_column(dataset, labels, metric, paper) for metric in shared]
     n_models = sum(not is_control(label) for label in labels)
+    n_ours = n_models - sum(is_of_recbole(label) for label in labels)
     stubs = [*(model_display(label, paper) for label in labels), "%Improv."]
     stubs += ["%Improv. over controls"] if n_models < len(labels) else []
     rows = [
-        Row((Cell(words=stub), *across), ruled=position in {n_models, len(labels)} - {0})
+        Row((Cell(words=stub), *across), ruled=position in {n_ours, n_models, len(labels)} - {0})
         for position, (stub, across) in enumerate(zip(stubs, zip(*cells, strict=True), strict=True))
     ]
     return Block((Column("Model", align="left"), *columns), tuple(rows))
@@ -177,6 +183,7 @@ def _score_caption(scores: Scores, labels: Sequence[str], is_tested: bool, paper
         if is_tested
         else ""
     )
+    said += RECBOLES if any(is_of_recbole(label) for label in labels) else ""
     return (
         f"Test scores. {made_by(scores)} Bold is the best of a column and underlined the second best, among "
         f"complete cells. %Improv. is {name} against the best other model, its own variants{apart} aside. Columns "

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from bench import registry
 from bench.errors import UsageError
+from bench.recbole_models.catalogue import is_recbole
 from bench.records import DataFacts
 from bench.report.aggregate import data_key
 from bench.report.paper import Paper
 from bench.report.table import CsvValue
-
-if TYPE_CHECKING:
-    from models.base import ModelCard
 
 DASH = "–"
 SHORT_HASH = 8
@@ -33,23 +30,24 @@ def model_display(label: str, paper: Paper) -> str:
     if paper.has_model(model):
         name = paper.display(model)
     else:
-        card = _card(model)
+        card = registry.card_of(model)
         name = model if card is None else card.title
     return f"{name} ({variant})" if variant else name
 
 
 def is_control(label: str) -> bool:
     """Whether this is a simple method beside the models that are compared, with nothing to train."""
-    card = _card(label.partition("@")[0])
+    card = registry.card_of(label.partition("@")[0])
     return card is not None and card.family == CONTROL
 
 
-def _card(model: str) -> ModelCard | None:
-    return registry.load(model).card if model in registry.names() else None
+def is_of_recbole(label: str) -> bool:
+    """Whether this is a model that RecBole ships, with RecBole's code and default parameters."""
+    return is_recbole(label)
 
 
 def row_order(labels: Iterable[str], paper: Paper) -> list[str]:
-    """Labels in the paper's order, a variant after its model's own row, then the others as given, controls last.
+    """Labels in the paper's order, variants after their model, then others as given, RecBole's, and controls last.
 
     Raises:
         UsageError: there is no label, or one is given twice.
@@ -64,9 +62,10 @@ def row_order(labels: Iterable[str], paper: Paper) -> list[str]:
     return sorted(given, key=lambda label: _rank(label, rank))
 
 
-def _rank(label: str, rank: dict[str, int]) -> tuple[int, bool]:
+def _rank(label: str, rank: dict[str, int]) -> tuple[int, int]:
     model, _, variant = label.partition("@")
-    return (rank[model], bool(variant)) if model in rank else (len(rank), is_control(label))
+    group = 2 if is_control(label) else int(is_of_recbole(label))
+    return (rank[model], int(bool(variant))) if model in rank else (len(rank), group)
 
 
 def metric_title(metric: str) -> str:

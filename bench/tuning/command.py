@@ -66,18 +66,20 @@ def tuned_values(results: Sequence[StudyResult]) -> Tuned:
 
 def _keep(result: StudyResult, overrides: Overrides, console: Console) -> None:
     """Write chosen values into the model's file where they belong there, and say why where they do not."""
-    model = result.label.partition("@")[0]
+    entry = registry.load(result.label.partition("@")[0])
     about = f"{result.label} on {result.facts.label}"
     if result.chosen is None:
         message = f"{about}: all {len(result.records)} trials failed; nothing is chosen."
     elif not result.space.candidates:
         message = f"{about}: there is nothing to tune."
-    elif overrides.get(model):
-        message = f"{about}: chosen under --set, so models/{model}.yaml stays as it is: {result.chosen_values}."
+    elif overrides.get(entry.name):
+        message = f"{about}: chosen under --set, so {entry.path} stays as it is: {result.chosen_values}."
     elif not may_be_kept(result):
-        message = f"{about}: chosen for data drawn at random, so models/{model}.yaml stays as it is."
+        message = f"{about}: chosen for data drawn at random, so {entry.path} stays as it is."
+    elif not entry.takes_values:
+        message = f"{about}: {entry.path} is not ours to write; the chosen values hold for this call: "
+        message += f"{result.chosen_values}."
     else:
-        path = registry.load(model).path
-        write_chosen(result, path)
-        message = f"{about}: chosen values written to {path}."
+        write_chosen(result, entry.path)
+        message = f"{about}: chosen values written to {entry.path}."
     console.print(message, markup=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from bench.assignment import RunOptions
 from bench.digest import hash_value
 from bench.environment import divide_cores, usable_cores
 from bench.executor import Listener, execute
+from bench.files import file_name
 from bench.plan import Overrides
 from bench.protocol import SELECTION_METRIC
 from bench.records import DataFacts, EpochFacts, RunRecord, RunSpec
@@ -158,7 +159,7 @@ def _open(
         "settings": [settings.sampler, settings.max_epochs, settings.base_seed],
     }
     folder = store.record_path("", options.protocol, about.name, about.source, _spec(search, {}, settings)).parent
-    path = folder / f"{search.label}-{settings.sampler}-{hash_value(identity)}.journal"
+    path = folder / f"{file_name(search.label)}-{settings.sampler}-{hash_value(identity)}.journal"
     name = f"{about.name} {search.label} {settings.sampler}"
     return opened(path, name, search.space, settings.sampler, settings.base_seed)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import ConfigError
-from bench.registry import ModelEntry
+from bench.model_entry import ModelEntry
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -1,0 +1,29 @@
+"""Layer 13. `ludp-bench list-recbole`: RecBole's general recommenders, and why some do not run. Prints only."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+
+SUMMARY = "list RecBole's general recommenders: those that run as recbole:NAME, and why the others do not"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None."""
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """List them."""
+    from rich.table import Table
+
+    from bench.recbole_models.catalogue import PREFIX, shipped, unusable
+
+    table = Table("", "model", "why not", title="RecBole's general recommenders", title_justify="left")
+    for name in shipped():
+        reason = unusable().get(name, "")
+        table.add_row("[red]✗[/red]" if reason else "[green]✓[/green]", f"{PREFIX}{name}", reason)
+    console.print(table)
+    console.print(f"{len(shipped()) - len(unusable())} of {len(shipped())} run, with RecBole's parameters; --set")
+    console.print(f"{PREFIX}EASE.reg_weight=100 changes one.")
+    return 0

@@ -1,0 +1,113 @@
+"""Layer 3. A model of RecBole's as an entry of the registry: class, parameters, card, code hash. Reads its files.
+
+Parameters and their values are those of RecBole's YAML of that model; one that is trained gets RecBole's general
+step size and batch size with them. All are recorded like those of any model.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, create_model
+
+from bench.digest import hash_value
+from bench.model_code import file_hash
+from bench.model_entry import ModelEntry, ModelFile
+from bench.recbole_models.catalogue import FAMILY, PREFIX, check, recbole_folder, title
+from bench.validation import read_yaml
+
+PACKAGE = "recbole.model.general_recommender"
+FITTED = ("NCEPLRec",)  # whose type says that they are trained, and whose constructor fits them
+OURS = ("adapter", "objects", "randomness", "samplers")  # files here that a run's numbers depend on
+
+
+class TheirParams(BaseModel):
+    """Base of the parameters of RecBole's models; their meaning is explained in RecBole's documentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+@cache
+def recbole_entry(name: str) -> ModelEntry:
+    """The model `recbole:NAME`.
+
+    Raises:
+        UsageError: RecBole has no such general recommender, or it cannot be run here.
+    """
+    check(name)
+    return entry_of_class(name.removeprefix(PREFIX))
+
+
+def entry_of_class(bare: str) -> ModelEntry:
+    """The same by RecBole's name, whether it runs or not."""
+    from recbole.utils import ModelType
+
+    from bench.recbole_models.adapter import Fitted, Trained
+
+    theirs = getattr(importlib.import_module(PACKAGE), bare)
+    is_trained = theirs.type != ModelType.TRADITIONAL and bare not in FITTED
+    path = recbole_folder() / "properties" / "model" / f"{bare}.yaml"
+    values = _values(path) | (_general() if is_trained else {})
+    base: Any = Trained if is_trained else Fitted
+    members = {
+        "THEIRS": theirs,
+        "Params": _params(bare, values),
+        "CARD": _card(bare, theirs),
+        "__module__": __name__,
+    }
+    return ModelEntry(
+        f"{PREFIX}{bare}", type(bare, (base,), members), ModelFile(defaults=values), path, takes_values=False
+    )
+
+
+@cache
+def recbole_hash(name: str) -> str:
+    """Hash of RecBole's version, the model's own source file, and the code here that runs it."""
+    import recbole
+
+    check(name)
+    theirs = file_hash(
+        recbole_folder() / "model" / "general_recommender" / f"{name.removeprefix(PREFIX).lower()}.py"
+    )
+    ours = [file_hash(Path(__file__).with_name(f"{part}.py")) for part in OURS]
+    return hash_value([recbole.__version__, theirs, *ours])
+
+
+def _general() -> dict[str, Any]:
+    overall = read_yaml(recbole_folder() / "properties" / "overall.yaml")
+    return {key: overall[key] for key in ("learning_rate", "train_batch_size")}
+
+
+def _values(path: Path) -> dict[str, Any]:
+    return (read_yaml(path) if path.is_file() else None) or {}
+
+
+def _params(bare: str, values: dict[str, Any]) -> type[BaseModel]:
+    """A typed class of parameters, from the values that RecBole gives them."""
+    exact: dict[str, Any] = {"learning_rate": (PositiveFloat, ...), "train_batch_size": (PositiveInt, ...)}
+    fields = {key: exact.get(key, (_type_of(value), ...)) for key, value in values.items()}
+    return create_model(f"{bare}Params", __base__=TheirParams, **cast(Any, fields))
+
+
+def _type_of(value: Any) -> Any:
+    """What a parameter may be, by RecBole's value: a whole number may be given for any number."""
+    if value is None:
+        return str | int | float | bool | None
+    if isinstance(value, list):
+        return list[int] | list[float] if all(isinstance(each, int | float) for each in value) else list[str]
+    if isinstance(value, bool | str):
+        return type(value)
+    return int | float
+
+
+def _card(bare: str, theirs: type) -> Any:
+    from models.base import ModelCard
+
+    text = importlib.import_module(theirs.__module__).__doc__ or ""
+    found = re.search(r"Reference:\s*\n(.+?)(?:\n\s*\n|$)", text, re.DOTALL)
+    paper = " ".join(found.group(1).split()) if found else "RecBole: Zhao et al., CIKM 2021"
+    return ModelCard(title=title(bare), family=cast(Any, FAMILY), paper=paper, uses_content=False)

@@ -1,0 +1,1 @@
+"""A working model to start from, as three files."""
