@@ -1,0 +1,231 @@
+"""Models outside the project: found by path, by module and in installed packages, here and in workers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import toy
+import yaml
+
+from bench import cli, plugins, registry
+from bench.errors import ConfigError, UsageError
+from bench.plugins import plugged, resolved
+
+CALL = ["--datasets", "movielens", "--source", "surrogate", "--scale", "0.02", "--seeds", "1", "--epochs", "1"]
+
+
+@pytest.fixture
+def package(own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An importable package of its own, whose model takes a function from a file beside it."""
+    name = f"pack_{tmp_path.name.replace('-', '_')}"
+    path = own(
+        "outer",
+        ("from models._graph", f"from {name}.inner._helper import scaled\nfrom models._graph"),
+        ("torch.stack(layers).mean(dim=0)", "scaled(torch.stack(layers).mean(dim=0))"),
+        folder=f"site/{name}/inner",
+    )
+    (path.parent / "_helper.py").write_text("def scaled(table):\n    return 2.0 * table\n", encoding="utf-8")
+    for folder in (path.parent, path.parent.parent):
+        (folder / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    return name
+
+
+def test_a_file_and_a_folder_are_found_and_others_stay(own) -> None:
+    path = own("first")
+    own("second")
+    with plugged([resolved(str(path))]):
+        assert "first" in registry.names()
+        assert "second" not in registry.names()
+        assert {"mf", "ludp"} <= set(registry.names())
+        assert registry.load("first").path == path.with_suffix(".yaml")
+    with plugged([resolved(str(path.parent))]):
+        assert {"first", "second"} <= set(registry.names())
+        assert "test_first" not in registry.names()
+    assert "first" not in registry.names()
+    with pytest.raises(UsageError, match="Unknown model 'first'"):
+        registry.load("first")
+
+
+def test_a_module_and_a_package_are_found(package: str, tmp_path: Path) -> None:
+    for location in (f"{package}.inner.outer", f"{package}.inner"):
+        with plugged([resolved(location)]):
+            assert registry.load("outer").model_class.__module__ == f"{package}.inner.outer"
+            model = toy.build("outer", toy.random_data(), embedding_size=8)
+            plain = toy.build("lightgcn", toy.random_data(), embedding_size=8)
+            plain.load_state_dict(model.state_dict())
+            assert (toy.scores(model) / toy.scores(plain)).mean().item() == pytest.approx(4.0)
+
+
+def test_the_hash_covers_the_file_its_package_and_the_shared_pieces(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "site" / package / "inner"
+    with plugged([f"{package}.inner"]):
+        first = registry.code_hash("outer")
+        helper = folder / "_helper.py"
+        helper.write_text(
+            "# a comment\ndef scaled(table):\n    '''Twice.'''\n    return 2.0 * table\n", encoding="utf-8"
+        )
+        assert registry.code_hash("outer") == first
+        helper.write_text("def scaled(table):\n    return 3.0 * table\n", encoding="utf-8")
+        second = registry.code_hash("outer")
+        assert second != first
+        source = folder / "outer.py"
+        source.write_text(
+            source.read_text(encoding="utf-8").replace("mean(dim=0)", "sum(dim=0)"), encoding="utf-8"
+        )
+        third = registry.code_hash("outer")
+        assert third not in (first, second)
+        copied = tmp_path / "models"
+        shutil.copytree(plugins.shared_folder(), copied)
+        monkeypatch.setattr(plugins, "shared_folder", lambda: copied)
+        assert registry.code_hash("outer") == third
+        graph = copied / "_graph.py"
+        graph.write_text(graph.read_text(encoding="utf-8") + "\nX = 1\n", encoding="utf-8")
+        assert registry.code_hash("outer") != third
+
+
+def test_the_hash_does_not_depend_on_where_a_folder_lies(own) -> None:
+    change = ("from models._graph", "from ._helper import scaled\nfrom models._graph")
+    hashes = []
+    for folder in ("here", "there"):
+        path = own("moved", change, ("torch.stack(layers)", "scaled(torch.stack(layers))"), folder=folder)
+        (path.parent / "_helper.py").write_text("def scaled(table):\n    return table\n", encoding="utf-8")
+        with plugged([str(path)]):
+            registry.load("moved")
+            hashes.append(registry.code_hash("moved"))
+    assert hashes[0] == hashes[1]
+
+
+def test_two_models_of_one_name_are_told_with_both_places(own) -> None:
+    path, other = own("twice", folder="here"), own("twice", folder="there")
+    with plugged([str(path), str(other)]):
+        with pytest.raises(UsageError, match="Two models are called 'twice'") as problem:
+            registry.load("twice")
+        assert str(path) in str(problem.value)
+        assert str(other) in str(problem.value)
+        assert registry.load("mf").name == "mf"
+    with plugged([str(path), str(path.parent)]):  # one model, named in two ways
+        assert registry.load("twice").name == "twice"
+
+
+def test_a_model_may_not_take_the_name_of_a_built_in_one(own, capsys: pytest.CaptureFixture[str]) -> None:
+    path = own("mine")
+    for suffix in (".py", ".yaml"):
+        path.with_suffix(suffix).rename(path.with_name(f"mf{suffix}"))
+    assert cli.main(["--list", "--plugin", str(path.parent)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Two models are called 'mf'" in said
+    assert "models/mf.py" in said
+    assert str(path.with_name("mf.py")) in said
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "line"),
+    [
+        (("class Params", "class Params("), "SyntaxError", None),
+        (("from models._graph import bipartite", "from models._graph import bypartite"), "ImportError", None),
+        (("class Params", "1 / 0\n\n\nclass Params"), "ZeroDivisionError", "1 / 0"),
+    ],
+)
+def test_a_broken_model_is_told_with_file_and_line_and_takes_no_other_down(
+    own, change: tuple[str, str], kind: str, line: str | None
+) -> None:
+    good, bad = own("good"), own("bad", change)
+    with plugged([str(good.parent)]):
+        assert {"good", "bad"} <= set(registry.names())
+        assert registry.load("good").name == "good"
+        with pytest.raises(ConfigError) as problem:
+            registry.load("bad")
+    said = str(problem.value)
+    lines = bad.read_text(encoding="utf-8").splitlines()
+    where = lines.index(line) + 1 if line else next(n for n, text in enumerate(lines, 1) if change[1] in text)
+    assert kind in said
+    assert f"{bad}, line {where}" in said
+
+
+@pytest.mark.parametrize(
+    ("make", "location", "reason"),
+    [
+        ([], "nowhere/at_all.py", "no such file or folder"),
+        ([], "no_such_module_anywhere", "finds no module"),
+        (["lonely.py"], "lonely.py", "holds no model"),
+        (["some/thing.txt"], "some", "holds no model"),
+    ],
+)
+def test_a_location_without_a_model_is_told(
+    make: list[str], location: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in make:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=reason) as problem:
+        resolved(location)
+    assert f"--plugin {location}" in str(problem.value)
+
+
+def test_installed_packages_announce_models(
+    package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = tmp_path / "site" / "some_models-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: some-models\nVersion: 1\n", encoding="utf-8")
+    points = f"[ludp_bench.models]\nouter = {package}.inner.outer\ngone = {package}.missing\n"
+    (about / "entry_points.txt").write_text(points, encoding="utf-8")
+    plugins._installed.cache_clear()
+    try:
+        assert registry.load("outer").name == "outer"
+        with pytest.raises(UsageError, match=rf"gone = {package}\.missing"):
+            registry.load("gone")
+        assert cli.main(["--list"]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "plugins that cannot be used" in said
+        assert "finds no module" in said
+    finally:
+        plugins._installed.cache_clear()
+
+
+def test_runs_of_a_plugin_are_made_in_workers(own, tmp_path: Path) -> None:
+    path = own("afar", ("from models._graph", "from ._near import same\nfrom models._graph"))
+    (path.parent / "_near.py").write_text("def same(table):\n    return table\n", encoding="utf-8")
+    results = tmp_path / "results"
+    places = ["--results-dir", str(results), "--cache-dir", str(tmp_path / "cache"), "--plugin", str(path)]
+    call = [*CALL, *places, "--models", "afar", "popularity", "--workers", "2", "--artifacts", "table3"]
+    assert cli.main([*call, "--set", "afar.embedding_size=8"]) == 0
+    (record,) = results.glob("runs/*/*/afar/*.json")
+    kept = json.loads(record.read_text(encoding="utf-8"))
+    assert kept["status"] == "finished"
+    with plugged([str(path)]):
+        assert kept["code_hash"] == registry.code_hash("afar")
+    assert "Afar" in (results / "tables" / "table3.md").read_text(encoding="utf-8")
+
+
+def test_tuning_writes_into_the_plugins_yaml(own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = own("tuned").with_suffix(".yaml")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[: text.index("search:")] + "search:\n  embedding_size: [4]\n", encoding="utf-8")
+    monkeypatch.setattr("bench.tuning.command.may_be_kept", lambda result: True)  # though drawn at random
+    places = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
+    tune = ["--models", "tuned", "--plugin", str(path.with_suffix(".py")), "--tune", "2", "--artifacts", "tuning"]
+    assert cli.main([*CALL, *places, *tune, "--workers", "1"]) == 0
+    after = path.read_text(encoding="utf-8")
+    assert "# Chosen by validation recall@10" in after
+    assert yaml.safe_load(after)["datasets"].keys() == {"movielens"}
+
+
+def test_no_plugin_outlives_its_call(own) -> None:
+    before = set(sys.path)
+    path = own("brief")
+    with plugged([str(path)]):
+        assert registry.load("brief").name == "brief"
+        with plugged([]):
+            assert "brief" not in registry.names()
+        assert "brief" in registry.names()
+    assert "brief" not in registry.names()
+    assert set(sys.path) == before
