@@ -21,5 +21,14 @@ def hash_array(array: NDArray[Any]) -> str:
 
 def hash_value(value: Any) -> str:
     """Hash of a JSON-like value; equal values hash equal whatever the order of their keys."""
+    return hash_in_full(value)[:SHORT]
+
+
+def hash_in_full(value: Any) -> str:
+    """The same with all 64 digits.
+
+    Raises:
+        ValueError: the value holds a number that JSON has no form for.
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:SHORT]
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -143,8 +144,19 @@ def _processor() -> str:
     return platform.processor() or "unknown"
 
 
+def homepage(remote: str | None) -> str | None:
+    """The page of a repository by the address that git has for it; None where it has none, as for a folder.
+
+    Names and passwords in the address are left out: it enters every record.
+    """
+    found = re.fullmatch(
+        r"(?:(?:https?|ssh|git)://(?:[^@/]*@)?|[^@/:]+@)([\w.-]+)(?::\d+/|[:/])(.+)", remote or ""
+    )
+    return None if found is None else f"https://{found[1]}/{found[2].strip('/').removesuffix('.git')}"
+
+
 def _git() -> dict[str, str | bool | None]:
-    """Commit and whether the tree differs from it; None outside a repository."""
+    """Commit, whether the tree differs from it, and the repository's page; None where there is none."""
 
     def ask(*words: str) -> str | None:
         try:
@@ -156,7 +168,11 @@ def _git() -> dict[str, str | bool | None]:
         return done.stdout.strip()
 
     status = ask("status", "--porcelain", "--untracked-files=no")
-    return {"commit": ask("rev-parse", "HEAD"), "modified": None if status is None else bool(status)}
+    return {
+        "commit": ask("rev-parse", "HEAD"),
+        "modified": None if status is None else bool(status),
+        "homepage": homepage(ask("remote", "get-url", "origin")),
+    }
 
 
 class PeakMemory:

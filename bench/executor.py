@@ -23,10 +23,11 @@ from bench.errors import BenchError
 from bench.files import remove_leftovers
 from bench.observe import Event
 from bench.policy import is_kept
+from bench.record_files import Damaged
 from bench.records import EpochFacts, RunRecord, RunSpec
 from bench.runner import make_task, planned_runs, run_lost, run_task
 from bench.shared_data import SharedData, publish
-from bench.store import Damaged, ResultsStore
+from bench.store import ResultsStore
 from bench.tasks import Tasks
 from bench.types import BenchmarkData
 from bench.worker import SECONDS_TO_END, Run, Worker, cause_of_end, end_processes, start_worker

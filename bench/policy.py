@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from bench.errors import unknown_name
+from bench.record_files import Damaged
 from bench.records import RunRecord
-from bench.store import Damaged
 
 OnExisting = Literal["skip", "rerun", "only-missing"]
 ON_EXISTING: dict[str, str] = {

@@ -211,4 +211,5 @@ class RunRecord(Frozen):
     curve: list[EpochFacts] = Field(default_factory=list)
     best_epoch: int | None = None
     cost: Cost | None = None
+    lists_hash: str | None = None
     error: Failure | None = None

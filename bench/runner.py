@@ -158,7 +158,8 @@ def _make(task: RunTask, checkpoint: Checkpoint, tell: Tell) -> RunRecord:
         return blank.model_copy(update={"error": failure})
     if blank.spec.stage == "final":
         store = ResultsStore(task.results_dir)
-        store.write_topk(blank.key, outcome.test.topk, outcome.test.per_user)
+        lists_hash = store.write_topk(blank.key, outcome.test.topk, outcome.test.per_user)
+        blank = blank.model_copy(update={"lists_hash": lists_hash})
         store.write_checkpoint(blank.key, outcome.result.best_state, blank.spec.model_dump())
     return finished_record(blank, outcome, memory, time.perf_counter() - start, data)
 

@@ -13,9 +13,10 @@ from bench.assignment import PlannedRun, RunOptions
 from bench.checkpoint import files_of
 from bench.claims import is_claimed
 from bench.protocol import SELECTION_METRIC
+from bench.record_files import Damaged
 from bench.records import DataFacts, RunRecord, RunSpec
 from bench.runner import planned_runs
-from bench.store import Damaged, ResultsStore
+from bench.store import ResultsStore
 from bench.tuning.search import Search, TuningSettings, trial_records
 from bench.types import BenchmarkData
 

@@ -22,24 +22,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from bench.digest import hash_array, hash_in_full
 from bench.errors import ResultsError
 from bench.files import file_name, write_bytes, write_text
 from bench.protocol import Protocol
+from bench.record_files import Damaged, RecordFile, read_record, to_text
 from bench.records import RunRecord, RunSpec
 from bench.types import IntArray, TopK
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """A file under `runs/` that holds no valid record."""
-
-    path: Path
-    problem: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +48,12 @@ class StoredLists:
     users: IntArray
     items: IntArray
     per_user: dict[str, NDArray[np.float64]]
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of the arrays, whatever compressed them; a record holds that of its own."""
+        arrays = {"users": self.users.astype(np.int64), "items": self.items.astype(np.int32), **self.per_user}
+        return hash_in_full({name: hash_array(array) for name, array in arrays.items()})
 
 
 class ResultsStore:
@@ -99,19 +98,8 @@ class ResultsStore:
         Raises:
             ResultsError: there is one that cannot be read.
         """
-        try:
-            return RunRecord.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValidationError as problem:
-            first = problem.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            return Damaged(path, f"{where}: {first['msg']}")
-        except OSError as problem:
-            raise ResultsError(
-                f"{path} cannot be read ({problem.strerror or problem}). Make it readable, or remove it: then the "
-                f"run is made again."
-            ) from problem
+        found = read_record(path)
+        return found.record if isinstance(found, RecordFile) else found
 
     def records(self) -> Iterator[RunRecord | Damaged]:
         """All records, in the order of their paths, and what is found damaged among them."""
@@ -128,11 +116,10 @@ class ResultsStore:
         """
         if isinstance(self.read(path), Damaged):
             self._guarded(path, lambda: path.replace(path.with_suffix(".damaged")))
-        text = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False)
-        self._guarded(path, lambda: write_text(path, text + "\n"))
+        self._guarded(path, lambda: write_text(path, to_text(record)))
 
-    def write_topk(self, key: str, topk: TopK, per_user: Mapping[str, NDArray[np.float64]]) -> None:
-        """Write the lists and the per-user metrics of a test evaluation.
+    def write_topk(self, key: str, topk: TopK, per_user: Mapping[str, NDArray[np.float64]]) -> str:
+        """Write the lists and the per-user metrics of a test evaluation; the hash of their content.
 
         Raises:
             ResultsError: they cannot be written.
@@ -143,6 +130,7 @@ class ResultsStore:
         content = io.BytesIO()
         np.savez_compressed(content, users=topk.users, items=topk.items.astype(np.int32), **arrays)
         self._guarded(path, lambda: write_bytes(path, content.getvalue()))
+        return StoredLists(topk.users, topk.items, dict(per_user)).content_hash
 
     def read_topk(self, key: str) -> StoredLists | None:
         """What `write_topk` wrote; None where nothing can be read."""

@@ -70,13 +70,14 @@ class Material:
         """Recommended lists and per-user metrics of a finished run.
 
         Raises:
-            ResultsError: they are gone or damaged.
+            ResultsError: they are gone, damaged, or not those that the run left.
         """
         found = self.store.read_topk(record.key)
-        if found is None:
+        if found is None or record.lists_hash not in (None, found.content_hash):
+            what = "missing or damaged" if found is None else "not those that the run left, but changed since,"
             raise ResultsError(
-                f"The lists of the run {record.key} ({record.spec.dataset} {record.spec.label}) are missing or "
-                f"damaged in {self.store.root / 'topk'}. Give the same command with --on-existing rerun to make "
+                f"The lists of the run {record.key} ({record.spec.dataset} {record.spec.label}) are {what} "
+                f"in {self.store.root / 'topk'}. Give the same command with --on-existing rerun to make "
                 f"them again."
             )
         return found

@@ -71,7 +71,7 @@ def made(folder: Path) -> dict[str, Any]:
             {key: value for key, value in epoch.items() if not key.endswith("seconds")}
             for epoch in record["curve"]
         ]
-        passing = ("started", "command", "environment", "cost")
+        passing = ("started", "command", "environment", "cost", "content_hash")  # the last is of the others
         found[str(path.relative_to(results))] = {key: record[key] for key in record if key not in passing}
     for path in sorted(results.glob("topk/*.npz")):
         with np.load(path) as arrays:

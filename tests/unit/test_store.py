@@ -15,8 +15,9 @@ from bench.array_cache import ArrayCache
 from bench.errors import ResultsError
 from bench.files import write_atomically, write_text
 from bench.protocol import Protocol
+from bench.record_files import Damaged, RecordFile, read_record
 from bench.records import RunRecord, RunSpec
-from bench.store import Damaged, ResultsStore
+from bench.store import ResultsStore
 from bench.types import TopK
 
 
@@ -75,7 +76,41 @@ def test_trials_lie_apart_from_reported_runs(tmp_path: Path) -> None:
     assert list(store.records()) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"key": "abc"}', b"\xff\xfe"])
+def test_a_record_that_was_changed_by_hand_is_damaged(tmp_path: Path) -> None:
+    store, path = ResultsStore(tmp_path), tmp_path / "runs" / "abc.json"
+    store.write_record(path, RunRecord.model_validate(record_values()))
+    text = path.read_text(encoding="utf-8")
+    for before, after in (
+        ('"cores": 2', '"cores": 4'),
+        ('"n_items": 2', '"n_items": 3'),
+        ("0.333333", "0.333334"),
+    ):
+        assert text.count(before) == 1
+        path.write_text(text.replace(before, after), encoding="utf-8")
+        found = store.read(path)
+        assert isinstance(found, Damaged), before
+        assert "content hash" in found.problem
+    path.write_text(json.dumps(json.loads(text)), encoding="utf-8")  # other blanks, the same content
+    assert isinstance(store.read(path), RunRecord)
+
+
+def test_a_record_of_an_earlier_version_has_no_hash_and_is_read(tmp_path: Path) -> None:
+    store, path = ResultsStore(tmp_path), tmp_path / "runs" / "abc.json"
+    record = RunRecord.model_validate(record_values())
+    store.write_record(path, record)
+    hashed = read_record(path)
+    assert isinstance(hashed, RecordFile)
+    assert hashed.is_hashed
+    values = json.loads(path.read_text(encoding="utf-8"))
+    assert list(values)[-1] == "content_hash"
+    del values["content_hash"], values["lists_hash"]
+    path.write_text(json.dumps(values), encoding="utf-8")
+    earlier = read_record(path)
+    assert isinstance(earlier, RecordFile)
+    assert (earlier.record, earlier.is_hashed) == (record, False)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"key": NaN}', b'{"key": "abc"}', b"\xff\xfe"])
 def test_a_damaged_record_is_recognised_and_kept_beside_the_new_one(tmp_path: Path, content: bytes) -> None:
     store = ResultsStore(tmp_path)
     path = store.record_path("abc", Protocol(), "toy", "surrogate", RunSpec(**record_values()["spec"]))
@@ -99,7 +134,12 @@ def test_unwritable_directory_is_found_before_anything_runs(tmp_path: Path) -> N
 def test_lists_and_checkpoint_are_readable_without_pickle(tmp_path: Path) -> None:
     store = ResultsStore(tmp_path)
     topk = TopK(np.array([1, 2]), np.array([[3, 4], [5, -1]]), 7)
-    store.write_topk("k", topk, {"recall@10": np.array([0.1, 1 / 3])})
+    written = store.write_topk("k", topk, {"recall@10": np.array([0.1, 1 / 3])})
+    read = store.read_topk("k")
+    assert read is not None
+    assert read.content_hash == written
+    read.per_user["recall@10"][0] += 1e-15
+    assert read.content_hash != written
     with np.load(tmp_path / "topk" / "k.npz", allow_pickle=False) as arrays:
         assert arrays["items"].tolist() == [[3, 4], [5, -1]]
         assert arrays["metric:recall@10"].tolist() == [0.1, 1 / 3]
