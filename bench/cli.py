@@ -167,6 +167,7 @@ def make_runs(
 
 def report(names: Sequence[str], material: Material, options: Options, command: str, console: Console) -> int:
     """Write and show the artifacts, each footnote once, and the page of all; 1 if a run failed."""
+    from bench.leaderboard.build import update as update_leaderboard
     from bench.report.html.about import About
     from bench.report.html.page import write_report
     from bench.report.render import console_table
@@ -181,7 +182,8 @@ def report(names: Sequence[str], material: Material, options: Options, command: 
     max_epochs = options.max_epochs or profile(options.profile).max_epochs
     about = About(command, options.profile, max_epochs, options.n_trials)
     page = write_report({name: each for name, (each, _) in written.items()}, material, options.results_dir, about)
-    for paths in (*(paths for _, paths in written.values()), page):
+    board = update_leaderboard(options.results_dir)
+    for paths in (*(paths for _, paths in written.values()), page, *([board] if board else [])):
         console.print(f"wrote {', '.join(str(path) for path in paths)}", markup=False, soft_wrap=True)
     failed = [record for record in material.records if record.status == "failed"]
     if failed:

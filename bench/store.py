@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,11 @@ class StoredLists:
     @property
     def content_hash(self) -> str:
         """Hash of the arrays, whatever compressed them; a record holds that of its own."""
-        arrays = {"users": self.users.astype(np.int64), "items": self.items.astype(np.int32), **self.per_user}
+        arrays: dict[str, NDArray[Any]] = {
+            "users": self.users.astype(np.int64),
+            "items": self.items.astype(np.int32),
+            **self.per_user,
+        }
         return hash_in_full({name: hash_array(array) for name, array in arrays.items()})
 
 

@@ -96,8 +96,8 @@ class Resamples:
         self._scores = {metric: np.asarray(values, dtype=np.float64) for metric, values in scores.items()}
         stacked = np.stack(list(self._scores.values()))
         n_flips = max(N_FLIPS, FLIPS_PER_TEST * n_tests - 1)
-        flipped = _flipped(stacked, derive_seed(seed, "flips"), n_flips)
-        redrawn = _redrawn(stacked.mean(axis=2), derive_seed(seed, "bootstrap"), N_RESAMPLES)
+        flipped = sums_over_flips(stacked, derive_seed(seed, "flips"), n_flips)
+        redrawn = means_over_resamples(stacked.mean(axis=2), derive_seed(seed, "bootstrap"), N_RESAMPLES)
         self._flipped = dict(zip(self._scores, flipped, strict=True))
         self._redrawn = dict(zip(self._scores, redrawn, strict=True))
 
@@ -172,7 +172,7 @@ def pair(first: str, second: str) -> Weights:
     return {first: 1.0, second: -1.0}
 
 
-def _flipped(scores: FloatArray, seed: int, n_flips: int) -> FloatArray:
+def sums_over_flips(scores: FloatArray, seed: int, n_flips: int) -> FloatArray:
     """Sums over users with random signs: `[..., n_users]` to `[..., n_flips]`."""
     n_users = scores.shape[-1]
     columns = scores.reshape(-1, n_users)
@@ -187,7 +187,7 @@ def _flipped(scores: FloatArray, seed: int, n_flips: int) -> FloatArray:
     return sums.reshape(*scores.shape[:-1], n_flips)
 
 
-def _redrawn(scores: FloatArray, seed: int, n_resamples: int) -> FloatArray:
+def means_over_resamples(scores: FloatArray, seed: int, n_resamples: int) -> FloatArray:
     """Means over users that are drawn with replacement: `[..., n_users]` to `[..., n_resamples]`."""
     n_users = scores.shape[-1]
     columns = scores.reshape(-1, n_users)

@@ -128,3 +128,13 @@ def _end_of_block(lines: list[str], start: int, indent: int) -> int:
     """The first line from `start` on that is indented by `indent` or less, the comment above it included."""
     inner = " " * (indent + 1)
     return next((place for place in range(start, len(lines)) if not lines[place].startswith(inner)), len(lines))
+
+
+def note_of(path: Path, key: str) -> str:
+    """The comment above the values of a data set in a model's YAML; empty without one."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    place = next((place for place, line in enumerate(lines) if line.startswith(f"  {key}:")), 0)
+    start = place
+    while start and lines[start - 1].startswith("  #"):
+        start -= 1
+    return " ".join(line.strip().removeprefix("#").strip() for line in lines[start:place])

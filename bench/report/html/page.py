@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,10 +17,10 @@ from bench.report.html.charts import panels
 from bench.report.html.markdown import to_markdown
 from bench.report.html.parameters import parameters, variations
 from bench.report.html.summary import joined, summarise
+from bench.report.html.template import part, policy, rendered
 from bench.report.material import Material
 from bench.report.table import Table
 
-TEMPLATES = Path(__file__).resolve().parent / "templates"
 LEDGER = "claims"
 Written = Mapping[str, Table | Figure]
 
@@ -57,21 +55,16 @@ def write_report(written: Written, material: Material, directory: Path, about: A
 
 def to_html(written: Written, material: Material, about: About) -> str:
     """The page: no address in it leads to a file or a server."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
     said = about_data(material)
     items = list(_items(written, material, said))
     charts = {item.anchor: [panel.figure for panel in item.panels] for item in items if item.panels}
     library = _library() if charts else ""
-    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-    return environment.get_template("report.html.j2").render(
+    script = part("page.js")
+    return rendered(
+        "report.html.j2",
         title=f"Benchmark of recommenders on {joined([facts.name for facts in material.facts])}",
-        policy=_policy(script, library),
-        style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        policy=policy(script, library),
+        style=part("style.css"),
         script=script,
         library=library,
         charts=json.dumps(charts, separators=(",", ":")).replace("<", "\\u003c"),
@@ -125,12 +118,3 @@ def _library() -> str:
 
     # the two sequences that would end the element that holds it; inside strings a backslash more is the same text
     return str(get_plotlyjs()).replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _policy(*scripts: str) -> str:
-    """The content security policy: nothing is loaded, and no script runs but ours."""
-    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts]
-    return (
-        f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; img-src data: blob:; "
-        f"base-uri 'none'; form-action 'none'"
-    )

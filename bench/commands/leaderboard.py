@@ -1,0 +1,41 @@
+"""Layer 13. `ludp-bench leaderboard`: all records of a results directory as ranked tables and a page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.errors import ResultsError, UsageError
+
+SUMMARY = "rank all result records of a directory: leaderboard.md, .csv, .json, .html"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR")
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="repetitions of a complete row (default: the most that a table has)"
+    )
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Build it and show it.
+
+    Raises:
+        UsageError: a number of seeds below 1.
+        ResultsError: there are no records, or something cannot be read or written.
+    """
+    if arguments.seeds is not None and arguments.seeds < 1:
+        raise UsageError(f"--seeds must be at least 1, not {arguments.seeds}.")
+    from bench.leaderboard.build import update
+
+    paths = update(arguments.results_dir, arguments.seeds)
+    if not paths:
+        raise ResultsError(
+            f"There is no result record below {arguments.results_dir / 'runs'}. Make runs with run_all.py, or "
+            f"name their directory with --results-dir."
+        )
+    console.print(f"wrote {', '.join(map(str, paths))}", markup=False, soft_wrap=True)
+    return 0

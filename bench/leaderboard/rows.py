@@ -1,0 +1,194 @@
+"""Layer 10. Records to tables and rows: what may stand beside what. Reads models' files by the registry only.
+
+Records share a table if data, split and protocol are the same, and a row if everything but the repetition is.
+A row is complete with the finished repetitions 1 to n, where n is the table's: what was asked for, else the
+largest number that one of its rows has. Only complete rows have means and ranks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bench import registry
+from bench.digest import hash_value
+from bench.errors import BenchError
+from bench.protocol import METRICS, SELECTION_METRIC, metric_key
+from bench.records import DataFacts, RunRecord
+from bench.report.aggregate import DataKey, data_key
+
+SHOWN = tuple(metric_key(metric, cutoff) for cutoff in (10, 20) for metric in METRICS)
+RANKED_BY = SELECTION_METRIC
+CONTENT = "the content was replaced, a control for single tables"
+VARIATION = "a variation for single tables and figures, which is no candidate"
+FAILED = "no finished run in its row"
+
+BoardKey = tuple[DataKey, str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class BoardRow:
+    """One row: runs that differ in their repetition only.
+
+    Attributes:
+        label: model, or `model@variant`.
+        told: what sets it apart from other rows of its label; "" where there is none.
+        records: finished ones of the first `n_asked` repetitions, by repetition.
+        n_failed: of these repetitions.
+        n_asked: repetitions of a complete row.
+    """
+
+    label: str
+    told: str
+    records: tuple[RunRecord, ...]
+    n_failed: int
+    n_asked: int
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.label.partition("@")[0]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has all its repetitions."""
+        return len(self.records) == self.n_asked
+
+    @cached_property
+    def id(self) -> str:
+        """The same for the same configuration, whatever else there is."""
+        return hash_value(configuration(self.records[0]))[:8]
+
+    def values(self, metric: str, part: str = "test") -> list[float]:
+        """The metric in every repetition; those without it are left out."""
+        by_run = [getattr(record.metrics, part).values for record in self.records if record.metrics is not None]
+        return [values[metric] for values in by_run if metric in values]
+
+    def mean(self, metric: str, part: str = "test") -> float | None:
+        """Mean over the repetitions of a complete row; None where one lacks the metric."""
+        found = self.values(metric, part)
+        return sum(found) / len(found) if self.is_complete and len(found) == self.n_asked else None
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """One table: rows on the same data, split and protocol, the best first, incomplete ones last."""
+
+    facts: DataFacts
+    version: str
+    hide_at_test: str
+    n_asked: int
+    rows: tuple[BoardRow, ...]
+
+    @property
+    def complete(self) -> list[BoardRow]:
+        """Rows with all their repetitions."""
+        return [row for row in self.rows if row.is_complete]
+
+    @property
+    def id(self) -> str:
+        """The same for the same data, split and protocol."""
+        return "t" + hash_value([*data_key(self.facts), self.version, self.hide_at_test])[:8]
+
+
+def boards(records: Iterable[RunRecord], n_asked: int | None) -> tuple[list[Board], Counter[str]]:
+    """All tables, by data set, and how many runs belong into none, by reason.
+
+    Args:
+        records: of reported runs; failed ones count as missing.
+        n_asked: repetitions of a complete row; None takes the largest number of each table.
+    """
+    tables: dict[BoardKey, dict[str, list[RunRecord]]] = {}
+    left_out: Counter[str] = Counter()
+    for record in records:
+        if record.spec.features != "given":
+            left_out[CONTENT] += 1
+            continue
+        key = (data_key(record.data), record.protocol.version, record.protocol.hide_at_test)
+        tables.setdefault(key, {}).setdefault(hash_value(configuration(record)), []).append(record)
+    found = []
+    for key in sorted(tables):
+        named: dict[str, list[list[RunRecord]]] = {}
+        for group in tables[key].values():
+            label = label_of(group)
+            if label is None:
+                left_out[VARIATION] += len(group)
+            elif all(record.status == "failed" for record in group):
+                left_out[FAILED] += len(group)
+            else:
+                named.setdefault(label, []).append(group)
+        if named:
+            found.append(_board(key, named, n_asked))
+    return found, left_out
+
+
+def configuration(record: RunRecord) -> dict[str, Any]:
+    """All that makes a row within a table."""
+    spec = record.spec
+    return {
+        "model": spec.model,
+        "params": spec.params,
+        "epochs": spec.max_epochs,
+        "patience": record.protocol.patience,
+        "base seed": spec.base_seed,
+        "code": record.code_hash,
+    }
+
+
+def label_of(group: Sequence[RunRecord]) -> str | None:
+    """What the runs are called: the model's own row, or a variant in its file; None for a mere variation.
+
+    A run keeps the name that it was first made under, and a table's variation may equal the model's own row.
+    """
+    spec, names = group[0].spec, {record.spec.variant for record in group}
+    if "" in names:
+        return spec.model
+    if spec.model not in registry.names():
+        return f"{spec.model}@{min(names)}"
+    entry = registry.load(spec.model)
+    for variant in ("", *entry.file.variants):
+        if variant in names or _is_as_in_file(entry, spec.dataset, variant, spec.params):
+            return f"{spec.model}@{variant}" if variant else spec.model
+    return None
+
+
+def _is_as_in_file(entry: registry.ModelEntry, dataset: str, variant: str, params: dict[str, Any]) -> bool:
+    try:
+        return bool(entry.params(dataset, variant).model_dump() == params)
+    except BenchError:
+        return False
+
+
+def _board(key: BoardKey, named: dict[str, list[list[RunRecord]]], n_asked: int | None) -> Board:
+    groups = [(label, group) for label, several in named.items() for group in several]
+    n = n_asked or max(record.spec.repetition + 1 for _, group in groups for record in group)
+    rows = [_row(label, group, named[label], n) for label, group in groups]
+    ranked = sorted(filter(None, rows), key=_place)
+    return Board(groups[0][1][0].data, key[1], key[2], n, tuple(ranked))  # rows without a run among the first n go
+
+
+def _row(label: str, group: Sequence[RunRecord], namesakes: list[list[RunRecord]], n: int) -> BoardRow | None:
+    asked = sorted((r for r in group if r.spec.repetition < n), key=lambda record: record.spec.repetition)
+    finished = tuple(record for record in asked if record.status == "finished")
+    told = _told(group[0], [other[0] for other in namesakes])
+    return BoardRow(label, told, finished, len(asked) - len(finished), n) if finished else None
+
+
+def _place(row: BoardRow) -> tuple[float, str, str]:
+    mean = row.mean(RANKED_BY)
+    return 0.0 if mean is None else -1.0 - mean, row.label, row.told
+
+
+def _told(record: RunRecord, namesakes: Sequence[RunRecord]) -> str:
+    """Where a row differs from others of the same label, for example `reg_weight=0.01, code 1a2b3c4d`."""
+    own, others = _flat(record), [_flat(each) for each in namesakes]
+    differing = [name for name in own if any(other.get(name) != own[name] for other in others)]
+    return ", ".join(f"{name}={own[name]}" for name in differing)
+
+
+def _flat(record: RunRecord) -> dict[str, Any]:
+    config = configuration(record)
+    return {**config.pop("params"), **config, "code": config["code"][:8]}

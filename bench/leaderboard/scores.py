@@ -1,0 +1,112 @@
+"""Layer 10. Users' own scores behind the rows of a table: differences to the best, and what a page compares with.
+
+For the page a user's score, averaged over the repetitions, is a whole number of billionths in four bytes, and
+scores that differ by less than two are tied. Precision and Recall differ by far more or not at all, so that their
+wins and losses are those of the full numbers; so are those of NDCG but for sums of discounts that meet by chance.
+The bytes are compressed: most scores are zero.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.leaderboard.rows import RANKED_BY, SHOWN, Board, BoardRow
+from bench.report.gaps import Gap, gaps
+from bench.report.resampling import FloatArray
+from bench.seeds import derive_seed
+from bench.store import ResultsStore, StoredLists
+
+UNIT = 1e-9
+MAX_VALUES = 1_000_000  # users x rows of a page: 24 MB in the browser, a tenth of it in the file
+
+
+@dataclass(frozen=True, eq=False)
+class BoardScores:
+    """What lies behind the complete rows of a table.
+
+    Attributes:
+        by_row: by a row's id, scores in the metrics of `SHOWN`, `[n_metrics, n_seeds, n_users]`.
+        problems: by the id of a complete row, why it is not among them.
+    """
+
+    by_row: dict[str, FloatArray]
+    problems: dict[str, str]
+
+    @property
+    def n_users(self) -> int:
+        """Users that all rows were evaluated on; 0 without rows."""
+        return next((scores.shape[-1] for scores in self.by_row.values()), 0)
+
+
+def read_scores(board: Board, store: ResultsStore) -> BoardScores:
+    """Read the lists of the complete rows; none stops the others."""
+    by_row: dict[str, FloatArray] = {}
+    problems: dict[str, str] = {}
+    users: NDArray[np.int64] | None = None
+    for row in board.complete:
+        lists = [store.read_topk(record.key) for record in row.records]
+        problem = _problem(row, lists, users)
+        if problem:
+            problems[row.id] = problem
+            continue
+        whole = [each for each in lists if each is not None]
+        users = whole[0].users
+        by_row[row.id] = np.array([[each.per_user[metric] for each in whole] for metric in SHOWN])
+    return BoardScores(by_row, problems)
+
+
+def _problem(row: BoardRow, lists: Sequence[StoredLists | None], users: NDArray[np.int64] | None) -> str:
+    """Why the lists of a row cannot be compared; empty if they can."""
+    for record, found in zip(row.records, lists, strict=True):
+        if found is None:
+            return f"the lists of {record.key} are missing or damaged"
+        if record.lists_hash not in (None, found.content_hash):
+            return f"the lists of {record.key} were changed after the run"
+        if not set(SHOWN) <= set(found.per_user):
+            return f"the lists of {record.key} lack a metric"
+        users = found.users if users is None else users
+        if not np.array_equal(users, found.users):
+            return f"the lists of {record.key} are about other users"
+    return ""
+
+
+def behind_best(board: Board, scores: BoardScores) -> dict[str, Gap]:
+    """Every compared row against the best one in the metric that ranks, tested together, by id."""
+    ranked = [row.id for row in board.complete if row.id in scores.by_row]
+    if not ranked or ranked[0] != board.complete[0].id:
+        return {}
+    metric = SHOWN.index(RANKED_BY)
+    best, others = scores.by_row[ranked[0]][metric], [scores.by_row[name][metric] for name in ranked[1:]]
+    seed = derive_seed(0, "significance", board.facts.data_hash, board.facts.split_hash)
+    return dict(zip(ranked[1:], gaps(np.array(others), best, seed), strict=True))
+
+
+def chosen_for_page(found: Sequence[tuple[Board, BoardScores]], max_values: int = MAX_VALUES) -> list[list[str]]:
+    """Ids of the rows whose users a page holds, by table: the best of each first, as long as there is room.
+
+    Args:
+        found: tables with their scores.
+        max_values: users x rows.
+    """
+    chosen: list[list[str]] = [[] for _ in found]
+    room = max_values
+    for place in range(max((len(board.complete) for board, _ in found), default=0)):
+        for (board, scores), rows in zip(found, chosen, strict=True):
+            name = board.complete[place].id if place < len(board.complete) else ""
+            if name in scores.by_row and scores.n_users <= room:
+                room -= scores.n_users
+                rows.append(name)
+    return chosen
+
+
+def packed(scores: BoardScores, rows: Sequence[str]) -> str:
+    """The users' scores of rows for the page: metrics, rows, users, little-endian, zlib, base64."""
+    averaged = np.array([scores.by_row[name].mean(axis=1) for name in rows])  # [n_rows, n_metrics, n_users]
+    units = np.rint(averaged.transpose(1, 0, 2) / UNIT).astype("<u4")
+    return base64.b64encode(zlib.compress(units.tobytes(), 9)).decode("ascii")

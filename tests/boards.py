@@ -1,0 +1,137 @@
+"""Results directories without any training behind them: records, lists and trials that fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import registry
+from bench.metrics import means, per_user
+from bench.plan import run_key
+from bench.protocol import CUTOFFS, SELECTION_METRIC, TOPK_DEPTH, Protocol
+from bench.records import (
+    Cost,
+    DataFacts,
+    EpochFacts,
+    Failure,
+    Metrics,
+    MetricsByPart,
+    ProtocolFacts,
+    RunRecord,
+    RunSpec,
+)
+from bench.store import ResultsStore
+from bench.types import Interactions, TopK
+
+N_USERS, N_ITEMS = 60, 90
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def facts_of(name: str = "tiktok", **changes: Any) -> DataFacts:
+    fields: dict[str, Any] = {
+        "name": name, "source": "real", "origin": "public files.", "scale": None, "split": "published",
+        "data_hash": "aaaabbbbccccdddd", "split_hash": "1111222233334444", "n_users": N_USERS,
+        "n_items": N_ITEMS, "n_interactions": 300, "n_train": 200, "n_valid": 50, "n_test": 50, "modalities": [],
+        "missing": {}, "notes": [], "advice": "",
+    }  # fmt: skip
+    return DataFacts(**(fields | changes))
+
+
+def held_out() -> Interactions:
+    """One to three test items of every user."""
+    rng = np.random.default_rng(5)
+    users = np.repeat(np.arange(N_USERS), rng.integers(1, 4, N_USERS))
+    return Interactions.from_pairs(users, rng.integers(0, N_ITEMS, len(users)), N_USERS, N_ITEMS)
+
+
+def lists_of(skill: float, seed: int) -> TopK:
+    """Lists in which a held-out item is pushed towards the front as often as `skill` says."""
+    rng, wanted = np.random.default_rng(seed), held_out()
+    scores = rng.random((N_USERS, N_ITEMS))
+    lucky = rng.random(len(wanted)) < skill
+    scores[wanted.users[lucky], wanted.items[lucky]] += rng.random(lucky.sum())
+    return TopK(np.arange(N_USERS), np.argsort(-scores, axis=1)[:, :TOPK_DEPTH], 0)
+
+
+def params_of(label: str, dataset: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    model, _, variant = label.partition("@")
+    if model not in registry.names():
+        return dict(values)
+    entry = registry.load(model)
+    return entry.params(dataset, variant if variant in entry.file.variants else "", dict(values)).model_dump()
+
+
+def add_run(
+    root: Path,
+    label: str,
+    repetition: int = 0,
+    skill: float = 0.3,
+    facts: DataFacts | None = None,
+    status: str = "finished",
+    stage: str = "final",
+    values: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> RunRecord:
+    """Write a run with its lists below `root`; `changes` are of its record, but for those of its spec.
+
+    The lists depend on label, repetition and skill only, so that two directories can hold the same run.
+    """
+    data, store = facts or facts_of(), ResultsStore(root)
+    model, _, variant = label.partition("@")
+    own = {name: changes.pop(name) for name in ("max_epochs", "base_seed", "features") if name in changes}
+    spec = RunSpec(
+        dataset=data.name, model=model, variant=variant, repetition=repetition, stage=stage,
+        params=params_of(label, data.name, values or {}), **({"max_epochs": 30, "base_seed": 2023} | own),
+    )  # fmt: skip
+    protocol = Protocol(hide_at_test=changes.pop("hide_at_test", "train+valid"))
+    code = changes.pop("code_hash", "c0dec0dec0dec0de")
+    key = run_key(spec, data, protocol, code)
+    fields: dict[str, Any] = {
+        "key": key, "status": status, "spec": spec, "data": data,
+        "protocol": ProtocolFacts(
+            version=protocol.version, hide_at_test=protocol.hide_at_test, patience=protocol.patience,
+            cutoffs=list(CUTOFFS), selection_metric=SELECTION_METRIC, topk_depth=TOPK_DEPTH,
+        ),
+        "code_hash": code, "seeds": {}, "command": f"python run_all.py --models {label} 'a <b>'",
+        "started": "2023-01-01T00:00:00+00:00", "environment": environment(),
+    }  # fmt: skip
+    if status == "failed":
+        fields["error"] = Failure(kind="NotFinite", message="The loss is not finite.")
+    else:
+        fields |= finished(store, key, label, repetition, skill, stage)
+    record = RunRecord(**(fields | changes))
+    store.write_record(store.record_path(key, protocol, data.name, data.source, spec), record)
+    return record
+
+
+def finished(
+    store: ResultsStore, key: str, label: str, repetition: int, skill: float, stage: str
+) -> dict[str, Any]:
+    """The fields of a run that came to its end; its lists are written."""
+    topk = lists_of(skill, sum(map(ord, label)) + 1000 * repetition)
+    users = per_user(topk, held_out(), CUTOFFS)
+    test = Metrics(values=means(users), n_users=N_USERS, n_skipped=0)
+    valid = Metrics(values={SELECTION_METRIC: skill}, n_users=N_USERS, n_skipped=0)
+    cost = Cost(
+        train_seconds=1.5 + repetition, valid_seconds=1, test_seconds=1, total_seconds=9, epochs=4,
+        peak_memory_bytes=2**28, peak_memory_scope="run", n_parameters=1234,
+    )  # fmt: skip
+    curve = [EpochFacts(epoch=1, loss=0.5, train_seconds=1, valid_seconds=1, valid={SELECTION_METRIC: skill})]
+    found: dict[str, Any] = {"metrics": MetricsByPart(valid=valid, test=test), "cost": cost, "curve": curve}
+    if stage == "final":
+        found["lists_hash"] = store.write_topk(key, topk, users)
+    return found | {"best_epoch": 1}
+
+
+def environment(**changes: Any) -> dict[str, Any]:
+    git = {"commit": COMMIT, "modified": False, "homepage": "https://example.org/someone/bench"}
+    told = {"processor": "Some CPU", "platform": "Some system", "device": "cpu", "threads": 2, "git": git}
+    return told | changes
+
+
+def record_file(root: Path, record: RunRecord) -> Path:
+    (found,) = (path for folder in ("runs", "trials") for path in (root / folder).glob(f"**/{record.key}.json"))
+    return found

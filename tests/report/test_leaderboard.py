@@ -1,0 +1,305 @@
+"""The leaderboard: what shares a table and a row, what is ranked, and what every form of it says."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from boards import COMMIT, add_run, environment, facts_of, record_file
+
+from bench.__main__ import main
+from bench.leaderboard.build import Leaderboard, build, update
+from bench.leaderboard.entries import Entry
+from bench.leaderboard.found import find
+from bench.leaderboard.origin import origin_of
+from bench.leaderboard.rows import boards
+from bench.leaderboard.scores import UNIT, chosen_for_page, packed, read_scores
+from bench.report.gaps import gaps
+from bench.report.paper import Paper
+from bench.report.resampling import Resamples, pair
+from bench.store import ResultsStore
+
+
+def board_of(root: Path, paper: Paper, n_asked: int | None = None) -> Leaderboard:
+    return build(find(root), n_asked, paper)
+
+
+def rows(root: Path, paper: Paper, n_asked: int | None = None) -> list[Entry]:
+    """Those of the only table."""
+    (section,) = board_of(root, paper, n_asked).sections
+    return list(section.entries)
+
+
+def test_rows_are_ranked_by_the_mean_over_all_seeds(tmp_path: Path, paper: Paper) -> None:
+    skills = {"mf": 0.1, "lightgcn": 0.9, "vbpr": 0.5}
+    made = {label: [add_run(tmp_path, label, n, skill) for n in range(3)] for label, skill in skills.items()}
+    found = rows(tmp_path, paper)
+    assert [(each.rank, each.row.label, each.seeds) for each in found] == [
+        (1, "lightgcn", "3"), (2, "vbpr", "3"), (3, "mf", "3"),
+    ]  # fmt: skip
+    for each in found:
+        for metric, spread in each.scores.items():
+            values = [r.metrics.test.values[metric] for r in made[each.row.label] if r.metrics]
+            assert spread.values == tuple(values)
+            assert spread.mean == pytest.approx(statistics.fmean(values), abs=1e-15)
+            assert spread.sd == pytest.approx(statistics.stdev(values), abs=1e-15)
+        assert each.cost["train_seconds"] == 2.5
+        assert each.cost["n_parameters"] == 1234
+        assert each.machines == ["Some CPU, 2 threads"]
+        assert each.commits == [COMMIT[:10]]
+        assert each.link == f"https://example.org/someone/bench/blob/{COMMIT}/models/{each.row.label}.py"
+    assert [found[n].family for n in range(3)] == ["gcn", "multimodal", "cf"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"facts": facts_of(data_hash="ffff")},
+        {"facts": facts_of(split_hash="ffff")},
+        {"facts": facts_of(source="surrogate", scale=0.1)},
+        {"facts": facts_of(split="random")},
+        {"hide_at_test": "train"},
+    ],
+)
+def test_other_data_split_or_protocol_is_another_table(
+    tmp_path: Path, paper: Paper, other: dict[str, Any]
+) -> None:
+    add_run(tmp_path, "mf")
+    add_run(tmp_path, "lightgcn", **other)
+    sections = board_of(tmp_path, paper).sections
+    assert [[each.rank for each in section.entries] for section in sections] == [[1], [1]]
+    assert sections[0].heading != sections[1].heading
+
+
+@pytest.mark.parametrize("change", [{"code_hash": "d" * 16}, {"max_epochs": 9}, {"base_seed": 1}])
+def test_runs_of_another_configuration_are_another_row_and_say_so(
+    tmp_path: Path, paper: Paper, change: dict[str, Any]
+) -> None:
+    for n in range(2):
+        add_run(tmp_path, "mf", n)
+        add_run(tmp_path, "mf", n, skill=0.9, **change)
+    add_run(tmp_path, "lightgcn", 0)
+    found = rows(tmp_path, paper)
+    assert [(each.name, each.rank) for each in found] == [("MF", 1), ("MF", 2), ("LightGCN", None)]
+    assert len({each.title for each in found}) == 3
+    assert "[" not in found[2].title
+
+
+def test_a_row_without_all_repetitions_has_no_mean_and_no_rank(tmp_path: Path, paper: Paper) -> None:
+    for n in range(3):
+        add_run(tmp_path, "mf", n)
+    for n, status in enumerate(("finished", "failed", "finished")):
+        add_run(tmp_path, "lightgcn", n, 0.9, status=status)
+    add_run(tmp_path, "vbpr", 0, 0.9)
+    mf, lightgcn, vbpr = rows(tmp_path, paper)
+    assert (mf.rank, lightgcn.rank, vbpr.rank) == (1, None, None)
+    assert (lightgcn.seeds, vbpr.seeds) == ("2 of 3, 1 failed (incomplete)", "1 of 3 (incomplete)")
+    assert lightgcn.scores["recall@10"].mean is None
+    assert len(lightgcn.scores["recall@10"].values) == 2
+    assert set(lightgcn.cost.values()) == {None}
+    assert lightgcn.gap is None
+    first = rows(tmp_path, paper, n_asked=1)
+    assert [each.rank for each in first] == [1, 2, 3]
+    assert all(len(each.row.records) == 1 for each in first)
+
+
+def test_variations_and_replaced_content_are_no_candidates(tmp_path: Path, paper: Paper) -> None:
+    add_run(tmp_path, "ludp")
+    add_run(tmp_path, "ludp@knn_k=20", values={"knn_k": 20})
+    add_run(tmp_path, "vbpr@noise", features="noise")
+    add_run(tmp_path, "lightgcn@own values under a name", 0)
+    add_run(tmp_path, "acf@code")
+    add_run(tmp_path, "mf", status="failed")
+    add_run(tmp_path, "mf", 0, stage="tuning")
+    found = board_of(tmp_path, paper)
+    assert {each.row.label for each in found.sections[0].entries} == {"ludp", "lightgcn", "acf@code"}
+    assert len(found.left_out) == 3
+    assert all(line.startswith("1 run: ") for line in found.left_out)
+
+
+def test_differences_to_the_best_are_those_of_the_significance_tests(tmp_path: Path, paper: Paper) -> None:
+    for n in range(2):
+        for label, skill in {"mf": 0.1, "lightgcn": 0.9, "vbpr": 0.8}.items():
+            add_run(tmp_path, label, n, skill)
+    ((board,), _) = boards([file.record for file in find(tmp_path).runs], None)
+    scores = read_scores(board, ResultsStore(tmp_path))
+    by_label = {row.label: scores.by_row[row.id][1] for row in board.rows}
+    table = Resamples(list(by_label), {"recall@10": np.array(list(by_label.values()))}, 7, 2)
+    best, *others = by_label
+    expected = table.family("recall@10", [pair(label, best) for label in others])
+    found = gaps(np.array([by_label[label] for label in others]), by_label[best], 7)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.difference == pytest.approx(theirs.difference, abs=1e-15)
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+        assert ours.p_holm == theirs.p_holm
+    shown = rows(tmp_path, paper)
+    assert [each.gap is None for each in shown] == [True, False, False]
+    assert shown[2].gap is not None
+    assert shown[2].gap.differs
+
+
+def test_edited_records_and_lists_are_left_out_and_said(tmp_path: Path, paper: Paper) -> None:
+    made = {label: add_run(tmp_path, label) for label in ("mf", "lightgcn", "vbpr")}
+    path = record_file(tmp_path, made["mf"])
+    path.write_text(path.read_text(encoding="utf-8").replace('"recall@10": 0', '"recall@10": 1'), encoding="utf-8")
+    lists = tmp_path / "topk" / f"{made['lightgcn'].key}.npz"
+    arrays = dict(np.load(lists))
+    arrays["metric:recall@10"] = arrays["metric:recall@10"] + 0.1
+    np.savez_compressed(lists, **arrays)
+    found = board_of(tmp_path, paper)
+    assert {each.row.label for each in found.sections[0].entries} == {"lightgcn", "vbpr"}
+    assert "content hash" in found.left_out[0]
+    assert path.name in found.left_out[0]
+    (problem,) = (each.uncompared for each in found.sections[0].entries if each.uncompared)
+    assert problem == f"the lists of {made['lightgcn'].key} were changed after the run"
+    assert problem in update_text(tmp_path, "md")
+
+
+def update_text(root: Path, form: str) -> str:
+    update(root)
+    return (root / f"leaderboard.{form}").read_text(encoding="utf-8")
+
+
+def test_a_record_at_another_place_is_left_out(tmp_path: Path, paper: Paper) -> None:
+    path = record_file(tmp_path, add_run(tmp_path, "mf"))
+    path.with_name("other.json").write_bytes(path.read_bytes())
+    (tmp_path / "runs" / "p1" / "zzz").mkdir()
+    (tmp_path / "runs" / "p1" / "zzz" / path.name).write_bytes(path.read_bytes())
+    found = board_of(tmp_path, paper)
+    assert [len(section.entries) for section in found.sections] == [1]
+    assert len(found.left_out) == 2
+
+
+def test_where_parameters_come_from(tmp_path: Path, paper: Paper) -> None:
+    add_run(tmp_path, "lightgcn")
+    add_run(tmp_path, "vbpr")
+    add_run(tmp_path, "mf", values={"reg_weight": 0.5})
+    add_run(tmp_path, "ngcf", values={"reg_weight": 0.5})
+    for weight, skill in ((0.5, 0.4), (0.25, 0.3), (0.125, 0.2)):
+        add_run(tmp_path, "ngcf", stage="tuning", skill=skill, values={"reg_weight": weight})
+        add_run(tmp_path, "ngcf", stage="tuning", skill=0.9, values={"reg_weight": weight}, code_hash="e" * 16)
+    found = find(tmp_path)
+    ((board,), _) = boards([file.record for file in found.runs], None)
+    origins = {row.label: origin_of(row, board, found.trial_records) for row in board.rows}
+    assert origins["ngcf"].words == "best of 3 trials, validation recall@10 0.4000"
+    assert origins["ngcf"].n_trials == 3
+    assert origins["lightgcn"].words == "lightgcn.yaml, values for tiktok"
+    assert "public TikTok" in origins["lightgcn"].note
+    assert origins["mf"].words == "not as in mf.yaml: reg_weight=0.5"
+    assert origins["vbpr"].words == "vbpr.yaml, defaults"
+
+
+def test_a_model_that_is_not_here_has_a_row(tmp_path: Path, paper: Paper) -> None:
+    add_run(tmp_path, "elsewhere@its own", environment=environment(git={}))
+    (only,) = rows(tmp_path, paper)
+    assert (only.row.label, only.family, only.code, only.link) == ("elsewhere@its own", "", "", "")
+    assert only.origin.words == "no file of this model here"
+
+
+def test_a_link_of_a_record_can_only_be_a_page(tmp_path: Path, paper: Paper) -> None:
+    git = {"commit": COMMIT, "modified": True, "homepage": "javascript:alert(1)//"}
+    add_run(tmp_path, "mf", environment=environment(git=git))
+    (only,) = rows(tmp_path, paper)
+    assert only.link == ""
+    assert only.commits == [f"{COMMIT[:10]}+"]
+
+
+def test_all_forms_say_the_same(tmp_path: Path, paper: Paper) -> None:
+    for n in range(2):
+        add_run(tmp_path, "mf", n, 0.2)
+        add_run(tmp_path, "lightgcn", n, 0.8)
+    assert [path.name for path in update(tmp_path)] == [
+        f"leaderboard.{form}" for form in ("md", "csv", "html", "json")
+    ]
+    best, other = rows(tmp_path, paper)
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "leaderboard.csv").read_text(encoding="utf-8"))))
+    assert [line["model"] for line in lines] == ["lightgcn", "mf"]
+    assert float(lines[0]["recall@10"]) == best.scores["recall@10"].mean
+    assert other.gap is not None
+    assert float(lines[1]["p_holm"]) == other.gap.p_holm
+    value = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
+    row = value["tables"][0]["rows"][0]
+    assert row["test"]["recall@10"]["values"] == list(best.scores["recall@10"].values)
+    assert all((tmp_path / name).is_file() for name in row["records"])
+    assert row["commands"] == ["python run_all.py --models lightgcn 'a <b>'"]
+    text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    spread = best.scores["ndcg@20"]
+    assert f"**{spread.mean:.4f} ± {spread.sd:.4f}**" in text
+    assert "tiktok [real]" in text
+    assert "another data set" in text  # than the paper's
+    assert "a &lt;b&gt;" in text
+
+
+def test_nothing_is_built_twice_of_the_same(tmp_path: Path) -> None:
+    assert update(tmp_path) == []
+    record = add_run(tmp_path, "mf")
+    paths = update(tmp_path)
+
+    def stamp() -> int:
+        assert update(tmp_path) == paths
+        return paths[0].stat().st_mtime_ns
+
+    changes = [
+        lambda: add_run(tmp_path, "mf", 1),
+        (tmp_path / "topk" / f"{record.key}.npz").unlink,
+        paths[2].unlink,
+        lambda: paths[3].write_text("{}", encoding="utf-8"),
+    ]
+    for change in changes:
+        before = stamp()
+        assert stamp() == before
+        change()
+        assert stamp() > before
+
+
+def test_a_page_holds_the_best_rows_of_every_table_first(tmp_path: Path) -> None:
+    for label, skill in {"mf": 0.1, "lightgcn": 0.9, "vbpr": 0.5}.items():
+        add_run(tmp_path, label, 0, skill)
+        add_run(tmp_path, label, 0, skill, facts_of(data_hash="ffff"))
+    found, _ = boards([file.record for file in find(tmp_path).runs], None)
+    held = [(board, read_scores(board, ResultsStore(tmp_path))) for board in found]
+    n_users = held[0][1].n_users
+    names = [[row.id for row in board.rows] for board in found]
+    assert chosen_for_page(held) == names
+    assert chosen_for_page(held, 3 * n_users) == [names[0][:2], names[1][:1]]
+    assert chosen_for_page(held, n_users - 1) == [[], []]
+    assert len(packed(held[0][1], names[0])) > 100
+    values = held[0][1].by_row[names[0][0]]
+    assert float(np.abs(np.rint(values / UNIT) * UNIT - values).max()) <= UNIT / 2 + 1e-16
+
+
+def test_a_thousand_records_take_seconds(tmp_path: Path) -> None:
+    labels = [("mf", {"reg_weight": 0.001 * n}) for n in range(40)]
+    for place in range(5):
+        for label, values in labels:
+            for n in range(5):
+                add_run(tmp_path, label, n, values["reg_weight"], facts_of(data_hash=f"{place}"), values=values)
+    start = time.process_time()
+    update(tmp_path)
+    assert time.process_time() - start < 20
+
+
+def test_the_command_says_what_it_wrote_and_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 2
+    assert "no result record" in capsys.readouterr().err
+    add_run(tmp_path, "mf")
+    assert main(["leaderboard", "--results-dir", str(tmp_path), "--seeds", "0"]) == 2
+    assert "at least 1" in capsys.readouterr().err
+    assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 0
+    assert "leaderboard.html" in capsys.readouterr().out
+
+
+def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_run(tmp_path, "mf")
+    (tmp_path / "leaderboard.md").mkdir()
+    assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 2
+    assert "leaderboard cannot be written" in capsys.readouterr().err
