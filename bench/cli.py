@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code: 0 done, 1 some runs failed, 2 a user's error, 130 interrupted."""
+    """Run the command line; the exit code: 0 done, 1 failed runs or moved numbers, 2 a user's error, 130 Ctrl-C."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     command = shlex.join(["python", "run_all.py", *given])
     kept = "Interrupted. Finished runs are kept, and begun ones to their last finished epoch."
@@ -61,6 +61,11 @@ def _run(options: Options, command: str, console: Console) -> int:
     if options.list_names:
         show_names(console)
         return 0
+    if options.check is not None:
+        from bench.regression.check import check
+        from bench.regression.update import update
+
+        return (update if options.check.reason else check)(options.check, options, command, console)
     labels = check_names(options)
     models = [label.partition("@")[0] for label in labels]
     artifacts = check_artifacts(options.artifacts, models, options.n_trials is not None)

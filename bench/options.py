@@ -13,6 +13,7 @@ import yaml
 
 from bench.errors import UsageError, nearest_hint, unknown_name
 from bench.plugins import resolved
+from bench.regression import arguments as regression
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("auto", "real", "embedded", "surrogate")
@@ -81,6 +82,7 @@ class Options:
     status: bool
     dry_run: bool
     list_names: bool
+    check: regression.CheckRequest | None
 
 
 def parser() -> Parser:
@@ -93,6 +95,7 @@ def parser() -> Parser:
     _add_what(p.add_argument_group("what to run"))
     _add_data(p.add_argument_group("data"))
     _add_how(p.add_argument_group("how"))
+    regression.add_arguments(p.add_argument_group("regression check"))
     return p
 
 
@@ -103,7 +106,7 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
     )
     add_plugin(what)
     what.add_argument("--artifacts", nargs="+", metavar="NAME", help="tables to write (default: all)")
-    what.add_argument("--profile", default="quick", help="quick (default) or paper; see --list")
+    what.add_argument("--profile", metavar="NAME", help="quick (default), smoke or paper; see --list")
     what.add_argument("--seeds", type=int, metavar="N", help="repetitions (default: the profile's)")
     what.add_argument("--epochs", type=int, metavar="N", help="upper bound on epochs (default: the profile's)")
     what.add_argument("--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)")
@@ -163,14 +166,16 @@ def parse(arguments: Sequence[str]) -> Options:
     Raises:
         UsageError: an option does not exist, or a value is not allowed.
     """
-    a = parser().parse_strictly(arguments)
+    p = parser()
+    a = p.parse_strictly(arguments)
+    check = regression.asked(a, p)
     _check(a)
     from_environment = [part for part in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if part]
     return Options(
         datasets=_distinct(a.datasets),
         models=_distinct(a.models or ()),
         artifacts=_distinct(a.artifacts or ()),
-        profile=a.profile,
+        profile=a.profile or ("quick" if check is None else regression.PROFILE),
         n_seeds=a.seeds,
         max_epochs=a.epochs,
         base_seed=a.base_seed,
@@ -195,6 +200,7 @@ def parse(arguments: Sequence[str]) -> Options:
         status=a.status,
         dry_run=a.dry_run,
         list_names=a.list,
+        check=check,
     )
 
 

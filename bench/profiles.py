@@ -28,6 +28,7 @@ PROFILES = {
     "quick": Profile(
         1, 30, 0.05, "one seed, 30 epochs at most, surrogates a twentieth of the size: minutes on a laptop"
     ),
+    "smoke": Profile(1, 10, 0.01, "one seed, 10 epochs, tiny surrogates; with --check, its own data: a minute"),
     "paper": Profile(5, 300, 1.0, "five seeds, at most 300 epochs, surrogates at full size"),
 }
 
