@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 TORCH := 2.13.0
-ARGS ?= --datasets tiktok movielens
+ARGS ?= --datasets tiktok movielens --offline
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import commands
-from bench.options import Parser
-from bench.terminal import exit_code_of
+from bench.terminal import Parser, exit_code_of
 
 NAME = "ludp-bench"
 RUN = "run"

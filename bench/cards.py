@@ -5,11 +5,12 @@ One model for each layout of files that a source can have; `layout` tells them a
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from bench.downloads import Count, Download, GitBlob, InsidePath
 from bench.errors import ConfigError, listed, unknown_name
 from bench.types import Source
 from bench.validation import Frozen, read_yaml, validated
@@ -19,19 +20,8 @@ __all__ = ["DatasetCard", "SourceCard", "load", "names", "read_yaml", "validated
 DATASETS = Path(__file__).resolve().parent.parent / "datasets"
 
 
-def _inside(path: str) -> str:
-    """Refuse paths that could leave the data directory."""
-    pure = PurePosixPath(path)
-    if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or ":" in path:
-        raise ValueError("expected a relative path that stays inside the data directory, without '..'")
-    return path
-
-
-InsidePath = Annotated[str, AfterValidator(_inside)]
-Count = Annotated[int, Field(strict=True, gt=0)]
 Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-GitBlob = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 class DataFile(Frozen):
@@ -87,24 +77,27 @@ class _SourceBase(Frozen):
     how_to_get: str
 
 
-class PickledCooSource(_SourceBase):
-    """Pickled scipy matrices, one a part, and one .npy a modality, in `directory`."""
+class FilesSource(_SourceBase):
+    """Files in `directory`, below a data directory or the cache; `download` says where they can be fetched."""
 
     kind: Literal["real"]
-    layout: Literal["pickled-coo"]
     directory: InsidePath
-    files: PartFiles
     features: dict[str, FeatureFile]
+    download: Download | None = None
+
+
+class PickledCooSource(FilesSource):
+    """Pickled scipy matrices, one a part, and one .npy a modality, in `directory`."""
+
+    layout: Literal["pickled-coo"]
+    files: PartFiles
     expected: Counts = Counts()
 
 
-class MmrecSource(_SourceBase):
+class MmrecSource(FilesSource):
     """One tab-separated .inter file and one .npy a modality, in `directory`."""
 
-    kind: Literal["real"]
     layout: Literal["mmrec"]
-    directory: InsidePath
-    features: dict[str, FeatureFile]
     expected: Counts = Counts()
 
 

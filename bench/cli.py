@@ -135,6 +135,8 @@ def check_names(options: Options) -> list[str]:
 def load_data(options: Options, default_scale: float, console: Console) -> dict[str, BenchmarkData]:
     """All data sets by name, each announced with its source."""
     from bench.console import announce
+    from bench.fetch import HASTE, Watch
+    from bench.obtain import fallback, obtain, to_fetch
     from bench.sources import describe_source, load_dataset
 
     request = DataRequest(
@@ -148,7 +150,17 @@ def load_data(options: Options, default_scale: float, console: Console) -> dict[
     )
     loaded = {}
     for name in options.datasets:
+        card, problem = cards.load(name), None
+        if options.dry_run or options.status:
+            source = None if options.offline else to_fetch(card, request)
+            if source is not None:
+                console.print(f"{name}: a run would first fetch {source.title}", markup=False, soft_wrap=True)
+        elif not options.offline:
+            with Watch(console) as watch:
+                problem = obtain(card, request, HASTE, watch)
         loaded[name] = load_dataset(name, request)
+        if problem is not None:
+            console.print(fallback(problem, loaded[name]), style="bold yellow", markup=False, soft_wrap=True)
         announce(console, name, describe_source(loaded[name]), loaded[name].source)
     return loaded
 

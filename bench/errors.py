@@ -28,6 +28,17 @@ class DataError(BenchError):
     """A data file is missing, malformed, or not what its card promises."""
 
 
+class FetchError(DataError):
+    """A file could not be fetched; `url` and `reason` say which and why."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url, self.reason = url, " ".join(reason.split()).rstrip(".")
+        super().__init__(
+            f"{url} could not be fetched: {self.reason}. What arrived is kept: the same command goes on from "
+            "there. Or fetch the files by other means, and name the directory above them with --data-dir."
+        )
+
+
 class ResultsError(BenchError):
     """The results directory cannot be written, or holds something that is no valid record."""
 

@@ -7,47 +7,22 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
-from bench.errors import UsageError, nearest_hint, unknown_name
+from bench.errors import UsageError, unknown_name
 from bench.plugins import resolved
 from bench.regression import arguments as regression
+from bench.terminal import Parser
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("auto", "real", "embedded", "surrogate")
 HIDE_AT_TEST = ("train+valid", "train")
 EXECUTORS = ("local", "dask")
+CACHE = ROOT / "datasets" / "cache"
 DATA_VARIABLE = "LUDP_BENCH_DATA"
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are ours: one paragraph with the nearest option."""
-
-    @property
-    def told(self) -> str:
-        """How a user calls this program."""
-        return f"python {self.prog}" if self.prog.endswith(".py") else self.prog
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of printing usage and leaving."""
-        raise UsageError(f"{message[0].upper()}{message[1:]}. See '{self.told} --help'.")
-
-    def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parse, and refuse what is left over.
-
-        Raises:
-            UsageError: an option does not exist or lacks its value.
-        """
-        parsed, rest = self.parse_known_args(arguments)
-        if rest:
-            allowed = [option for action in self._actions for option in action.option_strings]
-            raise UsageError(
-                f"Unknown argument '{rest[0]}'.{nearest_hint(rest[0].partition('=')[0], allowed)} "
-                f"See '{self.told} --help'."
-            )
-        return parsed
+OFFLINE_VARIABLE = "LUDP_BENCH_OFFLINE"
 
 
 @dataclass(frozen=True)
@@ -64,6 +39,7 @@ class Options:
     source: str
     data_dirs: tuple[Path, ...]
     cache_dir: Path
+    offline: bool
     scale: float | None
     split: str | None
     results_dir: Path
@@ -132,7 +108,12 @@ def _add_data(data: argparse._ArgumentGroup) -> None:
         "--data-dir", action="append", default=[], metavar="DIR",
         help=f"where data lies; repeatable (also the environment variable {DATA_VARIABLE})",
     )  # fmt: skip
-    data.add_argument("--cache-dir", type=Path, default=ROOT / "datasets" / "cache", metavar="DIR")
+    data.add_argument("--cache-dir", type=Path, default=CACHE, metavar="DIR")
+    data.add_argument(
+        "--offline",
+        action="store_true",
+        help=f"fetch nothing (also the environment variable {OFFLINE_VARIABLE}=1)",
+    )
     data.add_argument("--scale", type=float, metavar="X", help="surrogate size relative to the paper's data")
     data.add_argument("--split", help="random, user or global_time instead of the card's split")
     data.add_argument("--hide-at-test", default="train+valid", help="train+valid (default) or train")
@@ -182,6 +163,7 @@ def parse(arguments: Sequence[str]) -> Options:
         source=a.source,
         data_dirs=tuple(Path(part) for part in (*a.data_dir, *from_environment)),
         cache_dir=a.cache_dir,
+        offline=a.offline or is_offline(),
         scale=a.scale,
         split=a.split,
         results_dir=a.results_dir,
@@ -202,6 +184,11 @@ def parse(arguments: Sequence[str]) -> Options:
         list_names=a.list,
         check=check,
     )
+
+
+def is_offline() -> bool:
+    """Whether the environment forbids to fetch."""
+    return os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0")
 
 
 def _check(a: argparse.Namespace) -> None:

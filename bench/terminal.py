@@ -1,16 +1,46 @@
-"""Layer 1. The two things that every command line needs: a console, and an end without a traceback."""
+"""Layer 1. What every command line needs: a parser, a console, and an end without a traceback."""
 
 from __future__ import annotations
 
+import argparse
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from rich.console import Console
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError, nearest_hint
 
 PIPED_WIDTH = 160
 INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are ours: one paragraph with the nearest option."""
+
+    @property
+    def told(self) -> str:
+        """How a user calls this program."""
+        return f"python {self.prog}" if self.prog.endswith(".py") else self.prog
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing usage and leaving."""
+        raise UsageError(f"{message[0].upper()}{message[1:]}. See '{self.told} --help'.")
+
+    def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse, and refuse what is left over.
+
+        Raises:
+            UsageError: an option does not exist or lacks its value.
+        """
+        parsed, rest = self.parse_known_args(arguments)
+        if rest:
+            allowed = [option for action in self._actions for option in action.option_strings]
+            raise UsageError(
+                f"Unknown argument '{rest[0]}'.{nearest_hint(rest[0].partition('=')[0], allowed)} "
+                f"See '{self.told} --help'."
+            )
+        return parsed
 
 
 def make_console(stderr: bool = False) -> Console:

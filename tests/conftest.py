@@ -10,6 +10,9 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ["LUDP_BENCH_OFFLINE"] = (
+    "1"  # no test touches the network; those of downloads have a server of their own
+)
 
 
 @pytest.fixture

@@ -12,7 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from bench import cards
-from bench.cards import DatasetCard, Ml100kSource, MmrecSource, PickledCooSource, SourceCard, SurrogateSource
+from bench.cards import (
+    DatasetCard,
+    FilesSource,
+    Ml100kSource,
+    MmrecSource,
+    PickledCooSource,
+    SourceCard,
+    SurrogateSource,
+)
 from bench.digest import hash_array, hash_value
 from bench.errors import DataError, UsageError, listed, unknown_name
 from bench.seeds import derive_seed
@@ -103,7 +111,7 @@ def _reader(card: DatasetCard, source: SourceCard, request: DataRequest, roots: 
     if isinstance(source, PickledCooSource | MmrecSource):
         directory = find_directory(source.directory, roots)
         if directory is None:
-            _refuse_misplaced(source, request.data_dirs)
+            refuse_misplaced(source, request.data_dirs)
             return None
         if isinstance(source, MmrecSource):
             return partial(mmrec.read, source, directory)
@@ -115,7 +123,7 @@ def _reader(card: DatasetCard, source: SourceCard, request: DataRequest, roots: 
     return partial(surrogate.generate, source, _scale(request), seed)
 
 
-def _refuse_misplaced(source: PickledCooSource | MmrecSource, data_dirs: tuple[Path, ...]) -> None:
+def refuse_misplaced(source: FilesSource, data_dirs: tuple[Path, ...]) -> None:
     """Stop rather than use a surrogate when the user named the files' own directory instead of its parent."""
     for root in data_dirs:
         found = [file.path for file in source.features.values() if (root / file.path).exists()]

@@ -1,17 +1,13 @@
-r"""Layer 3. Where data lies, and whether a file is the one that the card means. Reads, never writes.
-
-The checksums are git blob ids, sha1 of "blob <size>\0" + content, because that is what public
-repositories list for every file.
-"""
+"""Layer 3. Where data lies, and whether a file is the one that the card means. Reads, never writes."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from pathlib import Path
 
 from bench.cards import DataFile
 from bench.errors import DataError, UsageError
+from bench.fetch.checksums import git_blob
 from bench.types import DataRequest
 
 
@@ -57,15 +53,6 @@ def package_directory(package: str, directory: str) -> Path | None:
     return None
 
 
-def git_blob(path: Path) -> str:
-    """Git's id of a file: 40 hexadecimal digits."""
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def checked_path(directory: Path, file: DataFile) -> Path:
     """Where a file of the card lies, after its checksum was verified.
 
@@ -85,6 +72,7 @@ def checked_path(directory: Path, file: DataFile) -> Path:
     if file.git_blob is not None and found != file.git_blob:
         raise DataError(
             f"{path} is not the file that the data card means: its checksum (git blob id) is {found}, expected "
-            f"{file.git_blob}. It is damaged or of another version: fetch it again, or remove it."
+            f"{file.git_blob}. It is damaged or of another version: fetch it again "
+            "('ludp-bench prepare NAME' does, where it lies in the cache), or remove it."
         )
     return path

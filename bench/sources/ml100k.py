@@ -19,8 +19,9 @@ import numpy as np
 from bench.cards import DataFile, Ml100kSource
 from bench.digest import hash_value
 from bench.errors import DataError, listed
+from bench.fetch.checksums import git_blob
 from bench.sources.features import from_rows, read_modality
-from bench.sources.locate import checked_path, git_blob
+from bench.sources.locate import checked_path
 from bench.sources.raw import RawData, check_counts
 from bench.types import IntArray, Interactions, Modality
 
