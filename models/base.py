@@ -34,6 +34,7 @@ from models._features import FeatNorm, ItemFeatures
 from models._init import Init, fill_
 from models._knn import Neighbours, nearest
 from models._losses import RegForm, bpr_loss, l2, sum_of_squares
+from models._missing import Missing, completed
 from models._propagation import Batch, gather, halves
 from models._scoring import DotScores
 
@@ -86,8 +87,8 @@ class ContentParams(ModelParams):
     """Modalities in use, by name, or all that the data has."""
     feat_norm: FeatNorm
     """Scaling of the features, see `models._features.scaled`."""
-    missing: Literal["mask", "zero"]
-    """What an item without a modality does: leave it out of softmaxes and means, or bring a zero row."""
+    missing: Missing
+    """What an item without a modality does, see `models._missing`."""
 
 
 class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
@@ -96,11 +97,15 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
     Args:
         config: RecBole's `Config`, or any mapping with the RecBole field names and all of `Params`.
         dataset: RecBole's `Dataset`, or any object with `num` and `inter_matrix`.
+
+    Attributes:
+        remarks: what a user should know of how it was built.
     """
 
     input_type = InputType.PAIRWISE
     Params: ClassVar[type[ModelParams]] = ModelParams
     CARD: ClassVar[ModelCard]
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -171,21 +176,22 @@ class ContentRecommender(Recommender):
     """Base of models with item content: chooses modalities and answers for k-NN lists.
 
     Attributes:
-        features: the modalities in use, in order.
+        features: the modalities in use, in order, filled in as the policy `missing` says.
     """
 
     Params: ClassVar[type[ModelParams]] = ContentParams
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        self.features = choose(getattr(dataset, "item_features", ()), self.params.modalities)
+        chosen, policy = choose(getattr(dataset, "item_features", ()), self.params.modalities), self.params.missing
+        self.features, self.remarks = completed(chosen, policy, self.train_users, self.train_items)
         self._memo: Memo = getattr(dataset, "memo", lambda _key, compute: compute())
 
     def participating(self, features: ItemFeatures) -> Tensor:
         """Which items take part in a modality under the policy `missing`, `[n_items]` bool; never padding."""
-        if self.params.missing == "mask":
-            return features.present
-        return torch.arange(self.n_items) > 0
+        if self.params.missing == "zero":
+            return torch.arange(self.n_items) > 0
+        return features.present
 
     def neighbours(self, features: ItemFeatures, k: int, include_self: bool) -> Neighbours:
         """k-NN lists of one modality from its raw features, kept under their content hash if the data can."""

@@ -11,8 +11,9 @@ Systems Handbook 2011; as ItemKNN CBF in the study of Ferrari Dacrema et al., Re
 No interaction enters S: it is what the features alone can do.
 
 Deviations: several modalities by the mean of their cosines; with `missing: mask` over those that both items have,
-with `zero` over all of them, an absent one counting 0. Pairs with S <= 0 are no neighbours. The mean over a user's
-items in place of the sum would change no ranking. An item without any feature is nobody's neighbour and gets 0.
+with `zero` over all of them, an absent one counting 0; under the other policies of `models._missing` every item
+has all. Pairs with S <= 0 are no neighbours. The mean over a user's items in place of the sum would change no
+ranking. An item without any feature is nobody's neighbour and gets 0.
 
 Cost: n_items^2 sum(d_m) multiplications in double precision; O(n_items (k + sum(d_m))) memory.
 """
@@ -30,6 +31,7 @@ from scipy.sparse import csr_matrix
 
 from models._control import ControlParams, ItemToItem, best_of_rows, control_card
 from models._features import FeatNorm, scaled
+from models._missing import Missing, completed
 from models.base import choose
 
 
@@ -42,8 +44,8 @@ class Params(ControlParams):
     """Modalities in use, by name, or all that the data has."""
     feat_norm: FeatNorm
     """Scaling before the cosine, see `models._features.scaled`; "l2" and "none" are the same here."""
-    missing: Literal["mask", "zero"]
-    """Mean over the modalities that both items have, or over all."""
+    missing: Missing
+    """Under "mask" the mean over the modalities that both items have, else over all; see `models._missing`."""
 
 
 class ContentKNN(ItemToItem):
@@ -59,7 +61,9 @@ class ContentKNN(ItemToItem):
     def fit(self, dataset: Any) -> None:
         """The k nearest of every item that is scored, as columns of W."""
         p = self.params
-        features = choose(getattr(dataset, "item_features", ()), p.modalities)
+        chosen = choose(getattr(dataset, "item_features", ()), p.modalities)
+        users, items = (torch.from_numpy(ids.astype(np.int64)) for ids in self.profiles.nonzero())
+        features, self.remarks = completed(chosen, p.missing, users, items)
         rows = torch.cat([F.normalize(scaled(m, p.feat_norm).double(), dim=1, eps=1e-12) for m in features], dim=1)
         present = torch.stack([m.present for m in features], dim=1).double()
 
