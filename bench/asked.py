@@ -10,6 +10,7 @@ from bench.environment import check_device_name, divide_cores, pick_device, usab
 from bench.errors import UsageError
 from bench.observe import check_tensorboard
 from bench.options import Options
+from bench.plan import Overrides
 from bench.policy import check_on_existing
 from bench.protocol import HideAtTest, Protocol
 from bench.tuning.command import check_sampler
@@ -58,8 +59,13 @@ def cluster_of(options: Options, address: str) -> Cluster:
         return cluster
 
 
-def tuning_settings_of(options: Options, max_epochs: int) -> TuningSettings | None:
+def tuning_settings_of(options: Options, fixed: Overrides, max_epochs: int) -> TuningSettings | None:
     """What `--tune` asks for; None without it.
+
+    Args:
+        options: the command line.
+        fixed: parameter values by model that are not searched.
+        max_epochs: upper bound on epochs.
 
     Raises:
         UsageError: an unknown sampler.
@@ -68,4 +74,4 @@ def tuning_settings_of(options: Options, max_epochs: int) -> TuningSettings | No
         return None
 
     sampler = check_sampler(options.sampler)
-    return TuningSettings(options.n_trials, sampler, max_epochs, options.base_seed, options.overrides)
+    return TuningSettings(options.n_trials, sampler, max_epochs, options.base_seed, fixed)

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("auto", "real", "embedded", "surrogate")
 HIDE_AT_TEST = ("train+valid", "train")
 EXECUTORS = ("local", "dask")
+MISSING = ("mask", "zero", "mean", "neighbour-mean")
 CACHE = ROOT / "datasets" / "cache"
 DATA_VARIABLE = "LUDP_BENCH_DATA"
 OFFLINE_VARIABLE = "LUDP_BENCH_OFFLINE"
@@ -49,6 +50,7 @@ class Options:
     on_existing: str
     hide_at_test: str
     overrides: dict[str, dict[str, Any]]
+    missing: str | None
     n_trials: int | None
     sampler: str
     plugins: tuple[str, ...]
@@ -89,6 +91,10 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
     what.add_argument(
         "--set", action="append", default=[], metavar="MODEL.KEY=VALUE", help="a model parameter; repeatable"
     )
+    what.add_argument(
+        "--missing", metavar="POLICY",
+        help=f"what items without a modality do, in all models: {', '.join(MISSING)} (default: the models' mask)",
+    )  # fmt: skip
     what.add_argument(
         "--tune", type=_count, metavar="N",
         help="first give every model N trials on the validation part of each data set, and use the best",
@@ -173,6 +179,7 @@ def parse(arguments: Sequence[str]) -> Options:
         on_existing=a.on_existing,
         hide_at_test=a.hide_at_test,
         overrides=overrides(a.set),
+        missing=a.missing,
         n_trials=a.tune,
         sampler=a.tune_sampler,
         plugins=_distinct([resolved(location) for location in a.plugin]),
@@ -200,6 +207,8 @@ def _check(a: argparse.Namespace) -> None:
     ):
         if given not in allowed:
             raise unknown_name(kind, given, allowed)
+    if a.missing is not None and a.missing not in MISSING:
+        raise unknown_name("--missing policy", a.missing, MISSING)
     if (a.executor == "dask") != (a.scheduler is not None):
         raise UsageError(
             "--executor dask and --scheduler ADDRESS belong together: give both to run on a Dask cluster, or "

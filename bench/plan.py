@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import registry
 from bench.digest import hash_value
-from bench.errors import UsageError, unknown_name
+from bench.errors import UsageError, listed, unknown_name
 from bench.protocol import Protocol
 from bench.records import DataFacts, RunSpec
 from bench.rows import Row
@@ -25,6 +25,7 @@ def make_plan(
     overrides: Overrides,
     tuned: Tuned | None = None,
     more: Mapping[str, Sequence[Row]] | None = None,
+    everywhere: Mapping[str, Any] | None = None,
 ) -> list[RunSpec]:
     """All runs, data set by data set and repetition by repetition, so that early results cover all models.
 
@@ -37,6 +38,7 @@ def make_plan(
         overrides: parameter values by model name.
         tuned: complete parameter values by data set and label, in place of those in the model's file.
         more: further rows by data set; of rows with one label the first counts.
+        everywhere: values of all models that have such parameters; those of single models and rows win.
 
     Raises:
         UsageError: a model, variant or parameter does not exist, or a count is not positive.
@@ -46,17 +48,39 @@ def make_plan(
         if value < 1:
             raise UsageError(f"{name} must be at least 1, not {value}.")
     rows = [label if isinstance(label, Row) else Row.of(label) for label in labels]
+    every = [*rows, *(row for own in (more or {}).values() for row in own)]
     for model in overrides:
-        if model not in {row.model for row in rows}:
+        if model not in {row.model for row in every}:
             raise unknown_name("model in --set", model, [row.label for row in rows])
     specs = []
     for dataset in datasets:
         own = {row.label: row for row in reversed([*rows, *(more or {}).get(dataset, ())])}
         for repetition in range(n_seeds):
             for row in reversed(own.values()):
-                values = {**(tuned or {}).get((dataset, row.base), {}), **overrides.get(row.model, {})}
+                values = dict((tuned or {}).get((dataset, row.base), {}))
+                values |= {**shared(row.model, everywhere or {}), **overrides.get(row.model, {})}
                 specs.append(_spec(row, dataset, values, repetition, base_seed, max_epochs))
     return specs
+
+
+def shared(model: str, everywhere: Mapping[str, Any]) -> dict[str, Any]:
+    """Those values that belong to a parameter of this model."""
+    fields = registry.load(model).model_class.Params.model_fields
+    return {key: value for key, value in everywhere.items() if key in fields}
+
+
+def with_shared(labels: Sequence[str], everywhere: Mapping[str, Any], overrides: Overrides) -> Overrides:
+    """Values of all models as values of each, under those that it has of its own.
+
+    Raises:
+        UsageError: no model of the call has any of the parameters.
+    """
+    models = dict.fromkeys(label.partition("@")[0] for label in labels)
+    found = {model: values for model in models if (values := shared(model, everywhere))}
+    if everywhere and not found:
+        given = listed(f"--{key} {value}" for key, value in everywhere.items())
+        raise UsageError(f"{given} is for models with item content, and {listed(models)} have none. Leave it out.")
+    return {model: {**found.get(model, {}), **overrides.get(model, {})} for model in {**found, **overrides}}
 
 
 def _spec(

@@ -183,6 +183,8 @@ def _train_and_test(
         model_seed=blank.seeds["model"],
     )
     model = _build(blank, data, options)
+    for remark in model.remarks:
+        tell(f"{_name(blank.spec)}: {remark}")
     sampler = sampler_for(model, data.split.train, options.device)
 
     def validate() -> dict[str, float]:

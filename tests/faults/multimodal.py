@@ -14,6 +14,8 @@ LATTICE, TRAINING = "tests/numeric/test_lattice.py", "tests/numeric/test_lattice
 MEANING = "tests/numeric/test_means.py"
 
 FAULTS = [
+    Fault("missing: the mean of absent rows, too", "models/_missing.py", "raw[present].mean(axis=0)", "raw.mean(axis=0)", "tests/contract/test_missing.py -k lonely", slow=True),
+    Fault("missing: rows of items that lack it", "models/_missing.py", "csr_matrix(pairs.multiply(present))", "pairs", "tests/contract/test_missing.py -k lonely", slow=True),
     Fault("MMGCN: tables never trained", M, "self.preference.requires_grad_(params.mmgcn_train_embeddings)", "self.preference.requires_grad_(False)", f"{MMGCN} -k every_table"),
     Fault("MMGCN: sum instead of mean of neighbours", MEANS, ".reciprocal()", ".clamp_max(1)", f"{MMGCN} -k golden"),
     Fault("MMGCN: messages in the wrong direction", M, "else constant, self.to_items(users)", "else constant, self.to_items(self.to_users.spread(self.to_users(items)))", f"{MMGCN} -k dense_reference", slow=True),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import toy
@@ -12,12 +12,14 @@ from bench import registry
 from bench.artifacts import check_names
 from bench.environment import pick_device
 from bench.errors import ConfigError, UsageError
-from bench.options import overrides, parse
-from bench.plan import make_plan, run_key
+from bench.options import MISSING, overrides, parse
+from bench.plan import make_plan, run_key, with_shared
 from bench.policy import check_on_existing
 from bench.profiles import profile
 from bench.protocol import Protocol
 from bench.records import DataFacts
+from bench.rows import Row
+from models._missing import Missing
 
 FACTS = DataFacts.of(toy.random_data())
 
@@ -38,6 +40,25 @@ def test_parameters_are_resolved_in_layers() -> None:
     assert by_data["tiktok"]["knn_k"] == by_data["movielens"]["knn_k"] == 20
     assert by_data["tiktok"]["n_item_layers"] == 1
     assert by_data["movielens"]["n_item_layers"] == 2
+
+
+def test_one_policy_for_all_models_that_have_it() -> None:
+    labels, everywhere = ["mf", "ludp", "vbpr", "contentknn"], {"missing": "mean"}
+    more = {"tiktok": [Row.of("lattice")]}
+    sets = {"ludp": {"missing": "zero"}}
+    specs = make_plan(["tiktok"], labels, 1, 10, 2023, sets, more=more, everywhere=everywhere)
+    found = {spec.model: spec.params.get("missing") for spec in specs}
+    assert found == {"mf": None, "ludp": "zero", "vbpr": "mean", "contentknn": "mean", "lattice": "mean"}
+    fixed = with_shared(labels, everywhere, sets)
+    assert fixed == {"ludp": {"missing": "zero"}, "vbpr": everywhere, "contentknn": everywhere}
+    assert with_shared(["mf"], {}, {"mf": {"reg_weight": 1}}) == {"mf": {"reg_weight": 1}}
+    assert get_args(Missing) == MISSING
+
+
+def test_values_of_single_models_reach_rows_that_a_table_adds() -> None:
+    more = {"tiktok": [Row.of("ludp")]}
+    (spec,) = make_plan(["tiktok"], [], 1, 10, 2023, {"ludp": {"knn_k": 7}}, more=more)
+    assert spec.params["knn_k"] == 7
 
 
 def test_key_changes_with_everything_that_could_change_a_number() -> None:
@@ -93,6 +114,8 @@ def test_code_hash_follows_code_and_ignores_comments(tmp_path: Path, monkeypatch
         (lambda: parse(["--source", "reel"]), ["reel", "'real'"]),
         (lambda: parse(["--seeds", "many"]), ["--seeds", "many"]),
         (lambda: parse(["--hide-at-test", "all"]), ["train+valid"]),
+        (lambda: parse(["--missing", "neighbor-mean"]), ["--missing policy", "'neighbour-mean'"]),
+        (lambda: with_shared(["mf", "ease"], {"missing": "mean"}, {}), ["--missing mean", "mf, ease"]),
     ],
 )
 def test_wrong_names_are_answered_with_the_nearest(call: Any, words: list[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from bench import protocol
-from bench.records import ProtocolFacts, RunRecord
+from bench.records import DataFacts, ProtocolFacts, RunRecord
 from bench.report.html.about import About
 from bench.report.material import Material
 from bench.report.table import Block, Cell, Column, Row
@@ -29,6 +29,7 @@ def provenance(material: Material, about: About) -> Block:
         "Profile": f"{about.profile}, at most {about.max_epochs} epochs",
         "Tuning": f"{about.n_trials} trials a model and data set" if about.n_trials else "none in this call",
         "Protocol": _protocol(records),
+        "Items without a modality": _distinct(records, lambda each: each.spec.params.get("missing")),
         "Machine": _distinct(records, lambda each: each.environment.get("processor")),
         "Started": _period(records),
     }
@@ -36,16 +37,29 @@ def provenance(material: Material, about: About) -> Block:
 
 
 def data(material: Material) -> Block:
-    """The data sets: source, origin and hashes."""
-    columns = tuple(
-        Column(title, align="left")
-        for title in ("Data set", "Source", "Origin", "Split", "Data hash", "Split hash")
+    """The data sets: source, origin, modalities with the share of the items that have them, and hashes."""
+    titles = (
+        "Data set",
+        "Source",
+        "Origin",
+        "Modalities (share of the items)",
+        "Split",
+        "Data hash",
+        "Split hash",
     )
     rows = tuple(
-        words(facts.label, facts.source, facts.origin, facts.split, facts.data_hash, facts.split_hash)
+        words(
+            *(facts.label, facts.source, facts.origin, _coverage(facts)),
+            *(facts.split, facts.data_hash, facts.split_hash),
+        )
         for facts in material.facts
     )
-    return Block(columns, rows)
+    return Block(tuple(Column(title, align="left") for title in titles), rows)
+
+
+def _coverage(facts: DataFacts) -> str:
+    present = [f"{each.name} ({each.coverage:.2%})" for each in facts.modalities]
+    return ", ".join([*present, *(f"{name} (missing)" for name in facts.missing)])
 
 
 def environment(material: Material) -> Block:
