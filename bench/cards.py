@@ -32,7 +32,7 @@ class DataFile(Frozen):
 
 
 class FeatureFile(DataFile):
-    """A feature matrix: row = item index; `dim` columns where the card knows; absent is fine if `optional`."""
+    """A feature matrix: row = item index, or a .json keyed by it; absent is fine if `optional`."""
 
     dim: Count | None = None
     optional: bool = False
@@ -77,28 +77,37 @@ class _SourceBase(Frozen):
     how_to_get: str
 
 
-class FilesSource(_SourceBase):
-    """Files in `directory`, below a data directory or the cache; `download` says where they can be fetched."""
+class DirectorySource(_SourceBase):
+    """Real data whose files lie in `directory`, below a data directory or the cache.
+
+    `expected` pins its counts; `download` says where the files can be fetched.
+    """
 
     kind: Literal["real"]
     directory: InsidePath
     features: dict[str, FeatureFile]
     download: Download | None = None
+    expected: Counts = Counts()
 
 
-class PickledCooSource(FilesSource):
-    """Pickled scipy matrices, one a part, and one .npy a modality, in `directory`."""
+class PickledCooSource(DirectorySource):
+    """Pickled scipy matrices, one a part, and one .npy a modality."""
 
     layout: Literal["pickled-coo"]
     files: PartFiles
-    expected: Counts = Counts()
 
 
-class MmrecSource(FilesSource):
-    """One tab-separated .inter file and one .npy a modality, in `directory`."""
+class MmrecSource(DirectorySource):
+    """One tab-separated .inter file and one .npy, or .json keyed by itemID, a modality."""
 
     layout: Literal["mmrec"]
-    expected: Counts = Counts()
+
+
+class NormalisedSource(DirectorySource):
+    """The copy that `ludp-bench import` makes, see `bench.sources.normalised`; every file is pinned."""
+
+    layout: Literal["normalised"]
+    files: list[PinnedFile]
 
 
 class Ml100kSource(_SourceBase):
@@ -172,7 +181,7 @@ class SurrogateSource(_SourceBase):
     planted: str
 
 
-SourceCard = PickledCooSource | MmrecSource | Ml100kSource | SurrogateSource
+SourceCard = PickledCooSource | MmrecSource | NormalisedSource | Ml100kSource | SurrogateSource
 
 
 class DatasetCard(Frozen):
@@ -192,7 +201,7 @@ class DatasetCard(Frozen):
     licence: str
     citation: str
     homepage: str
-    modalities: list[str] = Field(min_length=1)
+    modalities: list[str]
     split: Literal["shipped", "random", "user", "global_time"]
     fallback_split: Literal["random", "user", "global_time"] = "random"
     sources: list[Annotated[SourceCard, Field(discriminator="layout")]] = Field(min_length=1)

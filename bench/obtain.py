@@ -6,7 +6,7 @@ cannot be fetched is told; which source is taken then, `bench.sources` decides b
 
 from __future__ import annotations
 
-from bench.cards import DatasetCard, FilesSource
+from bench.cards import DatasetCard, DirectorySource
 from bench.errors import DataError
 from bench.fetch import FileReport, Patience, Watch, absent, examine, fetch
 from bench.sources.load import refuse_misplaced
@@ -14,7 +14,7 @@ from bench.sources.locate import find_directory, search_roots
 from bench.types import BenchmarkData, DataRequest
 
 
-def to_fetch(card: DatasetCard, request: DataRequest) -> FilesSource | None:
+def to_fetch(card: DatasetCard, request: DataRequest) -> DirectorySource | None:
     """The source that the request leads to, if files of it are to be fetched; nothing is.
 
     Raises:
@@ -24,7 +24,10 @@ def to_fetch(card: DatasetCard, request: DataRequest) -> FilesSource | None:
     for source in card.sources:
         if request.source not in ("auto", source.kind):
             continue
-        if not isinstance(source, FilesSource) or find_directory(source.directory, request.data_dirs) is not None:
+        if (
+            not isinstance(source, DirectorySource)
+            or find_directory(source.directory, request.data_dirs) is not None
+        ):
             return None
         refuse_misplaced(source, request.data_dirs)
         place = request.cache_dir / source.directory
@@ -78,7 +81,7 @@ def prepare(
     """
     reports = []
     for source in card.sources:
-        if not isinstance(source, FilesSource) or source.download is None:
+        if not isinstance(source, DirectorySource) or source.download is None:
             continue
         if not offline:
             reports += fetch(source.download, request.cache_dir, source.directory, patience, watch, check=True)

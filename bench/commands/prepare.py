@@ -67,6 +67,6 @@ def _prepare(card: DatasetCard, cache: Path, offline: bool, console: Console) ->
 def _targets(card: DatasetCard) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for source in card.sources:
-        if isinstance(source, cards.FilesSource) and source.download is not None:
+        if isinstance(source, cards.DirectorySource) and source.download is not None:
             found |= source.download.targets
     return found

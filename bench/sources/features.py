@@ -1,10 +1,10 @@
-"""Layer 3. Feature matrices: .npy files and derived rows -> Modality. Reads, never writes or unpickles."""
+"""Layer 3. Feature matrices: rows of files and derived rows -> Modality. Reads, never writes or unpickles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from bench.cards import FeatureFile
 from bench.digest import hash_array
 from bench.errors import DataError
+from bench.sources.blocks import Block, only_block
 from bench.sources.locate import checked_path
-from bench.types import FloatArray, Modality
+from bench.types import FloatArray, IntArray, Modality
 
 
 def read_features(
@@ -42,49 +43,93 @@ def read_features(
 
 
 def read_modality(directory: Path, file: FeatureFile, name: str, n_items: int) -> Modality:
-    """One .npy file as float32; a row of zeros is an item without this modality.
+    """One file as float32: .npy with row = item index, or .json keyed by it; a row of zeros: the item has none.
 
     Raises:
         DataError: the file is missing, not the card's, no numeric matrix, of a wrong shape, or not finite.
     """
     path = checked_path(directory, file)
-    matrix = _mapped(path)
-    if matrix.ndim != 2 or matrix.shape[1] == 0:
-        raise DataError(f"{path} has the shape {matrix.shape}, expected a matrix of {n_items:,} items x features.")
-    if matrix.shape[0] != n_items:
-        raise DataError(
-            f"{path} has {matrix.shape[0]:,} rows, but there are {n_items:,} items; row i must hold the features "
-            "of item i. Write one row for every item, of zeros where an item has none."
-        )
-    if file.dim is not None and matrix.shape[1] != file.dim:
-        raise DataError(f"{path} has {matrix.shape[1]} columns, but the data card expects {file.dim}.")
+    block = only_block(path)
+    every = np.arange(n_items)
+    modality, _ = modality_of(path, block, name, ItemKeys(every.astype(str).astype(object), every))
+    if file.dim is not None and modality.dim != file.dim:
+        raise DataError(f"{path} has {modality.dim} columns, but the data card expects {file.dim}.")
+    return modality
+
+
+@dataclass(frozen=True, eq=False)
+class ItemKeys:
+    """How feature rows find their items.
+
+    Attributes:
+        ids: id of each item as text, `[n_items]`, for files keyed by id.
+        of_rows: item index of each row of a file without ids, -1 for a row that no item has; None where such a
+            file says nothing about items.
+    """
+
+    ids: NDArray[np.object_]
+    of_rows: IntArray | None
+
+
+def modality_of(path: Path, block: Block, name: str, keys: ItemKeys) -> tuple[Modality, int]:
+    """Feature rows as a modality, and the number of rows that are of no item.
+
+    Raises:
+        DataError: the rows do not fit the items, or hold what is no float32.
+    """
+    given = block.rows
+    if given.ndim != 2 or given.shape[1] == 0:
+        raise DataError(f"{path} has the shape {given.shape}, expected a matrix of items x features.")
+    n_items = len(keys.ids)
+    owners = _owners_by_row(path, len(given), keys) if block.ids is None else _owners_by_id(path, block.ids, keys)
+    kept = np.flatnonzero(owners >= 0)
+    rows = np.zeros((n_items, given.shape[1]), dtype=np.float32)
     with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused below
-        rows = np.array(matrix, dtype=np.float32, order="C")  # a copy: the map must not stay open
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        rows[owners[kept]] = given if len(kept) == len(given) else given[kept]
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1)[owners[kept]])
     if len(bad):
+        row = int(kept[bad[0]])
+        place = f"row {row}" if block.ids is None else f"the item '{block.ids[row]}'"
         raise DataError(
-            f"{path}: row {bad[0]} holds NaN, infinity or a number beyond float32 ({len(bad):,} such rows). "
+            f"{path}: {place} holds NaN, infinity or a number beyond float32 ({len(bad):,} such rows). "
             "Replace them; a row of zeros marks an item without this modality."
         )
     present = rows.any(axis=1)
     if not present.any():
         raise DataError(f"{path} holds nothing but zeros. Replace the file.")
-    return Modality(name, rows, present, hash_array(rows), f"read from {path}")
+    return Modality(name, rows, present, hash_array(rows), f"read from {path}"), len(given) - len(kept)
 
 
-def _mapped(path: Path) -> NDArray[Any]:
-    """An .npy file of floats, mapped but not yet read, with pickled objects refused."""
-    try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # numpy documents no closed list of what malformed files raise
+def _owners_by_row(path: Path, n_rows: int, keys: ItemKeys) -> IntArray:
+    """Item index of each row by its position."""
+    if keys.of_rows is None:
         raise DataError(
-            f"{path} is no plain .npy file ({error}); pickled objects are refused. Save the matrix anew with "
-            "numpy.save as float32."
-        ) from error
-    if not isinstance(loaded, np.ndarray) or loaded.dtype.kind != "f":
-        kind = f"of type {loaded.dtype}" if isinstance(loaded, np.ndarray) else "an .npz archive"
-        raise DataError(f"{path} is {kind}, expected one matrix of floats. Save it with numpy.save as float32.")
-    return loaded
+            f"{path} has rows without ids, and the ids of these items are no row numbers. Give the features with "
+            "ids: an .npz or .safetensors file with the arrays 'item_id' and 'features', or a Parquet table with "
+            "the column 'item_id'."
+        )
+    if n_rows != len(keys.of_rows):
+        raise DataError(
+            f"{path} has {n_rows:,} rows, but there are {len(keys.of_rows):,} items; row i must hold the features "
+            "of item i. Write one row for every item, of zeros where an item has none."
+        )
+    return keys.of_rows
+
+
+def _owners_by_id(path: Path, ids: NDArray[np.object_], keys: ItemKeys) -> IntArray:
+    """Item index of each row by its id; -1 for ids that are of no item."""
+    import pandas as pd
+
+    given = pd.Index(ids)
+    if not given.is_unique:
+        raise DataError(f"{path} has two rows for the item '{given[given.duplicated()][0]}'. Keep one.")
+    owners: IntArray = pd.Index(keys.ids).get_indexer(given).astype(np.int64)
+    if not (owners >= 0).any():
+        raise DataError(
+            f"{path} has rows for items such as '{ids[0] if len(ids) else ''}', none of which has an interaction; "
+            f"the items there are such as '{keys.ids[0]}'. Key the features by the ids of the interactions."
+        )
+    return owners
 
 
 def from_rows(name: str, rows: FloatArray, present: NDArray[np.bool_], fingerprint: str, origin: str) -> Modality:

@@ -5,7 +5,7 @@ A source that is there and broken is an error; it is never passed over for anoth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +14,10 @@ import numpy as np
 from bench import cards
 from bench.cards import (
     DatasetCard,
-    FilesSource,
+    DirectorySource,
     Ml100kSource,
     MmrecSource,
+    NormalisedSource,
     PickledCooSource,
     SourceCard,
     SurrogateSource,
@@ -24,11 +25,11 @@ from bench.cards import (
 from bench.digest import hash_array, hash_value
 from bench.errors import DataError, UsageError, listed, unknown_name
 from bench.seeds import derive_seed
-from bench.sources import ml100k, mmrec, pickled_coo, surrogate
+from bench.sources import ml100k, mmrec, normalised, pickled_coo, surrogate
 from bench.sources.locate import find_directory, package_directory, search_roots
 from bench.sources.raw import RawData, merged
 from bench.split import make_split, shipped_split
-from bench.types import BenchmarkData, DataRequest, Modality, Split
+from bench.types import BenchmarkData, DataRequest, Interactions, Modality, Split
 
 Reader = Callable[[], RawData]
 
@@ -46,8 +47,18 @@ def load_dataset(name: str, request: DataRequest) -> BenchmarkData:
 
 def load_from_card(card: DatasetCard, request: DataRequest) -> BenchmarkData:
     """As `load_dataset`, for a card at hand."""
+    return load_with_raw(card, request)[0]
+
+
+def load_with_raw(card: DatasetCard, request: DataRequest) -> tuple[BenchmarkData, RawData]:
+    """The same, and what it was made of, which knows the original ids."""
     source, read = _choose(card, request)
     raw = read()
+    return _ready(card, request, source, raw), raw
+
+
+def _ready(card: DatasetCard, request: DataRequest, source: SourceCard, raw: RawData) -> BenchmarkData:
+    """What the source holds, split, with its provenance."""
     split = _split(card, raw, request)
     modalities = _ordered(card, raw)
     present = {modality.name for modality in modalities}
@@ -66,7 +77,7 @@ def load_from_card(card: DatasetCard, request: DataRequest) -> BenchmarkData:
         origin=" ".join(raw.origin.split()),
         split=split,
         modalities=modalities,
-        data_hash=_data_hash(split, modalities),
+        data_hash=data_hash(merged((split.train, split.valid, split.test)), modalities),
         split_hash=hash_value(
             [split.name, *(hash_array(part.keys) for part in (split.train, split.valid, split.test))]
         ),
@@ -108,14 +119,12 @@ def _places(source: SourceCard, roots: tuple[Path, ...]) -> list[str]:
 
 def _reader(card: DatasetCard, source: SourceCard, request: DataRequest, roots: tuple[Path, ...]) -> Reader | None:
     """What reads the source, or None where it is not available."""
-    if isinstance(source, PickledCooSource | MmrecSource):
+    if isinstance(source, DirectorySource):
         directory = find_directory(source.directory, roots)
         if directory is None:
             refuse_misplaced(source, request.data_dirs)
             return None
-        if isinstance(source, MmrecSource):
-            return partial(mmrec.read, source, directory)
-        return partial(pickled_coo.read, source, directory)
+        return _directory_reader(source, directory)
     if isinstance(source, Ml100kSource):
         directory = package_directory(source.package, source.directory)
         return None if directory is None else partial(ml100k.read, source, directory, roots)
@@ -123,7 +132,16 @@ def _reader(card: DatasetCard, source: SourceCard, request: DataRequest, roots: 
     return partial(surrogate.generate, source, _scale(request), seed)
 
 
-def refuse_misplaced(source: FilesSource, data_dirs: tuple[Path, ...]) -> None:
+def _directory_reader(source: DirectorySource, directory: Path) -> Reader | None:
+    """What reads a directory of files."""
+    if isinstance(source, PickledCooSource):
+        return partial(pickled_coo.read, source, directory)
+    if isinstance(source, MmrecSource):
+        return partial(mmrec.read, source, directory)
+    return partial(normalised.read, source, directory) if isinstance(source, NormalisedSource) else None
+
+
+def refuse_misplaced(source: DirectorySource, data_dirs: tuple[Path, ...]) -> None:
     """Stop rather than use a surrogate when the user named the files' own directory instead of its parent."""
     for root in data_dirs:
         found = [file.path for file in source.features.values() if (root / file.path).exists()]
@@ -186,9 +204,8 @@ def _coverage_notes(modalities: tuple[Modality, ...]) -> list[str]:
     ]
 
 
-def _data_hash(split: Split, modalities: tuple[Modality, ...]) -> str:
+def data_hash(whole: Interactions, modalities: Iterable[Modality]) -> str:
     """Hash of interactions and features; the same whatever the split."""
-    whole = merged((split.train, split.valid, split.test))
     features = [[modality.name, modality.fingerprint] for modality in modalities]
     return hash_value([whole.n_users, whole.n_items, hash_array(whole.keys), features])
 

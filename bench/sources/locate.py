@@ -53,11 +53,11 @@ def package_directory(package: str, directory: str) -> Path | None:
     return None
 
 
-def checked_path(directory: Path, file: DataFile) -> Path:
-    """Where a file of the card lies, after its checksum was verified.
+def existing_path(directory: Path, file: DataFile) -> Path:
+    """Where a file of the card lies.
 
     Raises:
-        DataError: the file is missing, unreadable, or not the one that the card means.
+        DataError: the file is missing.
     """
     path = directory / file.path
     if not path.is_file():
@@ -65,6 +65,16 @@ def checked_path(directory: Path, file: DataFile) -> Path:
             f"{path} is missing, although its directory is there. Complete the directory, or move it away to use "
             "another source."
         )
+    return path
+
+
+def checked_path(directory: Path, file: DataFile) -> Path:
+    """Where a file of the card lies, after its checksum was verified.
+
+    Raises:
+        DataError: the file is missing, unreadable, or not the one that the card means.
+    """
+    path = existing_path(directory, file)
     try:
         found = git_blob(path)
     except OSError as error:

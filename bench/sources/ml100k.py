@@ -22,7 +22,8 @@ from bench.errors import DataError, listed
 from bench.fetch.checksums import git_blob
 from bench.sources.features import from_rows, read_modality
 from bench.sources.locate import checked_path
-from bench.sources.raw import RawData, check_counts
+from bench.sources.raw import RawData
+from bench.sources.versions import check_counts
 from bench.types import IntArray, Interactions, Modality
 
 if TYPE_CHECKING:
@@ -69,8 +70,10 @@ def read(source: Ml100kSource, directory: Path, roots: tuple[Path, ...]) -> RawD
         tuple(modalities),
         missing,
         ("Every rating is a positive, whatever its number of stars.",),
+        np.arange(1, n_users + 1),
+        np.arange(1, n_items + 1),
     )
-    check_counts(source.expected, raw, str(directory))
+    check_counts(directory, source.expected, raw)
     return raw
 
 

@@ -1,19 +1,23 @@
-"""Layer 3. Reader of the MMRec layout: one tab-separated NAME.inter and one .npy a modality, row = itemID."""
+"""Layer 3. Reader of the MMRec layout: one tab-separated NAME.inter, one .npy or .json a modality, by itemID."""
 
 from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cards import MmrecSource
+from bench.cards import FeatureFile, MmrecSource
 from bench.errors import DataError, listed, nearest_hint
 from bench.sources.features import read_features
-from bench.sources.raw import RawData, check_counts
+from bench.sources.ids import column_ids, number
+from bench.sources.raw import RawData
+from bench.sources.tables import header, read_text
+from bench.sources.versions import of_one_version
 from bench.types import IntArray, Interactions
 
 if TYPE_CHECKING:
@@ -30,11 +34,34 @@ def read(source: MmrecSource, directory: Path) -> RawData:
     Raises:
         DataError: the table or a feature file is missing or malformed; the message names file, row and fix.
     """
+
+    def content() -> RawData:
+        raw = read_table(directory, source.title)
+        features = {name: FeatureFile(path=f.path, optional=f.optional) for name, f in source.features.items()}
+        modalities, missing = read_features(directory, features, raw.parts[0].n_items)
+        if not modalities:
+            raise DataError(
+                f"{directory} holds no item features. Put at least one of "
+                f"{listed(file.path for file in source.features.values())} there, one row for each itemID."
+            )
+        return replace(raw, modalities=modalities, missing=missing)
+
+    return of_one_version(directory, (), source.features, source.expected, content)
+
+
+def read_table(directory: Path, title: str) -> RawData:
+    """The interactions, without features; with the original ids where MMRec's mapping files give them.
+
+    Raises:
+        DataError: the table is missing or malformed; the message names file, row and fix.
+    """
     path = _table_path(directory)
     table = _read_table(path)
-    users, items = _ids(path, table, USER), _ids(path, table, ITEM)
+    user_ids, item_ids = (_mapping(directory / f"{letter}_id_mapping.csv", column)
+                          for letter, column in (("u", USER), ("i", ITEM)))  # fmt: skip
+    users, n_users = _ids(path, table, USER, user_ids)
+    items, n_items = _ids(path, table, ITEM, item_ids)
     times = _times(path, table)
-    n_users, n_items = int(users.max()) + 1, int(items.max()) + 1
     chosen = [np.ones(len(table), dtype=bool)]
     if LABEL in table:
         labels = _labels(path, table)
@@ -43,16 +70,38 @@ def read(source: MmrecSource, directory: Path) -> RawData:
         Interactions.from_pairs(users[rows], items[rows], n_users, n_items, None if times is None else times[rows])
         for rows in chosen
     )
-    modalities, missing = read_features(directory, source.features, n_items)
-    if not modalities:
+    n_repeated = len(table) - sum(len(part) for part in parts)
+    notes = _notes(path, table, n_repeated)
+    return RawData(f"{title}, read from {path}", parts, (), {}, notes, user_ids, item_ids, n_repeated)
+
+
+def _mapping(path: Path, column: str) -> NDArray[Any] | None:
+    """The original id of each index, from MMRec's file of two columns, original id and index; None without a file.
+
+    Raises:
+        DataError: it does not give every index from 0 one id.
+    """
+    if not path.is_file():
+        return None
+    names = header(path, "\t")
+    if len(names) != 2 or names[1] != column:
         raise DataError(
-            f"{directory} holds no item features. Put at least one of "
-            f"{listed(file.path for file in source.features.values())} there, one row for each itemID."
+            f"{path}, row 1: the columns are {listed(names)}; expected two, separated by a tab: the original id "
+            f"and '{column}'. Correct it, or remove the file."
         )
-    notes = _notes(path, table, sum(len(part) for part in parts))
-    raw = RawData(f"{source.title}, read from {path}", parts, modalities, missing, notes)
-    check_counts(source.expected, raw, str(path))
-    return raw
+    table = read_text(path, "\t", names, quoted=False)
+    original, index = (column_ids(path, name, table.column(name)) for name in names)
+    (order,), ids = number([index])
+    (_,), distinct = number([original])
+    whole = ids.dtype.kind == "i" and np.array_equal(ids, np.arange(table.num_rows))
+    if not whole or len(distinct) < table.num_rows:
+        raise DataError(
+            f"{path} must give every {column} from 0 without gaps one id of its own. Correct it, or "
+            "remove the file."
+        )
+    given = np.empty(table.num_rows, dtype=object)
+    given[order] = original.to_numpy()
+    return given.astype(np.int64) if distinct.dtype.kind == "i" else given
 
 
 def _table_path(directory: Path) -> Path:
@@ -111,12 +160,20 @@ def _first_odd_one(path: Path, column: str) -> tuple[int, str]:
     return next(odd)
 
 
-def _ids(path: Path, table: pd.DataFrame, column: str) -> IntArray:
-    """A column of ids that run from 0 without a gap, `[n]`."""
+def _ids(path: Path, table: pd.DataFrame, column: str, mapped: NDArray[Any] | None) -> tuple[IntArray, int]:
+    """A column of ids that run from 0 without a gap, or to the end of the mapping, `[n]`; and their count."""
     ids = _whole_numbers(path, table, column, "a whole number from 0")
     if ids.min() < 0:
         row = int(np.argmax(ids < 0))
         raise DataError(f"{path}, row {row + 2}: {column} is {ids[row]}. Number from 0.")
+    if mapped is not None:
+        if ids.max() >= len(mapped):
+            row = int(np.argmax(ids >= len(mapped)))
+            raise DataError(
+                f"{path}, row {row + 2}: {column} is {ids[row]}, which is not in the mapping file beside it. "
+                "Correct the row, or remove that file."
+            )
+        return ids, len(mapped)
     distinct = np.unique(ids)
     gaps = np.flatnonzero(distinct != np.arange(len(distinct)))
     if len(gaps):
@@ -125,7 +182,7 @@ def _ids(path: Path, table: pd.DataFrame, column: str) -> IntArray:
             f"{path}, row {row + 2}: {column} is {ids[row]}, but no row has {column} {gaps[0]}. Number from 0 "
             "without gaps, and reorder the rows of the feature files in the same way."
         )
-    return ids
+    return ids, len(distinct)
 
 
 def _labels(path: Path, table: pd.DataFrame) -> IntArray:
@@ -163,7 +220,7 @@ def _times(path: Path, table: pd.DataFrame) -> NDArray[np.float64] | None:
     return times
 
 
-def _notes(path: Path, table: pd.DataFrame, n_kept: int) -> tuple[str, ...]:
+def _notes(path: Path, table: pd.DataFrame, n_repeated: int) -> tuple[str, ...]:
     """What was done with the table that a reader of the numbers should know."""
     notes = []
     if "rating" in table:
@@ -171,6 +228,6 @@ def _notes(path: Path, table: pd.DataFrame, n_kept: int) -> tuple[str, ...]:
     ignored = [str(column) for column in table.columns if column not in KNOWN]
     if ignored:
         notes.append(f"Columns of {path.name} that are not used: {listed(ignored)}.")
-    if n_kept < len(table):
-        notes.append(f"{len(table) - n_kept:,} repeated rows of {path.name} were merged.")
+    if n_repeated:
+        notes.append(f"{n_repeated:,} repeated rows of {path.name} were merged.")
     return tuple(notes)

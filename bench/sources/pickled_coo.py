@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cards import PickledCooSource
+from bench.cards import FeatureFile, PickledCooSource
 from bench.errors import DataError
 from bench.sources.features import read_features
-from bench.sources.locate import checked_path
-from bench.sources.raw import RawData, check_counts
+from bench.sources.locate import existing_path
+from bench.sources.raw import RawData, refuse_claims
 from bench.sources.safe_pickle import read_matrix
+from bench.sources.versions import of_one_version
 from bench.types import Interactions
 
 
@@ -20,14 +22,35 @@ def read(source: PickledCooSource, directory: Path) -> RawData:
         DataError: a file is missing, malformed, unsafe or not the card's; the message says which.
     """
     files = (source.files.train, source.files.valid, source.files.test)
-    triplets = [read_matrix(checked_path(directory, file)) for file in files]
-    shapes = {file.path: triplet[2] for file, triplet in zip(files, triplets, strict=True)}
+
+    def content() -> RawData:
+        raw = read_parts([existing_path(directory, file) for file in files], source.title)
+        features = {name: FeatureFile(path=f.path, optional=f.optional) for name, f in source.features.items()}
+        modalities, missing = read_features(directory, features, raw.parts[0].n_items)
+        return RawData(raw.origin, raw.parts, modalities, missing, n_repeated=raw.n_repeated)
+
+    return of_one_version(directory, files, source.features, source.expected, content)
+
+
+def read_parts(paths: Sequence[Path], title: str) -> RawData:
+    """The interactions of the training, validation and test file, without features.
+
+    Args:
+        paths: the three files, in this order.
+        title: what this is, in words.
+
+    Raises:
+        DataError: a file is malformed or unsafe, or the three do not go together.
+    """
+    directory = paths[0].parent
+    triplets = [read_matrix(path) for path in paths]
+    shapes = {path.name: triplet[2] for path, triplet in zip(paths, triplets, strict=True)}
     if len(set(shapes.values())) > 1:
         listing = ", ".join(f"{path} {rows:,} x {columns:,}" for path, (rows, columns) in shapes.items())
         raise DataError(f"The matrices in {directory} differ in shape ({listing}). Take all from one version.")
     n_users, n_items = triplets[0][2]
+    n_cells = sum(len(users) for users, _, _ in triplets)
+    refuse_claims(paths[0], n_users, n_items, n_cells)
     parts = tuple(Interactions.from_pairs(users, items, n_users, n_items) for users, items, _ in triplets)
-    modalities, missing = read_features(directory, source.features, n_items)
-    raw = RawData(f"{source.title}, read from {directory}", parts, modalities, missing)
-    check_counts(source.expected, raw, str(directory))
-    return raw
+    n_repeated = n_cells - sum(map(len, parts))
+    return RawData(f"{title}, read from {directory}", parts, (), n_repeated=n_repeated)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.cards import Counts
 from bench.errors import DataError
 from bench.types import Interactions, Modality
+
+FREE_CLAIM = 1_000_000  # users or items that a file may claim without a single interaction
+CLAIM_PER_INTERACTION = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +27,9 @@ class RawData:
         modalities: item content that the source has.
         missing: modalities that it could have and has not, with the reason.
         notes: remarks for the report.
+        user_ids: the files' own id of each user, whole numbers or texts, `[n_users]`; None where it is the index.
+        item_ids: likewise of each item, `[n_items]`.
+        n_repeated: rows of the files that repeat an interaction of the same part.
     """
 
     origin: str
@@ -29,6 +37,9 @@ class RawData:
     modalities: tuple[Modality, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    user_ids: NDArray[Any] | None = None
+    item_ids: NDArray[Any] | None = None
+    n_repeated: int = 0
 
     @property
     def has_parts(self) -> bool:
@@ -53,19 +64,25 @@ def merged(parts: tuple[Interactions, ...]) -> Interactions:
     )
 
 
-def check_counts(expected: Counts, raw: RawData, where: str) -> None:
-    """Compare the data with the card's golden facts.
+def count_facts(raw: RawData) -> dict[str, int]:
+    """What can be compared with a card's `expected`, by the names of its fields."""
+    facts = {"n_users": raw.parts[0].n_users, "n_items": raw.parts[0].n_items}
+    facts["n_interactions"] = sum(len(part) for part in raw.parts)
+    if raw.has_parts:
+        facts |= dict(zip(("n_train", "n_valid", "n_test"), map(len, raw.parts), strict=True))
+    return facts
+
+
+def refuse_claims(where: Path, n_users: int, n_items: int, n_interactions: int) -> None:
+    """Refuse counts that a file claims, and that its interactions cannot be meant for, before memory is taken.
 
     Raises:
-        DataError: a count differs.
+        DataError: far more users or items are claimed than there are interactions.
     """
-    found = {"n_users": raw.parts[0].n_users, "n_items": raw.parts[0].n_items}
-    found["n_interactions"] = sum(len(part) for part in raw.parts)
-    if raw.has_parts:
-        found |= dict(zip(("n_train", "n_valid", "n_test"), map(len, raw.parts), strict=True))
-    for name, count in expected.model_dump(exclude_none=True).items():
-        if found.get(name, count) != count:
+    limit = FREE_CLAIM + CLAIM_PER_INTERACTION * n_interactions
+    for kind, count in (("users", n_users), ("items", n_items)):
+        if count > limit:
             raise DataError(
-                f"{where} holds {name} = {found[name]:,}, but the data card expects {count:,}. This is another "
-                "version of the data; get the one that the card names, or write a card of its own for it."
+                f"{where} claims {count:,} {kind}, but holds {n_interactions:,} interactions; more than {limit:,} "
+                f"{kind} are not believed. Number the {kind} from 0 without gaps."
             )

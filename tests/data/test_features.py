@@ -13,8 +13,8 @@ import pytest
 
 from bench.cards import FeatureFile
 from bench.errors import DataError
+from bench.fetch.checksums import git_blob
 from bench.sources.features import read_features, read_modality
-from bench.sources.locate import git_blob
 
 FILE = FeatureFile(path="f.npy", dim=2)
 

@@ -1,0 +1,44 @@
+"""Layer 13. `ludp-bench import PATH --name N`: a user's data as a data set with a card. Writes card and copy."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.commands.inspect import add_place
+
+SUMMARY = "make a data set of a user's data: a card and a normalised copy"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    from bench.options import ROOT
+
+    add_place(parser)
+    parser.add_argument("--name", required=True, metavar="NAME", help="of the new data set")
+    parser.add_argument("--force", action="store_true", help="replace what an earlier import made under this name")
+    parser.add_argument("--cache-dir", type=Path, default=ROOT / "datasets" / "cache", metavar="DIR")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Write both, and say what to do next.
+
+    Raises:
+        BenchError: the name is taken, or the data is malformed; nothing was written.
+    """
+    from bench import cards
+    from bench.layouts.importing import import_data
+    from bench.layouts.place import Columns
+
+    a = arguments
+    columns = Columns(a.user_column, a.item_column, a.time_column)
+    done = import_data(a.path, a.name, cards.DATASETS, a.cache_dir, a.layout, columns, a.force)
+    for place in (done.card, done.directory):
+        console.print(f"wrote {place}", markup=False, soft_wrap=True)
+    usual = (
+        "" if "cache_dir" not in vars(a) or a.cache_dir.parent == cards.DATASETS else f" --cache-dir {a.cache_dir}"
+    )
+    console.print(f"Next: python run_all.py --datasets {a.name}{usual}", markup=False, soft_wrap=True)
+    return 0

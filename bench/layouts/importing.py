@@ -1,0 +1,182 @@
+"""Layer 4. A user's data -> a normalised copy and a card that pins it. Writes both, whole or not at all."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench import cards
+from bench.cards import DatasetCard
+from bench.errors import BenchError, ConfigError, DataError, ResultsError, UsageError
+from bench.fetch.checksums import git_blob
+from bench.files import locked, write_text
+from bench.layouts.known import suggested_name
+from bench.layouts.loading import Loaded, load_place
+from bench.layouts.place import Columns
+from bench.sources import normalised
+from bench.sources.raw import RawData, count_facts
+from bench.sources.validity import check
+from bench.split import make_split, shipped_split
+
+FOLDER = "imported"  # below the cache directory
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import has written."""
+
+    card: Path
+    directory: Path
+    loaded: Loaded
+
+
+def import_data(
+    path: Path,
+    name: str,
+    cards_dir: Path,
+    cache_dir: Path,
+    layout: str | None = None,
+    columns: Columns | None = None,
+    force: bool = False,
+) -> Imported:
+    """Import what is at a path as the data set `name`.
+
+    Args:
+        path: a directory, or one table of interactions.
+        name: of the new card.
+        cards_dir: where the card goes.
+        cache_dir: the copy goes to `imported/<name>` below it.
+        layout: its name; None finds it out.
+        columns: what the user says of column names.
+        force: replace what an earlier import has made.
+
+    Raises:
+        UsageError: the name is taken or no name, or there is nothing at the path.
+        DataError: the data is malformed; nothing was written.
+        ResultsError: nothing can be written there.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"--name '{name}' is no name of a data set. Take small letters, digits, '-', '_' and '.', for "
+            f"example '{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'my-data'}'."
+        )
+    loaded = load_place(path, layout, columns)
+    _refuse_broken(loaded)
+    directory = cache_dir / FOLDER / name
+    _refuse_taken(name, loaded.raw, directory, cards_dir, force)
+    try:
+        card = cards_dir / f"{name}.yaml"
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with locked(directory.parent / f".{name}.lock"):
+            _write(loaded, name, directory, card)
+    except OSError as problem:
+        raise ResultsError(
+            f"{problem.filename or directory} cannot be written: {problem.strerror}. Free it, or name another "
+            "place with --cache-dir."
+        ) from problem
+    return Imported(card, directory, loaded)
+
+
+def _refuse_broken(loaded: Loaded) -> None:
+    """Refuse what could not be run afterwards."""
+    if loaded.problems:
+        more = f" ({len(loaded.problems) - 1} more: see 'ludp-bench inspect')" if len(loaded.problems) > 1 else ""
+        raise DataError(f"{loaded.problems[0]}{more}")
+    raw = loaded.raw
+    try:
+        check(raw)
+        if raw.has_parts:
+            shipped_split(*raw.parts)
+        else:
+            make_split(raw.whole, "random", 0)
+    except BenchError as problem:
+        raise DataError(f"{loaded.place.path}: {problem}") from problem
+
+
+def _refuse_taken(name: str, raw: RawData, directory: Path, cards_dir: Path, force: bool) -> None:
+    """Two data sets never share a name; an import replaces nothing but an import, and only when told so."""
+    suggestion = suggested_name(name, raw, cards_dir)
+    if name in cards.names(cards_dir):
+        try:
+            ours = {source.layout for source in cards.load(name, cards_dir).sources} == {"normalised"}
+        except ConfigError:
+            ours = False
+        if not ours:
+            raise UsageError(
+                f"The name '{name}' belongs to {cards_dir / name}.yaml, which no import has made. Two data sets "
+                f"never share a name; take another one: --name {suggestion}."
+            )
+        if not force:
+            raise UsageError(
+                f"There is a data set '{name}' already ({cards_dir / name}.yaml). Take another name, such as "
+                f"--name {suggestion}, or replace it with --force."
+            )
+    elif directory.exists() and not force:
+        raise UsageError(
+            f"{directory} exists already, without a card. Take another name, such as --name {suggestion}, or "
+            "replace it with --force."
+        )
+
+
+def _write(loaded: Loaded, name: str, directory: Path, card: Path) -> None:
+    """The copy beside its final place, then by renaming the copy and the card."""
+    for leftover in directory.parent.glob(f".{name}.*.part"):  # we hold the lock: a killed import left it
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = directory.parent / f".{name}.{secrets.token_hex(8)}.part"
+    try:
+        temporary.mkdir()
+        normalised.write(loaded.raw, temporary)
+        text = card_text(loaded, name, temporary)
+        replaced = temporary.with_suffix(".old.part")
+        if directory.exists():
+            directory.rename(replaced)
+        temporary.rename(directory)
+        write_text(card, text)
+        shutil.rmtree(replaced, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def card_text(loaded: Loaded, name: str, copy: Path) -> str:
+    """The card as YAML, with the counts, dims and checksums of the copy."""
+    raw, path = loaded.raw, loaded.place.path.resolve()
+    pins = [
+        {"path": one, "git_blob": git_blob(copy / one)}
+        for one in (normalised.INTERACTIONS, normalised.USERS, normalised.ITEMS)
+    ]
+    features = {
+        one.name: {"path": f"{one.name}.npy", "dim": one.dim, "git_blob": git_blob(copy / f"{one.name}.npy")}
+        for one in raw.modalities
+    }
+    source: dict[str, Any] = {
+        "kind": "real",
+        "layout": "normalised",
+        "title": f"imported from {path.name} in the layout {loaded.layout}",
+        "directory": f"{FOLDER}/{name}",
+        "files": pins,
+        "features": features,
+        "expected": {key: int(count) for key, count in count_facts(raw).items()},
+        "how_to_get": f"Import it again: ludp-bench import {path} --name {name} --layout {loaded.layout} --force.",
+    }
+    content = {
+        "name": name,
+        "title": f"{name}, data of the user's own",
+        "paper_name": name,
+        "licence": "not stated; write it here",
+        "citation": "not stated; write it here",
+        "homepage": "not stated",
+        "modalities": list(features),
+        "split": "shipped" if raw.has_parts else "random",
+        "sources": [source],
+    }
+    cards.validated(DatasetCard, content, copy / "card")
+    head = "# Written by `ludp-bench import`; datasets/README.md explains the fields.\n"
+    return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)

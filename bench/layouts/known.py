@@ -1,0 +1,137 @@
+"""Layer 4. Whether data is one that has a card, and what to call it otherwise. Reads cards and files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import cards
+from bench.cards import DataFile, DirectorySource, SourceCard
+from bench.fetch.checksums import git_blob
+from bench.sources.raw import RawData, count_facts
+from bench.sources.versions import Difference, count_differences, exchanged, table_of
+
+
+@dataclass(frozen=True)
+class Match:
+    """How data compares with one source of a card.
+
+    Attributes:
+        card: name of the card.
+        fits: whether every pinned count is met and no file of the same name has another checksum.
+        text: what is said of it.
+        source: the source of the card.
+    """
+
+    card: str
+    fits: bool
+    text: str
+    source: SourceCard
+
+    def advice(self, path: Path) -> str:
+        """How to run the card with the data at a path."""
+        command = f"python run_all.py --datasets {self.card}"
+        if not isinstance(self.source, DirectorySource):
+            return f"{command}; this source needs no files of yours"
+        folder = self.source.directory
+        if path.parts[-len(Path(folder).parts) :] == Path(folder).parts:
+            return f"{command} --data-dir {path.parents[len(Path(folder).parts) - 1]}"
+        return f"rename {path} to DIR/{folder}, then {command} --data-dir DIR"
+
+
+def matches(files: Iterable[Path], raw: RawData, directory: Path) -> list[Match]:
+    """The cards that this data is, or is another version of.
+
+    Args:
+        files: of the place.
+        raw: what they hold.
+        directory: where cards lie.
+    """
+    blobs = {path.name: git_blob(path) for path in files}
+    found = []
+    for name in cards.names(directory):
+        for source in cards.load(name, directory).sources:
+            match = _match(name, source, blobs, raw)
+            if match is not None:
+                found.append(match)
+    return sorted(found, key=lambda match: not match.fits)
+
+
+def _match(name: str, source: SourceCard, blobs: dict[str, str], raw: RawData) -> Match | None:
+    """The comparison, or None where nothing is alike."""
+    expected = getattr(source, "expected", None)
+    if expected is None or not expected.model_dump(exclude_none=True):
+        return None
+    counts = count_differences(expected, raw)
+    pinned = {Path(file.path).name: file for file in files_of(source) if file.git_blob}
+    same = [file for file, pin in pinned.items() if blobs.get(file) == pin.git_blob]
+    other = [
+        Difference(f"{file}, checksum (git blob id)", str(pin.git_blob), blobs[file])
+        for file, pin in pinned.items()
+        if file in blobs and file not in same
+    ]
+    absent = [file for file in pinned if file not in blobs]
+    facts = count_facts(raw)
+    alike = same or all(facts[key] == getattr(expected, key) for key in ("n_users", "n_items"))
+    swapped = exchanged(expected, raw)
+    if not alike and not swapped:
+        return None
+    title = f"{name} ({source.kind})"
+    if not counts and not other:
+        checksums = f", and the checksums of {len(same)} files" if same else ""
+        lacking = f"; {', '.join(absent)} of it is not here" if same and absent else ""
+        return Match(name, bool(same) or not pinned, f"{title}: all counts of its card fit{checksums}{lacking}")
+    differing = table_of([*counts, *other])
+    return Match(name, False, f"{title}: another version of it. {swapped}".rstrip() + f"\n{differing}")
+
+
+def files_of(source: SourceCard) -> Iterator[DataFile]:
+    """Every file that a source names."""
+
+    def walk(value: Any) -> Iterator[DataFile]:
+        if isinstance(value, DataFile):
+            yield value
+        elif isinstance(value, dict | list):
+            for each in value.values() if isinstance(value, dict) else value:
+                yield from walk(each)
+        elif hasattr(value, "model_fields_set"):
+            for field in type(value).model_fields:
+                yield from walk(getattr(value, field))
+
+    yield from walk(source)
+
+
+def content_of_a_card(path: Path, directory: Path) -> tuple[str, str] | None:
+    """What to say and do of a directory without interactions whose files a card uses; else None."""
+    for name in cards.names(directory):
+        for source in cards.load(name, directory).sources:
+            here = [file.path for file in files_of(source) if "/" in file.path and _lies_in(path, file.path)]
+            if here:
+                listing = ", ".join(Path(one).name for one in here)
+                return (
+                    f"no interactions, but content that the data set {name} ({source.kind}) uses: {listing}",
+                    f"python run_all.py --datasets {name} --data-dir {path.resolve().parent}",
+                )
+    return None
+
+
+def _lies_in(path: Path, file: str) -> bool:
+    root = path.resolve().parent
+    return (root / file).is_file() and (root / file).resolve().is_relative_to(path.resolve())
+
+
+def suggested_name(wanted: str, raw: RawData, directory: Path) -> str:
+    """A free name, made of the wanted one and the number of users, for example `tiktok-9308`."""
+    taken = set(cards.names(directory))
+    stem = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-") or "data"
+    base = next((name for name in sorted(taken, key=len) if stem.startswith(name)), stem)
+    if stem not in taken and base == stem:
+        return stem
+    first = raw.parts[0]
+    for name in (f"{base}-{first.n_users}", f"{base}-{first.n_users}-{first.n_items}"):
+        if name not in taken:
+            return name
+    return f"{base}-{first.n_users}-{first.n_items}-{sum(map(len, raw.parts))}"

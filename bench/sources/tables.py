@@ -1,0 +1,159 @@
+"""Layer 3. Tables of a user's files by columns: CSV, TSV, RecBole's atomic files and Parquet. Reads, never writes.
+
+Columns of text files come as texts, so that ids stay what they are; those of Parquet keep their types. What a file
+claims to hold is compared with its size before memory is taken.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import DataError, listed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK = 16 << 20  # bytes of text parsed together; no row may be longer
+MAX_HEADER = 4 << 20
+MAX_ROWS = (1 << 31) - 1
+ROWS_PER_BYTE = 64  # run lengths compress sorted ids; nothing real goes beyond
+FREE_ROWS = 1_000_000
+
+
+def header(path: Path, delimiter: str) -> list[str]:
+    """The column names in the first line of a text file.
+
+    Raises:
+        DataError: the file cannot be read, or its first line is no UTF-8 text or names a column twice.
+    """
+    try:
+        with path.open("rb") as stream:
+            line = stream.readline(MAX_HEADER)
+        names = next(csv.reader(io.StringIO(line.decode("utf-8-sig")), delimiter=delimiter), [])
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise DataError(
+            f"{path}, row 1: the column names cannot be read ({problem}). Save the table as UTF-8 text with the "
+            "column names in its first row."
+        ) from problem
+    names = [name.strip() for name in names]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise DataError(f"{path}, row 1: the column '{twice[0]}' is named twice. Name every column once.")
+    return names
+
+
+def read_text(path: Path, delimiter: str, wanted: Sequence[str], quoted: bool = True) -> pa.Table:
+    """Columns of a text file, as texts.
+
+    Args:
+        path: UTF-8, column names in the first row.
+        delimiter: one character.
+        wanted: names of columns; all exist.
+        quoted: whether a field may stand in double quotes.
+
+    Raises:
+        DataError: the file is no such table.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    names = header(path, delimiter)
+    try:
+        return arrow_csv.read_csv(
+            path,
+            arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=names, skip_rows=1),
+            arrow_csv.ParseOptions(delimiter=delimiter, quote_char='"' if quoted else False),
+            arrow_csv.ConvertOptions(
+                column_types={name: pa.string() for name in wanted}, include_columns=list(wanted)
+            ),
+        )
+    except Exception as problem:  # arrow documents no closed list of what malformed files raise
+        raise DataError(
+            f"{path}{_where(path)} is no table of {len(names)} columns in UTF-8 ({_one_line(problem)}). Correct "
+            "that row, or save the table anew."
+        ) from problem
+
+
+def _where(path: Path) -> str:
+    """Where in a text file the first bytes are that are no UTF-8; "" where there are none."""
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as problem:
+                return f", row {number} (byte {problem.start} of it is no UTF-8)"
+    return ""
+
+
+def parquet_names(path: Path) -> list[str]:
+    """Names of the columns of a Parquet file.
+
+    Raises:
+        DataError: it is none, or claims what it cannot hold.
+    """
+    return list(parquet_schema(path).names)
+
+
+def parquet_schema(path: Path) -> pa.Schema:
+    """Names and types of the columns; raises as `parquet_names`."""
+    return _parquet(path).schema_arrow
+
+
+def _parquet(path: Path) -> Any:
+    """The opened file, after its claims were compared with its size."""
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+        n_rows, n_bytes = file.metadata.num_rows, path.stat().st_size
+    except Exception as problem:  # as above
+        raise DataError(
+            f"{path} is no Parquet file ({_one_line(problem)}). Write it anew, or convert the table to CSV."
+        ) from problem
+    if not 0 <= n_rows <= min(MAX_ROWS, FREE_ROWS + ROWS_PER_BYTE * n_bytes):
+        raise DataError(
+            f"{path} claims {n_rows:,} rows in {n_bytes:,} bytes, which is not believed. Write the table anew."
+        )
+    return file
+
+
+def read_parquet(path: Path, wanted: Sequence[str]) -> pa.Table:
+    """Columns of a Parquet file, dictionaries resolved.
+
+    Raises:
+        DataError: the file is damaged, or names a column twice.
+    """
+    import pyarrow as pa
+
+    file = _parquet(path)
+    for name in wanted:
+        if file.schema_arrow.names.count(name) != 1:
+            raise DataError(f"{path} has the columns {listed(file.schema_arrow.names)}; expected one '{name}'.")
+    try:
+        table = file.read(columns=list(wanted), use_threads=False)
+        for index, field in enumerate(table.schema):
+            if pa.types.is_dictionary(field.type):
+                table = table.set_column(index, field.name, table.column(index).cast(field.type.value_type))
+        table.validate(full=True)
+    except Exception as problem:  # as above
+        raise DataError(
+            f"{path} is damaged ({_one_line(problem)}). Fetch it again, or write it anew."
+        ) from problem
+    if table.num_rows != file.metadata.num_rows:
+        raise DataError(
+            f"{path} claims {file.metadata.num_rows:,} rows and holds {table.num_rows:,}. Write it anew."
+        )
+    return table
+
+
+def row_number(path: Path, index: int) -> str:
+    """How to find a row: counted with the header in a text file, from 0 in Parquet."""
+    return f"row {index}" if path.suffix == ".parquet" else f"row {index + 2}"
+
+
+def _one_line(problem: Exception) -> str:
+    return " ".join(f"{problem or type(problem).__name__}".split())[:300]

@@ -1,0 +1,182 @@
+"""Every layout is recognised, and gives the same data: ids, parts, times, and features beside the right items."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import examples
+import numpy as np
+import pytest
+
+from bench.errors import BenchError, DataError, UsageError
+from bench.layouts.loading import Loaded, load_place
+from bench.layouts.place import Columns
+from bench.sources.ids import as_texts
+from bench.sources.validity import check
+
+PARTED = ("pickled-coo", "mmrec", "lattice", "recbole")
+TIMED = ("mmrec", "recbole", "csv", "parquet")
+TOKENS = ("recbole", "csv", "parquet")
+
+
+def loaded(name: str, tmp_path: Path) -> Loaded:
+    return load_place(examples.make(name, tmp_path / name))
+
+
+def original_ids(name: str) -> tuple[list[str], list[str]]:
+    """What the users and items of the example are called."""
+    if name in TOKENS:
+        return examples.USER_IDS, examples.ITEM_IDS
+    first = 10 if name == "tsv" else 0
+    return [str(first + user) for user in range(examples.USERS)], [str(item) for item in range(examples.ITEMS)]
+
+
+@pytest.mark.parametrize("name", examples.EXAMPLES)
+def test_content_by_original_ids(name: str, tmp_path: Path) -> None:
+    found = loaded(name, tmp_path)
+    raw = found.raw
+    check(raw)
+    assert (found.layout, found.problems, len(raw.parts)) == (
+        examples.LAYOUT_OF[name],
+        (),
+        3 if name in PARTED else 1,
+    )
+    users, items = (
+        as_texts(ids, n) for ids, n in ((raw.user_ids, examples.USERS), (raw.item_ids, examples.ITEMS))
+    )
+    wanted_users, wanted_items = original_ids(name)
+    got = {
+        (users[u], items[i], part, t)
+        for part, each in enumerate(raw.parts)
+        for u, i, t in zip(
+            each.users, each.items, each.timestamps if name in TIMED else each.users * 0, strict=True
+        )
+    }
+    assert got == {
+        (wanted_users[u], wanted_items[i], part if name in PARTED else 0, t if name in TIMED else 0)
+        for (u, i), part, t in zip(examples.PAIRS, examples.PART, examples.TIMES, strict=True)
+    }
+    assert list(users) == sorted(wanted_users, key=lambda text: (len(text), text))
+    assert [modality.name for modality in raw.modalities] == ["visual", "textual"]
+    index = {text: position for position, text in enumerate(items)}
+    for modality, rows in zip(raw.modalities, (examples.VISUAL, examples.TEXTUAL), strict=True):
+        for item, text in enumerate(wanted_items):
+            np.testing.assert_array_equal(modality.matrix[index[text]], rows[item].astype(np.float32))
+            assert modality.present[index[text]] == bool(rows[item].any())
+
+
+def test_numbers_are_sorted_by_value_and_texts_by_code_point(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("user,item\n" + "".join(f"{k},x{k}\n" for k in (10, 9, 2, 100)))
+    raw = load_place(table).raw
+    assert list(raw.user_ids) == [2, 9, 10, 100]
+    assert list(raw.item_ids) == ["x10", "x100", "x2", "x9"]
+    table.write_text("user,item\n" + "".join(f"{k},1\n" for k in ("10", "009", "2")))
+    assert list(load_place(table).raw.user_ids) == ["009", "10", "2"]  # 009 is no number: all are texts
+
+
+def test_columns_by_name_of_the_user_s_own(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("who;what;when\na;x;2024-01-01\nb;y;2024-01-02\n")
+    with pytest.raises(DataError, match="no interactions in a known layout"):
+        load_place(table)
+    raw = load_place(table, columns=Columns("who", "what", "when")).raw
+    assert raw.parts[0].timestamps is not None
+    assert raw.parts[0].timestamps.tolist() == [1704067200.0, 1704153600.0]
+    with pytest.raises(DataError, match=r"'whose' is missing; the columns are who, what, when\. Did you"):
+        load_place(table, "table", Columns("whose", "what"))
+
+
+def test_rows_of_unknown_items_are_left_out_aloud(tmp_path: Path) -> None:
+    folder = examples.make("mmrec", tmp_path / "m")
+    features = json.loads((folder / "text_feat.json").read_text())
+    (folder / "text_feat.json").write_text(json.dumps({**features, "77": [1, 2, 3]}))
+    assert (
+        "1 rows of text_feat.json are of items without an interaction, and were left out."
+        in load_place(folder).raw.notes
+    )
+
+
+def test_positions_say_nothing_where_ids_are_texts(tmp_path: Path) -> None:
+    folder = examples.make("csv", tmp_path / "c")
+    np.save(folder / "audio_feat.npy", examples.TEXTUAL)
+    (problem,) = load_place(folder).problems
+    assert "audio_feat.npy has rows without ids" in problem
+    assert "'item_id'" in problem
+
+
+def test_two_files_of_one_modality(tmp_path: Path) -> None:
+    folder = examples.make("lattice", tmp_path / "l")
+    np.save(folder / "visual.npy", examples.VISUAL)
+    (problem,) = load_place(folder).problems
+    assert "visual.npy brings the modality 'visual', which is read from" in problem
+
+
+def test_items_beyond_the_interactions_of_lattice(tmp_path: Path) -> None:
+    """LATTICE's items run to the last row of the features; without features, a gap is refused."""
+    folder = examples.make("lattice", tmp_path / "l")
+    for name in ("image_feat.npy", "text_feat.npy"):
+        np.save(folder / name, np.ones((12, 2), np.float32))
+    assert load_place(folder).raw.parts[0].n_items == 12
+    for name in ("image_feat.npy", "text_feat.npy"):
+        (folder / name).unlink()
+    (folder / "test.json").write_text('{"0": [11]}')
+    with pytest.raises(DataError, match=r"name the item 11, but no item 8.*feature file"):
+        load_place(folder)
+
+
+def test_recbole_lists_further_users_and_items(tmp_path: Path) -> None:
+    folder = examples.make("recbole", tmp_path / "r")
+    (folder / "tiny.user").write_text("user_id:token\nuser-a\nuser-z\n")
+    with (folder / "tiny.item").open("a") as stream:
+        stream.write("B99\tnew\t1 2 3 4\n")
+    np.save(folder / "text_feat.npy", np.ones((10, 2), np.float32))
+    raw = load_place(folder).raw
+    assert (raw.parts[0].n_users, raw.parts[0].n_items) == (7, 10)
+    assert raw.modalities[0].matrix[-1].tolist() == [1, 2, 3, 4]
+
+
+def test_an_unknown_layout_and_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'recbole'"):
+        load_place(tmp_path, "recbol")
+    with pytest.raises(UsageError, match="There is no"):
+        load_place(tmp_path / "nowhere")
+    (tmp_path / "readme.txt").write_text("hello")
+    with pytest.raises(DataError, match=r"its files are readme\.txt.*pickled-coo needs.*lattice needs"):
+        load_place(tmp_path)
+
+
+BROKEN = {
+    "empty id": ("csv", "ratings.csv", "user-b,", ",", "row"),
+    "bad time": ("csv", "ratings.csv", "1700000000.5", "noon", "row 2: 'timestamp' is 'noon'"),
+    "column named twice": ("csv", "ratings.csv", "timestamp", "userId", "'userId' is named twice"),
+    "no type": ("recbole", "tiny.item", "title:token_seq", "title", "column 'title' has no type of RecBole's"),
+    "odd number": ("recbole", "tiny.item", "0.125", "0.1.2", "holds '0.1.2', expected numbers"),
+    "short row": ("recbole", "tiny.item", "0.125 ", "", "has 3 numbers, other rows have 4"),
+    "user of lattice": ("lattice", "val.json", '"3"', '"x"', "the user 'x' is no whole number"),
+    "item of lattice": ("lattice", "val.json", "[7]", "[-7]", "expected a list of whole numbers"),
+    "key twice": ("lattice", "val.json", '"3"', '"2"', "the key '2' is given twice"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_tables_name_file_and_row(case: str, tmp_path: Path) -> None:
+    name, file, old, new, words = BROKEN[case]
+    folder = examples.make(name, tmp_path / name)
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1))
+    with pytest.raises(BenchError) as caught:
+        load_place(folder)
+    assert str(folder / file) in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_bytes_that_are_no_utf8(tmp_path: Path) -> None:
+    folder = examples.make("csv", tmp_path / "c")
+    lines = (folder / "ratings.csv").read_bytes().splitlines()
+    lines[4] = b"us\xe9r," + lines[4]
+    (folder / "ratings.csv").write_bytes(b"\n".join(lines))
+    with pytest.raises(DataError, match=r"ratings\.csv, row 5 \(byte 2"):
+        load_place(folder)
