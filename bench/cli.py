@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code: 0 done, 1 failed runs or moved numbers, 2 a user's error, 130 Ctrl-C."""
+    """Run the command line; the exit code: 0 done, 1 failed runs or moved numbers, 2 a user's error."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     command = shlex.join(["python", "run_all.py", *given])
     kept = "Interrupted. Finished runs are kept, and begun ones to their last finished epoch."

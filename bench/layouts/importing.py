@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,14 @@ def _write(loaded: Loaded, name: str, directory: Path, card: Path) -> None:
         raise
 
 
+def command_of(loaded: Loaded, name: str) -> str:
+    """The command line of this import."""
+    columns = vars(loaded.place.columns).items()
+    named = "".join(f" --{role}-column {shlex.quote(column)}" for role, column in columns if column is not None)
+    path = shlex.quote(str(loaded.place.path.resolve()))
+    return f"ludp-bench import {path} --name {name} --layout {loaded.layout}{named}"
+
+
 def card_text(loaded: Loaded, name: str, copy: Path) -> str:
     """The card as YAML, with the counts, dims and checksums of the copy."""
     raw, path = loaded.raw, loaded.place.path.resolve()
@@ -164,7 +173,7 @@ def card_text(loaded: Loaded, name: str, copy: Path) -> str:
         "files": pins,
         "features": features,
         "expected": {key: int(count) for key, count in count_facts(raw).items()},
-        "how_to_get": f"Import it again: ludp-bench import {path} --name {name} --layout {loaded.layout} --force.",
+        "how_to_get": f"Import it again: {command_of(loaded, name)} --force",
     }
     content = {
         "name": name,

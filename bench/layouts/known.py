@@ -81,11 +81,12 @@ def _match(name: str, source: SourceCard, blobs: dict[str, str], raw: RawData) -
         return None
     title = f"{name} ({source.kind})"
     if not counts and not other:
-        checksums = f", and the checksums of {len(same)} files" if same else ""
+        checksums = f" fit, and the checksums of {len(same)} files" if same else " fit"
         lacking = f"; {', '.join(absent)} of it is not here" if same and absent else ""
-        return Match(name, bool(same) or not pinned, f"{title}: all counts of its card fit{checksums}{lacking}")
+        text = f"{title}: all counts of its card{checksums}{lacking}"
+        return Match(name, bool(same) or not pinned, text, source)
     differing = table_of([*counts, *other])
-    return Match(name, False, f"{title}: another version of it. {swapped}".rstrip() + f"\n{differing}")
+    return Match(name, False, f"{title}: another version of it. {swapped}".rstrip() + f"\n{differing}", source)
 
 
 def files_of(source: SourceCard) -> Iterator[DataFile]:

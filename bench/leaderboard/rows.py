@@ -16,6 +16,7 @@ from typing import Any
 from bench import registry
 from bench.digest import hash_value
 from bench.errors import BenchError
+from bench.model_entry import ModelEntry
 from bench.protocol import METRICS, SELECTION_METRIC, metric_key
 from bench.records import DataFacts, RunRecord
 from bench.report.aggregate import DataKey, data_key
@@ -155,7 +156,7 @@ def label_of(group: Sequence[RunRecord]) -> str | None:
     return None
 
 
-def _is_as_in_file(entry: registry.ModelEntry, dataset: str, variant: str, params: dict[str, Any]) -> bool:
+def _is_as_in_file(entry: ModelEntry, dataset: str, variant: str, params: dict[str, Any]) -> bool:
     try:
         return bool(entry.params(dataset, variant).model_dump() == params)
     except BenchError:

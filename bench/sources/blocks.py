@@ -96,17 +96,24 @@ def _npz(path: Path) -> list[Block]:
         members = archive.infolist()
         claimed, limit = sum(one.file_size for one in members), FREE_UNPACKED + UNPACKED * path.stat().st_size
         if claimed > limit:
-            raise DataError(f"{path} claims to unpack to {claimed:,} bytes; more than {limit:,} are not believed.")
+            raise DataError(
+                f"{path} claims to unpack to {claimed:,} bytes; more than {limit:,} are not believed. Write it "
+                "anew."
+            )
         for member in members:
             with archive.open(member) as stream:
                 version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
                 read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-                shape, _, dtype = read[version](stream)
+                shape, _, dtype = read[version](stream)  # type: ignore[no-untyped-call]
                 if dtype.hasobject:
-                    raise DataError(f"{path}: '{member.filename}' holds pickled objects, which are refused.")
+                    raise DataError(
+                        f"{path}: '{member.filename}' holds pickled objects, which are refused. Save "
+                        "plain numbers."
+                    )
                 if stream.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize != member.file_size:
                     raise DataError(
-                        f"{path}: '{member.filename}' claims the shape {shape}, which it does not hold."
+                        f"{path}: '{member.filename}' claims the shape {shape}, which it does not hold. Save "
+                        "it anew."
                     )
     with np.load(path, allow_pickle=False) as loaded:
         return _of_arrays(path, {name: loaded[name] for name in loaded.files})
@@ -211,7 +218,7 @@ def _json(path: Path) -> list[Block]:
         raise DataError(f"{path} is larger than {MAX_JSON:,} bytes. Save the features with numpy.save instead.")
     content = load_json(path)
     if not isinstance(content, dict) or not all(isinstance(row, list) for row in content.values()):
-        raise DataError(f"{path} must hold one object from item id to a list of numbers.")
+        raise DataError(f"{path} must hold one object from item id to a list of numbers. Write it so.")
     lengths = np.array([len(row) for row in content.values()], dtype=np.int64)
     values = np.array([value for row in content.values() for value in row], dtype=np.float64)
     return [Block("", np.array([*content, None], dtype=object)[:-1], ragged(path, path.stem, lengths, values))]

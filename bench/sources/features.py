@@ -42,6 +42,11 @@ def read_features(
     return tuple(modalities), missing
 
 
+def unpinned(files: Mapping[str, FeatureFile]) -> dict[str, FeatureFile]:
+    """The same files, whatever they hold; what they must hold is compared elsewhere, all at once."""
+    return {name: FeatureFile(path=file.path, optional=file.optional) for name, file in files.items()}
+
+
 def read_modality(directory: Path, file: FeatureFile, name: str, n_items: int) -> Modality:
     """One file as float32: .npy with row = item index, or .json keyed by it; a row of zeros: the item has none.
 
@@ -79,7 +84,7 @@ def modality_of(path: Path, block: Block, name: str, keys: ItemKeys) -> tuple[Mo
     """
     given = block.rows
     if given.ndim != 2 or given.shape[1] == 0:
-        raise DataError(f"{path} has the shape {given.shape}, expected a matrix of items x features.")
+        raise DataError(f"{path} has the shape {given.shape}, expected a matrix of items x features. Save it so.")
     n_items = len(keys.ids)
     owners = _owners_by_row(path, len(given), keys) if block.ids is None else _owners_by_id(path, block.ids, keys)
     kept = np.flatnonzero(owners >= 0)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cards import FeatureFile, MmrecSource
+from bench.cards import MmrecSource
 from bench.errors import DataError, listed, nearest_hint
-from bench.sources.features import read_features
+from bench.sources.features import read_features, unpinned
 from bench.sources.ids import column_ids, number
 from bench.sources.raw import RawData
 from bench.sources.tables import header, read_text
@@ -37,8 +37,7 @@ def read(source: MmrecSource, directory: Path) -> RawData:
 
     def content() -> RawData:
         raw = read_table(directory, source.title)
-        features = {name: FeatureFile(path=f.path, optional=f.optional) for name, f in source.features.items()}
-        modalities, missing = read_features(directory, features, raw.parts[0].n_items)
+        modalities, missing = read_features(directory, unpinned(source.features), raw.parts[0].n_items)
         if not modalities:
             raise DataError(
                 f"{directory} holds no item features. Put at least one of "

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bench.cards import NormalisedSource
 from bench.errors import DataError
-from bench.sources.features import read_features
+from bench.sources.features import read_features, unpinned
 from bench.sources.raw import RawData
 from bench.sources.tables import parquet_names, read_parquet
 from bench.sources.versions import of_one_version
@@ -73,7 +73,7 @@ def read(source: NormalisedSource, directory: Path) -> RawData:
 
     def content() -> RawData:
         raw = read_tables(directory, source.title)
-        modalities, missing = read_features(directory, source.features, raw.parts[0].n_items)
+        modalities, missing = read_features(directory, unpinned(source.features), raw.parts[0].n_items)
         return RawData(raw.origin, raw.parts, modalities, missing, (), raw.user_ids, raw.item_ids)
 
     return of_one_version(directory, source.files, source.features, source.expected, content)

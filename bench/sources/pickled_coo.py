@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cards import FeatureFile, PickledCooSource
+from bench.cards import PickledCooSource
 from bench.errors import DataError
-from bench.sources.features import read_features
+from bench.sources.features import read_features, unpinned
 from bench.sources.locate import existing_path
 from bench.sources.raw import RawData, refuse_claims
 from bench.sources.safe_pickle import read_matrix
@@ -25,8 +25,7 @@ def read(source: PickledCooSource, directory: Path) -> RawData:
 
     def content() -> RawData:
         raw = read_parts([existing_path(directory, file) for file in files], source.title)
-        features = {name: FeatureFile(path=f.path, optional=f.optional) for name, f in source.features.items()}
-        modalities, missing = read_features(directory, features, raw.parts[0].n_items)
+        modalities, missing = read_features(directory, unpinned(source.features), raw.parts[0].n_items)
         return RawData(raw.origin, raw.parts, modalities, missing, n_repeated=raw.n_repeated)
 
     return of_one_version(directory, files, source.features, source.expected, content)

@@ -1,0 +1,67 @@
+"""The subcommands as a user calls them, and a run on what was imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import examples
+import pytest
+
+from bench import cards
+from bench.__main__ import main
+
+
+@pytest.fixture
+def cards_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Cards go to a directory of the test's own."""
+    folder = tmp_path / "cards"
+    folder.mkdir()
+    monkeypatch.setattr(cards, "DATASETS", folder)
+    monkeypatch.setattr(cards.names, "__defaults__", (folder,))
+    monkeypatch.setattr(cards.load, "__defaults__", (folder,))
+    return folder
+
+
+@pytest.mark.parametrize("name", examples.EXAMPLES)
+def test_inspect(name: str, tmp_path: Path, cards_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = examples.make(name, tmp_path / "mine")
+    assert main(["inspect", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert f"layout      {examples.LAYOUT_OF[name]}: " in told
+    assert f"6 users, 9 items, {len(examples.PAIRS)} interactions" in told
+    assert "modality    visual: 4 columns, 88.9% of the items (8)" in told
+    assert f"ludp-bench import {folder} --name mine" in told
+    assert (f"{examples.PART.count(0)} training" in told) == (name not in ("csv", "tsv", "parquet"))
+    assert ("2023-11-14 to " in told) == (name in ("mmrec", "recbole", "csv", "parquet"))
+
+
+def test_problems_are_told_together(tmp_path: Path, cards_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = examples.make("lattice", tmp_path / "mine")
+    for name in ("image_feat.npy", "text_feat.npy"):
+        (folder / name).write_bytes(b"broken")
+    (folder / "test.json").write_text((folder / "val.json").read_text())
+    assert main(["inspect", str(folder)]) == 2
+    told = capsys.readouterr().out
+    assert told.count("PROBLEM") == 3
+    assert main(["import", str(folder), "--name", "mine", "--cache-dir", str(tmp_path / "cache")]) == 2
+    assert "(1 more: see 'ludp-bench inspect')" in capsys.readouterr().err
+    assert main(["inspect", str(tmp_path / "nowhere")]) == 2
+    assert "There is no" in capsys.readouterr().err
+
+
+def test_import_run_and_export(tmp_path: Path, cards_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = examples.make("recbole", tmp_path / "given")
+    cache = str(tmp_path / "cache")
+    assert main(["import", str(folder), "--name", "mine", "--cache-dir", cache]) == 0
+    assert "run_all.py --datasets mine" in capsys.readouterr().out
+    out = str(tmp_path / "out")
+    assert main(["export", "mine", "--layout", "mmrec", "--to", out, "--cache-dir", cache]) == 0
+    assert "mine: REAL DATA" in capsys.readouterr().out
+    assert (tmp_path / "out" / "mine" / "mine.inter").read_text().splitlines()[
+        0
+    ] == "userID\titemID\ttimestamp\tx_label"
+    results = str(tmp_path / "results")
+    arguments = ["--datasets", "mine", "--models", "popularity", "--cache-dir", cache, "--results-dir", results]
+    assert main(["run", *arguments, "--artifacts", "table3", "--workers", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "mine popularity seed 1: valid recall@10" in told
