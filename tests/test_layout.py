@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,7 @@ def imports(path: Path, only_at_run_time: bool = False) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def layer(path: Path) -> int:
     """The number that a file's docstring opens with."""
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
