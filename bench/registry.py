@@ -117,7 +117,6 @@ def _places() -> tuple[Place, ...]:
     return (*_built_in(), *plugins.places())
 
 
-@cache
 def _built_in() -> tuple[Place, ...]:
     folder = shared_folder()
     found = sorted(module.name for module in pkgutil.iter_modules(models.__path__))

@@ -24,8 +24,8 @@ def built(entry: ModelEntry, seed: int = 1, **overrides: Any) -> Any:
     """A model in evaluation mode, with small batches where it has any."""
     small = {"train_batch_size": 64, "embedding_size": 8, "mlp_hidden_size": [16], "learning_rate": 0.01}
     wanted = {key: value for key, value in small.items() if key in entry.model_class.Params.model_fields}
-    if entry.name == "recbole:NNCF":
-        del wanted["mlp_hidden_size"]
+    for needed in {"recbole:NNCF": ["mlp_hidden_size"], "recbole:ConvNCF": ["embedding_size"]}.get(entry.name, ()):
+        del wanted[needed]  # these fit the other parameters
     params = entry.params("toy", overrides=wanted | overrides)
     torch.manual_seed(seed)
     return entry.model_class(model_config(params), TrainingView(DATA)).eval()

@@ -121,7 +121,14 @@ def _check_worker(n_slots: int, task: RunTask) -> None:
             f"number generator. Start workers with --nthreads 1, as many as runs shall be made side by side."
         )
     model = task.blank.spec.model
-    if registry.code_hash(model) != task.blank.code_hash:
+    try:
+        found = registry.code_hash(model)
+    except UsageError as problem:
+        raise ConfigError(
+            f"The model '{model}' is not found on a worker. {problem} Put plugins in the same place on every "
+            f"machine, or install them there as a package."
+        ) from problem
+    if found != task.blank.code_hash:
         raise ConfigError(
             f"The code of the model '{model}' on a worker is not the one here, so its records would name code "
             f"that did not make them. Bring both to the same version and start the workers again."

@@ -20,6 +20,7 @@ from bench.model_entry import ModelEntry, ModelFile
 from bench.recbole_models.catalogue import FAMILY, PREFIX, check, recbole_folder, title
 from bench.validation import read_yaml
 
+SEARCH = Path(__file__).with_name("search.yaml")
 PACKAGE = "recbole.model.general_recommender"
 FITTED = ("NCEPLRec",)  # whose type says that they are trained, and whose constructor fits them
 OURS = ("adapter", "objects", "randomness", "samplers")  # files here that a run's numbers depend on
@@ -59,9 +60,8 @@ def entry_of_class(bare: str) -> ModelEntry:
         "CARD": _card(bare, theirs),
         "__module__": __name__,
     }
-    return ModelEntry(
-        f"{PREFIX}{bare}", type(bare, (base,), members), ModelFile(defaults=values), path, takes_values=False
-    )
+    file = ModelFile(defaults=values, search=_search(bare, is_trained))
+    return ModelEntry(f"{PREFIX}{bare}", type(bare, (base,), members), file, path, takes_values=False)
 
 
 @cache
@@ -82,6 +82,12 @@ def _general() -> dict[str, Any]:
     return {key: overall[key] for key in ("learning_rate", "train_batch_size")}
 
 
+def _search(bare: str, is_trained: bool) -> dict[str, list[Any]]:
+    """Candidates for tuning: those of training for all that are trained, and a model's own."""
+    lists = read_yaml(SEARCH)
+    return {**(lists["trained"] if is_trained else {}), **lists["models"].get(bare, {})}
+
+
 def _values(path: Path) -> dict[str, Any]:
     return (read_yaml(path) if path.is_file() else None) or {}
 
@@ -94,12 +100,14 @@ def _params(bare: str, values: dict[str, Any]) -> type[BaseModel]:
 
 
 def _type_of(value: Any) -> Any:
-    """What a parameter may be, by RecBole's value: a whole number may be given for any number."""
+    """What a parameter may be, by RecBole's value; where that is a whole number, others may be meant as well."""
     if value is None:
         return str | int | float | bool | None
     if isinstance(value, list):
-        return list[int] | list[float] if all(isinstance(each, int | float) for each in value) else list[str]
-    if isinstance(value, bool | str):
+        if any(isinstance(each, float) for each in value):
+            return list[float]
+        return list[int] | list[float] if all(isinstance(each, int) for each in value) else list[str]
+    if isinstance(value, bool | str | float):
         return type(value)
     return int | float
 

@@ -22,6 +22,7 @@ from bench.executor import execute
 from bench.plan import make_plan
 from bench.protocol import Protocol
 from bench.records import EpochFacts, RunRecord, RunSpec
+from bench.skeleton.write import Skeleton, write_skeleton
 from bench.sources import load_dataset
 from bench.store import ResultsStore
 from bench.types import BenchmarkData, DataRequest
@@ -194,6 +195,27 @@ def test_a_scheduler_that_does_not_answer_is_said_soon(address: str, capsys: pyt
     said = capsys.readouterr().err
     assert f"No Dask scheduler answers at '{address}'" in said
     assert "Traceback" not in said
+
+
+def test_a_plugin_is_found_on_the_workers(scheduler: str, tmp_path: Path) -> None:
+    model = write_skeleton(Skeleton("afar", False, tmp_path / "mine"))[0]
+    small = [
+        "--datasets",
+        "tiktok",
+        "--source",
+        "surrogate",
+        "--scale",
+        "0.01",
+        "--epochs",
+        "1",
+        "--models",
+        "afar",
+    ]
+    folders = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
+    call = [*small, *folders, "--plugin", str(model), "--artifacts", "table3"]
+    assert cli.main([*call, "--executor", "dask", "--scheduler", scheduler]) == 0
+    (path,) = (tmp_path / "results" / "runs").rglob("*.json")
+    assert json.loads(path.read_text(encoding="utf-8"))["status"] == "finished"
 
 
 def test_the_command_line_reaches_the_cluster(

@@ -115,13 +115,13 @@ def test_unwritable_results_directory(tmp_path: Path) -> None:
 def test_a_parameter_file_with_a_wrong_type_names_file_and_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench import registry
     from bench.errors import ConfigError
+    from bench.model_entry import ModelFile
     from bench.validation import read_yaml, validated
 
     path = tmp_path / "mf.yaml"
     path.write_text("defaults: [1, 2]\n", encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        validated(registry.ModelFile, read_yaml(path), path)
+        validated(ModelFile, read_yaml(path), path)
     assert "defaults" in str(caught.value)
     assert "mf.yaml" in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 
 from bench import registry
 from bench.errors import BenchError, ConfigError, ResultsError, UsageError
-from bench.registry import ModelEntry, ModelFile
+from bench.model_entry import ModelEntry, ModelFile
 from bench.tuning.space import SearchSpace, search_space
 from bench.tuning.study import N_STARTUP, Sampler, Study, opened
 
