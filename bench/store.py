@@ -1,4 +1,4 @@
-"""Layer 3. The reader and writer of a results directory, but for what runs in progress keep there.
+"""Layer 4. The reader and writer of a results directory, but for what runs in progress keep there.
 
 Layout, described in results/README.md:
     runs/<protocol>/<data>-<source>/<model>/<key>.json    one record a run

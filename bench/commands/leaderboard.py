@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -37,5 +39,30 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             f"There is no result record below {arguments.results_dir / 'runs'}. Make runs with run_all.py, or "
             f"name their directory with --results-dir."
         )
+    show(json.loads(paths[-1].read_text(encoding="utf-8")), console)
     console.print(f"wrote {', '.join(map(str, paths))}", markup=False, soft_wrap=True)
     return 0
+
+
+def show(value: dict[str, Any], console: Console) -> None:
+    """The tables with their ranks, and what is left out; the files have the rest.
+
+    Args:
+        value: the JSON form.
+        console: where to.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    for table in value["tables"]:
+        metric = table["ranked_by"]
+        grid = Table("#", "model", "seeds", f"test {metric}", title=Text(table["heading"]))
+        for row in table["rows"]:
+            spread, is_whole = row["test"][metric], row["is_complete"]
+            sd = "" if spread["sd"] is None else f" ± {spread['sd']:.4f}"
+            number = "" if spread["mean"] is None else f"{spread['mean']:.4f}{sd}"
+            seeds = str(row["n_runs"]) if is_whole else f"{row['n_runs']} of {row['n_asked']}"
+            grid.add_row(str(row["rank"] or ""), Text(row["title"]), seeds, number)
+        console.print(grid)
+    for line in value["left_out"]:
+        console.print(f"left out: {line}", markup=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.digest import hash_value
-from bench.leaderboard.found import Found
+from bench.leaderboard.found import RUNS, TRIALS, Found
 from bench.leaderboard.rows import configuration
 from bench.plan import run_key
 from bench.protocol import HideAtTest, Protocol
@@ -17,6 +17,7 @@ from bench.records import RunRecord
 from bench.report.aggregate import data_key
 from bench.store import ResultsStore, StoredLists
 
+DEPTH = 5  # runs/<protocol>/<data>-<source>/<model>/<key>.json
 SAME = 1e-12  # between means of the same numbers that were added in another order
 
 
@@ -34,6 +35,8 @@ def file_problems(found: Found, allow_unhashed: bool) -> Iterator[str]:
             yield f"{file.path}: it has no content hash, as records of earlier versions; --unsigned takes it"
         elif _key(file.record) != file.record.key:
             yield f"{file.path}: its key is not that of what it says was run, so one of the two was changed"
+        elif not _is_inside(place_of(file.record)):
+            yield f"{file.path}: its data set, model or protocol is no name of a folder"
 
 
 def list_problems(file: RecordFile, store: ResultsStore) -> Iterator[str]:
@@ -110,6 +113,11 @@ def _protocol(record: RunRecord) -> Protocol:
     used = record.protocol
     hidden: HideAtTest = "train" if used.hide_at_test == "train" else "train+valid"
     return Protocol(version=used.version, hide_at_test=hidden, patience=used.patience)
+
+
+def _is_inside(place: Path) -> bool:
+    """Whether a record from elsewhere stays in the results directory and goes as deep as all others."""
+    return place.parts[0] in (RUNS, TRIALS) and len(place.parts) == DEPTH and ".." not in place.parts
 
 
 def place_of(record: RunRecord) -> Path:

@@ -31,11 +31,13 @@ class BoardScores:
     """What lies behind the complete rows of a table.
 
     Attributes:
-        by_row: by a row's id, scores in the metrics of `SHOWN`, `[n_metrics, n_seeds, n_users]`.
+        by_row: by a row's id, scores in the metrics of `SHOWN`, averaged over repetitions, `[n_metrics, n_users]`.
+        ranking: by a row's id, scores in the metric that ranks, `[n_seeds, n_users]`.
         problems: by the id of a complete row, why it is not among them.
     """
 
     by_row: dict[str, FloatArray]
+    ranking: dict[str, FloatArray]
     problems: dict[str, str]
 
     @property
@@ -47,6 +49,7 @@ class BoardScores:
 def read_scores(board: Board, store: ResultsStore) -> BoardScores:
     """Read the lists of the complete rows; none stops the others."""
     by_row: dict[str, FloatArray] = {}
+    ranking: dict[str, FloatArray] = {}
     problems: dict[str, str] = {}
     users: NDArray[np.int64] | None = None
     for row in board.complete:
@@ -57,8 +60,9 @@ def read_scores(board: Board, store: ResultsStore) -> BoardScores:
             continue
         whole = [each for each in lists if each is not None]
         users = whole[0].users
-        by_row[row.id] = np.array([[each.per_user[metric] for each in whole] for metric in SHOWN])
-    return BoardScores(by_row, problems)
+        by_row[row.id] = np.array([np.mean([each.per_user[metric] for each in whole], axis=0) for metric in SHOWN])
+        ranking[row.id] = np.array([each.per_user[RANKED_BY] for each in whole])
+    return BoardScores(by_row, ranking, problems)
 
 
 def _problem(row: BoardRow, lists: Sequence[StoredLists | None], users: NDArray[np.int64] | None) -> str:
@@ -81,8 +85,7 @@ def behind_best(board: Board, scores: BoardScores) -> dict[str, Gap]:
     ranked = [row.id for row in board.complete if row.id in scores.by_row]
     if not ranked or ranked[0] != board.complete[0].id:
         return {}
-    metric = SHOWN.index(RANKED_BY)
-    best, others = scores.by_row[ranked[0]][metric], [scores.by_row[name][metric] for name in ranked[1:]]
+    best, others = scores.ranking[ranked[0]], [scores.ranking[name] for name in ranked[1:]]
     seed = derive_seed(0, "significance", board.facts.data_hash, board.facts.split_hash)
     return dict(zip(ranked[1:], gaps(np.array(others), best, seed), strict=True))
 
@@ -107,6 +110,6 @@ def chosen_for_page(found: Sequence[tuple[Board, BoardScores]], max_values: int 
 
 def packed(scores: BoardScores, rows: Sequence[str]) -> str:
     """The users' scores of rows for the page: metrics, rows, users, little-endian, zlib, base64."""
-    averaged = np.array([scores.by_row[name].mean(axis=1) for name in rows])  # [n_rows, n_metrics, n_users]
-    units = np.rint(averaged.transpose(1, 0, 2) / UNIT).astype("<u4")
+    averaged = np.array([scores.by_row[name] for name in rows]).transpose(1, 0, 2)
+    units = np.rint(averaged / UNIT).astype("<u4")
     return base64.b64encode(zlib.compress(units.tobytes(), 9)).decode("ascii")

@@ -130,7 +130,7 @@ def test_differences_to_the_best_are_those_of_the_significance_tests(tmp_path: P
             add_run(tmp_path, label, n, skill)
     ((board,), _) = boards([file.record for file in find(tmp_path).runs], None)
     scores = read_scores(board, ResultsStore(tmp_path))
-    by_label = {row.label: scores.by_row[row.id][1] for row in board.rows}
+    by_label = {row.label: scores.ranking[row.id] for row in board.rows}
     table = Resamples(list(by_label), {"recall@10": np.array(list(by_label.values()))}, 7, 2)
     best, *others = by_label
     expected = table.family("recall@10", [pair(label, best) for label in others])
@@ -295,7 +295,10 @@ def test_the_command_says_what_it_wrote_and_what_is_missing(
     assert main(["leaderboard", "--results-dir", str(tmp_path), "--seeds", "0"]) == 2
     assert "at least 1" in capsys.readouterr().err
     assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 0
-    assert "leaderboard.html" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "leaderboard.html" in out
+    assert "tiktok [real]" in out
+    assert "MF" in out
 
 
 def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

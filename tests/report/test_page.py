@@ -7,15 +7,14 @@ import csv
 import gzip
 import io
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import Page
 from toy import data_of, pairs
 
 from bench.errors import ResultsError
@@ -34,8 +33,6 @@ from bench.store import ResultsStore
 from bench.types import BenchmarkData
 
 ABOUT = About("python run_all.py --set 'ludp.knn_k=<5>'", "quick", 5)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-VOID = {"meta", "img", "br", "input", "link"}
 
 
 @pytest.fixture
@@ -92,34 +89,6 @@ TABLE = Table(
     ("model", "value"),
     (("B", 0.2), ("C", 0.1)),
 )
-
-
-class Page(HTMLParser):
-    """The elements of a page in order, each with attributes, text and the elements that it stands in."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str], list[str], list[str]]] = []
-        self._open: list[tuple[str, list[str]]] = []
-        self.feed(text)
-        assert not self._open, f"not closed: {[tag for tag, _ in self._open]}"
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        text: list[str] = []
-        self.elements.append((tag, dict(attrs), text, [name for name, _ in self._open]))
-        if tag not in VOID:
-            self._open.append((tag, text))
-
-    def handle_endtag(self, tag: str) -> None:
-        opened, _ = self._open.pop()
-        assert opened == tag, f"<{opened}> is closed by </{tag}>"
-
-    def handle_data(self, data: str) -> None:
-        for _, text in self._open:
-            text.append(data)
-
-    def all(self, *tags: str) -> list[tuple[dict[str, str], str]]:
-        return [(attrs, "".join(text).strip()) for tag, attrs, text, _ in self.elements if tag in tags]
 
 
 @pytest.fixture
@@ -349,20 +318,6 @@ def test_a_folder_that_cannot_be_written_is_said(material: Any, tmp_path: Path) 
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ResultsError, match=r"report cannot be written.*same command again"):
         write_report({}, material({"mf": [0.1, 0.2]}), tmp_path / "file", ABOUT)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A real browser without a window: that of the system, or playwright's own."""
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[dev]'")
-    own = next(filter(None, map(shutil.which, BROWSERS)), None)
-    with api.sync_playwright() as driver:
-        try:
-            started = driver.chromium.launch(executable_path=own)
-        except api.Error:
-            pytest.skip("no browser: playwright install chromium, or chromium from the system's packages")
-        yield started
-        started.close()
 
 
 @pytest.fixture

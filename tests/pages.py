@@ -1,0 +1,36 @@
+"""A page as its elements, for what needs no browser."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import Any
+
+VOID = {"meta", "img", "br", "input", "link"}
+
+
+class Page(HTMLParser):
+    """The elements of a page in order, each with attributes, text and the elements that it stands in."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str], list[str], list[str]]] = []
+        self._open: list[tuple[str, list[str]]] = []
+        self.feed(text)
+        assert not self._open, f"not closed: {[tag for tag, _ in self._open]}"
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        text: list[str] = []
+        self.elements.append((tag, dict(attrs), text, [name for name, _ in self._open]))
+        if tag not in VOID:
+            self._open.append((tag, text))
+
+    def handle_endtag(self, tag: str) -> None:
+        opened, _ = self._open.pop()
+        assert opened == tag, f"<{opened}> is closed by </{tag}>"
+
+    def handle_data(self, data: str) -> None:
+        for _, text in self._open:
+            text.append(data)
+
+    def all(self, *tags: str) -> list[tuple[dict[str, str], str]]:
+        return [(attrs, "".join(text).strip()) for tag, attrs, text, _ in self.elements if tag in tags]

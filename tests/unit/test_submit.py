@@ -1,0 +1,244 @@
+"""`ludp-bench submit`: what is refused and why, and that what is taken is what the runs left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from boards import add_run, environment, facts_of, record_file
+
+from bench.__main__ import main
+from bench.digest import hash_in_full
+from bench.records import RunRecord
+
+Submit = Callable[..., str]
+
+
+@pytest.fixture
+def submit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Submit:
+    """Submit directories below `tmp_path`; the output, or the one paragraph that says why not."""
+
+    def call(*arguments: str, code: int = 0) -> str:
+        given = [part if part.startswith("-") or part.isdigit() else str(tmp_path / part) for part in arguments]
+        assert main(["submit", *given, "--to", str(tmp_path / "to")]) == code, capsys.readouterr()
+        out, err = capsys.readouterr()
+        if code:
+            assert err.startswith("error: ")
+            assert len(err.strip().splitlines()) == 1
+        return err if code else out
+
+    return call
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """All files but the leaderboard's."""
+    found = sorted(path for path in root.rglob("*") if path.is_file() and path.stem != "leaderboard")
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None], with_hash: bool = True) -> None:
+    """Change a record and, as one who knows how, its hash."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values.pop("content_hash", None)
+    change(values)
+    path.write_text(json.dumps(values | ({"content_hash": hash_in_full(values)} if with_hash else {})), "utf-8")
+
+
+def test_results_of_two_machines_become_one_directory(tmp_path: Path, submit: Submit) -> None:
+    for n in (0, 1):
+        add_run(tmp_path / "a", "mf", n)
+    other = environment(processor="Another CPU")
+    for n in (1, 2):  # seed 2 was made by both
+        add_run(tmp_path / "b", "mf", n, environment=other, started="later")
+    add_run(tmp_path / "b", "mf", stage="tuning")
+    (tmp_path / "b" / "checkpoints").mkdir()
+    key = record_file(tmp_path / "b", add_run(tmp_path / "b", "mf", 2)).stem
+    (tmp_path / "b" / "checkpoints" / f"{key}.safetensors").write_bytes(b"parameters")
+    (tmp_path / "b" / "checkpoints" / "other.safetensors").write_bytes(b"of nobody")
+    out = submit("a", "b")
+    assert "3 runs and 1 trials submitted" in out
+    expected = files(tmp_path / "b") | files(tmp_path / "a")  # the first directory's record of seed 2
+    del expected["checkpoints/other.safetensors"]
+    assert files(tmp_path / "to") == expected
+    (table,) = json.loads((tmp_path / "to" / "leaderboard.json").read_text(encoding="utf-8"))["tables"]
+    assert [(row["n_runs"], row["is_complete"]) for row in table["rows"]] == [(3, True)]
+    assert table["rows"][0]["tuning"]["n_trials"] == 1
+    assert "0 runs and 0 trials submitted" in submit("a")
+    assert files(tmp_path / "to") == expected
+
+
+def test_seeds_may_come_one_machine_at_a_time(tmp_path: Path, submit: Submit) -> None:
+    add_run(tmp_path / "a", "mf", 0)
+    add_run(tmp_path / "b", "mf", 1)
+    assert "no finished run for seed 1 of 2" in submit("b", code=2)
+    submit("a")
+    submit("b")
+    assert len(files(tmp_path / "to")) == 4
+
+
+def test_other_numbers_of_the_same_run_are_refused_with_both_machines(tmp_path: Path, submit: Submit) -> None:
+    record = add_run(tmp_path / "a", "mf", 0)
+    assert record.metrics is not None
+    ours = record.metrics.test.values["precision@5"]
+    add_run(tmp_path / "b", "mf", 0, skill=0.9, environment=environment(processor="Another CPU"))
+    error = submit("a", "b", code=2)
+    for part in (
+        record.key,
+        "test precision@5",
+        repr(ours),
+        "Some CPU, 2 threads",
+        "Another CPU, 2 threads",
+        "seed 1",
+    ):
+        assert part in error
+    assert not (tmp_path / "to").exists()
+    submit("a")
+    before = files(tmp_path / "to")
+    assert "test precision@5" in submit("b", code=2)
+    assert files(tmp_path / "to") == before
+
+
+def test_a_difference_in_the_last_digit_of_a_loss_is_one(tmp_path: Path, submit: Submit) -> None:
+    add_run(tmp_path / "a", "mf", 0)
+    path = record_file(tmp_path / "b", add_run(tmp_path / "b", "mf", 0))
+    rewrite(path, lambda values: values["curve"][0].update(loss=0.5000000000000001))
+    assert "loss of epoch 1" in submit("a", "b", code=2)
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_a_row_without_all_its_seeds_is_refused(tmp_path: Path, submit: Submit, missing: int) -> None:
+    for n in range(3):
+        add_run(tmp_path / "a", "mf", n)
+        if n != missing:
+            add_run(tmp_path / "a", "lightgcn", n)
+    error = submit("a", code=2)
+    assert f"lightgcn on tiktok [real]: no finished run for seed {missing + 1} of 3" in error
+    assert "mf on" not in error
+    if missing:
+        submit("a", "--seeds", "1")
+
+
+def test_more_seeds_can_be_asked_for(tmp_path: Path, submit: Submit) -> None:
+    add_run(tmp_path / "a", "mf", 0)
+    assert "no finished runs for seed 2, 3 of 3" in submit("a", "--seeds", "3", code=2)
+    assert "at least 1" in submit("a", "--seeds", "0", code=2)
+
+
+def test_a_failed_run_is_refused_and_gives_way_to_a_finished_one(tmp_path: Path, submit: Submit) -> None:
+    add_run(tmp_path / "a", "mf", 0, status="failed")
+    assert "(1 failed)" in submit("a", code=2)
+    finished = add_run(tmp_path / "b", "mf", 0)
+    submit("a", "b")
+    kept = record_file(tmp_path / "to", finished)
+    assert json.loads(kept.read_text(encoding="utf-8"))["status"] == "finished"
+    submit("a")
+
+
+def test_an_edited_record_is_refused_by_name(tmp_path: Path, submit: Submit) -> None:
+    path = record_file(tmp_path / "a", add_run(tmp_path / "a", "mf"))
+    path.write_text(path.read_text(encoding="utf-8").replace('"epochs": 4', '"epochs": 3'), encoding="utf-8")
+    error = submit("a", code=2)
+    assert str(path) in error
+    assert "content hash" in error
+    assert not (tmp_path / "to").exists()
+
+
+def test_means_that_are_not_those_of_the_users_are_refused(tmp_path: Path, submit: Submit) -> None:
+    record = add_run(tmp_path / "a", "mf")
+    assert record.metrics is not None
+
+    def better(values: dict[str, Any]) -> None:
+        values["metrics"]["test"]["values"]["recall@10"] += 0.001
+
+    rewrite(record_file(tmp_path / "a", record), better)
+    error = submit("a", code=2)
+    assert (
+        f"{record.key}.npz: the mean recall@10 of its users is {record.metrics.test.values['recall@10']!r}"
+        in error
+    )
+
+
+def test_lists_that_are_missing_changed_or_cut_are_refused(tmp_path: Path, submit: Submit) -> None:
+    record = add_run(tmp_path / "a", "mf")
+    path = tmp_path / "a" / "topk" / f"{record.key}.npz"
+    whole, arrays = path.read_bytes(), dict(np.load(path))
+    path.write_bytes(whole[:100])
+    assert "missing or damaged" in submit("a", code=2)
+    path.unlink()
+    assert "missing or damaged" in submit("a", code=2)
+    np.savez(path, **(arrays | {"items": arrays["items"][:, ::-1]}))
+    assert "changed since" in submit("a", code=2)
+    rewrite(record_file(tmp_path / "a", record), lambda values: values.update(lists_hash=None))
+    np.savez(path, **{name: array[:-1] for name, array in arrays.items()})
+    assert "59 users and 59 lists of 50, where the record says 60 and 50" in submit("a", code=2)
+    np.savez(path, **{name: array for name, array in arrays.items() if name != "metric:ndcg@20"})
+    assert "ndcg@20 of every user is missing" in submit("a", code=2)
+    np.savez(path, **arrays)  # compressed otherwise, the same arrays
+    submit("a")
+
+
+def test_a_record_of_an_earlier_version_needs_a_word(tmp_path: Path, submit: Submit) -> None:
+    record = add_run(tmp_path / "a", "mf")
+
+    def earlier(values: dict[str, Any]) -> None:
+        del values["lists_hash"]
+
+    rewrite(record_file(tmp_path / "a", record), earlier, with_hash=False)
+    assert "no content hash" in submit("a", code=2)
+    submit("a", "--unsigned")
+    add_run(tmp_path / "b", "mf")  # the same run by the present version
+    submit("b")
+
+
+def test_a_spec_that_is_not_what_the_key_says_is_refused(tmp_path: Path, submit: Submit) -> None:
+    path = record_file(tmp_path / "a", add_run(tmp_path / "a", "mf"))
+    rewrite(path, lambda values: values["spec"]["params"].update(reg_weight=0.7), with_hash=False)
+    assert "its key is not that of" in submit("a", "--unsigned", code=2)
+
+
+def test_a_record_under_another_folder_goes_where_it_belongs(tmp_path: Path, submit: Submit) -> None:
+    record = add_run(tmp_path / "a", "mf", facts=facts_of("movielens"))
+    path = record_file(tmp_path / "a", record)
+    moved = tmp_path / "a" / "runs" / path.name
+    path.rename(moved)
+    submit("a")
+    place = record_file(tmp_path / "to", record)
+    assert place.relative_to(tmp_path / "to").as_posix() == f"runs/p1/movielens-real/mf/{record.key}.json"
+    assert isinstance(record, RunRecord)
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "a/b"])
+def test_a_record_cannot_be_written_outside_of_the_target(tmp_path: Path, submit: Submit, name: str) -> None:
+    add_run(tmp_path / "a", "mf", facts=facts_of())
+    path = next((tmp_path / "a" / "runs").rglob("*.json"))
+    rewrite(path, lambda values: values["data"].update(name=name))  # the key does not hold the card's name
+    assert "no name of a folder" in submit("a", code=2)
+
+
+def test_damage_in_the_target_is_not_written_over(tmp_path: Path, submit: Submit) -> None:
+    add_run(tmp_path / "a", "mf")
+    path = record_file(tmp_path / "to", add_run(tmp_path / "to", "mf"))
+    path.write_text("{", encoding="utf-8")
+    assert str(path) in submit("a", code=2)
+    assert path.read_text(encoding="utf-8") == "{"
+
+
+def test_many_problems_are_told_shortly(tmp_path: Path, submit: Submit) -> None:
+    for n in range(7):
+        record = add_run(tmp_path / "a", "mf", n)
+        (tmp_path / "a" / "topk" / f"{record.key}.npz").unlink()
+    assert "and 2 more. Make what is missing" in submit("a", code=2)
+
+
+def test_directories_that_are_none_or_the_same(tmp_path: Path, submit: Submit) -> None:
+    assert "There is no directory" in submit("a", code=2)
+    (tmp_path / "a").mkdir()
+    assert "no result record in" in submit("a", code=2)
+    add_run(tmp_path / "a", "mf")
+    assert "given twice" in submit("a", "a", code=2)
+    (tmp_path / "to").mkdir()
+    assert "given twice" in submit("a", "to", code=2)
