@@ -86,8 +86,8 @@ class DirectorySource(_SourceBase):
     kind: Literal["real"]
     directory: InsidePath
     features: dict[str, FeatureFile]
-    download: Download | None = None
     expected: Counts = Counts()
+    download: Download | None = None
 
 
 class PickledCooSource(DirectorySource):

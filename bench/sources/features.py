@@ -13,6 +13,7 @@ from bench.cards import FeatureFile
 from bench.digest import hash_array
 from bench.errors import DataError
 from bench.sources.blocks import Block, only_block
+from bench.sources.extracted import extraction_of
 from bench.sources.locate import checked_path
 from bench.types import FloatArray, IntArray, Modality
 
@@ -102,7 +103,9 @@ def modality_of(path: Path, block: Block, name: str, keys: ItemKeys) -> tuple[Mo
     present = rows.any(axis=1)
     if not present.any():
         raise DataError(f"{path} holds nothing but zeros. Replace the file.")
-    return Modality(name, rows, present, hash_array(rows), f"read from {path}"), len(given) - len(kept)
+    made = extraction_of(path)
+    origin = f"read from {path}" if made is None else f"read from {path}, {made.in_words()}"
+    return Modality(name, rows, present, hash_array(rows), origin), len(given) - len(kept)
 
 
 def _owners_by_row(path: Path, n_rows: int, keys: ItemKeys) -> IntArray:

@@ -1,0 +1,245 @@
+"""Feature extraction: by an encoder made up here, by stand-ins for the libraries, and without them."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from bench.cards import FeatureFile
+from bench.commands import extract as command
+from bench.errors import BenchError, DataError, UsageError
+from bench.extract import encoders
+from bench.extract.contents import files, texts
+from bench.extract.matrix import encoded, write
+from bench.sources import load_dataset
+from bench.sources.extracted import Extractor, beside, extraction_of
+from bench.sources.features import read_modality
+from bench.types import DataRequest
+
+
+class Lengths:
+    """An encoder: the length of a text, its first letter, and one."""
+
+    facts = Extractor(library="made-up", version="1.2", model="lengths", weights="0123456789abcdef")
+
+    def encode(self, contents: Sequence[Any]) -> Any:
+        return np.array([[len(str(one)), ord(str(one)[0]), 1.0] for one in contents])
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Callable[..., Path]:
+    def make(*records: Any) -> Path:
+        path = tmp_path / "items.jsonl"
+        path.write_text("\n".join(one if isinstance(one, str) else json.dumps(one) for one in records))
+        return path
+
+    return make
+
+
+def test_texts_are_joined_and_items_without_any_are_left_out(lines: Callable[..., Path]) -> None:
+    path = lines(
+        {"item_id": 3, "title": "Heat.", "plot": "A heist. "},
+        {"item_id": "1", "title": "Up", "plot": None, "genre": ["Drama", "Family"]},
+        {"item_id": 2, "title": " ", "plot": ""},
+    )
+    assert texts(path, ["title", "genre", "plot"], 4, 1) == {0: "Up. Drama. Family", 2: "Heat. A heist"}
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ("{", ["line 2", "no JSON"]),
+        ([1], ["line 2", "no JSON object"]),
+        ({"item_id": 5, "title": "x"}, ["line 2", "'item_id' is 5", "from 1 to 4", "--first-id"]),
+        ({"title": "x"}, ["line 2", "None"]),
+        ({"item_id": 1, "title": "x"}, ["line 2", "is there twice"]),
+        ({"item_id": 2, "title": {"a": 1}}, ["line 2: title", "neither a text"]),
+        ({"item_id": 2, "titel": "x"}, ["'plot'", "There are: item_id, titel, title"]),
+    ],
+)
+def test_texts_that_are_refused(record: Any, words: list[str], lines: Callable[..., Path]) -> None:
+    path = lines({"item_id": 1, "title": "Up"}, record)
+    with pytest.raises(BenchError) as caught:
+        texts(path, ["title", "plot"], 4, 1)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_files_are_found_by_the_items_numbers(tmp_path: Path) -> None:
+    for name in ("2.jpg", "0.PNG", "readme.txt"):
+        (tmp_path / name).touch()
+    assert files(tmp_path, "image", 3, 0) == {0: tmp_path / "0.PNG", 2: tmp_path / "2.jpg"}
+    with pytest.raises(DataError, match="holds no audio files"):
+        files(tmp_path, "audio", 3, 0)
+    (tmp_path / "2.png").touch()
+    with pytest.raises(DataError, match="of the same item"):
+        files(tmp_path, "image", 3, 0)
+    (tmp_path / "2.png").rename(tmp_path / "poster.png")
+    with pytest.raises(DataError, match=r"poster\.png: 'item_id' is 'poster'"):
+        files(tmp_path, "image", 3, 0)
+
+
+def test_rows_go_to_their_items_whatever_the_batches() -> None:
+    told: list[int] = []
+    matrix = encoded({0: "aa", 2: "b", 3: "cccc"}, 5, Lengths(), 2, told.append)
+    assert matrix.tolist() == [[2, 97, 1], [0, 0, 0], [1, 98, 1], [4, 99, 1], [0, 0, 0]]
+    assert told == [2, 3]
+    for wrong in (np.zeros(3), np.zeros((1, 2)), np.full((3, 2), np.nan)):
+        bad = SimpleNamespace(facts=Lengths.facts, encode=lambda _, wrong=wrong: wrong)
+        with pytest.raises(DataError, match="expected one finite row each"):
+            encoded({0: "a", 1: "b", 2: "c"}, 3, bad, 8, told.append)
+    with pytest.raises(DataError, match="No item has any content"):
+        encoded({}, 3, Lengths(), 8, told.append)
+
+
+def test_the_extractor_is_named_wherever_the_features_are_read(tmp_path: Path) -> None:
+    path, matrix = tmp_path / "text_feat.npy", np.array([[1, 2], [0, 0], [3, 4]], dtype=np.float32)
+    made = write(path, matrix, "textual", Lengths(), "title in items.jsonl")
+    assert (made.n_items, made.n_described) == (3, 2)
+    modality = read_modality(tmp_path, FeatureFile(path="text_feat.npy"), "textual", 3)
+    assert modality.matrix.tolist() == matrix.tolist()
+    assert modality.origin.endswith(
+        "extracted by made-up 1.2, lengths (weights 01234567), of title in items.jsonl"
+    )
+    np.save(path, matrix * 2)
+    with pytest.raises(DataError, match=r"another text_feat\.npy"):
+        extraction_of(path)
+    beside(path).write_text("{}")
+    with pytest.raises(DataError, match="does not say how"):
+        read_modality(tmp_path, FeatureFile(path="text_feat.npy"), "textual", 3)
+    beside(path).unlink()
+    assert extraction_of(path) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "package"), [("text", "sentence_transformers"), ("image", "torchvision"), ("audio", "librosa")]
+)
+def test_without_the_extra_it_says_what_to_install(
+    kind: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError) as caught:
+        encoders.encoder_of(kind, None, "cpu")
+    assert package in str(caught.value)
+    assert f"pip install -e '.[{kind}]'" in str(caught.value)
+
+
+def test_unknown_kinds_and_encoders() -> None:
+    with pytest.raises(UsageError, match=r"'txt'"):
+        encoders.encoder_of("txt", None, "cpu")
+    with pytest.raises(UsageError, match=r"'mfc'.*'mfcc'"):
+        encoders.encoder_of("audio", "mfc", "cpu")
+
+
+class Sentences(torch.nn.Linear):
+    """Stands in for a model of sentence-transformers."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(2, 3)
+        if name != "here":
+            raise OSError(f"{name} is not cached")
+        assert options["local_files_only"] is True  # nothing is fetched
+        assert options["model_kwargs"] == {"use_safetensors": True}  # and nothing unpickled
+        torch.nn.init.ones_(self.weight)
+        torch.nn.init.zeros_(self.bias)
+
+    def encode(self, contents: list[str], **_: Any) -> Any:
+        return np.ones((len(contents), 3), dtype=np.float64)
+
+
+def test_a_sentence_encoder_and_its_absent_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    library: Any = ModuleType("sentence_transformers")
+    library.SentenceTransformer, library.__version__ = Sentences, "5.1"
+    monkeypatch.setitem(sys.modules, "sentence_transformers", library)
+    encoder = encoders.encoder_of("text", "here", "cpu")
+    assert (encoder.facts.library, encoder.facts.version, encoder.facts.model) == (
+        "sentence-transformers", "5.1", "here",
+    )  # fmt: skip
+    assert encoder.encode(["a", "b"]).dtype == np.float32
+    same = {"bias": torch.zeros(3), "weight": torch.ones(3, 2)}
+    assert encoder.facts.weights == encoders.weights_hash(same)
+    assert encoders.weights_hash(same | {"bias": torch.ones(3)}) != encoder.facts.weights
+    with pytest.raises(UsageError, match=r"'all-MiniLM-L6-v2' are not on this machine.*--encoder DIR"):
+        encoders.encoder_of("text", None, "cpu")
+
+
+def test_a_sound_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def load(path: Path, **_: Any) -> Any:
+        if path.name == "bad.wav":
+            raise RuntimeError("no sound")
+        return np.zeros(8), 22_050
+
+    library: Any = ModuleType("librosa")
+    library.__version__, library.load = "0.11", load
+    library.feature = SimpleNamespace(mfcc=lambda **options: np.arange(2.0 * options["n_mfcc"]).reshape(-1, 2))
+    monkeypatch.setitem(sys.modules, "librosa", library)
+    encoder = encoders.encoder_of("audio", None, "cpu")
+    rows = encoder.encode([tmp_path / "1.wav"])
+    assert rows.shape == (1, 80)
+    assert rows[0, :2].tolist() == [0.5, 2.5]
+    assert rows[0, 40:].tolist() == [0.5] * 40
+    assert encoder.facts.weights == "none"
+    with pytest.raises(DataError, match=r"bad.wav is no sound"):
+        encoder.encode([tmp_path / "bad.wav"])
+
+
+def call(*arguments: str) -> str:
+    parser, console = argparse.ArgumentParser(), Console(file=io.StringIO(), width=200)
+    command.add_arguments(parser)
+    assert command.run(parser.parse_args(arguments), console) == 0
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def test_the_command_makes_what_the_data_set_then_reads(
+    tmp_path: Path, lines: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "encoder_of", lambda *_: Lengths())
+    path = lines({"item_id": 1, "title": "Toy Story"}, {"item_id": 1682, "title": "Scream of Stone"})
+    folders = ["--cache-dir", str(tmp_path / "cache"), "--output", str(tmp_path / "cache/ml-100k/text_feat.npy")]
+    told = call("movielens", "--modality", "textual", "--input", str(path), "--fields", "title", *folders)
+    assert "1,682 x 3, extracted by made-up 1.2" in told
+    assert "2 of 1,682 items have it" in told
+    matrix = np.load(tmp_path / "cache" / "ml-100k" / "text_feat.npy", allow_pickle=False)
+    assert matrix[[0, 1681], 0].tolist() == [9, 15]
+    assert matrix.any(axis=1).sum() == 2
+    with pytest.raises(DataError, match="3 columns, but the data card expects 384"):
+        load_dataset("movielens", DataRequest(cache_dir=tmp_path / "cache"))
+    (tmp_path / "cache" / "ml-100k" / "text_feat.npy").unlink()
+    with pytest.raises(UsageError, match="gives 3 columns, and 'movielens' reads 384"):
+        call("movielens", "--modality", "textual", "--input", str(path), "--fields", "title", *folders[:2])
+    with pytest.raises(UsageError, match="--kind"):
+        call("movielens", "--modality", "smell", "--input", str(path), *folders)
+
+
+def test_where_features_go(loose_tiktok: Any, tmp_path: Path) -> None:
+    from bench import cards
+
+    movielens, tiktok = cards.load("movielens"), cards.load("tiktok")
+    assert command.target(movielens, "embedded", "textual", tmp_path, None) == (
+        tmp_path / "ml-100k/text_feat.npy",
+        1,
+        384,
+    )
+    assert command.target(movielens, "real", "visual", tmp_path, None) == (
+        tmp_path / "movielens/image_feat.npy",
+        0,
+        None,
+    )
+    assert command.target(loose_tiktok, "real", "visual", tmp_path, None)[0] == tmp_path / "tiktok/image_feat.npy"
+    for card, source, modality, words in (
+        (tiktok, "real", "visual", "pins the publisher's file"),
+        (movielens, "embedded", "visual", "reads no file for it"),
+        (tiktok, "surrogate", "visual", "reads no file for it"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            command.target(card, source, modality, tmp_path, None)
