@@ -75,8 +75,12 @@ def import_data(
     try:
         card = cards_dir / f"{name}.yaml"
         directory.parent.mkdir(parents=True, exist_ok=True)
-        with locked(directory.parent / f".{name}.lock"):
-            _write(loaded, name, directory, card)
+        lock = directory.parent / f".{name}.lock"
+        with locked(lock):
+            try:
+                _write(loaded, name, directory, card)
+            finally:
+                lock.unlink()
     except OSError as problem:
         raise ResultsError(
             f"{problem.filename or directory} cannot be written: {problem.strerror}. Free it, or name another "
@@ -127,23 +131,29 @@ def _refuse_taken(name: str, raw: RawData, directory: Path, cards_dir: Path, for
 
 
 def _write(loaded: Loaded, name: str, directory: Path, card: Path) -> None:
-    """The copy beside its final place, then by renaming the copy and the card."""
+    """The copy beside its final place, then both in place; what fails leaves everything as it was."""
     for leftover in directory.parent.glob(f".{name}.*.part"):  # we hold the lock: a killed import left it
         shutil.rmtree(leftover, ignore_errors=True)
     temporary = directory.parent / f".{name}.{secrets.token_hex(8)}.part"
+    replaced, in_place = temporary.with_suffix(".old.part"), False
     try:
         temporary.mkdir()
         normalised.write(loaded.raw, temporary)
         text = card_text(loaded, name, temporary)
-        replaced = temporary.with_suffix(".old.part")
         if directory.exists():
             directory.rename(replaced)
         temporary.rename(directory)
+        in_place = True
         write_text(card, text)
-        shutil.rmtree(replaced, ignore_errors=True)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if in_place:
+            shutil.rmtree(directory, ignore_errors=True)
+        if replaced.exists():
+            replaced.rename(directory)
         raise
+    finally:
+        for place in (temporary, replaced):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def command_of(loaded: Loaded, name: str) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 
 from bench.errors import DataError
 from bench.layouts.place import Content, Place, part_files
-from bench.sources.blocks import load_json, only_block
+from bench.sources.blocks import only_block
 from bench.sources.features import ItemKeys
 from bench.sources.ids import as_texts
+from bench.sources.parsing import load_json
 from bench.sources.raw import RawData, refuse_claims
 from bench.types import IntArray, Interactions
 

@@ -13,9 +13,10 @@ from bench.errors import DataError, listed
 from bench.layouts.columns import interactions, positions
 from bench.layouts.modality_names import modality_name
 from bench.layouts.place import Content, Place, needed_column, part_files, usual_column
-from bench.sources.blocks import Block, ragged
+from bench.sources.blocks import Block
 from bench.sources.features import ItemKeys, modality_of
 from bench.sources.ids import as_texts, column_ids
+from bench.sources.parsing import ragged
 from bench.sources.raw import RawData
 from bench.sources.tables import header, read_text, row_number
 from bench.types import Modality

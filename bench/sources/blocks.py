@@ -5,9 +5,7 @@ Nothing is allocated for a size that a header claims before it was compared with
 
 from __future__ import annotations
 
-import json
 import zipfile
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from bench.errors import DataError, listed
 from bench.sources import tables
+from bench.sources.parsing import load_json, ragged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 ENDINGS = (".npy", ".npz", ".safetensors", ".parquet", ".json")
 IDS = ("itemid", "itemids", "id", "ids", "item", "items", "asin", "iid")
 UNNAMED = ("feature", "features", "feat", "feats", "embedding", "embeddings", "vector", "vectors", "arr0", "x")
-MAX_JSON = 2 << 30
 UNPACKED, FREE_UNPACKED = 100, 64 << 20  # an archive unpacks to at most this many times its size, and this
 
 
@@ -150,17 +148,15 @@ def _parquet(path: Path) -> list[Block]:
     ids = next((name for name in names if _plain(name) in IDS), None)
     if ids is None:
         raise DataError(f"{path} has the columns {listed(names)}; name one of them 'item_id'.")
-    table = tables.read_parquet(path, names)
+    kinds = dict(zip(names, tables.parquet_schema(path).types, strict=True))
+    lists = [name for name, kind in kinds.items() if _is_list(kind) and pa.types.is_floating(kind.value_type)]
+    numbers = [name for name, kind in kinds.items() if pa.types.is_floating(kind) and name != ids]
+    table = tables.read_parquet(path, [ids, *lists, *numbers])
     texts = table.column(ids).cast(pa.string())
     if texts.null_count:
         raise DataError(f"{path}: '{ids}' is empty in some row. Write an id in every row.")
     keys = texts.to_numpy(zero_copy_only=False)
-    lists = [n for n in names if pa.types.is_list(table.schema.field(n).type) or
-             pa.types.is_fixed_size_list(table.schema.field(n).type) or
-             pa.types.is_large_list(table.schema.field(n).type)]  # fmt: skip
     blocks = [Block(_own_name(name), keys, _matrix(path, name, table.column(name))) for name in lists]
-    kinds = {name: table.schema.field(name).type for name in names if name != ids}
-    numbers = [name for name, kind in kinds.items() if pa.types.is_floating(kind)]
     if numbers:
         columns = [table.column(name).to_numpy() for name in numbers]
         blocks.append(Block("", keys, np.column_stack(columns)))
@@ -175,11 +171,15 @@ def holds_features(path: Path) -> bool:
         schema = tables.parquet_schema(path)
     except DataError:
         return True
-    kinds = (
-        kind.value_type if pa.types.is_nested(kind) and kind.num_fields == 1 else kind
-        for kind in list(schema.types)
-    )
+    kinds = [kind.value_type if _is_list(kind) else kind for kind in schema.types]
     return any(_plain(name) in IDS for name in schema.names) and any(map(pa.types.is_floating, kinds))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    """Whether a column's type is a list of any form."""
+    from pyarrow import types
+
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def _matrix(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[Any]:
@@ -191,58 +191,14 @@ def _matrix(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     return ragged(path, name, lengths, values)
 
 
-def ragged(path: Path, name: str, lengths: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
-    """Rows of one length, or of length 0, as a matrix; the latter are zeros.
-
-    Raises:
-        DataError: the rows differ in length.
-    """
-    filled = lengths > 0
-    dim = int(lengths.max(initial=0))
-    odd = np.flatnonzero(filled & (lengths != dim))
-    if len(odd):
-        row = tables.row_number(path, int(odd[0]))
-        raise DataError(
-            f"{path}, {row}: '{name}' has {lengths[odd[0]]} numbers, other rows have {dim}. Correct it."
-        )
-    if values.dtype.kind not in "fiu":
-        raise DataError(f"{path}: '{name}' holds {values.dtype}, expected numbers.")
-    matrix = np.zeros((len(lengths), dim), dtype=values.dtype)
-    matrix[filled] = values.reshape(-1, dim) if dim else values.reshape(int(filled.sum()), 0)
-    return matrix
-
-
 def _json(path: Path) -> list[Block]:
     """An object from item id to a list of numbers."""
-    if path.stat().st_size > MAX_JSON:
-        raise DataError(f"{path} is larger than {MAX_JSON:,} bytes. Save the features with numpy.save instead.")
     content = load_json(path)
     if not isinstance(content, dict) or not all(isinstance(row, list) for row in content.values()):
         raise DataError(f"{path} must hold one object from item id to a list of numbers. Write it so.")
     lengths = np.array([len(row) for row in content.values()], dtype=np.int64)
     values = np.array([value for row in content.values() for value in row], dtype=np.float64)
     return [Block("", np.array([*content, None], dtype=object)[:-1], ragged(path, path.stem, lengths, values))]
-
-
-def load_json(path: Path) -> Any:
-    """The value in a JSON file.
-
-    Raises:
-        DataError: it is no JSON in UTF-8, or names a key twice.
-    """
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise ValueError(f"the key '{Counter(key for key, _ in pairs).most_common(1)[0][0]}' is given twice")
-        return found
-
-    try:
-        return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=once)
-    except Exception as problem:  # deep nesting ends in a RecursionError
-        raise DataError(
-            f"{path} is no JSON ({' '.join(str(problem).split())[:300]}). Correct that place, or write it anew."
-        ) from problem
 
 
 def _plain(name: str) -> str:

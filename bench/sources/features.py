@@ -15,6 +15,7 @@ from bench.errors import DataError
 from bench.sources.blocks import Block, only_block
 from bench.sources.extracted import extraction_of
 from bench.sources.locate import checked_path
+from bench.sources.parsing import CELLS_PER_NUMBER, FREE_CELLS
 from bench.types import FloatArray, IntArray, Modality
 
 
@@ -88,6 +89,11 @@ def modality_of(path: Path, block: Block, name: str, keys: ItemKeys) -> tuple[Mo
         raise DataError(f"{path} has the shape {given.shape}, expected a matrix of items x features. Save it so.")
     n_items = len(keys.ids)
     owners = _owners_by_row(path, len(given), keys) if block.ids is None else _owners_by_id(path, block.ids, keys)
+    if n_items * given.shape[1] > FREE_CELLS + CELLS_PER_NUMBER * given.size:
+        raise DataError(
+            f"{path} has {len(given):,} rows of {given.shape[1]:,} numbers for {n_items:,} items, which is too "
+            "little to be a modality of theirs. Leave the file out, or complete it."
+        )
     kept = np.flatnonzero(owners >= 0)
     rows = np.zeros((n_items, given.shape[1]), dtype=np.float32)
     with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused below

@@ -113,15 +113,18 @@ def seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float6
 
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        series = column.cast(pa.timestamp("us")).to_pandas()
-        times = _since_1970(series)
+        try:
+            times = column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy() / 1e6
+        except pa.ArrowInvalid as problem:
+            raise DataError(f"{path}: '{name}' holds dates beyond all use ({problem}). Correct them.") from problem
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
         times = column.to_numpy().astype(np.float64)
     else:
         texts = column.to_pandas()
         times = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
         if not np.isfinite(times).any():
-            times = _since_1970(pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601"))
+            dates = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
+            times = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(dtype=np.float64)
     odd = np.flatnonzero(~np.isfinite(times))
     if len(odd):
         given = column[int(odd[0])].as_py()
@@ -130,15 +133,6 @@ def seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float6
             "date such as 2024-05-31T12:00:00Z. Correct it, or name another column of times."
         )
     return times
-
-
-def _since_1970(dates: Any) -> NDArray[np.float64]:
-    """Dates in seconds; NaN for what is no date."""
-    import pandas as pd
-
-    epoch = pd.Timestamp(0, tz=dates.dt.tz)
-    found: NDArray[np.float64] = ((dates - epoch) / pd.Timedelta(seconds=1)).to_numpy(dtype=np.float64)
-    return found
 
 
 def as_texts(ids: NDArray[Any] | None, count: int) -> NDArray[np.object_]:

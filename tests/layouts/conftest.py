@@ -33,9 +33,9 @@ class Home:
         return load_with_raw(cards.load(name, self.cards_dir), DataRequest(cache_dir=self.cache_dir, **options))
 
     def files(self) -> set[str]:
-        """Everything below both, locks aside."""
+        """Everything below both."""
         found = [path for root in (self.cards_dir, self.cache_dir) for path in root.rglob("*")]
-        return {str(path) for path in found if not path.name.endswith(".lock")}
+        return {str(path) for path in found}
 
 
 @pytest.fixture

@@ -137,11 +137,14 @@ def test_a_failure_leaves_nothing(tmp_path: Path, home: Any, monkeypatch: pytest
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(importing.normalised, "write", full)
-    with pytest.raises(ResultsError, match="No space left on device"):
-        home.take(folder, "mine", force=True)
-    assert {path: git_blob(Path(path)) for path in home.files() if Path(path).is_file()} == before
-    monkeypatch.undo()
+    for module, function in ((importing.normalised, "write"), (importing, "card_text"), (importing, "write_text")):
+        monkeypatch.setattr(module, function, full)
+        for name in ("mine", "another"):
+            with pytest.raises(ResultsError, match="No space left on device"):
+                home.take(folder, name, force=True)
+        assert {path: git_blob(Path(path)) for path in home.files() if Path(path).is_file()} == before
+        assert not (home.cache_dir / "imported" / "another").exists()
+        monkeypatch.undo()
     left = home.cache_dir / "imported" / ".mine.0123.part"
     left.mkdir()
     home.take(folder, "mine", force=True)  # what a killed import left is swept away
