@@ -7,20 +7,15 @@ plants a selection, `make test-all` also those marked slow.
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import Fault, controls, kernels, multimodal, pipeline, significance, single
+from faults import Fault, controls, kernels, multimodal, pipeline, significance, single, smoke
+from faults.planting import ROOT, copy_project, edit_of, run_jobs
 
-ROOT = Path(__file__).resolve().parent.parent
 FAULTS = [
     *pipeline.FAULTS,
     *kernels.FAULTS,
@@ -37,34 +32,21 @@ Codes = Callable[[bool], dict[str, int]]
 def codes(tmp_path_factory: pytest.TempPathFactory) -> Codes:
     """pytest's exit code for the tests of each quick or slow fault, and for the same tests without a fault."""
     folder = tmp_path_factory.mktemp("mutant") / "project"
-    skipped = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "cache", "runs", "topk", "checkpoints")
-    shutil.copytree(ROOT, folder, ignore=skipped)
+    copy_project(folder)
 
     @cache
     def run(slow: bool) -> dict[str, int]:
         faults = [fault for fault in FAULTS if fault.slow == slow]
         jobs = {**without_faults(faults), **{fault.name: planted(fault, folder) for fault in faults}}
-        done = subprocess.run(
-            [sys.executable, "-P", str(folder / "tests" / "faults" / "driver.py")],
-            input=json.dumps(jobs),
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
-        )
-        found: dict[str, int] = json.loads(done.stdout)
-        return found
+        return run_jobs(jobs, folder)
 
     return run
 
 
 def planted(fault: Fault, folder: Path) -> dict[str, Any]:
     """The job of a fault."""
-    right = (folder / fault.file).read_text(encoding="utf-8")
-    edit = {"file": fault.file, "right": right, "wrong": right.replace(fault.right, fault.wrong)}
     files, selection = split(fault.tests)
-    return {"edits": [edit], "arguments": arguments(files, [selection])}
+    return {"edits": [edit_of(fault, folder)], "arguments": arguments(files, [selection])}
 
 
 def without_faults(faults: list[Fault]) -> dict[str, dict[str, Any]]:
@@ -89,7 +71,7 @@ def arguments(files: str, selections: list[str]) -> list[str]:
     return ["-x", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *files.split(), *chosen]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [*FAULTS, *smoke.FAULTS], ids=lambda fault: fault.name)
 def test_a_fault_is_still_planted_in_the_code(fault: Fault) -> None:
     times = (ROOT / fault.file).read_text(encoding="utf-8").count(fault.right)
     assert times == 1, f"{fault.file} says it {times} times"

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 DRIFT_FACTOR = 4.0  # on the largest of a few differences; a further machine may show a larger one
@@ -52,12 +53,17 @@ def seeds_band(values: Sequence[float], step: float, n_intervals: int, rate: flo
         n_intervals: intervals among which the rate is divided.
         rate: chance that a check of unchanged code is red anywhere.
     """
+    n = len(values)
+    half = _quantile(1 - rate / (2 * n_intervals), n - 1) * statistics.stdev(values) * math.sqrt(1 + 1 / n)
+    return Band.around(statistics.fmean(values), max(half, LEAST_STEPS * step))
+
+
+@cache
+def _quantile(probability: float, degrees: int) -> float:
+    """Of Student's t distribution."""
     from scipy import stats
 
-    n = len(values)
-    quantile = float(stats.t.ppf(1 - rate / (2 * n_intervals), n - 1))
-    half = quantile * statistics.stdev(values) * math.sqrt(1 + 1 / n)
-    return Band.around(statistics.fmean(values), max(half, LEAST_STEPS * step))
+    return float(stats.t.ppf(probability, degrees))
 
 
 def same_seed_band(value: float, drift: float, step: float) -> Band:

@@ -56,7 +56,8 @@ def check(asked: CheckRequest, options: Options, command: str, console: Console)
         for name in names:
             rows += compare_numbers(baseline, name, measured[name][0], options.base_seed)
         slowdown = asked.max_slowdown or baseline.max_slowdown
-        rows += speed_rows(names, baseline, request.overrides, slowdown)
+        finished = [name for name in names if not measured[name][0].failure]
+        rows += speed_rows(finished, baseline, request.overrides, slowdown)
     seconds = time.perf_counter() - begun
     show(rows, baseline, names, seconds, asked.all_rows, console)
     if asked.junit is not None:
@@ -91,7 +92,11 @@ def chosen(asked: Sequence[str], baseline: Baseline) -> list[str]:
 
 
 def speed_rows(names: Sequence[str], baseline: Baseline, overrides: Overrides, max_slowdown: float) -> list[Row]:
-    """The speed of every model that has epochs; what seems slow is measured again before it is said."""
+    """The speed of every model that has epochs; what seems slow is measured again before it is said.
+
+    Raises:
+        TrainingError: a model that could be trained on the suite's data cannot on the larger.
+    """
     data, rows = suite_data(SPEED_SCALE), []
     for name in names:
         known = baseline.models[name]

@@ -1,9 +1,9 @@
-"""Plants faults one at a time in the project of the working directory and runs tests on each.
+"""Plants faults one at a time in the project of the working directory and runs something on each.
 
 Standard input: a JSON object, from the name of a job to its edits (`file`, `right`, `wrong`, whole texts) and to
-pytest's `arguments`. Standard output: a JSON object, from that name to pytest's exit code.
+pytest's `arguments` or a `command` of run_all.py. Standard output: a JSON object, from that name to the exit code.
 
-One process imports the heavy libraries, then a fork of it runs the tests of each job on fresh project modules.
+One process imports the heavy libraries, then a fork of it runs each job on fresh project modules.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ import rich.console  # noqa: F401
 import scipy.sparse  # noqa: F401
 import torch  # noqa: F401
 
+CRASHED = 70
+
 
 def run(job: dict[str, Any]) -> int:
-    """pytest's exit code with the job's faults planted; they are taken out again."""
+    """The exit code with the job's faults planted; they are taken out again."""
     for edit in job["edits"]:
         Path(edit["file"]).write_text(edit["wrong"], encoding="utf-8")
     child = os.fork()
@@ -33,11 +35,21 @@ def run(job: dict[str, Any]) -> int:
         sink = os.open(os.devnull, os.O_WRONLY)
         os.dup2(sink, 1)
         os.dup2(sink, 2)
-        os._exit(int(pytest.main(job["arguments"])))
+        os._exit(run_all(job["command"]) if "command" in job else int(pytest.main(job["arguments"])))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     for edit in job["edits"]:
         Path(edit["file"]).write_text(edit["right"], encoding="utf-8")
     return code
+
+
+def run_all(command: list[str]) -> int:
+    """The command line of the project as it is now, fault included; a crash is no exit code of its own."""
+    try:
+        from bench.cli import main
+
+        return main(command)
+    except BaseException:
+        return CRASHED
 
 
 def main() -> None:

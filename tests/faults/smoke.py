@@ -1,0 +1,40 @@
+"""Faults that the regression check must see; `tests` names the models that it is run on, the cheapest that show it."""
+# ruff: noqa: E501
+
+from faults import Fault, kernels, multimodal, pipeline, single
+
+TRAIN, EVALUATE, BASE = "bench/train.py", "bench/evaluate.py", "models/base.py"
+MASK, STALE = "scores[rows, columns] = -torch.inf", "        self.forget()\n        batch = ("
+OURS = [
+    Fault("seen items not masked", "bench/ranking.py", MASK, "pass", "popularity"),
+    Fault("test items at validation", EVALUATE, 'self._evaluate(model, "valid")', 'self._evaluate(model, "test")', "popularity"),
+    Fault("learning rate ignored", "bench/training_state.py", "lr=model.params.learning_rate", "lr=0.001", "mf"),
+    Fault("regularisation dropped", BASE, "self.params.reg_weight * l2(self.params.reg_form, *ego)", "0.0 * bpr", "mf"),
+    Fault("stale embeddings at validation", BASE, STALE, "        batch = (", "lightgcn"),
+    Fault("layers weighted wrongly", "models/_graph.py", "total / len(layers)", "(total + layers[0]) / len(layers)", "lightgcn"),
+    Fault("one modality dropped", BASE, "        return available\n    if not wanted", "        return available[:1]\n    if not wanted", "vbpr"),
+    Fault("feature rows permuted", "bench/recbole_bridge.py", "dtype=np.float32), modality.matrix])", "dtype=np.float32), modality.matrix[::-1]])", "contentknn"),
+    Fault("every loss computed twice", TRAIN, "bpr, regularisation = model.calculate_loss(batch)", "model.calculate_loss(batch); bpr, regularisation = model.calculate_loss(batch)", "lightgcn"),
+]  # fmt: skip
+SHARED = {  # faults that tests of their own catch too, with the models that show them here
+    "padding column kept": "popularity",
+    "no mask of validation items": "popularity",
+    "mask 1e-5": "mf",
+    "ideal DCG over all positives": "ease",
+    "DCG off by one": "ease",
+    "negatives from training items": "mf",
+    "negatives not shuffled along": "mf",
+    "last epoch instead of the best": "mf",
+    "BPR with a swapped sign": "mf",
+    "un-normalised graph": "lightgcn",
+    "batch: one product short in the gradient": "lightgcn",
+    "LUDP: user content without the embedding": "ludp",
+    "NGCF: own rows not among the sums": "ngcf",
+    "ACF: v and p swapped in the attention": "acf",
+    "MMGCN: sum instead of mean of neighbours": "mmgcn",
+    "GRCN: one id layer": "grcn",
+    "LATTICE: lambda swapped": "lattice",
+}
+KNOWN = [*pipeline.FAULTS, *kernels.FAULTS, *single.FAULTS, *multimodal.FAULTS]
+FAULTS = [*OURS, *(fault._replace(tests=SHARED[fault.name]) for fault in KNOWN if fault.name in SHARED)]
+CHEAPEST = ("seen items not masked", "padding column kept", "regularisation dropped")

@@ -1,0 +1,159 @@
+"""The two commands from end to end, on the cheapest models."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli import main
+from bench.regression import data, suite, update
+from bench.regression.speed import epoch_ratio
+from bench.regression.suite import Request, measure, settings_of
+from models.mf import MF
+
+ALONE = ["--workers", "1"]
+
+
+@pytest.fixture
+def call(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run the command line; runs lie below tmp_path, and the second process is spared."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(update, "measure_elsewhere", lambda request, _variables: measure(request))
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main([*arguments, *ALONE])
+        captured = capsys.readouterr()
+        return code, captured.out, " ".join(captured.err.split())
+
+    return run
+
+
+@pytest.fixture
+def baseline(call: Any, tmp_path: Path) -> str:
+    path = str(tmp_path / "b.json")
+    more = ("--reason", "the first [one]", "--models", "ease", "--seeds", "2")
+    assert call("--update-baseline", path, *more)[0] == 0
+    return path
+
+
+def content(path: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return found
+
+
+def test_unchanged_code_is_green_and_leaves_nothing_behind(call: Any, baseline: str, tmp_path: Path) -> None:
+    code, out, _ = call("--check", baseline, "--profile", "smoke")
+    assert code == 0
+    assert "No metric moved." in out
+    assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
+
+
+def test_other_parameters_are_red_with_a_table(call: Any, baseline: str, tmp_path: Path) -> None:
+    junit = tmp_path / "j.xml"
+    code, out, _ = call("--check", baseline, "--set", "ease.reg_weight=1.0", "--junit", str(junit))
+    assert code == 1
+    for word in ("expected", "got", "tolerance", "ease", "test ndcg@10", "constant"):
+        assert word in out
+    assert "users test" not in out
+    assert "<failure" in junit.read_text(encoding="utf-8")
+    assert "users test" in call("--check", baseline, "--all-rows")[1]
+
+
+def test_runs_stay_where_they_are_asked_for(call: Any, baseline: str, tmp_path: Path) -> None:
+    call("--check", baseline, "--results-dir", str(tmp_path / "kept"))
+    assert len(list((tmp_path / "kept").glob("check-*/runs/p1/smoke-surrogate/ease/*.json"))) == 1
+
+
+def test_other_data_is_red_without_a_run(call: Any, baseline: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "COLD_EVERY", 16)
+    code, out, _ = call("--check", baseline)
+    assert code == 1
+    assert "data hash" in out
+    assert "test recall@10" not in out
+    code, _, err = call("--update-baseline", baseline, "--reason", "x", "--models", "ease")
+    assert code == 2
+    assert "Leave --models out" in err
+
+
+def test_a_baseline_keeps_its_reasons_and_the_other_models(call: Any, baseline: str) -> None:
+    before = content(baseline)
+    more = ("--reason", "a second", "--models", "popularity", "--seeds", "3", "--max-slowdown", "2")
+    assert call("--update-baseline", baseline, *more)[0] == 0
+    after = content(baseline)
+    assert [change["reason"] for change in after["history"]] == ["the first [one]", "a second"]
+    last = after["history"][-1]
+    assert (last["models"], last["n_seeds"], after["max_slowdown"]) == (["popularity"], 3, 2.0)
+    assert last["command"].startswith("python run_all.py --update-baseline")
+    assert last["environment"]["packages"]["torch"]
+    assert set(after["models"]) == {"ease", "popularity"}
+    assert after["models"]["ease"] == before["models"]["ease"]
+
+
+def test_without_a_reason_nothing_is_touched(call: Any, baseline: str) -> None:
+    before = Path(baseline).read_bytes()
+    code, _, err = call("--update-baseline", baseline)
+    assert code == 2
+    assert "--reason" in err
+    assert Path(baseline).read_bytes() == before
+
+
+def test_a_model_that_the_baseline_lacks_is_said(call: Any, baseline: str) -> None:
+    assert "Not in the baseline: acf" in call("--check", baseline)[1]
+    code, _, err = call("--check", baseline, "--models", "mf")
+    assert code == 2
+    assert "--update-baseline FILE --models mf" in err
+
+
+def test_a_trained_model_has_bands(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(update, "epoch_ratio", lambda *_: 1.0)
+    monkeypatch.setattr("bench.regression.check.epoch_ratio", lambda *_: 1.49)
+    path = str(tmp_path / "b.json")
+    assert call("--update-baseline", path, "--reason", "x", "--models", "mf", "--seeds", "2")[0] == 0
+    numbers = content(path)["models"]["mf"]["numbers"]
+    assert len(set(numbers["loss, last epoch"]["values"])) == 2
+    assert len(numbers["parameters"]["values"]) == 1
+    code, out, _ = call("--check", path)
+    assert code == 0
+    assert "Equal to the last bit: 24." in out
+    code, out, _ = call("--check", path, "--set", "mf.learning_rate=1e30")
+    assert code == 1
+    assert "failed: The training loss became" in out
+    monkeypatch.setattr("bench.regression.check.epoch_ratio", lambda *_: 1.51)
+    code, out, _ = call("--check", path)
+    assert code == 1
+    assert "epoch / reference" in out
+    assert "at most 1.5" in out
+
+
+def test_more_work_in_an_epoch_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = data.suite_data(1.0)
+    before = epoch_ratio("mf", settings_of("mf"), few)
+    once = MF.calculate_loss
+
+    def four_times(self: MF, interaction: Any) -> Any:
+        for _ in range(3):
+            once(self, interaction)
+        return once(self, interaction)
+
+    monkeypatch.setattr(MF, "calculate_loss", four_times)
+    assert epoch_ratio("mf", settings_of("mf"), few) > 1.5 * before
+
+
+def test_a_model_of_the_suite_is_planned_with_every_seed_and_a_control_once() -> None:
+    specs = suite.plan(Request(["mf", "ease"], 3))
+    assert [(spec.model, spec.repetition) for spec in specs] == [("mf", 0), ("ease", 0), ("mf", 1), ("mf", 2)]
+    assert all(spec.max_epochs == 10 for spec in specs)
+    assert specs[0].params["learning_rate"] == suite.SETTINGS["learning_rate"]
+
+
+def test_the_data_has_items_without_users_and_items_without_content() -> None:
+    made = data.suite_data()
+    cold = data.cold_items(made)
+    assert 40 <= cold.sum() <= 60
+    assert cold[made.split.test.items].mean() > 0.04
+    assert [m.coverage for m in made.modalities] == [1.0, 0.875]
+    assert not made.modalities[1].matrix[~made.modalities[1].present].any()
