@@ -6,7 +6,7 @@ ARGS ?= --datasets tiktok movielens --offline
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all bench scale lint format clean
+.PHONY: help setup run test test-all bench scale docs lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ bench: setup  ## speed against RecBole and plain formulations, ten minutes on a 
 
 scale: setup  ## memory and growth at the size of Amazon Electronics, half an hour on one core
 	PYTHONPATH=tests:. $(BIN)/python -m scale
+
+docs: setup  ## the documentation as pages under site/, which need no server and no network
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build -q
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

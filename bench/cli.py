@@ -56,9 +56,9 @@ def run(options: Options, command: str, console: Console) -> int:
 
 
 def _run(options: Options, command: str, console: Console) -> int:
-    from bench.listing import show_names, show_plan
-
     if options.list_names:
+        from bench.listing import show_names
+
         show_names(console)
         return 0
     if options.check is not None:
@@ -66,10 +66,15 @@ def _run(options: Options, command: str, console: Console) -> int:
         from bench.regression.update import update
 
         return (update if options.check.reason else check)(options.check, options, command, console)
+    return _compare(options, command, console)
+
+
+def _compare(options: Options, command: str, console: Console) -> int:
     labels = check_names(options)
     models = [label.partition("@")[0] for label in labels]
     artifacts = check_artifacts(options.artifacts, models, options.n_trials is not None)
     from bench.asked import run_options_of, tuning_settings_of
+    from bench.listing import show_plan
     from bench.plan import make_plan, with_shared
     from bench.report.material import Material
     from bench.report.paper import load_paper

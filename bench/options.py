@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from bench.assignments import overrides
 from bench.errors import UsageError, unknown_name
 from bench.plugins import resolved
 from bench.regression import arguments as regression
@@ -230,22 +229,3 @@ def _workers(text: str) -> int | None:
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
-
-
-def overrides(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """`model.key=value` assignments by model; values are read as YAML.
-
-    Raises:
-        UsageError: an assignment does not have that form.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for assignment in assignments:
-        target, equals, text = assignment.partition("=")
-        model, dot, key = target.partition(".")
-        if not (equals and dot and model and key):
-            raise UsageError(f"--set takes MODEL.KEY=VALUE, for example ludp.knn_k=20, not '{assignment}'.")
-        try:
-            found.setdefault(model, {})[key] = yaml.safe_load(text)
-        except yaml.YAMLError as problem:
-            raise UsageError(f"--set {assignment}: the value is no YAML ({problem}).") from problem
-    return found

@@ -1,4 +1,4 @@
-"""Layer 4. The numbers that the check compares, from a run's record and lists. Pure.
+"""Layer 5. The numbers that the check compares, from a run's record and lists. Pure.
 
 A number is there because some fault shows in it first:
 

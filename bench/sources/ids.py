@@ -111,6 +111,7 @@ def seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float6
     import pandas as pd
     import pyarrow as pa
 
+    times: NDArray[np.float64]
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         try:
@@ -124,7 +125,8 @@ def seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float6
         times = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
         if not np.isfinite(times).any():
             dates = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
-            times = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(dtype=np.float64)
+            since = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+            times = np.asarray(since, dtype=np.float64)
     odd = np.flatnonzero(~np.isfinite(times))
     if len(odd):
         given = column[int(odd[0])].as_py()

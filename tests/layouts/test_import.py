@@ -6,19 +6,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import examples
 import numpy as np
 import pytest
 import yaml
 
+import examples
 from bench import cards
 from bench.errors import ConfigError, DataError, ResultsError, UsageError
+from bench.fetch.checksums import git_blob
 from bench.layouts import importing
 from bench.layouts.inspection import inspect
 from bench.layouts.known import suggested_name
 from bench.layouts.loading import load_place
 from bench.sources import describe_source
-from bench.sources.locate import git_blob
 
 TIKTOK = cards.DATASETS / "tiktok.yaml"
 

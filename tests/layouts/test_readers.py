@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import examples
 import numpy as np
 import pytest
 
+import examples
 from bench.errors import BenchError, DataError, UsageError
 from bench.layouts.loading import Loaded, load_place
 from bench.layouts.place import Columns

@@ -12,7 +12,7 @@ import yaml
 from bench.options import parse
 from regression.proofs import ROOT
 
-WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / "examples" / "ludp-bench-check.yml").read_text(encoding="utf-8"))
+WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / "docs" / "ludp-bench-check.yml").read_text(encoding="utf-8"))
 JOB = WORKFLOW["jobs"]["check"]
 COMMANDS = [step["run"] for step in JOB["steps"] if "run" in step]
 

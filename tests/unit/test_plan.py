@@ -10,9 +10,10 @@ import toy
 
 from bench import registry
 from bench.artifacts import check_names
+from bench.assignments import overrides
 from bench.environment import pick_device
 from bench.errors import ConfigError, UsageError
-from bench.options import MISSING, overrides, parse
+from bench.options import MISSING, parse
 from bench.plan import make_plan, run_key, with_shared
 from bench.policy import check_on_existing
 from bench.profiles import profile
