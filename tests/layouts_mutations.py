@@ -120,7 +120,8 @@ def array(change: Callable[[Any, Random], Any]) -> Mutation:
 
 def with_value(value: float) -> Callable[[Any, Random], Any]:
     def changed(values: Any, rng: Random) -> Any:
-        values.flat[rng.randrange(values.size)] = value
+        if values.size:
+            values.flat[rng.randrange(values.size)] = value
         return values
 
     return changed

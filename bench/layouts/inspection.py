@@ -168,7 +168,7 @@ def _split_problems(raw: RawData) -> list[str]:
 def _known(loaded: Loaded, cards_dir: Path, broken: bool) -> list[tuple[str, str]]:
     """Cards that this data is, or is another version of, and what to do next."""
     path, raw = loaded.place.path, loaded.raw
-    found = matches(loaded.place.files, raw, cards_dir)
+    found = matches(path, loaded.place.files, raw, cards_dir)
     lines = [("known as", match.text) for match in found] or [("known as", "none of the data cards")]
     fitting = next((match for match in found if match.fits), None)
     if broken:

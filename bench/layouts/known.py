@@ -42,25 +42,27 @@ class Match:
         return f"rename {path} to DIR/{folder}, then {command} --data-dir DIR"
 
 
-def matches(files: Iterable[Path], raw: RawData, directory: Path) -> list[Match]:
+def matches(path: Path, files: Iterable[Path], raw: RawData, directory: Path) -> list[Match]:
     """The cards that this data is, or is another version of.
 
     Args:
+        path: of the place; the name of a card in it makes it a version of that card.
         files: of the place.
         raw: what they hold.
         directory: where cards lie.
     """
-    blobs = {path.name: git_blob(path) for path in files}
+    blobs = {file.name: git_blob(file) for file in files}
     found = []
     for name in cards.names(directory):
         for source in cards.load(name, directory).sources:
-            match = _match(name, source, blobs, raw)
+            namesake = isinstance(source, DirectorySource) and path.resolve().stem.lower().startswith(name)
+            match = _match(name, source, blobs, raw, namesake)
             if match is not None:
                 found.append(match)
     return sorted(found, key=lambda match: not match.fits)
 
 
-def _match(name: str, source: SourceCard, blobs: dict[str, str], raw: RawData) -> Match | None:
+def _match(name: str, source: SourceCard, blobs: dict[str, str], raw: RawData, namesake: bool) -> Match | None:
     """The comparison, or None where nothing is alike."""
     expected = getattr(source, "expected", None)
     if expected is None or not expected.model_dump(exclude_none=True):
@@ -77,7 +79,7 @@ def _match(name: str, source: SourceCard, blobs: dict[str, str], raw: RawData) -
     facts = count_facts(raw)
     alike = same or all(facts[key] == getattr(expected, key) for key in ("n_users", "n_items"))
     swapped = exchanged(expected, raw)
-    if not alike and not swapped:
+    if not alike and not swapped and not namesake:
         return None
     title = f"{name} ({source.kind})"
     if not counts and not other:

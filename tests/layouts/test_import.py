@@ -173,6 +173,16 @@ def test_the_public_tiktok(real_data_dir: Path, tmp_path: Path, home: Any) -> No
     assert (data.n_users, data.n_items, data.n_interactions) == (9308, 6710, 68722)
 
 
+def test_another_tiktok(tmp_path: Path, home: Any) -> None:
+    """It is told what differs from the card of that name, and offered a name of its own."""
+    shutil.copy(TIKTOK, home.cards_dir)
+    told = inspect(examples.make("pickled-coo", tmp_path / "TikTok"), home.cards_dir).text
+    assert "tiktok (real): another version of it." in told
+    assert ["n_users", "9,308", "6"] in [line.split() for line in told.splitlines()]
+    assert "--name tiktok-6, then" in told
+    assert "none of the data cards" in inspect(examples.make("lattice", tmp_path / "other"), home.cards_dir).text
+
+
 def test_content_without_interactions(real_data_dir: Path) -> None:
     found = inspect(real_data_dir / "ml-100k", cards.DATASETS)
     assert "no interactions, but content that the data set movielens (embedded) uses: text_feat.npy" in found.text

@@ -1,0 +1,24 @@
+"""Faults in reading, importing and exporting what users have."""
+# ruff: noqa: E501
+
+from faults import Fault
+
+READERS, IMPORT = "tests/layouts/test_readers.py", "tests/layouts/test_import.py"
+ROUND, FUZZ = "tests/layouts/test_round_trip.py", "tests/layouts/test_fuzz.py"
+
+FAULTS = [
+    Fault("features by position although ids are given", "bench/sources/features.py", "pd.Index(keys.ids).get_indexer(given).astype(np.int64)", "np.arange(len(given))", f"{READERS} -k content_by"),
+    Fault("numbers sorted as texts", "bench/sources/ids.py", "np.argsort(numbers)", "pc.sort_indices(distinct).to_numpy()", f"{READERS} -k sorted_by_value"),
+    Fault("007 taken for 7", "bench/sources/ids.py", "(0|-?[1-9][0-9]{0,17})", "(-?[0-9]{1,17})", f"{READERS} -k sorted_by_value"),
+    Fault("rows of an .item table by index", "bench/layouts/recbole.py", 'of_rows = found.further_items if "item" in others', "of_rows = np.arange(len(found.item_ids)) if True", f"{READERS} -k content_by"),
+    Fault("validation and test exchanged on export", "bench/layouts/exporting.py", '"valid": data.split.valid, "test": data.split.test', '"valid": data.split.test, "test": data.split.valid', f"{ROUND} -k split_travels"),
+    Fault("checksums of a card not compared", "bench/sources/versions.py", "if found != file.git_blob:", "if False:", f"{IMPORT} -k changed"),
+    Fault("only the first difference told", "bench/sources/versions.py", "for one in differences]", "for one in list(differences)[:1]]", f"{IMPORT} -k every_difference"),
+    Fault("exchanged parts not noticed", "bench/sources/versions.py", "ours != theirs[::-1]", "ours != theirs", f"{IMPORT} -k exchanged"),
+    Fault("a shipped card replaced", "bench/layouts/importing.py", "        if not ours:", "        if False:", f"{IMPORT} -k taken"),
+    Fault("a failed import leaves its copy", "bench/layouts/importing.py", "        if in_place:", "        if False:", f"{IMPORT} -k leaves_nothing"),
+    Fault("zeros count as features", "bench/sources/features.py", "present = rows.any(axis=1)", "present = np.ones(n_items, dtype=bool)", f"{READERS} -k content_by"),
+    Fault("claims of archives believed", "bench/sources/blocks.py", "if claimed > limit:", "if False:", f"{READERS} -k claims"),
+    Fault("claims of matrices believed", "bench/sources/raw.py", "if count > limit:", "if False:", f"{READERS} -k claims"),
+    Fault("an error of another class", "bench/sources/parsing.py", "    except Exception as problem:", "    except KeyError as problem:", FUZZ, slow=True),
+]  # fmt: skip
