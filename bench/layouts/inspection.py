@@ -169,7 +169,7 @@ def _known(loaded: Loaded, cards_dir: Path, broken: bool) -> list[tuple[str, str
     """Cards that this data is, or is another version of, and what to do next."""
     path, raw = loaded.place.path, loaded.raw
     found = matches(path, loaded.place.files, raw, cards_dir)
-    lines = [("known as", match.text) for match in found] or [("known as", "none of the data cards")]
+    lines = [("card", match.text) for match in found] or [("card", "none of the data cards is of this data")]
     fitting = next((match for match in found if match.fits), None)
     if broken:
         return [*lines, ("next", "mend the problems below, and inspect again")]

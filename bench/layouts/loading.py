@@ -87,9 +87,15 @@ def detect(place: Place, layout: str | None) -> tuple[str, str]:
             return name, reason
     needs = "; ".join(f"{name} needs {module.NEEDS}" for name, module in LAYOUTS.items() if name != "normalised")
     raise DataError(
-        f"{place.path} holds no interactions in a known layout; its files are {_some(place.files)}. {needs}. See "
-        "datasets/README.md, or name the layout with --layout."
+        f"{place.path} holds no interactions in a known layout; its files are {_some(place.files)}."
+        f"{_folders(place.path)} {needs}. See datasets/README.md, or name the layout with --layout."
     )
+
+
+def _folders(path: Path) -> str:
+    """What lies below a directory, for a user who has named the one above it."""
+    folders = sorted(each.name for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
+    return f" If one of {listed(folders[:10])} below it holds the data, give its path." if folders else ""
 
 
 def _some(files: tuple[Path, ...]) -> str:

@@ -147,9 +147,7 @@ def _parquet(path: Path) -> list[Block]:
     names = tables.parquet_names(path)
     ids = next((name for name in names if _plain(name) in IDS), None)
     if ids is None:
-        raise DataError(
-            f"{path} has the columns {listed(names)}; a column of ids is missing. Name one of them 'item_id'."
-        )
+        raise DataError(f"{path} has the columns {listed(names)}; the ids are missing. Name a column 'item_id'.")
     kinds = dict(zip(names, tables.parquet_schema(path).types, strict=True))
     lists = [name for name, kind in kinds.items() if _is_list(kind) and pa.types.is_floating(kind.value_type)]
     numbers = [name for name, kind in kinds.items() if pa.types.is_floating(kind) and name != ids]
