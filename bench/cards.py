@@ -104,10 +104,11 @@ class MmrecSource(DirectorySource):
 
 
 class NormalisedSource(DirectorySource):
-    """The copy that `ludp-bench import` makes, see `bench.sources.normalised`; every file is pinned."""
+    """The copy that `ludp-bench import` makes, see `bench.sources.normalised`; `notes` are its remarks."""
 
     layout: Literal["normalised"]
     files: list[PinnedFile]
+    notes: tuple[str, ...] = ()
 
 
 class Ml100kSource(_SourceBase):

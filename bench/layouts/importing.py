@@ -156,6 +156,13 @@ def _write(loaded: Loaded, name: str, directory: Path, card: Path) -> None:
             shutil.rmtree(place, ignore_errors=True)
 
 
+def _notes(raw: RawData) -> list[str]:
+    """What a reader of the numbers should know of the files that were imported."""
+    merged = f"{raw.n_repeated:,} rows that repeat an interaction were merged."
+    said = raw.n_repeated == 0 or any("were merged" in note for note in raw.notes)
+    return [*raw.notes, *([] if said else [merged])]
+
+
 def command_of(loaded: Loaded, name: str) -> str:
     """The command line of this import."""
     columns = vars(loaded.place.columns).items()
@@ -183,6 +190,7 @@ def card_text(loaded: Loaded, name: str, copy: Path) -> str:
         "files": pins,
         "features": features,
         "expected": {key: int(count) for key, count in count_facts(raw).items()},
+        "notes": _notes(raw),
         "how_to_get": f"Import it again: {command_of(loaded, name)} --force",
     }
     content = {

@@ -47,23 +47,27 @@ def read(place: Place) -> Content:
     """
     paths = _interaction_files(place)
     tables = [_Table(path) for path in paths]
-    listings = {kind: next(iter(place.ending(f".{kind}")), None) for kind in ("user", "item")}
-    others = {kind: _Table(path) for kind, path in listings.items() if path is not None}
+    others = {kind: _Table(path) for kind in ("user", "item") for path in place.ending(f".{kind}")[:1]}
     ids = {
         kind: [table.ids(kind, place) for table in (*tables, *([others[kind]] if kind in others else []))]
         for kind in ("user", "item")
     }
     times = [table.times(place) for table in tables]
     found = interactions(tables[0].path, ids["user"], ids["item"], times, len(tables))
-    raw = RawData(f"interactions, read from {place.path}", found.parts, (), {}, _notes(tables), found.user_ids,
-                  found.item_ids, found.n_repeated)  # fmt: skip
     of_rows = found.further_items if "item" in others else positions(found.item_ids)
     if "item" in others and len(np.unique(found.further_items)) < len(found.further_items):
         raise DataError(f"{others['item'].path} lists an item twice. Keep one row for each item.")
     keys = ItemKeys(as_texts(found.item_ids, len(found.item_ids)), of_rows)
-    modalities = others["item"].modalities(keys) if "item" in others else ()
-    raw = RawData(**{**vars(raw), "modalities": modalities})
-    return Content(raw, keys, (*paths, *(path for path in listings.values() if path is not None)))
+    raw = RawData(
+        origin=f"interactions, read from {place.path}",
+        parts=found.parts,
+        modalities=others["item"].modalities(keys) if "item" in others else (),
+        notes=_notes(tables),
+        user_ids=found.user_ids,
+        item_ids=found.item_ids,
+        n_repeated=found.n_repeated,
+    )
+    return Content(raw, keys, (*paths, *(table.path for table in others.values())))
 
 
 def _interaction_files(place: Place) -> tuple[Path, ...]:

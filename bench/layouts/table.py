@@ -58,8 +58,15 @@ def read(place: Place) -> Content:
     ids = [[column_ids(path, name, table.column(name))] for name in (user, item)]
     pairs = interactions(path, ids[0], ids[1], [times], 1)
     notes = ("Every row is a positive, whatever its rating.",) if "rating" in names else ()
-    raw = RawData(f"interactions, read from {path}", pairs.parts, (), {}, notes, pairs.user_ids, pairs.item_ids,
-                  pairs.n_repeated)  # fmt: skip
+    raw = RawData(
+        origin=f"interactions, read from {path}",
+        parts=pairs.parts,
+        modalities=(),
+        notes=notes,
+        user_ids=pairs.user_ids,
+        item_ids=pairs.item_ids,
+        n_repeated=pairs.n_repeated,
+    )
     keys = ItemKeys(as_texts(pairs.item_ids, len(pairs.item_ids)), positions(pairs.item_ids))
     return Content(raw, keys, (path,))
 

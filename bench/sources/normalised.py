@@ -74,7 +74,7 @@ def read(source: NormalisedSource, directory: Path) -> RawData:
     def content() -> RawData:
         raw = read_tables(directory, source.title)
         modalities, missing = read_features(directory, unpinned(source.features), raw.parts[0].n_items)
-        return RawData(raw.origin, raw.parts, modalities, missing, (), raw.user_ids, raw.item_ids)
+        return RawData(raw.origin, raw.parts, modalities, missing, source.notes, raw.user_ids, raw.item_ids)
 
     return of_one_version(directory, source.files, source.features, source.expected, content)
 

@@ -40,6 +40,7 @@ def test_the_card_pins_what_was_written(tmp_path: Path, home: Any) -> None:
     }  # fmt: skip
     assert (card.modalities, card.split, data.source) == (["visual", "textual"], "shipped", "real")
     assert "mine: REAL DATA" in describe_source(data)
+    assert data.notes[0] == "Every row is a positive, whatever its rating."
 
 
 @pytest.mark.parametrize("file", ["interactions.parquet", "users.parquet", "visual.npy"])
@@ -180,7 +181,10 @@ def test_another_tiktok(tmp_path: Path, home: Any) -> None:
     assert "tiktok (real): another version of it." in told
     assert ["n_users", "9,308", "6"] in [line.split() for line in told.splitlines()]
     assert "--name tiktok-6, then" in told
-    assert "none of the data cards is of this" in inspect(examples.make("lattice", tmp_path / "other"), home.cards_dir).text
+    assert (
+        "none of the data cards is of this"
+        in inspect(examples.make("lattice", tmp_path / "other"), home.cards_dir).text
+    )
 
 
 def test_content_without_interactions(real_data_dir: Path) -> None:
