@@ -111,6 +111,14 @@ class NormalisedSource(DirectorySource):
     notes: tuple[str, ...] = ()
 
 
+class RatingsSource(DirectorySource):
+    """The ratings of GroupLens: one table without a head, its columns user, item, stars and time."""
+
+    layout: Literal["ratings"]
+    file: DataFile
+    separator: str = Field(min_length=1)
+
+
 class Ml100kSource(_SourceBase):
     """MovieLens-100K inside an installed package.
 
@@ -182,7 +190,7 @@ class SurrogateSource(_SourceBase):
     planted: str
 
 
-SourceCard = PickledCooSource | MmrecSource | NormalisedSource | Ml100kSource | SurrogateSource
+SourceCard = PickledCooSource | MmrecSource | NormalisedSource | RatingsSource | Ml100kSource | SurrogateSource
 
 
 class DatasetCard(Frozen):

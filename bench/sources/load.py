@@ -19,13 +19,14 @@ from bench.cards import (
     MmrecSource,
     NormalisedSource,
     PickledCooSource,
+    RatingsSource,
     SourceCard,
     SurrogateSource,
 )
 from bench.digest import hash_array, hash_value
 from bench.errors import DataError, UsageError, listed, unknown_name
 from bench.seeds import derive_seed
-from bench.sources import ml100k, mmrec, normalised, pickled_coo, surrogate
+from bench.sources import ml100k, mmrec, normalised, pickled_coo, ratings, surrogate
 from bench.sources.locate import find_directory, package_directory, search_roots
 from bench.sources.raw import RawData, merged
 from bench.split import make_split, shipped_split
@@ -138,6 +139,8 @@ def _directory_reader(source: DirectorySource, directory: Path) -> Reader | None
         return partial(pickled_coo.read, source, directory)
     if isinstance(source, MmrecSource):
         return partial(mmrec.read, source, directory)
+    if isinstance(source, RatingsSource):
+        return partial(ratings.read, source, directory)
     return partial(normalised.read, source, directory) if isinstance(source, NormalisedSource) else None
 
 
