@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from bench.assignment import Cluster, RunOptions
@@ -10,7 +11,7 @@ from bench.environment import check_device_name, divide_cores, pick_device, usab
 from bench.errors import UsageError
 from bench.observe import check_tensorboard
 from bench.options import Options
-from bench.plan import Overrides
+from bench.plan import with_shared
 from bench.policy import check_on_existing
 from bench.protocol import HideAtTest, Protocol
 from bench.tuning.command import check_sampler
@@ -59,17 +60,18 @@ def cluster_of(options: Options, address: str) -> Cluster:
         return cluster
 
 
-def tuning_settings_of(options: Options, fixed: Overrides, max_epochs: int) -> TuningSettings | None:
+def tuning_settings_of(options: Options, labels: Sequence[str], max_epochs: int) -> TuningSettings | None:
     """What `--tune` asks for; None without it.
 
     Args:
         options: the command line.
-        fixed: parameter values by model that are not searched.
+        labels: models of the call.
         max_epochs: upper bound on epochs.
 
     Raises:
-        UsageError: an unknown sampler.
+        UsageError: an unknown sampler, or a value for all models that none of them has a parameter for.
     """
+    fixed = with_shared(labels, options.everywhere, options.overrides)
     if options.n_trials is None:
         return None
 

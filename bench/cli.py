@@ -75,7 +75,7 @@ def _compare(options: Options, command: str, console: Console) -> int:
     artifacts = check_artifacts(options.artifacts, models, options.n_trials is not None)
     from bench.asked import run_options_of, tuning_settings_of
     from bench.listing import show_plan
-    from bench.plan import make_plan, with_shared
+    from bench.plan import make_plan
     from bench.report.material import Material
     from bench.report.paper import load_paper
     from bench.status import show_status, show_trials
@@ -86,22 +86,20 @@ def _compare(options: Options, command: str, console: Console) -> int:
     n_seeds = chosen.n_seeds if options.n_seeds is None else options.n_seeds
     max_epochs = chosen.max_epochs if options.max_epochs is None else options.max_epochs
     seeds_and_sets = (n_seeds, max_epochs, options.base_seed, options.overrides)
-    everywhere = {} if options.missing is None else {"missing": options.missing}
-    fixed = with_shared(labels, everywhere, options.overrides)
     make_plan(options.datasets, labels, *seeds_and_sets)  # for its errors, before data is read
-    run_options, tuning = run_options_of(options, command), tuning_settings_of(options, fixed, max_epochs)
+    run_options, tuning = run_options_of(options, command), tuning_settings_of(options, labels, max_epochs)
     store = ResultsStore(options.results_dir)
     if not (options.dry_run or options.status):
         store.check_writable()
     data = load_data(options, chosen.scale, console)
     shown = labels if any(ARTIFACTS[name].needs == "models" for name in artifacts) else []
     rows = {name: rows_of(artifacts, DataFacts.of(each)) for name, each in data.items()}
-    plan = partial(make_plan, options.datasets, shown, *seeds_and_sets, more=rows, everywhere=everywhere)
+    plan = partial(make_plan, options.datasets, shown, *seeds_and_sets, more=rows, everywhere=options.everywhere)
     if options.dry_run or options.status:
         show = show_status if options.status else show_plan
         show(plan(), data, store, run_options, console)
         if tuning is not None:
-            show_trials(searches(labels, data, fixed), tuning, store, run_options, console)
+            show_trials(searches(labels, data, tuning.overrides), tuning, store, run_options, console)
         return 0
     studies, tuned = tune_models(labels, data, tuning, store, run_options, console)
     records = make_runs(plan(tuned=tuned), data, store, run_options, console)

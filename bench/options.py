@@ -61,6 +61,11 @@ class Options:
     list_names: bool
     check: regression.CheckRequest | None
 
+    @property
+    def everywhere(self) -> dict[str, Any]:
+        """Values for all models that have such parameters."""
+        return {} if self.missing is None else {"missing": self.missing}
+
 
 def parser() -> Parser:
     """The command line of run_all.py."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bench.cards import RatingsSource
 from bench.errors import DataError
 from bench.sources.locate import checked_path
-from bench.sources.raw import RawData, check_counts
+from bench.sources.raw import RawData
+from bench.sources.versions import check_counts
 from bench.types import Interactions
 
 COLUMNS = ("user", "item", "rating", "time")
