@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
@@ -215,7 +216,7 @@ def _where(problem: BaseException) -> str:
         return f"SyntaxError: {problem.msg} ({problem.filename}, line {problem.lineno})"
     said = f"{type(problem).__name__}: {problem}"
     frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if not frame.filename.startswith("<")]
-    library = (str(Path(importlib.__file__).parent), str(Path(__file__)))
+    library = (sysconfig.get_path("stdlib"), str(Path(__file__)))
     own = [
         each for each in frames if not each.filename.startswith(library) and "site-packages" not in each.filename
     ]

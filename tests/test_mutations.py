@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import Fault, controls, kernels, layouts, multimodal, pipeline, significance, single, smoke
+from faults import Fault, additions, controls, kernels, layouts, multimodal, pipeline, significance, single, smoke
 from faults.planting import ROOT, copy_project, edit_of, run_jobs
 
 FAULTS = [
@@ -24,6 +24,7 @@ FAULTS = [
     *controls.FAULTS,
     *significance.FAULTS,
     *layouts.FAULTS,
+    *additions.FAULTS,
 ]
 GREEN = "no fault in "
 Codes = Callable[[bool], dict[str, int]]

@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         reason = unusable().get(name, "")
         table.add_row("[red]✗[/red]" if reason else "[green]✓[/green]", f"{PREFIX}{name}", reason)
     console.print(table)
-    console.print(f"{len(shipped()) - len(unusable())} of {len(shipped())} run, with RecBole's parameters; --set")
-    console.print(f"{PREFIX}EASE.reg_weight=100 changes one.")
+    counts = f"{len(shipped()) - len(unusable())} of {len(shipped())}"
+    told = f"{counts} run, with RecBole's parameters; --set {PREFIX}EASE.reg_weight=100 changes one."
+    console.print(told, markup=False, soft_wrap=True)
     return 0

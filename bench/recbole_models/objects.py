@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.errors import ResultsError
+from bench.errors import ConfigError, ResultsError
 from bench.recbole_bridge import TrainingView, settings, shielded, write_atomic_files
 from bench.recbole_models.samplers import Form
 
@@ -24,6 +24,7 @@ def training_dataset(model_class: type, params: Mapping[str, Any], view: Trainin
         Config, data set, and what RecBole's own loader would feed to the model.
 
     Raises:
+        ConfigError: RecBole reads a parameter as another value.
         ResultsError: the system's temporary folder, through which RecBole reads its data, cannot be written.
     """
     from recbole.config import Config
@@ -45,5 +46,11 @@ def training_dataset(model_class: type, params: Mapping[str, Any], view: Trainin
             f"RecBole's files cannot be written to {tempfile.gettempdir()} ({problem.strerror or problem}). Free "
             f"some space there, or name another folder in the environment variable TMPDIR, and try again."
         ) from problem
+    changed = next((key for key, value in params.items() if config[key] != value), None)
+    if changed is not None:
+        raise ConfigError(
+            f"RecBole reads the parameter '{changed}' of {model_class.__name__}, given as {params[changed]!r}, as "
+            f"{config[changed]!r}: it evaluates strings. Give the value in another form."
+        )
     in_pairs = config["MODEL_INPUT_TYPE"] == InputType.PAIRWISE
     return config, dataset, "users" if by_user else "pairs" if in_pairs else "points"

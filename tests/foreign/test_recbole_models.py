@@ -151,6 +151,11 @@ def test_parameters_are_recboles_and_may_be_set() -> None:
         registry.load("recbole:EASE").params("toy", overrides={"reg_weight": "much"})
 
 
+def test_a_value_that_recbole_would_read_otherwise_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'aggregator' of SimpleX, given as '1', as 1"):
+        built(registry.load("recbole:SimpleX"), aggregator="1")
+
+
 def test_the_hash_is_of_recboles_release_and_the_models_source(monkeypatch: pytest.MonkeyPatch) -> None:
     import recbole
 

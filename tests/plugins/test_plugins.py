@@ -149,6 +149,15 @@ def test_a_broken_model_is_told_with_file_and_line_and_takes_no_other_down(
     assert f"{bad}, line {where}" in said
 
 
+def test_a_package_that_cannot_be_imported_is_told_with_its_line(package: str, tmp_path: Path) -> None:
+    start = tmp_path / "site" / package / "__init__.py"
+    start.write_text("import json\n\njson.loads('{')\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as problem:
+        resolved(f"{package}.inner.outer")
+    assert f"({start}, line 3)" in str(problem.value)
+    assert "JSONDecodeError" in str(problem.value)
+
+
 @pytest.mark.parametrize(
     ("make", "location", "reason"),
     [

@@ -1,0 +1,26 @@
+"""Faults in what lets models join: plugins, RecBole's models, the contract suite."""
+# ruff: noqa: E501
+
+from faults import Fault
+
+PLUGINS, CHECKS, FOREIGN = (
+    "tests/plugins/test_plugins.py",
+    "tests/plugins/test_check_model.py",
+    "tests/foreign/test_recbole_models.py",
+)
+A, T = "bench/recbole_models/adapter.py", "bench/contract/training.py"
+
+FAULTS = [
+    Fault("RecBole's model: columns in RecBole's order", A, "reshape(len(users), -1)[:, self.item_ids]", "reshape(len(users), -1)", f"{FOREIGN} -k ease_scores"),
+    Fault("RecBole's model: rows in RecBole's order", A, "Interaction({USER_FIELD: self.user_ids[users]})", "Interaction({USER_FIELD: users})", f"{FOREIGN} -k ease_scores", slow=True),
+    Fault("RecBole's model: trained on other items", A, "fields[ITEM_FIELD] = self.item_ids[firsts]", "fields[ITEM_FIELD] = firsts", f"{FOREIGN} -k bpr_with_our_weights", slow=True),
+    Fault("RecBole's model: steps counted from 0 after an interruption", A, "lambda module, _: module.take_over()", "lambda module, _: None", f"{FOREIGN} -k interrupted_training", slow=True),
+    Fault("RecBole's model: numpy's generator not tied", "bench/recbole_models/randomness.py", "np.random.seed(seed)", "pass", f"{FOREIGN} -k interrupted_training", slow=True),
+    Fault("RecBole's model: negatives with label 1", "bench/recbole_models/samplers.py", "torch.tensor([1, 0]", "torch.tensor([1, 1]", f"{FOREIGN} -k points_hold"),
+    Fault("plugin: what it imports is not hashed", "bench/model_code.py", "pending += _imported(", "_ = (", f"{PLUGINS} -k hash_covers"),
+    Fault("plugin: of two with one name the first is taken", "bench/registry.py", "if other is not None:", "if False:", f"{PLUGINS} -k two_models", slow=True),
+    Fault("plugin: not known in workers", "bench/worker.py", "dict(hashes), locations())", "dict(hashes), ())", f"{PLUGINS} -k made_in_workers", slow=True),
+    Fault("contract: still parameters pass", T, "        not still,", "        True,", f"{CHECKS} -k named", slow=True),
+    Fault("contract: stale scores pass", T, "not torch.equal(before, scores(model)),", "True,", f"{CHECKS} -k named"),
+    Fault("contract: padding may be recommended", "bench/contract/data.py", "torch.equal(now, before),", "True,", f"{CHECKS} -k named", slow=True),
+]  # fmt: skip
