@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
+from bench.skeleton import write
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +43,20 @@ def test_refused_names(name: str, reason: str, tmp_path: Path, capsys: pytest.Ca
     assert main(["new-model", name, "--to", str(tmp_path)]) == 2
     assert reason in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.iterdir())
+
+
+def test_without_a_folder_it_goes_into_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(write, "shared_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr(write, "TESTS", tmp_path / "tests")
+    assert main(["new-model", "my_model"]) == 2
+    assert "--to DIR" in capsys.readouterr().err
+    (tmp_path / "tests").mkdir()
+    assert main(["new-model", "my_model"]) == 0
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    assert written == {"models/my_model.py", "models/my_model.yaml", "tests/test_my_model.py"}
+    assert "ludp-bench check-model my_model\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("there", ["my_model.py", "my_model.yaml", "test_my_model.py"])
