@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import Fault, additions, controls, kernels, layouts, multimodal, pipeline, significance, single, smoke
+from faults import (
+    Fault,
+    additions,
+    controls,
+    kernels,
+    layouts,
+    leaderboard,
+    multimodal,
+    pipeline,
+    significance,
+    single,
+    smoke,
+)
 from faults.planting import ROOT, copy_project, edit_of, run_jobs
 
 FAULTS = [
@@ -25,6 +37,7 @@ FAULTS = [
     *significance.FAULTS,
     *layouts.FAULTS,
     *additions.FAULTS,
+    *leaderboard.FAULTS,
 ]
 GREEN = "no fault in "
 Codes = Callable[[bool], dict[str, int]]

@@ -18,7 +18,8 @@ from bench.leaderboard.found import RUNS, TRIALS, Found, find
 from bench.leaderboard.page import to_html
 from bench.leaderboard.rows import boards
 from bench.leaderboard.scores import BoardScores, behind_best, chosen_for_page, read_scores
-from bench.leaderboard.texts import Section, csv_text, headings, json_text, markdown
+from bench.leaderboard.texts import Section, headings, markdown
+from bench.leaderboard.tidy import csv_text, json_text
 from bench.report.paper import Paper, load_paper
 from bench.store import ResultsStore
 

@@ -171,7 +171,9 @@ def _cells(each: Entry, marked: dict[str, Mark]) -> Iterator[Shown]:
     yield Shown(str(each.rank or DASH), each.rank)
     yield Shown(each.name, small=each.row.told)
     yield Shown(FAMILIES.get(each.family, each.family))
-    yield Shown(each.seeds, len(each.row.records))
+    n, whole = len(each.row.records), each.row.is_complete
+    failed = f"{each.row.n_failed} failed, " if each.row.n_failed else ""
+    yield Shown(f"{n}" if whole else f"{n} of {each.row.n_asked}", n, small="" if whole else f"{failed}incomplete")
     for metric in SHOWN:
         yield _number(each.scores[metric].mean, each.scores[metric].sd, mark=marked[metric])
     yield Shown(shown_gap(each.gap), None if each.gap is None else each.gap.difference)

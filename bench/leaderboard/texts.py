@@ -1,30 +1,25 @@
-"""Layer 10. The leaderboard as Markdown, CSV and JSON. Pure."""
+"""Layer 10. The leaderboard as Markdown, and what its page says in the same words. Pure."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from bench.leaderboard.entries import COSTS, Entry
+from bench.leaderboard.entries import Entry
 from bench.leaderboard.rows import RANKED_BY, SHOWN, Board
 from bench.report.comparisons import STAR, shown_p
 from bench.report.gaps import Gap
 from bench.report.paper import Paper
-from bench.report.render import to_csv, to_markdown
-from bench.report.table import Block, Cell, Column, CsvValue, Mark, Row, Table, marks
+from bench.report.render import to_markdown
+from bench.report.table import Block, Cell, Column, Mark, Row, Table, marks
 from bench.report.wording import (
     DASH,
-    DATA_FIELDS,
     data_headings,
     data_notes,
-    data_values,
     metric_name,
     metric_title,
 )
 
-SCHEMA = 1
 MEBIBYTE = 2**20
 TITLE = "Leaderboard"
 INTRODUCTION = (
@@ -75,9 +70,21 @@ def caption(section: Section) -> str:
 def notes(section: Section, paper: Paper) -> list[str]:
     """What else to know of a table."""
     said = data_notes(section.board.facts, section.heading, paper)
-    return said + [
-        f"{each.title} is not compared: {each.uncompared}." for each in section.entries if each.uncompared
-    ]
+    said += [f"{each.title} is not compared: {each.uncompared}." for each in section.entries if each.uncompared]
+    several: dict[str, list[Entry]] = {}
+    for each in section.entries:
+        if each.valid.mean is not None:
+            several.setdefault(each.name, []).append(each)
+    return said + [_by_validation(name, same) for name, same in several.items() if len(same) > 1]
+
+
+def _by_validation(name: str, same: Sequence[Entry]) -> str:
+    """Which of several rows of a model counts: the ranks are by test scores, which must not choose."""
+    best = max(same, key=lambda each: each.valid.mean or 0.0)
+    return (
+        f"{name} has {len(same)} rows. By validation {metric_title(RANKED_BY)}, which alone may choose among "
+        f"them, {best.row.told} is the best ({best.valid.mean:.4f})."
+    )
 
 
 def markdown(sections: Sequence[Section], left_out: Sequence[str], paper: Paper) -> str:
@@ -141,100 +148,3 @@ def _origin_block(section: Section) -> Block:
 
 def _number(value: float | None, sd: float | None = None, form: str = ".4f", mark: Mark = "") -> Cell:
     return Cell(words=DASH) if value is None else Cell(value, sd, form, mark=mark)
-
-
-def csv_text(sections: Sequence[Section]) -> str:
-    """A line a row, unrounded; empty where there is nothing."""
-    shown = [f"{metric}{suffix}" for metric in SHOWN for suffix in ("", "_sd")]
-    header = (
-        *(*DATA_FIELDS, "protocol", "hide_at_test", "rank", "model", "told", "title", "family"),
-        *("n_runs", "n_failed", "n_asked", *shown, "difference", "ci_low", "ci_high", "p_holm", "not_compared"),
-        *(f"valid_{RANKED_BY}", f"valid_{RANKED_BY}_sd", *COSTS, "machines", "n_trials", "parameters_from"),
-        *(
-            "max_epochs",
-            "patience",
-            "base_seed",
-            "params_hash",
-            "code_hash",
-            "commits",
-            "code",
-            "link",
-            "commands",
-        ),
-        "records",
-    )
-    rows = tuple(tuple(_csv_row(section.board, each)) for section in sections for each in section.entries)
-    return to_csv(Table(TITLE, "", (), (), header, rows))
-
-
-def _csv_row(board: Board, each: Entry) -> Iterator[CsvValue]:
-    row, first, gap = each.row, each.row.records[0], each.gap
-    yield from (*data_values(board.facts), board.version, board.hide_at_test)
-    yield from (
-        each.rank,
-        row.label,
-        row.told,
-        each.title,
-        each.family,
-        len(row.records),
-        row.n_failed,
-        row.n_asked,
-    )
-    for metric in SHOWN:
-        yield from (each.scores[metric].mean, each.scores[metric].sd)
-    yield from (None,) * 4 if gap is None else (gap.difference, gap.low, gap.high, gap.p_holm)
-    yield from (each.uncompared, each.valid.mean, each.valid.sd, *each.cost.values())
-    yield from ("; ".join(each.machines), each.origin.n_trials, each.origin.words)
-    yield from (first.spec.max_epochs, first.protocol.patience, first.spec.base_seed, first.spec.params_hash)
-    yield from (first.code_hash, "; ".join(each.commits), each.code, each.link, "; ".join(each.commands))
-    yield "; ".join(each.files)
-
-
-def json_text(sections: Sequence[Section], left_out: Sequence[str], fingerprint: str) -> str:
-    """Everything that is shown, with the single results of every repetition."""
-    tables = [_json_table(section) for section in sections]
-    value = {"schema_version": SCHEMA, "fingerprint": fingerprint, "tables": tables, "left_out": list(left_out)}
-    return json.dumps(value, indent=1, allow_nan=False) + "\n"
-
-
-def _json_table(section: Section) -> Mapping[str, Any]:
-    board = section.board
-    return {
-        "id": board.id,
-        "heading": section.heading,
-        "data": board.facts.model_dump(mode="json"),
-        "protocol": {"version": board.version, "hide_at_test": board.hide_at_test},
-        "n_asked": board.n_asked,
-        "ranked_by": RANKED_BY,
-        "rows": [_json_row(each) for each in section.entries],
-    }
-
-
-def _json_row(each: Entry) -> Mapping[str, Any]:
-    row, spec = each.row, each.row.records[0].spec
-    return {
-        **{"id": row.id, "rank": each.rank, "model": row.label, "told": row.told, "title": each.title},
-        **{"family": each.family, "n_runs": len(row.records), "n_failed": row.n_failed, "n_asked": row.n_asked},
-        "is_complete": row.is_complete,
-        "test": {metric: asdict(spread) for metric, spread in each.scores.items()},
-        "valid": {RANKED_BY: asdict(each.valid)},
-        "against_best": None if each.gap is None else asdict(each.gap),
-        "not_compared": each.uncompared,
-        "cost": dict(each.cost),
-        "machines": list(each.machines),
-        "tuning": asdict(each.origin),
-        "params": spec.params,
-        **{
-            "max_epochs": spec.max_epochs,
-            "patience": row.records[0].protocol.patience,
-            "base_seed": spec.base_seed,
-        },
-        **{
-            "code_hash": row.records[0].code_hash,
-            "commits": list(each.commits),
-            "code": each.code,
-            "link": each.link,
-        },
-        "commands": list(each.commands),
-        "records": list(each.files),
-    }

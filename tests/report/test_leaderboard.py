@@ -21,6 +21,7 @@ from bench.leaderboard.found import find
 from bench.leaderboard.origin import origin_of
 from bench.leaderboard.rows import boards
 from bench.leaderboard.scores import UNIT, chosen_for_page, packed, read_scores
+from bench.leaderboard.texts import notes
 from bench.report.gaps import gaps
 from bench.report.paper import Paper
 from bench.report.resampling import Resamples, pair
@@ -90,6 +91,10 @@ def test_runs_of_another_configuration_are_another_row_and_say_so(
     assert [(each.name, each.rank) for each in found] == [("MF", 1), ("MF", 2), ("LightGCN", None)]
     assert len({each.title for each in found}) == 3
     assert "[" not in found[2].title
+    section = board_of(tmp_path, paper).sections[0]
+    (said,) = (note for note in notes(section, paper) if "which alone may choose" in note)
+    assert said.startswith("MF has 2 rows.")
+    assert f"{found[0].row.told} is the best (0.9000)" in said
 
 
 def test_a_row_without_all_repetitions_has_no_mean_and_no_rank(tmp_path: Path, paper: Paper) -> None:
@@ -275,6 +280,7 @@ def test_a_page_holds_the_best_rows_of_every_table_first(tmp_path: Path) -> None
     assert float(np.abs(np.rint(values / UNIT) * UNIT - values).max()) <= UNIT / 2 + 1e-16
 
 
+@pytest.mark.slow
 def test_a_thousand_records_take_seconds(tmp_path: Path) -> None:
     labels = [("mf", {"reg_weight": 0.001 * n}) for n in range(40)]
     for place in range(5):

@@ -163,8 +163,8 @@
       bar.append(span);
     }
     const lines = [
-      [`${first} wins`, share(found.wins), "wins"], [`${second} wins`, share(found.losses), "losses"],
-      ["Ties", share(found.ties), "ties"], ["Users", board.users.toLocaleString("en-GB"), "users"],
+      [`${first} wins`, share(found.wins), "wins", "one"], [`${second} wins`, share(found.losses), "losses", "other"],
+      ["Ties", share(found.ties), "ties", "tie"], ["Users", board.users.toLocaleString("en-GB"), "users"],
       [`${title}, ${first}`, found.one.toFixed(4), "mean-one"], [`${title}, ${second}`, found.other.toFixed(4), "mean-other"],
       ["Mean difference", signed(found.mean), "mean"],
       ["95% interval", `${signed(found.low)} to ${signed(found.high)}`, "interval"],
@@ -172,10 +172,11 @@
     const grid = element("table");
     grid.append(element("caption", `${first} and ${second}, user by user`));
     const body = grid.createTBody();
-    for (const [head, text, name] of lines) {
+    for (const [head, text, name, colour] of lines) {
       const row = body.insertRow();
       const label = element("th", head);
       label.scope = "row";
+      if (colour) label.prepend(element("span", "", `swatch ${colour}`));
       const cell = element("td", text);
       cell.dataset.name = name;
       row.append(label, cell);

@@ -1,0 +1,114 @@
+"""Layer 10. The leaderboard for programs: CSV and JSON, unrounded. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bench.leaderboard.entries import COSTS, Entry
+from bench.leaderboard.rows import RANKED_BY, SHOWN, Board
+from bench.leaderboard.texts import TITLE, Section
+from bench.report.render import to_csv
+from bench.report.table import CsvValue, Table
+from bench.report.wording import DATA_FIELDS, data_values
+
+SCHEMA = 1
+
+
+def csv_text(sections: Sequence[Section]) -> str:
+    """A line a row, unrounded; empty where there is nothing."""
+    shown = [f"{metric}{suffix}" for metric in SHOWN for suffix in ("", "_sd")]
+    header = (
+        *(*DATA_FIELDS, "protocol", "hide_at_test", "rank", "model", "told", "title", "family"),
+        *("n_runs", "n_failed", "n_asked", *shown, "difference", "ci_low", "ci_high", "p_holm", "not_compared"),
+        *(f"valid_{RANKED_BY}", f"valid_{RANKED_BY}_sd", *COSTS, "machines", "n_trials", "parameters_from"),
+        *(
+            "max_epochs",
+            "patience",
+            "base_seed",
+            "params_hash",
+            "code_hash",
+            "commits",
+            "code",
+            "link",
+            "commands",
+        ),
+        "records",
+    )
+    rows = tuple(tuple(_csv_row(section.board, each)) for section in sections for each in section.entries)
+    return to_csv(Table(TITLE, "", (), (), header, rows))
+
+
+def _csv_row(board: Board, each: Entry) -> Iterator[CsvValue]:
+    row, first, gap = each.row, each.row.records[0], each.gap
+    yield from (*data_values(board.facts), board.version, board.hide_at_test)
+    yield from (
+        each.rank,
+        row.label,
+        row.told,
+        each.title,
+        each.family,
+        len(row.records),
+        row.n_failed,
+        row.n_asked,
+    )
+    for metric in SHOWN:
+        yield from (each.scores[metric].mean, each.scores[metric].sd)
+    yield from (None,) * 4 if gap is None else (gap.difference, gap.low, gap.high, gap.p_holm)
+    yield from (each.uncompared, each.valid.mean, each.valid.sd, *each.cost.values())
+    yield from ("; ".join(each.machines), each.origin.n_trials, each.origin.words)
+    yield from (first.spec.max_epochs, first.protocol.patience, first.spec.base_seed, first.spec.params_hash)
+    yield from (first.code_hash, "; ".join(each.commits), each.code, each.link, "; ".join(each.commands))
+    yield "; ".join(each.files)
+
+
+def json_text(sections: Sequence[Section], left_out: Sequence[str], fingerprint: str) -> str:
+    """Everything that is shown, with the single results of every repetition."""
+    tables = [_json_table(section) for section in sections]
+    value = {"schema_version": SCHEMA, "fingerprint": fingerprint, "tables": tables, "left_out": list(left_out)}
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+def _json_table(section: Section) -> Mapping[str, Any]:
+    board = section.board
+    return {
+        "id": board.id,
+        "heading": section.heading,
+        "data": board.facts.model_dump(mode="json"),
+        "protocol": {"version": board.version, "hide_at_test": board.hide_at_test},
+        "n_asked": board.n_asked,
+        "ranked_by": RANKED_BY,
+        "rows": [_json_row(each) for each in section.entries],
+    }
+
+
+def _json_row(each: Entry) -> Mapping[str, Any]:
+    row, spec = each.row, each.row.records[0].spec
+    return {
+        **{"id": row.id, "rank": each.rank, "model": row.label, "told": row.told, "title": each.title},
+        **{"family": each.family, "n_runs": len(row.records), "n_failed": row.n_failed, "n_asked": row.n_asked},
+        "is_complete": row.is_complete,
+        "test": {metric: asdict(spread) for metric, spread in each.scores.items()},
+        "valid": {RANKED_BY: asdict(each.valid)},
+        "against_best": None if each.gap is None else asdict(each.gap),
+        "not_compared": each.uncompared,
+        "cost": dict(each.cost),
+        "machines": list(each.machines),
+        "tuning": asdict(each.origin),
+        "params": spec.params,
+        **{
+            "max_epochs": spec.max_epochs,
+            "patience": row.records[0].protocol.patience,
+            "base_seed": spec.base_seed,
+        },
+        **{
+            "code_hash": row.records[0].code_hash,
+            "commits": list(each.commits),
+            "code": each.code,
+            "link": each.link,
+        },
+        "commands": list(each.commands),
+        "records": list(each.files),
+    }
