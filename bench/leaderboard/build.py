@@ -54,8 +54,18 @@ def update(root: Path, n_asked: int | None = None) -> list[Path]:
         Their paths; none where there is no record of a run.
 
     Raises:
-        ResultsError: a record cannot be read, or a file not be written.
+        ResultsError: a file cannot be read or written.
     """
+    try:
+        return _update(root, n_asked)
+    except OSError as problem:
+        raise ResultsError(
+            f"The leaderboard cannot be written to {root} ({problem.strerror or problem}). The records are kept: "
+            f"free some space or make the directory writable, and run 'ludp-bench leaderboard'."
+        ) from problem
+
+
+def _update(root: Path, n_asked: int | None) -> list[Path]:
     paths = {form: root / f"{NAME}.{form}" for form in FORMS}
     if not any((root / RUNS).glob("**/*.json")):
         return []
@@ -70,14 +80,8 @@ def update(root: Path, n_asked: int | None = None) -> list[Path]:
         "html": page(found, paper),
         "json": json_text(found.sections, found.left_out, fingerprint),
     }
-    try:
-        for form, path in paths.items():
-            write_text(path, texts[form])
-    except OSError as problem:
-        raise ResultsError(
-            f"The leaderboard cannot be written to {root} ({problem.strerror or problem}). The records are kept: "
-            f"free some space or make the directory writable, and run 'ludp-bench leaderboard'."
-        ) from problem
+    for form, path in paths.items():
+        write_text(path, texts[form])
     return list(paths.values())
 
 

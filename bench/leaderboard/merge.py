@@ -6,8 +6,9 @@ last digit; a failed one gives way to a finished one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,15 +163,15 @@ def _copy(kept: dict[str, Kept], target: Path) -> Merged:
         for beside in BESIDE:
             source = each.root / beside.format(key)
             if source.is_file():
-                _write(target / beside.format(key), source.read_bytes())
-        _write(target / name, each.file.content)
+                _write(target / beside.format(key), source.read_bytes)
+        _write(target / name, partial(bytes, each.file.content))
     n_trials = sum(each.file.record.spec.stage == "tuning" for each in new.values())
     return Merged(len(new) - n_trials, n_trials, len(kept) - len(new))
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: Callable[[], bytes]) -> None:
     try:
-        write_bytes(path, content)
+        write_bytes(path, content())
     except OSError as problem:
         raise ResultsError(
             f"{path} cannot be written ({problem.strerror or problem}). What was copied before is whole: free "

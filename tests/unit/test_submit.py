@@ -228,6 +228,12 @@ def test_damage_in_the_target_is_not_written_over(tmp_path: Path, submit: Submit
     assert path.read_text(encoding="utf-8") == "{"
 
 
+def test_a_target_that_cannot_be_written_is_said(tmp_path: Path, submit: Submit) -> None:
+    add_run(tmp_path / "a", "mf")
+    (tmp_path / "to").write_text("a file", encoding="utf-8")
+    assert "cannot be written" in submit("a", code=2)
+
+
 def test_many_problems_are_told_shortly(tmp_path: Path, submit: Submit) -> None:
     for n in range(7):
         record = add_run(tmp_path / "a", "mf", n)
