@@ -41,7 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = shlex.join(["python", "run_all.py", *given])
     kept = "Interrupted. Finished runs are kept, and begun ones to their last finished epoch."
     interrupted = f"{kept} The same command goes on from there: {command}"
-    return exit_code_of(lambda console: run(parse(given), command, console), interrupted)
+    if any(word.startswith(("--check", "--update-baseline")) for word in given):
+        interrupted = "Interrupted. The baseline is as it was."
+    return exit_code_of(lambda console: dispatch(parse(given), command, console), interrupted)
+
+
+def dispatch(options: Options, command: str, console: Console) -> int:
+    """The regression check where it is asked for, else the runs; the exit code."""
+    if options.check is None:
+        return run(options, command, console)
+    from bench.regression.check import check
+    from bench.regression.update import update
+
+    return (update if options.check.reason else check)(options.check, options, command, console)
 
 
 def run(options: Options, command: str, console: Console) -> int:
@@ -61,11 +73,6 @@ def _run(options: Options, command: str, console: Console) -> int:
 
         show_names(console)
         return 0
-    if options.check is not None:
-        from bench.regression.check import check
-        from bench.regression.update import update
-
-        return (update if options.check.reason else check)(options.check, options, command, console)
     return _compare(options, command, console)
 
 

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ import torch
 
 from bench import registry
 from bench.assignment import RunOptions
+from bench.errors import ResultsError, TrainingError
 from bench.executor import Listener, execute
-from bench.observe import Event
 from bench.plan import make_plan
 from bench.profiles import PROFILES
 from bench.protocol import VERSION, Protocol
@@ -84,7 +85,7 @@ class Silent:
     def run_done(self, record: RunRecord, worker: int | None) -> None:
         """Say nothing."""
 
-    def warn(self, message: Event | str) -> None:
+    def warn(self, message: str) -> None:
         """Say nothing."""
 
 
@@ -156,10 +157,20 @@ def measure(request: Request, listener: Listener | None = None) -> dict[str, lis
 
 
 def measure_elsewhere(request: Request, variables: Mapping[str, str]) -> dict[str, list[Measured]]:
-    """The same in a new process with other environment variables, which libraries read when they are loaded."""
+    """The same in a new process with other environment variables, which libraries read when they are loaded.
+
+    Raises:
+        BenchError: as `measure`, or the process died.
+    """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool, _environment(variables):
-        return pool.submit(measure, request).result()
+    try:
+        with ProcessPoolExecutor(1, mp_context=context) as pool, _environment(variables):
+            return pool.submit(measure, request).result()
+    except BrokenProcessPool as problem:
+        said = " ".join(f"{name}={value}" for name, value in variables.items())
+        raise TrainingError(
+            f"The process with {said} died, perhaps out of memory; what it printed says why. Try --workers 1."
+        ) from problem
 
 
 def _measured(record: RunRecord, store: ResultsStore, data: BenchmarkData) -> Measured:
@@ -174,7 +185,13 @@ def _folder(keep_in: Path | None) -> Iterator[Path]:
     """A fresh folder, removed at the end unless it is below one that was asked for."""
     if keep_in is not None:
         ResultsStore(keep_in).check_writable()
-    folder = Path(tempfile.mkdtemp(prefix="check-", dir=keep_in))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="check-", dir=keep_in))
+    except OSError as problem:
+        raise ResultsError(
+            f"No temporary folder can be made ({problem.strerror or problem}). Set TMPDIR to a folder that can be "
+            f"written, or name one with --results-dir."
+        ) from problem
     try:
         yield folder
     finally:

@@ -155,6 +155,13 @@ def _speeds(names: Sequence[str], console: Console) -> dict[str, list[float]]:
     return found
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container under a number that has no name
+        return "unknown"
+
+
 def _change(asked: CheckRequest, names: Sequence[str], command: str) -> Change:
     import torch
 
@@ -164,7 +171,7 @@ def _change(asked: CheckRequest, names: Sequence[str], command: str) -> Change:
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         reason=(asked.reason or "").strip(),
         command=command,
-        user=getpass.getuser(),
+        user=_user(),
         commit=git["commit"],
         modified=git["modified"],
         models=list(names),

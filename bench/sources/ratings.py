@@ -41,7 +41,7 @@ def read(source: RatingsSource, directory: Path) -> RawData:
         {},
         ("Every rating is a positive, whatever its number of stars.",),
     )
-    check_counts(source.expected, raw, str(directory))
+    check_counts(directory, source.expected, raw)
     return raw
 
 

@@ -68,6 +68,15 @@ def test_runs_stay_where_they_are_asked_for(call: Any, baseline: str, tmp_path: 
     assert len(list((tmp_path / "kept").glob("check-*/runs/p1/smoke-surrogate/ease/*.json"))) == 1
 
 
+def test_without_a_place_for_the_runs_it_says_so(
+    call: Any, baseline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    code, _, err = call("--check", baseline)
+    assert code == 2
+    assert "TMPDIR" in err
+
+
 def test_other_data_is_red_without_a_run(call: Any, baseline: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "COLD_EVERY", 16)
     code, out, _ = call("--check", baseline)
