@@ -64,16 +64,12 @@ def run(options: Options, command: str, console: Console) -> int:
     """
     with plugged(options.plugins):
         registry.check_plugins()
-        return _run(options, command, console)
+        if options.list_names:
+            from bench.listing import show_names
 
-
-def _run(options: Options, command: str, console: Console) -> int:
-    if options.list_names:
-        from bench.listing import show_names
-
-        show_names(console)
-        return 0
-    return _compare(options, command, console)
+            show_names(console)
+            return 0
+        return _compare(options, command, console)
 
 
 def _compare(options: Options, command: str, console: Console) -> int:
