@@ -32,7 +32,7 @@ class Patience:
     Attributes:
         connect: until it answers at all, names of hosts and redirections included.
         read: silence in a transfer before it is tried again.
-        idle: without a new byte, over all tries and files of a source, before the source is given up.
+        idle: without a new byte of a file, over all tries, before it is given up.
         contacts: tries, not seconds, until it answers for the first time.
         pause: before the second try; doubled each time.
         attempts: tries in a row that bring nothing new.
@@ -52,7 +52,7 @@ PATIENCE = Patience(connect=20.0, read=30.0, idle=180.0, contacts=4, pause=1.0, 
 
 @dataclass
 class Wait:
-    """The time since a source last sent something new; one for all its files."""
+    """The time since a source last sent something new, and whether it ever answered."""
 
     patience: Patience
     since: float = field(default_factory=time.monotonic)
@@ -64,7 +64,7 @@ class Wait:
 
     @property
     def left(self) -> float:
-        """Seconds until the source is given up."""
+        """Seconds until the file is given up."""
         return self.patience.idle - (time.monotonic() - self.since)
 
 
@@ -88,6 +88,7 @@ def transfer(url: str, partial: Path, size: int | None, wait: Wait, watch: Watch
         OSError: the file cannot be written.
     """
     watch.begin(url, size)
+    wait.gained()  # what was done with earlier files, such as checking them, is not the server's silence
     tries = 0
     while True:
         before = _size(partial)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 
 class Watch:
-    """Shows downloads; a context manager.
+    """Shows downloads, nothing before the first; a context manager.
 
     Args:
         console: where to; its `is_terminal` chooses between bars and lines.
@@ -30,7 +30,6 @@ class Watch:
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
@@ -41,7 +40,9 @@ class Watch:
     def begin(self, url: str, size: int | None) -> None:
         """A file begins."""
         parts = urlsplit(url)
-        if not self._console.is_terminal:
+        if self._console.is_terminal:
+            self._progress.start()
+        else:
             self.say(f"fetching {parts.path.rpartition('/')[2]} from {parts.netloc}")
         if self._task is not None:
             self._progress.remove_task(self._task)

@@ -42,4 +42,10 @@ FAULTS = [
     Fault("threads of now", "bench/checkpoint.py", "self.state, self.n_threads = self._read(path)", "self.state, _ = self._read(path)", f"{GOING_ON} -k interrupted_run"),
     Fault("a lost run over a finished one", "bench/runner.py", "    with claim(store.claim_path(record.key)) as ours:\n        existing = store.read(task.path)", "    with claim(store.claim_path(record.key)) as ours:\n        existing = None", f"{GOING_ON} -k left_or_waited"),
     Fault("the end of a worker taken for a defect", "bench/worker.py", "if ending.is_set():", "if False:", f"{GOING_ON} -k records_no_defect"),
+    Fault("downloads: a wrong file is kept", "bench/fetch/checksums.py", "            if found != expected:", "            if False:", "tests/data/test_fetch.py -k no_second_try", slow=True),
+    Fault("downloads: all of it appended to a part", "bench/fetch/transfer.py", "            self._file.truncate(0)", "            pass", "tests/data/test_fetch.py -k ignores_ranges", slow=True),
+    Fault("downloads: a half-fetched source appears", "bench/fetch/collect.py", "            if not remote.optional or damaged is not None:\n                raise\n", "", "tests/data/test_fetch.py -k interrupted", slow=True),
+    Fault("archives: claims without a limit", "bench/fetch/archives.py", "        if total > self.most:", "        if False:", "tests/data/test_archives.py -k claims", slow=True),
+    Fault("archives: links taken for files", "bench/fetch/archives.py", "            if info.is_dir() or kind not in (0, stat.S_IFREG):", "            if info.is_dir():", "tests/data/test_archives.py -k link_of_zip", slow=True),
+    Fault("archives: names that lead outside", "bench/downloads.py", '".." in pure.parts', "False", "tests/data/test_archives.py -k lead_outside", slow=True),
 ]  # fmt: skip
