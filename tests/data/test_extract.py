@@ -193,6 +193,59 @@ def test_a_sound_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         encoder.encode([tmp_path / "bad.wav"])
 
 
+class Classifier(torch.nn.Module):
+    """Stands in for a model of torchvision: the mean of each colour, and a last layer to be taken off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(3, 1000)
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.fc(images.mean(dim=(2, 3)))
+
+
+def test_an_image_encoder_and_its_absent_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from PIL import Image
+
+    def state(**options: Any) -> Any:
+        assert options == {"progress": False, "check_hash": True, "weights_only": True}
+        return Classifier().state_dict()
+
+    def tensor(image: Any) -> torch.Tensor:
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+
+    weights = SimpleNamespace(url="https://host/w-1.pth", get_state_dict=state, transforms=lambda: tensor)
+    library, zoo = ModuleType("torchvision"), ModuleType("torchvision.models")
+    library.__version__, library.models = "0.28", zoo  # type: ignore[attr-defined]
+    zoo.list_models = lambda module: ["resnet50"]  # type: ignore[attr-defined]
+    zoo.get_model_weights = lambda name: SimpleNamespace(DEFAULT=weights)  # type: ignore[attr-defined]
+    zoo.get_model = lambda name: Classifier()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torchvision", library)
+    monkeypatch.setitem(sys.modules, "torchvision.models", zoo)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(
+        UsageError, match=r"not on this machine. Fetch https://host/w-1\.pth to .*checkpoints/w-1\.pth"
+    ):
+        encoders.encoder_of("image", None, "cpu")
+    with pytest.raises(UsageError, match="Did you mean 'resnet50'"):
+        encoders.encoder_of("image", "resnet5", "cpu")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "w-1.pth").touch()
+    encoder = encoders.encoder_of("image", None, "cpu")
+    Image.new("RGB", (4, 4), (255, 0, 51)).save(tmp_path / "0.png")
+    Image.new("L", (4, 4), 255).save(tmp_path / "1.png")
+    rows = encoder.encode([tmp_path / "0.png", tmp_path / "1.png"])
+    assert rows.round(4).tolist() == [[1, 0, pytest.approx(0.2)], [1, 1, 1]]
+    assert (encoder.facts.library, encoder.facts.model, len(encoder.facts.weights)) == (
+        "torchvision",
+        "resnet50",
+        64,
+    )
+    (tmp_path / "2.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"2\.png is no sound image"):
+        encoder.encode([tmp_path / "2.png"])
+
+
 def call(*arguments: str) -> str:
     parser, console = argparse.ArgumentParser(), Console(file=io.StringIO(), width=200)
     command.add_arguments(parser)
