@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.cards import DataFile
 from bench.errors import DataError, UsageError
-from bench.fetch.checksums import git_blob as git_blob  # readers take it from here
+from bench.fetch.checksums import git_blob
 from bench.types import DataRequest
 
 
