@@ -11,6 +11,7 @@ import toy
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bench.recbole_bridge import batch
 from bench.types import BenchmarkData
 
 Vectors = tuple[Tensor, Tensor]
@@ -18,7 +19,7 @@ NAMES = ("visual", "acoustic", "textual")
 DIMS = (4, 3, 2)
 EDGES = [(0, 0), (0, 1), (0, 3), (1, 1), (1, 2), (1, 5), (2, 0), (2, 4), (3, 2), (3, 3), (3, 1), (3, 5)]
 ABSENT = ((2, 5), (2, 3), (2, 0))  # item 2 has no modality at all
-BATCH = toy.batch(*[torch.tensor(ids) + 1 for ids in ([0, 1, 1, 2, 3], [1, 2, 5, 4, 3], [2, 6, 4, 1, 0])])
+BATCH = batch(*[torch.tensor(ids) + 1 for ids in ([0, 1, 1, 2, 3], [1, 2, 5, 4, 3], [2, 6, 4, 1, 0])])
 
 
 def small_data(n_modalities: int = 3, absent: Sequence[Sequence[int]] = ABSENT, seed: int = 0) -> BenchmarkData:

@@ -203,7 +203,7 @@ def test_evaluation_has_all_edges(absent: Any) -> None:
 def test_pairs_that_are_no_edges_leave_the_graph_as_it_is() -> None:
     data = dense.small_data()
     model = dense.build("grcn", data, grcn_exclude_pos=True).train()
-    foreign = toy.batch(*[torch.tensor(ids) + 1 for ids in ([0, 4, 4], [6, 6, 0], [1, 2, 3])])
+    foreign = batch(*[torch.tensor(ids) + 1 for ids in ([0, 4, 4], [6, 6, 0], [1, 2, 3])])
     every = dense.build("grcn", data)
     assert torch.equal(dense.loss_of(model, foreign), dense.loss_of(every, foreign))
 

@@ -125,7 +125,7 @@ def test_no_tensor_has_the_square_of_the_items(schedule: str) -> None:
     with dense.Largest() as spy:
         model = toy.build("lattice", data, embedding_size=4, lattice_graph_grad=schedule).train()
         for _ in range(2):
-            dense.loss_of(model, toy.batch(*torch.tensor([[1, 1], [1, 8], [3, 4]]))).backward()
+            dense.loss_of(model, batch(*torch.tensor([[1, 1], [1, 8], [3, 4]]))).backward()
         toy.scores(model.eval())
     assert 10 * n_items <= spy.entries < n_items**2 / 2
 
