@@ -11,6 +11,7 @@ import torch.nn.functional as F
 import toy
 from torch import Tensor
 
+from bench.recbole_bridge import batch
 from bench.types import BenchmarkData
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -11,6 +11,7 @@ import torch
 import toy
 from torch import Tensor
 
+from bench.recbole_bridge import batch
 from models import _latent_graph
 
 pytestmark = pytest.mark.usefixtures("float64")
