@@ -15,12 +15,13 @@ from bench.recbole_models.entry import entry_of_class
 from bench.recbole_models.samplers import sampler_for
 from bench.train import TrainSettings, train
 from bench.training_state import TrainingState, TrainResult
+from bench.types import BenchmarkData
 
 DATA = toy.random_data(n_users=60, n_items=40, per_user=8)
 CPU = torch.device("cpu")
 
 
-def built(entry: ModelEntry, seed: int = 1, **overrides: Any) -> Any:
+def built(entry: ModelEntry, seed: int = 1, data: BenchmarkData = DATA, **overrides: Any) -> Any:
     """A model in evaluation mode, with small batches where it has any."""
     small = {"train_batch_size": 64, "embedding_size": 8, "mlp_hidden_size": [16], "learning_rate": 0.01}
     wanted = {key: value for key, value in small.items() if key in entry.model_class.Params.model_fields}
@@ -28,7 +29,7 @@ def built(entry: ModelEntry, seed: int = 1, **overrides: Any) -> Any:
         del wanted[needed]  # these fit the other parameters
     params = entry.params("toy", overrides=wanted | overrides)
     torch.manual_seed(seed)
-    return entry.model_class(model_config(params), TrainingView(DATA)).eval()
+    return entry.model_class(model_config(params), TrainingView(data)).eval()
 
 
 def trained(
