@@ -97,11 +97,20 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_other_generators_alone(nam
     assert len(one.curve) == (1 if name == "EASE" else 2)
 
 
+def as_in_process(number: int) -> None:
+    """Other global generators, as another process has."""
+    random.seed(number)
+    np.random.seed(number)  # noqa: NPY002
+    torch.manual_seed(number)
+
+
 def check_resumed(name: str) -> None:
+    as_in_process(1)
     whole, test, states = trained(name, 4)
     if not states:  # fitted at once: made anew
         assert len(whole.curve) == 1
         return
+    as_in_process(2)
     resumed, again, _ = trained(name, 4, resume=states[1])
     assert [facts.loss for facts in resumed.curve] == [facts.loss for facts in whole.curve]
     assert all(torch.equal(value, resumed.best_state[key]) for key, value in whole.best_state.items())
