@@ -35,6 +35,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     a = arguments
     columns = Columns(a.user_column, a.item_column, a.time_column)
     done = import_data(a.path, a.name, cards.DATASETS, a.cache_dir, a.layout, columns, a.force)
+    for unread in done.loaded.unread:
+        console.print(f"not read: {unread}", markup=False, soft_wrap=True)
     for place in (done.card, done.directory):
         console.print(f"wrote {place}", markup=False, soft_wrap=True)
     usual = (

@@ -72,7 +72,7 @@ def inspect(path: Path, cards_dir: Path, layout: str | None = None, columns: Col
         *_features(raw),
         *_sparse_lines(raw),
         *(("note", note) for note in raw.notes),
-        *((("not read", listed(each.name for each in loaded.unread)),) if loaded.unread else ()),
+        *((("not read", listed(loaded.unread)),) if loaded.unread else ()),
         *_known(loaded, cards_dir, bool(problems)),
     ]
     return Inspection(tuple(lines), tuple(problems))

@@ -34,7 +34,7 @@ class Loaded:
         reason: why it is this one.
         raw: interactions, and the modalities that are sound, in one order whatever the layout.
         problems: what is wrong with the feature files, each with file, row and fix.
-        unread: files that are neither interactions nor features.
+        unread: files that are neither interactions nor features, where it helps with the reason.
     """
 
     place: Place
@@ -42,7 +42,7 @@ class Loaded:
     reason: str
     raw: RawData
     problems: tuple[str, ...]
-    unread: tuple[Path, ...]
+    unread: tuple[str, ...]
 
 
 def load_place(path: Path, layout: str | None = None, columns: Columns | None = None) -> Loaded:
@@ -111,14 +111,17 @@ def _with_features(place: Place, layout: str, reason: str, content: Content) -> 
         if path in content.used:
             continue
         if not _is_feature_file(path):
-            unread.append(path)
+            unread.append(path.name)
             continue
         try:
             found, n_others = _modalities(path, content)
             for modality in found:
                 _add(modalities, modality, path)
         except DataError as problem:
-            problems.append(str(problem))
+            if _named_so(path):
+                problems.append(str(problem))
+            else:  # such as the dictionaries of users that MMRec's models leave in the folder
+                unread.append(f"{path.name} ({problem})")
             continue
         if n_others:
             notes.append(
@@ -134,8 +137,15 @@ def _is_feature_file(path: Path) -> bool:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         return False
-    named = FEATURES.search(path.stem.lower()) or any(path.stem.lower() in words for words in USUAL.values())
-    return ending not in (".json", ".parquet") or bool(named) or (ending == ".parquet" and holds_features(path))
+    return (
+        ending not in (".json", ".parquet") or _named_so(path) or (ending == ".parquet" and holds_features(path))
+    )
+
+
+def _named_so(path: Path) -> bool:
+    """Whether a file's name says that it holds features, so that anything else in it is a problem."""
+    stem = path.stem.lower()
+    return bool(FEATURES.search(stem)) or any(stem in words for words in USUAL.values())
 
 
 def _modalities(path: Path, content: Content) -> tuple[list[Modality], int]:

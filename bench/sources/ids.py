@@ -111,8 +111,8 @@ def seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float6
     import pandas as pd
     import pyarrow as pa
 
-    times: NDArray[np.float64]
     kind = column.type
+    times: NDArray[np.float64]
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         try:
             times = column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy() / 1e6
@@ -120,13 +120,14 @@ def seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float6
             raise DataError(f"{path}: '{name}' holds dates beyond all use ({problem}). Correct them.") from problem
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
         times = column.to_numpy().astype(np.float64)
-    else:
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         texts = column.to_pandas()
         times = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
         if not np.isfinite(times).any():
             dates = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
-            since = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
-            times = np.asarray(since, dtype=np.float64)
+            times = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(dtype=np.float64)
+    else:
+        raise DataError(f"{path}: '{name}' is of type {kind}, expected times. Name another column of times.")
     odd = np.flatnonzero(~np.isfinite(times))
     if len(odd):
         given = column[int(odd[0])].as_py()

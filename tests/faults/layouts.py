@@ -5,6 +5,7 @@ from faults import Fault
 
 READERS, IMPORT = "tests/layouts/test_readers.py", "tests/layouts/test_import.py"
 ROUND, FUZZ = "tests/layouts/test_round_trip.py", "tests/layouts/test_fuzz.py"
+CLAIMS = "tests/layouts/test_claims.py"
 
 FAULTS = [
     Fault("features by position although ids are given", "bench/sources/features.py", "pd.Index(keys.ids).get_indexer(given).astype(np.int64)", "np.arange(len(given))", f"{READERS} -k content_by"),
@@ -18,7 +19,7 @@ FAULTS = [
     Fault("a shipped card replaced", "bench/layouts/importing.py", "        if not ours:", "        if False:", f"{IMPORT} -k taken"),
     Fault("a failed import leaves its copy", "bench/layouts/importing.py", "        if in_place:", "        if False:", f"{IMPORT} -k leaves_nothing", slow=True),
     Fault("zeros count as features", "bench/sources/features.py", "present = rows.any(axis=1)", "present = np.ones(n_items, dtype=bool)", f"{READERS} -k content_by"),
-    Fault("claims of archives believed", "bench/sources/blocks.py", "if claimed > limit:", "if False:", f"{READERS} -k claims", slow=True),
-    Fault("claims of matrices believed", "bench/sources/raw.py", "if count > limit:", "if False:", f"{READERS} -k claims", slow=True),
+    Fault("claims of archives believed", "bench/sources/blocks.py", "if claimed > limit:", "if False:", CLAIMS, slow=True),
+    Fault("claims of matrices believed", "bench/sources/raw.py", "if count > limit:", "if False:", CLAIMS, slow=True),
     Fault("an error of another class", "bench/sources/parsing.py", "    except Exception as problem:", "    except KeyError as problem:", FUZZ, slow=True),
 ]  # fmt: skip

@@ -97,6 +97,7 @@ def test_broken_files(make_home: Callable[[Path], Any], in_an_empty_place: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_broken_files_at_random(make_home: Callable[[Path], Any], in_an_empty_place: Path) -> None:
     @settings(max_examples=2000, print_blob=True, **QUIET)
     @given(CASES)
