@@ -78,6 +78,7 @@ def import_data(
         lock = directory.parent / f".{name}.lock"
         with locked(lock):
             try:
+                _refuse_taken(name, loaded.raw, directory, cards_dir, force)  # another import may have been faster
                 _write(loaded, name, directory, card)
             finally:
                 lock.unlink()
