@@ -57,7 +57,8 @@ def test_every_state_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def _fail(path: Path) -> None:
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    error = {"kind": "NotFinite", "message": "The loss is gone [red].", "epoch": 1, "step": 1}
-    record |= {"status": "failed", "metrics": None, "error": error}
-    path.write_text(json.dumps(record), encoding="utf-8")
+    store = ResultsStore(path.parent)
+    record = store.read(path)
+    assert isinstance(record, RunRecord)
+    error = Failure(kind="NotFinite", message="The loss is gone [red].", epoch=1, step=1)
+    store.write_record(path, record.model_copy(update={"status": "failed", "metrics": None, "error": error}))

@@ -52,11 +52,9 @@ def test_chosen_values_are_used_and_no_trial_is_made_twice(
         best = max(own, key=lambda row: float(row["valid_recall@10"]))
         assert [row["is_chosen"] for row in own].count("True") == 1
         assert best["is_chosen"] == "True"
-        run = next(
-            json.loads(path.read_text(encoding="utf-8"))
-            for path in (tmp_path / "results" / "runs").rglob("*.json")
-            if path.parent.name == label.partition("@")[0]
-        )
+        runs = (json.loads(path.read_text("utf-8")) for path in (tmp_path / "results" / "runs").rglob("*.json"))
+        model, _, variant = label.partition("@")
+        run = next(run for run in runs if (run["spec"]["model"], run["spec"]["variant"]) == (model, variant))
         assert json.loads(best["params"]).items() <= run["spec"]["params"].items()
         assert run["seeds"] != made[best["key"]]["seeds"]
     assert (tmp_path / "results" / "figures" / "budget.pdf").is_file()

@@ -117,7 +117,7 @@ def test_a_row_without_all_repetitions_has_no_mean_and_no_rank(tmp_path: Path, p
 
 def test_variations_and_replaced_content_are_no_candidates(tmp_path: Path, paper: Paper) -> None:
     add_run(tmp_path, "ludp")
-    add_run(tmp_path, "ludp@knn_k=20", values={"knn_k": 20})
+    add_run(tmp_path, "ludp@knn_k=7", values={"knn_k": 7})
     add_run(tmp_path, "vbpr@noise", features="noise")
     add_run(tmp_path, "lightgcn@own values under a name", 0)
     add_run(tmp_path, "acf@code")
@@ -196,7 +196,7 @@ def test_where_parameters_come_from(tmp_path: Path, paper: Paper) -> None:
     assert origins["ngcf"].words == "best of 3 trials, validation recall@10 0.4000"
     assert origins["ngcf"].n_trials == 3
     assert origins["lightgcn"].words == "lightgcn.yaml, values for tiktok"
-    assert "public TikTok" in origins["lightgcn"].note
+    assert "20 trials" in origins["lightgcn"].note
     assert origins["mf"].words == "not as in mf.yaml: reg_weight=0.5"
     assert origins["vbpr"].words == "vbpr.yaml, defaults"
 
