@@ -98,7 +98,7 @@ def test_broken_files(make_home: Callable[[Path], Any], in_an_empty_place: Path)
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_broken_files_at_random(make_home: Callable[[Path], Any], in_an_empty_place: Path) -> None:
+def test_random_damage(make_home: Callable[[Path], Any], in_an_empty_place: Path) -> None:
     @settings(max_examples=2000, print_blob=True, **QUIET)
     @given(CASES)
     def run(case: tuple[str, int, list[str], int]) -> None:
