@@ -10,12 +10,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import examples
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layouts_mutations import MUTATIONS
 
-import examples
 from bench.errors import BenchError
 from bench.layouts.inspection import inspect
 from bench.sources.validity import check

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bench import cli
 from bench.files import locked
+from bench.records import Failure, RunRecord
+from bench.store import ResultsStore
 
 SMALL = [
     "--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01", "--epochs", "2", "--workers", "1",
