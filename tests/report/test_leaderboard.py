@@ -184,7 +184,7 @@ def test_a_record_at_another_place_is_left_out(tmp_path: Path, paper: Paper) -> 
 
 def test_where_parameters_come_from(tmp_path: Path, paper: Paper) -> None:
     add_run(tmp_path, "lightgcn")
-    add_run(tmp_path, "vbpr")
+    add_run(tmp_path, "popularity")
     add_run(tmp_path, "mf", values={"reg_weight": 0.5})
     add_run(tmp_path, "ngcf", values={"reg_weight": 0.5})
     for weight, skill in ((0.5, 0.4), (0.25, 0.3), (0.125, 0.2)):
@@ -198,7 +198,7 @@ def test_where_parameters_come_from(tmp_path: Path, paper: Paper) -> None:
     assert origins["lightgcn"].words == "lightgcn.yaml, values for tiktok"
     assert "20 trials" in origins["lightgcn"].note
     assert origins["mf"].words == "not as in mf.yaml: reg_weight=0.5"
-    assert origins["vbpr"].words == "vbpr.yaml, defaults"
+    assert origins["popularity"].words == "popularity.yaml, defaults"
 
 
 def test_a_model_that_is_not_here_has_a_row(tmp_path: Path, paper: Paper) -> None:
