@@ -53,7 +53,7 @@ def encoded(
 
 
 def write(path: Path, matrix: FloatArray, modality: str, encoder: Encoder, made_of: str) -> Extraction:
-    """Write the matrix as .npy and what made it as .json beside it.
+    """Write the matrix as .npy, and beside it what made it.
 
     Raises:
         ResultsError: they cannot be written.

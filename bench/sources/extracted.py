@@ -1,4 +1,4 @@
-"""Layer 3. What made a feature file: a JSON file beside the matrix, `text_feat.json` for `text_feat.npy`. Reads.
+"""Layer 3. What made a feature file: JSON beside the matrix, in `text_feat.npy.origin` for `text_feat.npy`. Reads.
 
 It names the extractor with its version and weights, and the very file that it speaks of.
 """
@@ -62,7 +62,7 @@ class Extraction(Frozen):
 
 def beside(path: Path) -> Path:
     """Where the description of a feature file lies."""
-    return path.with_suffix(".json")
+    return path.with_name(f"{path.name}.origin")  # not .json, which holds features in some layouts
 
 
 def extraction_of(path: Path) -> Extraction | None:

@@ -38,3 +38,14 @@ def test_a_step_with_every_searched_value(name: str, key: str, value: Any) -> No
 
 def test_the_searches_name_something() -> None:
     assert {("grcn", "grcn_exclude_pos", True), ("vbpr", "reg_vbpr", "final")} <= set(CASES)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_a_variant_stays_what_it_is_whatever_was_tuned(name: str) -> None:
+    """Values tuned on a data set may move a variant's numbers, but not the reading that it stands for."""
+    file = registry.load(name).file
+    for variant, pinned in file.variants.items():
+        for dataset, values in file.datasets.items():
+            if "@" not in dataset:
+                readings = {key for key, value in values.items() if isinstance(value, (bool, str))}
+                assert readings <= pinned.keys(), f"{name}@{variant} takes readings that were tuned for {name}"

@@ -53,13 +53,13 @@ def test_users_and_items_are_numbered_in_the_order_of_their_ids(source: RatingsS
         ("\n".join([*ROWS, "1::7::3::inf"]), "row 5: the time is 'inf'"),
         ("\n".join([*ROWS, "1::7::3"]), "row 5: the time is ''"),
         ("\n".join([*ROWS, "1::7::3::4::5"]), "no table of ratings"),
-        ("\n".join([*ROWS, "3::7::3::9"]), "n_users = 3"),
+        ("\n".join([*ROWS, "3::7::3::9"]), "n_users  2           3"),
     ],
 )
 def test_malformed_tables(text: str, words: str, source: RatingsSource, tmp_path: Path) -> None:
     if text.startswith("1\t2"):
         source = source.model_copy(update={"separator": ","})
-        words = "n_users = 1"
+        words = "n_users  2           1"
     (tmp_path / "ratings.dat").write_text(text)
     with pytest.raises(DataError) as caught:
         read(source, tmp_path)
