@@ -43,7 +43,7 @@ def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:
         blocks.append(_block(same, paper))
         notes += data_notes(same[0].facts, same[0].facts.label, paper)
     caption = (
-        f"Tuning. Every model got the same number of trials; the first is its default, and the validation "
+        f"Every model got the same number of trials; the first is its default, and the validation "
         f"part alone chose. Scores are {metric_title(SELECTION_METRIC)} of one seed. The gap is what choosing on "
         f"the test part would have added to the test score; no result uses it."
     )

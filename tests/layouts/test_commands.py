@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import examples
 import pytest
 
-import examples
 from bench import cards
 from bench.__main__ import main
 

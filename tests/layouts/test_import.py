@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import examples
 import numpy as np
 import pytest
 import yaml
 
-import examples
 from bench import cards
 from bench.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.fetch.checksums import git_blob

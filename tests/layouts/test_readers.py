@@ -6,13 +6,13 @@ import datetime
 import json
 from pathlib import Path
 
+import examples
 import numpy as np
 import pyarrow as pa
 import pytest
 from layouts_mutations import Payload
 from pyarrow import parquet
 
-import examples
 from bench.errors import BenchError, DataError, UsageError
 from bench.layouts.loading import Loaded, load_place
 from bench.layouts.place import Columns

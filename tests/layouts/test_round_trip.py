@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import examples
 import numpy as np
 import pytest
 
-import examples
 from bench.errors import UsageError
 from bench.layouts.exporting import export
 from bench.recbole_bridge import shielded
