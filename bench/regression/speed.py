@@ -47,17 +47,20 @@ def reference() -> Callable[[], None]:
     return run
 
 
-def epoch_ratio(name: str, overrides: Mapping[str, Any], data: BenchmarkData) -> float:
+def epoch_ratio(
+    name: str, overrides: Mapping[str, Any], data: BenchmarkData, clock: Callable[[], float] = time.process_time
+) -> float:
     """Processor time of a training epoch over that of the reference computation.
 
     Args:
         name: of a trained model.
         overrides: parameter values other than its defaults.
         data: the speed's data set.
+        clock: seconds of work done so far.
     """
     compute = reference()
-    epochs, references = [], []
-    clock = time.process_time
+    epochs: list[float] = []
+    references: list[float] = []
 
     def timed_reference(_facts: EpochFacts | None = None) -> None:
         begun = clock()

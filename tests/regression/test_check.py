@@ -138,18 +138,24 @@ def test_a_trained_model_has_bands(call: Any, tmp_path: Path, monkeypatch: pytes
     assert "at most 1.5" in out
 
 
-def test_more_work_in_an_epoch_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_is_measured_in_reference_computations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that ticks at every loss and every look: what is measured, without the machine's own noise."""
     few = data.suite_data(1.0)
-    before = epoch_ratio("mf", settings_of("mf"), few)
+    done = [0.0]
     once = MF.calculate_loss
 
-    def four_times(self: MF, interaction: Any) -> Any:
-        for _ in range(3):
-            once(self, interaction)
+    def counted(self: MF, interaction: Any) -> Any:
+        done[0] += 1.0
         return once(self, interaction)
 
-    monkeypatch.setattr(MF, "calculate_loss", four_times)
-    assert epoch_ratio("mf", settings_of("mf"), few) > 1.5 * before
+    def clock() -> float:
+        done[0] += 1.0
+        return done[0]
+
+    monkeypatch.setattr(MF, "calculate_loss", counted)
+    ratio = epoch_ratio("mf", settings_of("mf"), few, clock)
+    n_steps = -(-len(few.split.train) // settings_of("mf")["train_batch_size"])
+    assert ratio == n_steps + 1  # a reference computation is one look
 
 
 def test_a_model_of_the_suite_is_planned_with_every_seed_and_a_control_once() -> None:
