@@ -24,7 +24,7 @@ def test_it_is_of_the_suite_and_of_all_models() -> None:
     for name, model in COMMITTED.models.items():
         assert bool(model.speed) != is_control(name)
         if not is_control(name):
-            assert min(len(number.values) for number in model.numbers.values() if number.step) >= 8
+            assert min(len(number.values) for number in model.numbers.values() if number.step) >= 20
 
 
 def test_no_seed_of_it_is_an_outlier_among_the_others() -> None:
