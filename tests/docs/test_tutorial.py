@@ -13,7 +13,8 @@ import pytest
 
 from bench.__main__ import main
 
-TUTORIAL = Path(__file__).resolve().parent.parent.parent / "docs" / "tutorial.md"
+ROOT = Path(__file__).resolve().parent.parent.parent
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ADDED = {
     "run": ["--epochs", "1", "--workers", "1", "--results-dir", "results"],
@@ -51,6 +52,7 @@ def test_the_tutorial_works_as_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    ours = {path: path.read_bytes() for path in (ROOT / "models").glob("*.yaml")}
     for block in blocks():
         if block.title:
             assert (tmp_path / block.title).exists(), f"{block.title} is not what the skeleton wrote"
@@ -61,3 +63,4 @@ def test_the_tutorial_works_as_it_is_written(
                 assert run(shlex.split(line[2:])) == 0, f"{line}\n{capsys.readouterr()}"
     board = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
     assert all(title in board for title in ("Coldmix", "LightGCN", "EASE"))
+    assert {path: path.read_bytes() for path in (ROOT / "models").glob("*.yaml")} == ours
