@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 
 from bench import registry
 from bench.assignment import RunTask
+from bench.environment import with_variables
 from bench.errors import BenchError, ConfigError
 from bench.observe import Event, Tell
 from bench.plugins import locations, plugged
@@ -89,16 +90,13 @@ def end_processes(processes: Sequence[BaseProcess]) -> None:
 @contextlib.contextmanager
 def _inherited(n_threads: int) -> Iterator[None]:
     """What a process takes over at its start: thread counts, and Ctrl-C blocked, for the parent answers it."""
-    before = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
     resource_tracker.ensure_running()  # started with the first process otherwise, and that lifts the block
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(n_threads)))  # read when numpy and torch are imported
     try:
-        yield
+        # read when numpy and torch are imported
+        with with_variables(dict.fromkeys(THREAD_VARIABLES, str(n_threads))):
+            yield
     finally:
-        for name in THREAD_VARIABLES:
-            del os.environ[name]
-        os.environ.update(before)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 

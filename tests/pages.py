@@ -1,7 +1,9 @@
-"""A page as its elements, for what needs no browser."""
+"""A page as its elements, for what needs no browser, and in a browser that watches it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from typing import Any
 
@@ -34,3 +36,19 @@ class Page(HTMLParser):
 
     def all(self, *tags: str) -> list[tuple[dict[str, str], str]]:
         return [(attrs, "".join(text).strip()) for tag, attrs, text, _ in self.elements if tag in tags]
+
+
+@contextmanager
+def watched(browser: Any, address: str) -> Iterator[Any]:
+    """The page in the browser; nothing may be requested beside it, and nothing may be complained about."""
+    shown = browser.new_page(viewport={"width": 1280, "height": 900})
+    asked: list[str] = []
+    said: list[str] = []
+    shown.on("request", lambda request: asked.append(request.url))
+    shown.on("console", lambda message: said.append(message.text))
+    shown.on("pageerror", lambda problem: said.append(str(problem)))
+    shown.goto(address)
+    yield shown
+    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [address]
+    assert said == []
+    shown.close()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ import torch
 
 from bench import registry
 from bench.assignment import RunOptions
+from bench.environment import with_variables
 from bench.errors import ResultsError, TrainingError
 from bench.executor import Listener, execute
 from bench.plan import make_plan
@@ -164,7 +164,7 @@ def measure_elsewhere(request: Request, variables: Mapping[str, str]) -> dict[st
     """
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(1, mp_context=context) as pool, _environment(variables):
+        with ProcessPoolExecutor(1, mp_context=context) as pool, with_variables(variables):
             return pool.submit(measure, request).result()
     except BrokenProcessPool as problem:
         said = " ".join(f"{name}={value}" for name, value in variables.items())
@@ -197,15 +197,3 @@ def _folder(keep_in: Path | None) -> Iterator[Path]:
     finally:
         if keep_in is None:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ[name] for name in variables if name in os.environ}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]
-        os.environ.update(before)

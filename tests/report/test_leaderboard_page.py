@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from boards import add_run, facts_of
-from pages import Page
+from pages import Page, watched
 
 from bench.leaderboard.build import update
 from bench.leaderboard.found import find
@@ -44,18 +44,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def opened(browser: Any, results: Path) -> Iterator[Any]:
     """The page in the browser; nothing may be requested beside it, and nothing may be complained about."""
-    shown = browser.new_page(viewport={"width": 1280, "height": 900})
-    asked: list[str] = []
-    said: list[str] = []
-    shown.on("request", lambda request: asked.append(request.url))
-    shown.on("console", lambda message: said.append(message.text))
-    shown.on("pageerror", lambda problem: said.append(str(problem)))
-    address = (results / "leaderboard.html").as_uri()
-    shown.goto(address)
-    yield shown
-    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [address]
-    assert said == []
-    shown.close()
+    with watched(browser, (results / "leaderboard.html").as_uri()) as shown:
+        yield shown
 
 
 def names(opened: Any, table: int = 1) -> list[str]:

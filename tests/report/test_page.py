@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import Page
+from pages import Page, watched
 from toy import data_of, pairs
 
 from bench.errors import ResultsError
@@ -325,17 +325,8 @@ def opened(browser: Any, page: str, tmp_path: Path) -> Iterator[Any]:
     """The page in the browser; nothing may be requested beside it, and nothing may be complained about."""
     path = tmp_path / "report.html"
     path.write_text(page, encoding="utf-8")
-    shown = browser.new_page(viewport={"width": 1280, "height": 900})
-    asked: list[str] = []
-    said: list[str] = []
-    shown.on("request", lambda request: asked.append(request.url))
-    shown.on("console", lambda message: said.append(message.text))
-    shown.on("pageerror", lambda problem: said.append(str(problem)))
-    shown.goto(path.as_uri())
-    yield shown
-    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [path.as_uri()]
-    assert said == []
-    shown.close()
+    with watched(browser, path.as_uri()) as shown:
+        yield shown
 
 
 def test_a_browser_shows_every_section(opened: Any) -> None:
