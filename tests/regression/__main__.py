@@ -41,6 +41,8 @@ def mutations(names: list[str]) -> bool:
         rows.append([fault.name, outcome.code, *_counts(outcome), textwrap.fill(said, 70)])
     heads = ["fault", "exit code", "constant", "seeds", "same seed", "speed", "first number that went red"]
     print(tabulate(rows, heads, tablefmt="github"))
+    for each in outcomes[""].red:
+        print(f"without a fault: {each.model} {each.number} ({each.against}): {each.message}")
     red = sum(outcomes[fault.name].code == 1 for fault in faults)
     green = outcomes[""].code == 0
     print(

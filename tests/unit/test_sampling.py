@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 import toy
 
+from bench import sampling
 from bench.sampling import TripleSampler
 
 CPU = torch.device("cpu")
@@ -31,6 +33,26 @@ def test_negatives_are_never_training_items_and_uniform_over_the_rest() -> None:
         counts = np.bincount(draws[:, pair], minlength=5) / len(draws)
         assert set(np.flatnonzero(counts)) == set(free)
         np.testing.assert_allclose(counts[free], 1 / len(free), atol=0.015)
+
+
+@pytest.mark.parametrize("buckets", [0, 1, 4, 64])
+@pytest.mark.parametrize("n_items", [30, 3_000, 50_000_000])
+def test_a_negative_is_the_users_free_item_of_the_drawn_rank(
+    buckets: int, n_items: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "BUCKETS_PER_PAIR", buckets)
+    random = np.random.default_rng(5)
+    chosen = [
+        (user, item) for user in range(60) for item in random.choice(30, random.integers(0, 25), replace=False)
+    ]
+    train = toy.pairs([(user, item * (n_items // 30)) for user, item in chosen], 60, n_items)
+    negatives = TripleSampler(train, CPU).negatives(torch.Generator().manual_seed(6)).numpy()
+    uniform = torch.rand(len(chosen), generator=torch.Generator().manual_seed(6), dtype=torch.float64).numpy()
+    for pair, (user, negative) in enumerate(zip(train.users, negatives, strict=True)):
+        taken = train.items[train.offsets[user] : train.offsets[user + 1]]
+        rank = int(uniform[pair] * (n_items - len(taken)))
+        assert negative not in taken
+        assert negative - np.searchsorted(taken, negative) == rank
 
 
 def test_each_user_keeps_its_own_negatives_after_shuffling() -> None:
