@@ -31,7 +31,7 @@ def run_options_of(options: Options, command: str) -> RunOptions:
     if cluster is None:  # for its error only, before data is read; how many runs are due is not known yet
         divide_cores(options.n_workers, options.n_threads, 1, device, usable_cores())
     return RunOptions(
-        protocol=Protocol(hide_at_test=cast(HideAtTest, options.hide_at_test)),
+        protocol=Protocol(hide_at_test=cast(HideAtTest, options.hide_at_test), patience=options.patience),
         device=device,
         on_existing=check_on_existing(options.on_existing),
         command=command,

@@ -12,6 +12,7 @@ from typing import Any
 from bench.assignments import overrides
 from bench.errors import UsageError, unknown_name
 from bench.plugins import resolved
+from bench.protocol import PATIENCE
 from bench.regression import arguments as regression
 from bench.terminal import Parser
 
@@ -48,6 +49,7 @@ class Options:
     n_threads: int | None
     on_existing: str
     hide_at_test: str
+    patience: int
     overrides: dict[str, dict[str, Any]]
     missing: str | None
     n_trials: int | None
@@ -91,6 +93,10 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
     what.add_argument("--profile", metavar="NAME", help="quick (default), smoke or paper; see --list")
     what.add_argument("--seeds", type=int, metavar="N", help="repetitions (default: the profile's)")
     what.add_argument("--epochs", type=int, metavar="N", help="upper bound on epochs (default: the profile's)")
+    what.add_argument(
+        "--patience", type=_count, default=PATIENCE, metavar="N",
+        help=f"epochs without a better validation score after which training stops (default {PATIENCE})",
+    )  # fmt: skip
     what.add_argument("--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)")
     what.add_argument(
         "--set", action="append", default=[], metavar="MODEL.KEY=VALUE", help="a model parameter; repeatable"
@@ -182,6 +188,7 @@ def parse(arguments: Sequence[str]) -> Options:
         n_threads=a.threads,
         on_existing=a.on_existing,
         hide_at_test=a.hide_at_test,
+        patience=a.patience,
         overrides=overrides(a.set),
         missing=a.missing,
         n_trials=a.tune,

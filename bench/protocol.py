@@ -27,6 +27,7 @@ CUTOFFS = (5, 10, 20, 50)
 TOPK_DEPTH = 50
 PRIMARY_CUTOFF = 10
 SELECTION_METRIC = "recall@10"
+PATIENCE = 10  # Sec. 5.1.4 of the LUDP paper
 
 HideAtTest = Literal["train+valid", "train"]
 
@@ -43,12 +44,14 @@ class Protocol:
 
     version: str = VERSION
     hide_at_test: HideAtTest = "train+valid"
-    patience: int = 10
+    patience: int = PATIENCE
 
     @property
     def tag(self) -> str:
-        """Short name for paths, for example `p1`, or `p1-hide-train` for the named variant."""
-        return f"p{self.version}" + ("" if self.hide_at_test == "train+valid" else "-hide-train")
+        """Short name for paths, for example `p1`, or `p1-hide-train` and `p1-patience40` for other choices."""
+        hidden = "" if self.hide_at_test == "train+valid" else "-hide-train"
+        waits = "" if self.patience == PATIENCE else f"-patience{self.patience}"
+        return f"p{self.version}{hidden}{waits}"
 
 
 def metric_key(metric: str, cutoff: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from bench.options import Options
     from bench.regression.arguments import CheckRequest
 
-MORE_ROUNDS = 2  # for a model that seems slow: load can only add, so the fastest round counts
+MORE_ROUNDS = 4  # for a model that seems slow: load can only add, so the fastest round counts
 
 
 def check(asked: CheckRequest, options: Options, command: str, console: Console) -> int:
@@ -94,20 +95,20 @@ def chosen(asked: Sequence[str], baseline: Baseline) -> list[str]:
 def speed_rows(names: Sequence[str], baseline: Baseline, overrides: Overrides, max_slowdown: float) -> list[Row]:
     """The speed of every model that has epochs; what seems slow is measured again before it is said.
 
+    The further rounds come after all models, so that a short load of the machine does not meet them all.
+
     Raises:
         TrainingError: a model that could be trained on the suite's data cannot on the larger.
     """
-    data, rows = suite_data(SPEED_SCALE), []
-    for name in names:
-        known = baseline.models[name]
-        if not known.speed:
-            continue
+    data = suite_data(SPEED_SCALE)
+
+    def measured(name: str) -> Row:
         settings = {**settings_of(name, overrides.get(name)), "train_batch_size": SPEED_BATCH}
-        ratio = epoch_ratio(name, settings, data)
-        row = compare_speed(name, known, ratio, max_slowdown)
-        for _ in range(MORE_ROUNDS):
-            if not row.holds:
-                ratio = min(ratio, epoch_ratio(name, settings, data))
-                row = compare_speed(name, known, ratio, max_slowdown)
-        rows.append(row)
-    return rows
+        fastest[name] = min(fastest.get(name, math.inf), epoch_ratio(name, settings, data))
+        return compare_speed(name, baseline.models[name], fastest[name], max_slowdown)
+
+    fastest: dict[str, float] = {}
+    rows = {name: measured(name) for name in names if baseline.models[name].speed}
+    for _ in range(MORE_ROUNDS):
+        rows |= {name: measured(name) for name, row in rows.items() if not row.holds}
+    return list(rows.values())

@@ -174,6 +174,30 @@ def test_hiding_only_training_items_is_another_protocol(call: Any, tmp_path: Pat
     assert {path.name for path in (tmp_path / "results" / "runs").iterdir()} == {"p1", "p1-hide-train"}
 
 
+def test_another_patience_is_another_protocol(call: Any, tmp_path: Path) -> None:
+    long = (
+        "--datasets",
+        "tiktok",
+        "--scale",
+        "0.01",
+        "--models",
+        "popularity",
+        "mf",
+        "--artifacts",
+        "table3",
+        "--epochs",
+        "9",
+    )
+    call(*long)
+    call(*long, "--patience", "1")
+    runs = tmp_path / "results" / "runs"
+    assert {path.name for path in runs.iterdir()} == {"p1", "p1-patience1"}
+    (short,) = [json.loads(path.read_text(encoding="utf-8")) for path in runs.glob("p1-patience1/*/mf/*.json")]
+    assert short["protocol"]["patience"] == 1
+    assert len(short["curve"]) == min(9, short["best_epoch"] + 1)
+    assert len(short["curve"]) < 9
+
+
 def test_table2_alone_trains_nothing(call: Any, tmp_path: Path) -> None:
     code, _, _ = call("--datasets", "movielens", "--artifacts", "table2")
     assert code == 0

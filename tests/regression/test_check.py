@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from bench.cli import main
+from bench.regression import baseline as files
+from bench.regression import check as checking
 from bench.regression import data, suite, update
 from bench.regression.speed import epoch_ratio
 from bench.regression.suite import Request, measure, settings_of
 from models.mf import MF
 
 ALONE = ["--workers", "1"]
+COMMITTED = Path(__file__).resolve().parents[2] / "results" / "reference" / "smoke-baseline.json"
 
 
 @pytest.fixture
@@ -136,6 +139,25 @@ def test_a_trained_model_has_bands(call: Any, tmp_path: Path, monkeypatch: pytes
     assert code == 1
     assert "epoch / reference" in out
     assert "at most 1.5" in out
+
+
+def test_what_seems_slow_is_measured_again_after_all_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratios = {
+        "mf": iter([9.0, 9.0, 0.5]),
+        "vbpr": iter([0.5]),
+        "lightgcn": iter([9.0] * (1 + checking.MORE_ROUNDS)),
+    }
+    asked = []
+
+    def ratio(name: str, *_: Any) -> float:
+        asked.append(name)
+        return next(ratios[name])
+
+    monkeypatch.setattr(checking, "epoch_ratio", ratio)
+    rows = checking.speed_rows([*ratios], files.read(COMMITTED), {}, 1.5)
+    assert [(row.model, row.holds) for row in rows] == [("mf", True), ("vbpr", True), ("lightgcn", False)]
+    assert asked[:5] == ["mf", "vbpr", "lightgcn", "mf", "lightgcn"]
+    assert not any(list(left) for left in ratios.values())
 
 
 def test_an_epoch_is_measured_in_reference_computations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,7 @@ def test_code_hash_follows_code_and_ignores_comments(tmp_path: Path, monkeypatch
         (lambda: parse(["--source", "reel"]), ["reel", "'real'"]),
         (lambda: parse(["--seeds", "many"]), ["--seeds", "many"]),
         (lambda: parse(["--hide-at-test", "all"]), ["train+valid"]),
+        (lambda: parse(["--patience", "0"]), ["--patience", "a whole number from 1", "'0'"]),
         (lambda: parse(["--missing", "neighbor-mean"]), ["--missing policy", "'neighbour-mean'"]),
         (lambda: with_shared(["mf", "ease"], {"missing": "mean"}, {}), ["--missing mean", "mf, ease"]),
     ],
