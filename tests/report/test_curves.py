@@ -20,6 +20,12 @@ def drawn(figure: Figure) -> list[Any]:
         return figure.draw().axes
 
 
+def drawn_parts(figure: Figure) -> list[Any]:
+    """The halves of its data sets: by epoch, and by second."""
+    with styled():
+        return list(figure.draw().subfigs)
+
+
 def epochs(*pairs: tuple[float, float], loss: float | None = 0.5) -> list[EpochFacts]:
     """An epoch a pair of seconds and validation score; a fifth of the seconds is validation."""
     return [
@@ -63,31 +69,46 @@ def test_curves_draw_runs_and_their_mean(learning: DataRuns, paper: Paper) -> No
     mean = [(row["epoch"], row["seconds"], row["valid_recall@10"]) for row in mf["mean"]]
     assert mean == [pytest.approx((1, 2.0, 0.15)), pytest.approx((2, 3.0, 0.2))]  # as far as both runs went
     assert {row["repetition"] for row in rows if row["model"] == "ludp"} == {1}
-    by_epoch, by_second = drawn(figure)
-    colours = look(list(learning.by_label), paper)
-    for axes, key in ((by_epoch, "epoch"), (by_second, "seconds")):
-        own = [line for line in axes.lines if line.get_color() == colours["mf"]["color"] and len(line.get_xdata())]
-        for line, repetition in zip(own, (0, 1, "mean"), strict=True):
-            assert list(line.get_xdata()) == [row[key] for row in mf[repetition]]
-            assert list(line.get_ydata()) == [row["valid_recall@10"] for row in mf[repetition]]
-        assert [line.get_markevery() for line in own[:2]] == [[1], [0]]
-        assert own[0].get_linewidth() < own[2].get_linewidth()
-        assert axes.get_title() == "tiktok [real]"
-    assert by_epoch.get_ylabel() == "validation Recall@10 (n=2 seeds)"
+    mf_by_epoch, ludp_by_epoch, by_second = drawn(figure)
+    colour = look(list(learning.by_label), paper)["mf"]["color"]
+    own = [line for line in mf_by_epoch.lines if line.get_color() == colour]
+    for line, repetition in zip(own, (0, 1, "mean"), strict=True):
+        assert list(line.get_xdata()) == [row["epoch"] for row in mf[repetition]]
+        assert list(line.get_ydata()) == [row["valid_recall@10"] for row in mf[repetition]]
+    assert [line.get_markevery() for line in own[:2]] == [[1], [0]]
+    assert own[0].get_linewidth() < own[2].get_linewidth()
+    line, kept = [line for line in by_second.lines if line.get_color() == colour and len(line.get_xdata())]
+    assert list(line.get_xdata()) == [row["seconds"] for row in mf["mean"]]
+    assert list(line.get_ydata()) == [row["valid_recall@10"] for row in mf["mean"]]
+    assert [*kept.get_xdata(), *kept.get_ydata()] == pytest.approx([2.5, 0.25])  # of the epochs 2 and 1
+    assert [axes.get_title() for axes in (mf_by_epoch, ludp_by_epoch)] == ["MF", "LUDP (1 of 2)"]
+    assert by_second.get_ylabel() == "validation Recall@10"
+    assert by_second.get_xlabel().endswith("(n=2 seeds)")
 
 
 def test_curves_show_gaps_and_levels(learning: DataRuns, paper: Paper) -> None:
     figure = curves_figure([learning], paper)
-    for axes in drawn(figure):
-        (level,) = [line for line in axes.lines if line.get_label() == "Popularity"]
-        assert list(level.get_ydata()) == [0.05, 0.05]
-        assert list(level.get_xdata()) == [0, 1]  # across the panel
+    (upper, _), panels = drawn_parts(figure), drawn(figure)
+    assert upper.get_suptitle() == "tiktok [real]"
+    for axes in panels:
+        levels = [line for line in axes.lines if list(line.get_ydata()) == [0.05, 0.05]]
+        assert [list(level.get_xdata()) for level in levels] == [[0, 1]]  # across the panel
+    for axes in panels[1:]:
         own = [line for line in axes.lines if line.get_color() == "#000000" and len(line.get_xdata())]
         assert len(own) == 1  # of an incomplete model the run, and no mean
-    names = [text.get_text() for text in drawn(figure)[1].get_legend().get_texts()]
+    names = [text.get_text() for text in panels[-1].get_legend().get_texts()]
     assert names == ["MF", "LUDP (1 of 2)", "Popularity"]
     (note,) = [note for note in figure.notes if "no mean is drawn" in note]
     assert note.endswith("LUDP (1 of 2 seeds), ACF (0 of 2 seeds).")
+
+
+def test_panels_are_as_many_as_models_and_fill_rows(make_record: Any, make_facts: Any, paper: Paper) -> None:
+    facts, curve = make_facts(), epochs((1.0, 0.1), (1.0, 0.3))
+    labels = ["mf", "vbpr", "acf", "ngcf", "mmgcn"]
+    runs = {label: [make_record(label, 0, facts=facts, curve=curve, best_epoch=2)] for label in labels}
+    figure = curves_figure([DataRuns(facts, facts.label, runs, n_asked=1)] * 2, paper)
+    titles = [axes.get_title() for axes in drawn(figure)]
+    assert titles == [*["MF", "VBPR", "ACF", "NGCF", "MMGCN", ""]] * 2
 
 
 def test_the_same_numbers_give_the_same_bytes(learning: DataRuns, paper: Paper, tmp_path: Path) -> None:
@@ -100,6 +121,7 @@ def test_one_seed_is_one_line(learning: DataRuns, paper: Paper) -> None:
     figure = curves_figure([one], paper)
     assert "One run a model (n=1 seed)" in figure.caption
     assert len(figure.csv_rows) == 3
-    (line, *_), _ = (axes.lines for axes in drawn(figure))
-    assert line.get_linewidth() == look(["mf"], paper)["mf"]["linewidth"]
-    assert line.get_alpha() is None
+    for axes in drawn(figure):
+        line = axes.lines[0]
+        assert line.get_linewidth() == look(["mf"], paper)["mf"]["linewidth"]
+        assert line.get_alpha() is None

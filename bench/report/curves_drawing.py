@@ -1,0 +1,139 @@
+"""Layer 8. How learning curves are drawn: a panel a model by epoch, and all models by second below. Pure."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.protocol import SELECTION_METRIC
+from bench.records import RunRecord
+from bench.report.curves import Point, has_mean, is_level, kept_point, mean_points, points
+from bench.report.figure import PAGE_WIDTH, look
+from bench.report.paper import Paper
+from bench.report.runs import DataRuns
+from bench.report.wording import metric_name, model_display, seeds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+    from matplotlib.figure import SubFigure
+
+N_COLUMNS = 4
+ROW_HEIGHT, WIDE_HEIGHT = 1.2, 2.6  # inches
+MANY = 200  # times the fewest seconds, from where powers of ten are ticks enough
+THIN: Mapping[str, Any] = {"linewidth": 0.5, "alpha": 0.6}
+LEVEL = ("color", "linestyle", "linewidth", "zorder")  # what a level takes of a model's look
+
+Looks = Mapping[str, Mapping[str, Any]]
+
+
+def draw_curves(by_data: Sequence[DataRuns], paper: Paper) -> Drawing:
+    """The figure of `bench.report.curves`."""
+    from matplotlib.figure import Figure as Drawing
+
+    heights = [(ROW_HEIGHT * _n_rows(same), WIDE_HEIGHT) for same in by_data]
+    drawing = Drawing(figsize=(PAGE_WIDTH, sum(map(sum, heights))), layout="constrained")
+    parts = drawing.subfigures(2 * len(by_data), 1, height_ratios=[part for pair in heights for part in pair])
+    for upper, lower, same in zip(parts[::2], parts[1::2], by_data, strict=True):
+        looks = look(list(same.by_label), paper)
+        _by_epoch(upper, same, looks, paper)
+        _by_second(lower, same, looks, paper)
+    return drawing
+
+
+def _n_rows(same: DataRuns) -> int:
+    return max(1, math.ceil(len(_trained(same)) / N_COLUMNS))
+
+
+def _trained(same: DataRuns) -> list[str]:
+    return [label for label, runs in same.by_label.items() if runs and not is_level(runs)]
+
+
+def _levels(same: DataRuns) -> dict[str, float]:
+    return {
+        label: statistics.fmean(points(run)[-1].score for run in runs)
+        for label, runs in same.by_label.items()
+        if runs and is_level(runs)
+    }
+
+
+def _by_epoch(part: SubFigure, same: DataRuns, looks: Looks, paper: Paper) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    part.suptitle(same.heading, fontsize=8)
+    part.supylabel(f"validation {metric_name(SELECTION_METRIC)}", fontsize=8)
+    part.supxlabel("epoch", fontsize=8)
+    panels = list(part.subplots(_n_rows(same), N_COLUMNS, squeeze=False, sharex=True, sharey=True).flat)
+    for axes, label in zip(panels, _trained(same), strict=False):
+        runs, style = same.by_label[label], looks[label]
+        _draw_levels(axes, same, looks, {"linewidth": 0.7})
+        _draw_runs(axes, runs, style, same.n_asked, by_seconds=False)
+        if has_mean(runs, same.n_asked):
+            axes.plot(*_along(mean_points(runs), by_seconds=False), **_line(style))
+        axes.set_title(_name(label, same, paper))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    for axes in panels[len(_trained(same)) :]:
+        axes.remove()
+
+
+def _by_second(part: SubFigure, same: DataRuns, looks: Looks, paper: Paper) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes = part.subplots()
+    for label in same.by_label:
+        if label in _trained(same):
+            _draw_model(axes, same, label, looks[label], _name(label, same, paper))
+    _draw_levels(axes, same, looks, {}, paper)
+    axes.set_ylabel(f"validation {metric_name(SELECTION_METRIC)}")
+    axes.set_xlabel(f"seconds of training and validation, log scale ({seeds(same.n_asked)})")
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < MANY * low else (1,)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.25, handlelength=2.8)
+
+
+def _draw_model(axes: Axes, same: DataRuns, label: str, style: Mapping[str, Any], name: str) -> None:
+    """The mean of its runs with what they kept, or the runs where there is no mean."""
+    runs = same.by_label[label]
+    if has_mean(runs, same.n_asked):
+        axes.plot(*_along(mean_points(runs), by_seconds=True), **_line(style))
+        seconds, score = kept_point(runs)
+        axes.plot([seconds], [score], **style | {"linestyle": "none", "markersize": 6, "zorder": 4})
+    else:
+        _draw_runs(axes, runs, style, same.n_asked, by_seconds=True)
+    axes.plot([], [], label=name, **style)
+
+
+def _draw_runs(
+    axes: Axes, runs: Sequence[RunRecord], style: Mapping[str, Any], n_asked: int, by_seconds: bool
+) -> None:
+    thin = THIN if n_asked > 1 else {}
+    for run in runs:
+        best = [point.epoch == run.best_epoch for point in points(run)].index(True)
+        marks = {"marker": style["marker"], "markevery": [best]}
+        axes.plot(*_along(points(run), by_seconds), **_line(style) | thin | marks)
+
+
+def _draw_levels(
+    axes: Axes, same: DataRuns, looks: Looks, other: Mapping[str, Any], paper: Paper | None = None
+) -> None:
+    for label, level in _levels(same).items():
+        style = {key: looks[label][key] for key in LEVEL}
+        axes.axhline(level, label=_name(label, same, paper) if paper else "", **style | other)
+
+
+def _name(label: str, same: DataRuns, paper: Paper) -> str:
+    name, n = model_display(label, paper), len(same.by_label[label])
+    return name if n == same.n_asked else f"{name} ({n} of {same.n_asked})"
+
+
+def _line(style: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in style.items() if key != "marker"}
+
+
+def _along(curve: Sequence[Point], by_seconds: bool) -> tuple[list[float], list[float]]:
+    return [point.seconds if by_seconds else point.epoch for point in curve], [point.score for point in curve]
