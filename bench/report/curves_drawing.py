@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 N_COLUMNS = 4
 ROW_HEIGHT, WIDE_HEIGHT = 1.2, 2.6  # inches
 MANY = 200  # times the fewest seconds, from where powers of ten are ticks enough
-THIN: Mapping[str, Any] = {"linewidth": 0.5, "alpha": 0.6}
+THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.6}
 LEVEL = ("color", "linestyle", "linewidth", "zorder")  # what a level takes of a model's look
 
-Looks = Mapping[str, Mapping[str, Any]]
+Look = dict[str, Any]
 
 
 def draw_curves(by_data: Sequence[DataRuns], paper: Paper) -> Drawing:
@@ -35,7 +35,8 @@ def draw_curves(by_data: Sequence[DataRuns], paper: Paper) -> Drawing:
 
     heights = [(ROW_HEIGHT * _n_rows(same), WIDE_HEIGHT) for same in by_data]
     drawing = Drawing(figsize=(PAGE_WIDTH, sum(map(sum, heights))), layout="constrained")
-    parts = drawing.subfigures(2 * len(by_data), 1, height_ratios=[part for pair in heights for part in pair])
+    ratios = [part for pair in heights for part in pair]
+    parts = drawing.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
     for upper, lower, same in zip(parts[::2], parts[1::2], by_data, strict=True):
         looks = look(list(same.by_label), paper)
         _by_epoch(upper, same, looks, paper)
@@ -59,7 +60,7 @@ def _levels(same: DataRuns) -> dict[str, float]:
     }
 
 
-def _by_epoch(part: SubFigure, same: DataRuns, looks: Looks, paper: Paper) -> None:
+def _by_epoch(part: SubFigure, same: DataRuns, looks: Mapping[str, Look], paper: Paper) -> None:
     from matplotlib.ticker import MaxNLocator
 
     part.suptitle(same.heading, fontsize=8)
@@ -78,7 +79,7 @@ def _by_epoch(part: SubFigure, same: DataRuns, looks: Looks, paper: Paper) -> No
         axes.remove()
 
 
-def _by_second(part: SubFigure, same: DataRuns, looks: Looks, paper: Paper) -> None:
+def _by_second(part: SubFigure, same: DataRuns, looks: Mapping[str, Look], paper: Paper) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
     axes = part.subplots()
@@ -96,7 +97,7 @@ def _by_second(part: SubFigure, same: DataRuns, looks: Looks, paper: Paper) -> N
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.25, handlelength=2.8)
 
 
-def _draw_model(axes: Axes, same: DataRuns, label: str, style: Mapping[str, Any], name: str) -> None:
+def _draw_model(axes: Axes, same: DataRuns, label: str, style: Look, name: str) -> None:
     """The mean of its runs with what they kept, or the runs where there is no mean."""
     runs = same.by_label[label]
     if has_mean(runs, same.n_asked):
@@ -108,9 +109,7 @@ def _draw_model(axes: Axes, same: DataRuns, label: str, style: Mapping[str, Any]
     axes.plot([], [], label=name, **style)
 
 
-def _draw_runs(
-    axes: Axes, runs: Sequence[RunRecord], style: Mapping[str, Any], n_asked: int, by_seconds: bool
-) -> None:
+def _draw_runs(axes: Axes, runs: Sequence[RunRecord], style: Look, n_asked: int, by_seconds: bool) -> None:
     thin = THIN if n_asked > 1 else {}
     for run in runs:
         best = [point.epoch == run.best_epoch for point in points(run)].index(True)
@@ -119,7 +118,7 @@ def _draw_runs(
 
 
 def _draw_levels(
-    axes: Axes, same: DataRuns, looks: Looks, other: Mapping[str, Any], paper: Paper | None = None
+    axes: Axes, same: DataRuns, looks: Mapping[str, Look], other: Look, paper: Paper | None = None
 ) -> None:
     for label, level in _levels(same).items():
         style = {key: looks[label][key] for key in LEVEL}
@@ -131,7 +130,7 @@ def _name(label: str, same: DataRuns, paper: Paper) -> str:
     return name if n == same.n_asked else f"{name} ({n} of {same.n_asked})"
 
 
-def _line(style: Mapping[str, Any]) -> dict[str, Any]:
+def _line(style: Look) -> dict[str, Any]:
     return {key: value for key, value in style.items() if key != "marker"}
 
 
