@@ -152,4 +152,4 @@ def _save(drawing: Drawing, path: Path) -> None:
 
 def _markdown(figure: Figure, name: str) -> str:
     notes = "\n".join(f"- {note}" for note in figure.notes)
-    return f"![{figure.name}]({name}.png)\n\n**{figure.name}.** {figure.caption}\n\n{notes}\n"
+    return f"![{figure.name}]({name}.svg)\n\n**{figure.name}.** {figure.caption}\n\n{notes}\n"

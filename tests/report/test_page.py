@@ -308,7 +308,7 @@ def test_the_markdown_has_summary_tables_and_figures(material: Any, figure: Figu
     found = material({"mf": [0.1, 0.2]})
     text = write_report({"table3": TABLE, "curves": figure}, found, tmp_path, ABOUT)[1].read_text(encoding="utf-8")
     assert " ".join(summarise(found, ABOUT)) in text
-    assert "![Learning curves](figures/curves.png)" in text
+    assert "![Learning curves](figures/curves.svg)" in text
     assert "| B " in text
     assert "surrogate data: drawn at random" in text
     assert text.count("A note.") == 1

@@ -44,4 +44,4 @@ def _results(written: Mapping[str, Table | Figure]) -> Iterator[str]:
             yield table_to_markdown(replace(each, notes=new))
         else:
             notes = "\n".join(f"- {note}" for note in new)
-            yield f"![{each.name}](figures/{name}.png)\n\n**{each.name}.** {each.caption}\n\n{notes}"
+            yield f"![{each.name}](figures/{name}.svg)\n\n**{each.name}.** {each.caption}\n\n{notes}"
