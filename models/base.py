@@ -48,13 +48,13 @@ class ModelCard:
 
     Attributes:
         title: name as printed in tables.
-        family: "cf", "gcn" or "multimodal".
+        family: "cf", "gcn" or "multimodal"; "control" without training, "recbole" for RecBole's own.
         paper: authors, title, venue, year.
         uses_content: whether item features enter the scores.
     """
 
     title: str
-    family: Literal["cf", "gcn", "multimodal"]
+    family: Literal["cf", "gcn", "multimodal", "control", "recbole"]
     paper: str
     uses_content: bool
 

@@ -10,12 +10,13 @@ import ast
 import importlib.util
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from bench.errors import UsageError, unknown_name
 from bench.validation import read_yaml
 
 PREFIX = "recbole:"
-FAMILY = "recbole"  # of their cards
+FAMILY: Final = "recbole"  # of their cards
 REASONS = Path(__file__).with_name("unusable.yaml")
 
 

@@ -118,4 +118,4 @@ def _card(bare: str, theirs: type) -> Any:
     text = importlib.import_module(theirs.__module__).__doc__ or ""
     found = re.search(r"Reference:\s*\n(.+?)(?:\n\s*\n|$)", text, re.DOTALL)
     paper = " ".join(found.group(1).split()) if found else "RecBole: Zhao et al., CIKM 2021"
-    return ModelCard(title=title(bare), family=cast(Any, FAMILY), paper=paper, uses_content=False)
+    return ModelCard(title=title(bare), family=FAMILY, paper=paper, uses_content=False)
