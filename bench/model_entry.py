@@ -27,7 +27,6 @@ class ModelFile(BaseModel):
         datasets: values that differ on a data set, by the card's name, or `name@variant` for a variant of it.
         variants: values of named variants, each shown as a row of its own when asked for as `model@variant`.
         search: candidate values for tuning, by parameter.
-        suggested: settings of some of these parameters that a search tries right after the default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,7 +35,6 @@ class ModelFile(BaseModel):
     datasets: dict[str, Values] = Field(default_factory=dict)
     variants: dict[str, Values] = Field(default_factory=dict)
     search: dict[str, list[Any]] = Field(default_factory=dict)
-    suggested: list[Values] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,6 @@ def _check_file(entry: ModelEntry) -> None:
     if missing:
         raise ConfigError(f"{entry.path}: 'defaults' gives no value to {listed(missing)}. Add them.")
     sections = {"defaults": entry.file.defaults, "search": entry.file.search}
-    sections |= {f"suggested.{place}": value for place, value in enumerate(entry.file.suggested)}
     sections |= {f"datasets.{key}": value for key, value in entry.file.datasets.items()}
     sections |= {f"variants.{key}": value for key, value in entry.file.variants.items()}
     for section, values in sections.items():

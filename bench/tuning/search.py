@@ -157,8 +157,6 @@ def _open(
         "code": registry.code_hash(search.model),
         "space": [dict(search.space.fixed), {name: list(v) for name, v in search.space.candidates.items()}],
         "settings": [settings.sampler, settings.max_epochs, settings.base_seed],
-        # a field that came later and is left out where it is empty, so that earlier journals stay valid
-        **({"suggested": list(search.space.suggested)} if search.space.suggested else {}),
     }
     folder = store.record_path("", options.protocol, about.name, about.source, _spec(search, {}, settings)).parent
     path = folder / f"{file_name(search.label)}-{settings.sampler}-{hash_value(identity)}.journal"

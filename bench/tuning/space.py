@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import ConfigError, listed
+from bench.errors import ConfigError
 from bench.model_entry import ModelEntry
 
 if TYPE_CHECKING:
@@ -27,12 +27,10 @@ class SearchSpace:
     Attributes:
         fixed: values of all parameters, those of the default trial.
         candidates: values to choose from by parameter; numbers ascending.
-        suggested: the candidates' values in the trials right after the default.
     """
 
     fixed: Mapping[str, Any]
     candidates: Mapping[str, tuple[Any, ...]]
-    suggested: tuple[Values, ...] = ()
 
     @property
     def size(self) -> int:
@@ -75,7 +73,6 @@ def search_space(entry: ModelEntry, variant: str = "", pinned: Mapping[str, Any]
     """The search space of a model or of one of its variants.
 
     Values that were chosen for a data set earlier play no part: a search does not begin at the end of another.
-    A suggestion that names what the variant or the user fixed is left out.
 
     Args:
         entry: the model.
@@ -83,36 +80,23 @@ def search_space(entry: ModelEntry, variant: str = "", pinned: Mapping[str, Any]
         pinned: values that the user fixed.
 
     Raises:
-        ConfigError: a candidate has a wrong type or is given twice, or a suggestion is not of candidates.
+        ConfigError: a candidate has a wrong type or is given twice.
         UsageError: the variant or a pinned parameter does not exist.
     """
     pinned = dict(pinned or {})
     fixed = entry.params("", variant, pinned).model_dump()
     left_out = {*pinned, *entry.file.variants.get(variant, {})}
     candidates = {}
-    for name, given in entry.file.search.items():
+    for name, listed in entry.file.search.items():
         if name in left_out:
             continue
-        values = [entry.params("", variant, {**pinned, name: value}).model_dump()[name] for value in given]
+        values = [entry.params("", variant, {**pinned, name: value}).model_dump()[name] for value in listed]
         if any(value in values[:place] for place, value in enumerate(values)):
             raise ConfigError(f"{entry.path}: 'search.{name}' gives a value twice. Give each once.")
         if fixed[name] not in values:
             values.append(fixed[name])
         candidates[name] = tuple(sorted(values) if _ordered(values) else values)
-    free = SearchSpace(fixed, candidates)
-    applicable = (values for values in entry.file.suggested if left_out.isdisjoint(values))
-    return replace(free, suggested=tuple(_suggestion(entry, free, values) for values in applicable))
-
-
-def _suggestion(entry: ModelEntry, space: SearchSpace, values: Mapping[str, Any]) -> Values:
-    for name, value in values.items():
-        allowed = space.candidates.get(name, ())
-        if value not in allowed:
-            raise ConfigError(
-                f"{entry.path}: 'suggested' gives {name} the value {value}, which a search cannot take. Give one "
-                f"of 'search.{name}': {listed(map(str, allowed))}."
-            )
-    return {**space.default(), **values}
+    return SearchSpace(fixed, candidates)
 
 
 def _ordered(values: tuple[Any, ...] | list[Any]) -> bool:

@@ -2,14 +2,14 @@
 
 What the next trial is depends on the study's name, the number of the trial and the trials before it, and on
 nothing else, so that a search that was killed, or got a larger budget, goes on as if it had never stopped. The
-first trial is the model's default, and those that its file suggests come next. Until `N_STARTUP` trials the
-sampler knows nothing and draws at random, so these are proposed together; after that one at a time.
+first trial is the model's default. Until `N_STARTUP` trials the sampler knows nothing and draws at random, so
+these are proposed together; after that one at a time.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,20 +110,14 @@ class Study:
     def _propose(self, number: int) -> None:
         """Ask for a setting that is new."""
         seen = [trial.values for trial in self.trials()]
-        known = (self.space.default(), *self.space.suggested)
-        if fresh := [values for values in known if values not in seen]:
-            self._take(fresh[0])
-            return
-        if self._sampler == "tpe":
+        if number > 0 and self._sampler == "tpe":
             for attempt in range(N_ATTEMPTS):
                 self._study.sampler = self._tpe(number, attempt)
                 asked = self._study.ask(self._distributions)
                 if self.space.values(asked.params) not in seen:
                     return
                 self._fail(asked.number)
-        self._take(self._next_of_grid(seen))
-
-    def _take(self, values: Mapping[str, Any]) -> None:
+        values = self.space.default() if number == 0 else self._next_of_grid(seen)
         self._study.enqueue_trial(self.space.positions(values))
         self._study.ask(self._distributions)
 

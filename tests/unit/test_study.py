@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,8 @@ def score(values: dict[str, Any]) -> float:
     return -abs(values["rate"] - 1.0) - abs(values["depth"] - 3) + (values["kind"] == "a")
 
 
-def search(
-    path: Path, n_trials: int, sampler: Sampler = "tpe", seed: int = 1, of: SearchSpace | None = None
-) -> list[dict[str, Any]]:
-    with opened(path, "toy", of or space(), sampler, seed) as study:
+def search(path: Path, n_trials: int, sampler: Sampler = "tpe", seed: int = 1) -> list[dict[str, Any]]:
+    with opened(path, "toy", space(), sampler, seed) as study:
         while wave := study.next_wave(n_trials):
             for trial in wave:
                 study.tell(trial, score(trial.values))
@@ -51,19 +48,6 @@ def test_a_budget_beyond_the_space_tries_every_setting_once(tmp_path: Path, samp
     assert {tuple(setting.values()) for setting in made} == {
         tuple(space().setting(index).values()) for index in range(24)
     }
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "grid"])
-def test_suggested_settings_follow_the_default_and_count(tmp_path: Path, sampler: Sampler) -> None:
-    first, second = {"rate": 1.0, "depth": 4, "kind": "b"}, {"rate": 0.01, "depth": 2, "kind": "a"}
-    default = space().default()
-    suggesting = replace(space(), suggested=(first, default, second))  # the default is no second trial
-    made = search(tmp_path / "a.journal", 12, sampler, of=suggesting)
-    assert made[:3] == [default, first, second]
-    assert len(made) == 12
-    assert all(setting not in made[:place] for place, setting in enumerate(made))
-    for n_trials in (1, 2, 12):
-        assert search(tmp_path / "b.journal", n_trials, sampler, of=suggesting) == made[:n_trials]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "grid"])
@@ -180,21 +164,6 @@ def test_what_was_chosen_for_a_data_set_and_what_the_user_set_is_left_out() -> N
     assert pinned.candidates == {}
     assert pinned.fixed["reg_weight"] == 0.3
     assert pinned.size == 1
-
-
-def test_a_suggestion_is_completed_with_the_default_and_left_out_where_it_is_fixed() -> None:
-    lists = {"reg_weight": [0.1, 0.0], "learning_rate": [0.01, 0.1]}
-    entry = _with_search(lists, suggested=[{"reg_weight": 0.1}], variants={"fixed": {"reg_weight": 0.0}})
-    (suggestion,) = search_space(entry).suggested
-    assert suggestion == {"reg_weight": 0.1, "learning_rate": entry.file.defaults["learning_rate"]}
-    assert search_space(entry, "fixed").suggested == ()
-    assert search_space(entry, pinned={"reg_weight": 0.0}).suggested == ()
-
-
-@pytest.mark.parametrize("values", [{"reg_weight": 0.3}, {"init_std": 0.1}])
-def test_a_suggestion_beyond_the_lists_is_said(values: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"'suggested' gives .* which a search cannot take"):
-        search_space(_with_search({"reg_weight": [0.1, 0.0]}, suggested=[values]))
 
 
 @pytest.mark.parametrize(
