@@ -91,6 +91,7 @@ ARTIFACTS = {
         lambda facts: [*experiments.neighbour_rows().values()],
     ),
     "curves": Artifact("validation Recall@10 of all models by epoch and by second", "models", "curves.build"),
+    "patience": Artifact("what an earlier stop of the training would have kept", "models", "patience.build"),
     "cost": Artifact("seconds, parameters and memory of all models, and the machine", "models", "cost.build"),
     "groups": Artifact(
         "who is served: users by activity, items by popularity, coverage", "models", "groups.build"

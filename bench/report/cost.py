@@ -49,7 +49,7 @@ def cost_table(by_data: Sequence[DataRuns], paper: Paper) -> Table:
     )
     notes: list[str] = []
     for same in by_data:
-        notes += data_notes(same.facts, same.heading, paper) + _gaps(same, paper) + _whole_process(same, paper)
+        notes += data_notes(same.facts, same.heading, paper) + same.gaps(paper) + _whole_process(same, paper)
     return Table(
         name="Cost",
         caption=caption,
@@ -87,11 +87,6 @@ def _csv(same: DataRuns) -> list[tuple[CsvValue, ...]]:
             sd = statistics.stdev(values) if len(values) > 1 else None
             rows.append((*data_values(same.facts), label, name, mean, sd, len(values), same.n_asked))
     return rows
-
-
-def _gaps(same: DataRuns, paper: Paper) -> list[str]:
-    named = same.gaps(paper)
-    return [f"{same.heading}: not all runs are there: {named}."] if named else []
 
 
 def _whole_process(same: DataRuns, paper: Paper) -> list[str]:

@@ -15,7 +15,7 @@ from bench.records import RunRecord
 from bench.report.figure import Figure
 from bench.report.material import Material
 from bench.report.paper import Paper
-from bench.report.runs import DataRuns, runs_by_data
+from bench.report.runs import NO_MEAN, DataRuns, runs_by_data
 from bench.report.table import CsvValue
 from bench.report.wording import DATA_FIELDS, data_notes, data_values, metric_name, seeds
 
@@ -59,7 +59,9 @@ def curves_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
         f"training and validation. {lines} Controls have no epochs; their levels are grey."
     )
     notes = [
-        note for same in by_data for note in (*data_notes(same.facts, same.heading, paper), *_gaps(same, paper))
+        note
+        for same in by_data
+        for note in (*data_notes(same.facts, same.heading, paper), *same.gaps(paper, NO_MEAN))
     ]
     rows = [
         (*data_values(same.facts), label, *row)
@@ -105,11 +107,6 @@ def is_level(runs: Sequence[RunRecord]) -> bool:
 def has_mean(runs: Sequence[RunRecord], n_asked: int) -> bool:
     """Whether there are several runs and none is missing."""
     return len(runs) == n_asked > 1
-
-
-def _gaps(same: DataRuns, paper: Paper) -> list[str]:
-    named = same.gaps(paper)
-    return [f"{same.heading}: not all runs are there, and no mean is drawn: {named}."] if named else []
 
 
 def _rows(runs: Sequence[RunRecord], n_asked: int) -> list[tuple[CsvValue, ...]]:

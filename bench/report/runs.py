@@ -11,6 +11,8 @@ from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.wording import data_headings, model_display, row_order
 
+NO_MEAN = ", and no mean is drawn"
+
 
 @dataclass(frozen=True)
 class DataRuns:
@@ -28,14 +30,19 @@ class DataRuns:
     by_label: Mapping[str, Sequence[RunRecord]]
     n_asked: int
 
-    def gaps(self, paper: Paper) -> str:
-        """Models without all their runs, each with what it has; empty if there is none."""
+    def gaps(self, paper: Paper, consequence: str = "") -> list[str]:
+        """A note that names the models without all their runs, each with what it has; none if there is none.
+
+        Args:
+            paper: for names.
+            consequence: what is not shown of them, in words that follow on.
+        """
         named = [
             f"{model_display(label, paper)} ({len(runs)} of {self.n_asked} seeds)"
             for label, runs in self.by_label.items()
             if len(runs) < self.n_asked
         ]
-        return listed(named) if named else ""
+        return [f"{self.heading}: not all runs are there{consequence}: {listed(named)}."] if named else []
 
 
 def runs_by_data(material: Material) -> list[DataRuns]:

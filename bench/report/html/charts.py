@@ -51,6 +51,7 @@ class Panel:
 CHARTS = {
     "curves": Chart(("data",), ("epoch", "seconds"), "valid_recall@10", text=("repetition",)),
     "budget": Chart(("data",), ("n_trials",), "test_recall@10"),
+    "patience": Chart(("data",), ("patience",), "valid_recall@10", text=("epochs",)),
     "fig4": Chart(("data", "model"), ("x",), "y", "markers", "user", ("kind", "user", "item")),
 }
 
