@@ -118,7 +118,7 @@ def _built(name: str, data: BenchmarkData, phases: Phases) -> Recommender:
 
     entry = registry.load(name)
     torch.manual_seed(0)
-    model: Recommender = entry.model_class(model_config(entry.params(data.name)), TrainingView(data, memo))
+    model: Recommender = entry.model_class(model_config(entry.params("")), TrainingView(data, memo))
     return model
 
 

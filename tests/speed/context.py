@@ -82,9 +82,9 @@ class Bench:
         self._data.pop(f"scale {scale:g}", None)
 
     def model(self, name: str, data: BenchmarkData, seed: int = 1, **overrides: Any) -> Recommender:
-        """A model with its default parameters for TikTok, on the device; k-NN lists are computed once."""
+        """A model with its default parameters, whatever was tuned, on the device; k-NN lists are computed once."""
         entry = registry.load(name)
-        params = entry.params(data.name, overrides=overrides)
+        params = entry.params("", overrides=overrides)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = entry.model_class(model_config(params), TrainingView(data, self._memo))

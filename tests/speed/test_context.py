@@ -1,0 +1,23 @@
+"""What is measured are the models' defaults: ratios are stated for two layers and batches of 1,024."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import registry
+from bench.sources import load_dataset
+from bench.types import DataRequest
+from speed.context import Bench
+
+
+@pytest.mark.parametrize("model", ["lightgcn", "grcn"])
+def test_tuned_values_do_not_enter(model: str, tmp_path: Path) -> None:
+    entry = registry.load(model)
+    assert "tiktok" in entry.file.datasets  # or this test sees nothing
+    data = load_dataset("tiktok", DataRequest(source="surrogate", scale=0.01))
+    bench = Bench((), torch.device("cpu"), tmp_path, quick=True)
+    assert bench.model(model, data).params == entry.params("")
+    assert bench.model(model, data, reg_weight=0.5).params.reg_weight == 0.5
