@@ -72,7 +72,7 @@ class Baseline(Frozen):
     Attributes:
         base_seed: root of the seeds of `values`.
         false_alarm_rate: chance that a check of unchanged code with other seeds is red anywhere.
-        max_slowdown: a model may take so many times as long as in the slowest of its repetitions.
+        max_slowdown: a model may take so many times as long as it did.
         models: by name.
         history: the oldest first; the environment of a model is that of the last change that names it.
     """

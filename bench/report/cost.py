@@ -13,7 +13,7 @@ from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.runs import DataRuns, runs_by_data
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
-from bench.report.wording import DATA_FIELDS, data_notes, data_values, is_control, model_display, seeds
+from bench.report.wording import DATA_FIELDS, data_values, is_control, model_display, seeds
 
 CSV_HEADER = (*DATA_FIELDS, "model", "quantity", "mean", "sd", "n_runs", "n_asked")
 MEBIBYTE = 2**20
@@ -49,7 +49,7 @@ def cost_table(by_data: Sequence[DataRuns], paper: Paper) -> Table:
     )
     notes: list[str] = []
     for same in by_data:
-        notes += data_notes(same.facts, same.heading, paper) + same.gaps(paper) + _whole_process(same, paper)
+        notes += same.notes(paper) + _whole_process(same, paper)
     return Table(
         name="Cost",
         caption=caption,

@@ -17,7 +17,7 @@ from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.runs import NO_MEAN, DataRuns, runs_by_data
 from bench.report.table import CsvValue
-from bench.report.wording import DATA_FIELDS, data_notes, data_values, metric_name, seeds
+from bench.report.wording import DATA_FIELDS, data_values, metric_name, seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -58,11 +58,7 @@ def curves_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
         f"{metric_name(SELECTION_METRIC)} on the validation part by epoch, model by model, and by seconds of "
         f"training and validation. {lines} Controls have no epochs; their levels are grey."
     )
-    notes = [
-        note
-        for same in by_data
-        for note in (*data_notes(same.facts, same.heading, paper), *same.gaps(paper, NO_MEAN))
-    ]
+    notes = [note for same in by_data for note in same.notes(paper, NO_MEAN)]
     rows = [
         (*data_values(same.facts), label, *row)
         for same in by_data

@@ -17,7 +17,7 @@ from bench.report.figure import PAGE_WIDTH, Figure, look
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.runs import NO_MEAN, DataRuns, runs_by_data
-from bench.report.wording import DATA_FIELDS, data_notes, data_values, metric_name, model_display, seeds
+from bench.report.wording import DATA_FIELDS, data_values, metric_name, model_display, seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +43,9 @@ class Mean(NamedTuple):
     n_epochs: float
 
 
+Lines = dict[str, list[Mean]]  # by label
+
+
 def build(material: Material) -> Figure:
     """The figure of a call."""
     return patience_figure(runs_by_data(material), material.paper)
@@ -61,18 +64,15 @@ def patience_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
         f"{seeds(by_data[0].n_asked)}, computed from the curves of the runs. A line that still rises at its right "
         f"end tells of a model that would gain from more patience. Controls have no epochs."
     )
-    notes = [
-        note
-        for same in by_data
-        for note in (*data_notes(same.facts, same.heading, paper), *same.gaps(paper, NO_MEAN))
-    ]
+    notes = [note for same in by_data for note in same.notes(paper, NO_MEAN)]
+    found = [(same, _found(same)) for same in by_data]
     rows = [
         (*data_values(same.facts), label, mean.patience, same.n_asked, mean.score, mean.n_epochs)
-        for same in by_data
-        for label in _whole(same)
-        for mean in means(same.by_label[label])
+        for same, lines in found
+        for label, line in lines.items()
+        for mean in line
     ]
-    return Figure("Patience", caption, tuple(notes), CSV_HEADER, tuple(rows), lambda: _draw(by_data, paper))
+    return Figure("Patience", caption, tuple(notes), CSV_HEADER, tuple(rows), lambda: _draw(found, paper))
 
 
 def stopped(scores: Sequence[float], patience: int) -> Stop:
@@ -102,28 +102,29 @@ def means(runs: Sequence[RunRecord]) -> list[Mean]:
     return found
 
 
-def _whole(same: DataRuns) -> list[str]:
-    """Models with epochs and all their runs."""
-    return [label for label, runs in same.by_label.items() if len(runs) == same.n_asked and not is_level(runs)]
+def _found(same: DataRuns) -> Lines:
+    """The means of the models with epochs and all their runs."""
+    return {
+        label: means(runs)
+        for label, runs in same.by_label.items()
+        if len(runs) == same.n_asked and not is_level(runs)
+    }
 
 
-def _draw(by_data: Sequence[DataRuns], paper: Paper) -> Drawing:
+def _draw(found: Sequence[tuple[DataRuns, Lines]], paper: Paper) -> Drawing:
     from matplotlib.figure import Figure as Drawing
 
-    drawing = Drawing(figsize=(PAGE_WIDTH, PANEL_HEIGHT * len(by_data)), layout="constrained")
-    panels = drawing.subplots(len(by_data), 2, squeeze=False)
-    for (left, right), same in zip(panels, by_data, strict=True):
-        for label, style in look(_whole(same), paper).items():
-            found, name = means(same.by_label[label]), model_display(label, paper)
-            every = max(1, len(found) // N_TICKS)
-            for axes, heights in (
-                (left, [mean.score for mean in found]),
-                (right, [mean.n_epochs for mean in found]),
-            ):
-                axes.plot([mean.patience for mean in found], heights, label=name, markevery=every, **style)
+    drawing = Drawing(figsize=(PAGE_WIDTH, PANEL_HEIGHT * len(found)), layout="constrained")
+    panels = drawing.subplots(len(found), 2, squeeze=False)
+    for (left, right), (same, lines) in zip(panels, found, strict=True):
+        for label, style in look(list(lines), paper).items():
+            patience, scores, n_epochs = zip(*lines[label], strict=True)
+            shared = {"label": model_display(label, paper), "markevery": max(1, len(patience) // N_TICKS), **style}
+            left.plot(patience, scores, **shared)
+            right.plot(patience, n_epochs, **shared)
         _finish(left, same, f"validation {metric_name(SELECTION_METRIC)}")
         _finish(right, same, "epochs made")
-        if _whole(same):
+        if lines:
             right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return drawing
 

@@ -9,7 +9,7 @@ from bench.errors import listed
 from bench.records import DataFacts, RunRecord
 from bench.report.material import Material
 from bench.report.paper import Paper
-from bench.report.wording import data_headings, model_display, row_order
+from bench.report.wording import data_headings, data_notes, model_display, row_order
 
 NO_MEAN = ", and no mean is drawn"
 
@@ -30,19 +30,20 @@ class DataRuns:
     by_label: Mapping[str, Sequence[RunRecord]]
     n_asked: int
 
-    def gaps(self, paper: Paper, consequence: str = "") -> list[str]:
-        """A note that names the models without all their runs, each with what it has; none if there is none.
+    def notes(self, paper: Paper, consequence: str = "") -> list[str]:
+        """Footnotes: what the data are, and which models are without all their runs.
 
         Args:
             paper: for names.
-            consequence: what is not shown of them, in words that follow on.
+            consequence: what is not shown of such models, in words that follow on.
         """
         named = [
             f"{model_display(label, paper)} ({len(runs)} of {self.n_asked} seeds)"
             for label, runs in self.by_label.items()
             if len(runs) < self.n_asked
         ]
-        return [f"{self.heading}: not all runs are there{consequence}: {listed(named)}."] if named else []
+        gaps = [f"{self.heading}: not all runs are there{consequence}: {listed(named)}."] if named else []
+        return [*data_notes(self.facts, self.heading, paper), *gaps]
 
 
 def runs_by_data(material: Material) -> list[DataRuns]:
