@@ -189,14 +189,22 @@ def _git() -> dict[str, str | bool | None]:
 
 
 class PeakMemory:
-    """The highest resident memory since construction, in bytes.
+    """The highest resident memory since construction, in bytes; on CUDA that of the device.
 
     Linux can reset the kernel's high-water mark of a process; elsewhere the mark of the whole process is
     all there is, and `scope` says so.
+
+    Args:
+        device: where the run is made.
     """
 
-    def __init__(self) -> None:
-        self.scope: Literal["run", "process"] = "process"
+    def __init__(self, device: torch.device) -> None:
+        self.scope: Literal["run", "process", "device"] = "process"
+        self._device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self.scope = "device"
+            return
         try:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
             self.scope = "run"
@@ -205,6 +213,8 @@ class PeakMemory:
 
     def bytes(self) -> int:
         """The peak so far."""
+        if self.scope == "device":
+            return torch.cuda.max_memory_allocated(self._device)
         if self.scope == "run":
             for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
                 if line.startswith("VmHWM:"):

@@ -169,8 +169,8 @@ class Cost(Frozen):
         test_seconds: the one test pass.
         total_seconds: the whole run, including building the model.
         epochs: epochs trained.
-        peak_memory_bytes: highest resident memory of the process during the run.
-        peak_memory_scope: "run" where the peak could be reset at the start, else "process".
+        peak_memory_bytes: highest resident memory of the process during the run, or memory of its CUDA device.
+        peak_memory_scope: "device" on CUDA; "run" where the peak could be reset at the start, else "process".
         n_parameters: trainable parameters, padding rows included.
     """
 
@@ -180,7 +180,7 @@ class Cost(Frozen):
     total_seconds: float
     epochs: int
     peak_memory_bytes: int
-    peak_memory_scope: Literal["run", "process"]
+    peak_memory_scope: Literal["run", "process", "device"]
     n_parameters: int
 
 

@@ -142,7 +142,8 @@ def _name(spec: RunSpec) -> str:
 def _make(task: RunTask, checkpoint: Checkpoint, tell: Tell) -> RunRecord:
     """One run; a training error or a defect of a model becomes a failed record, a user's error is raised."""
     environment = task.blank.environment | {"threads": checkpoint.n_threads}
-    blank, memory = task.blank.model_copy(update={"environment": environment}), PeakMemory()
+    memory = PeakMemory(task.options.device)
+    blank = task.blank.model_copy(update={"environment": environment})
     start = time.perf_counter() - checkpoint.seconds
     data = _data(task)
     try:

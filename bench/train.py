@@ -15,9 +15,9 @@ import torch
 
 from bench.errors import TrainingError
 from bench.protocol import SELECTION_METRIC
-from bench.recbole_bridge import batches
 from bench.records import EpochFacts
 from bench.sampling import TripleSampler
+from bench.steps import Stepper
 from bench.training_state import Training, TrainingState, TrainResult
 from models._control import Control
 from models.base import Recommender
@@ -87,10 +87,10 @@ def train(
         training = Training(model, device, settings.triples_seed)
         if resume is not None:
             training.take_up(resume)
-        result = training.result
+        result, stepper = training.result, Stepper(model, training.optimizer)
         while not _is_over(result, settings):
             epoch, start = len(result.curve) + 1, time.perf_counter()
-            loss = _train_epoch(model, sampler, training.optimizer, training.generator, epoch)
+            loss = _train_epoch(model, sampler, stepper, training.generator, epoch)
             trained = time.perf_counter()
             model.eval()
             scores = validate()
@@ -132,21 +132,13 @@ def _is_over(result: TrainResult, settings: TrainSettings) -> bool:
 def _train_epoch(
     model: Recommender,
     sampler: TripleSampler,
-    optimizer: torch.optim.Optimizer,
+    stepper: Stepper,
     generator: torch.Generator,
     epoch: int,
 ) -> float:
     """One pass over all training pairs; the mean loss of its steps. The losses are read once, at the end."""
     model.train()
-    losses = []
-    for batch in batches(sampler.epoch(generator), model.params.train_batch_size):
-        optimizer.zero_grad()
-        bpr, regularisation = model.calculate_loss(batch)
-        loss = bpr + regularisation
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.detach())
-    stacked = torch.stack(losses).double()
+    stacked = stepper.epoch(sampler.epoch(generator), model.params.train_batch_size).double()
     broken = (~torch.isfinite(stacked)).nonzero()
     if len(broken):
         step = int(broken[0])

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench.errors import TrainingError
 from bench.records import EpochFacts
+from bench.steps import adam
 from models.base import Recommender
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -60,7 +61,7 @@ class Training:
     def __init__(self, model: Recommender, device: torch.device, triples_seed: int) -> None:
         self._model, self._device = model, device
         self._first_buffers = dict(model.named_buffers())
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=model.params.learning_rate, fused=True)
+        self.optimizer = adam(model)
         self.generator = torch.Generator(device).manual_seed(triples_seed)
         self.result = TrainResult()
 

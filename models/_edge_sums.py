@@ -1,6 +1,6 @@
 """Sums over the edges of each row, and what GRCN builds on them without a search for the largest. Pure torch.
 
-Sums are `embedding_bag` over the segments, as the products of `models._edges` are: nothing is scattered.
+Sums are `models._bags.bag` over the segments, as the products of `models._edges` are: nothing is scattered.
 """
 
 from __future__ import annotations
@@ -8,18 +8,17 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from models._bags import bag
 from models._edges import Edges
 
 
 def row_sums(edges: Edges, values: Tensor) -> Tensor:
     """Sum of each row's edge values, `[n_edges]` to `[n_rows]`. No gradient."""
     places = torch.arange(len(values), dtype=torch.int32, device=values.device)
-    sums = F.embedding_bag(places, values.unsqueeze(1), edges.offsets, mode="sum", include_last_offset=True)
-    return sums.squeeze(1)
+    return bag(edges.offsets, places, None, values.unsqueeze(1)).squeeze(1)
 
 
 def normalise_(edges: Edges, powers: Tensor, keep: Tensor | None) -> Tensor:

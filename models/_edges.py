@@ -2,7 +2,7 @@
 
 Edge values are arrays of one number an edge; no message tensor with a row an edge is ever made. A pattern is
 held in both orders, by rows and by columns, so that every gradient is again a segmented product and nothing
-is scattered: results are the same bits at every call. Products are `embedding_bag` over the segments, dots
+is scattered: results are the same bits at every call. Products are `models._bags.bag` over the segments, dots
 are `torch.sparse.sampled_addmm`, which reads the two rows of an edge where they lie.
 """
 
@@ -12,9 +12,10 @@ import warnings
 from typing import NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+
+from models._bags import bag
 
 
 class Edges(NamedTuple):
@@ -131,14 +132,7 @@ def _offsets(ascending: Tensor, n_segments: int) -> Tensor:
 
 
 def _product(edges: Edges, values: Tensor, dense: Tensor) -> Tensor:
-    return F.embedding_bag(
-        edges.columns,
-        dense.contiguous(),
-        edges.offsets,
-        mode="sum",
-        per_sample_weights=values.contiguous(),
-        include_last_offset=True,
-    )
+    return bag(edges.offsets, edges.columns, values.contiguous(), dense.contiguous())
 
 
 def _dots(edges: Edges, left: Tensor, right: Tensor) -> Tensor:

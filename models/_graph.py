@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from models._bags import bag
 
 Normalisation = Literal["sym", "mean", "rw_self"]
 
@@ -82,13 +83,6 @@ class _Product(torch.autograd.Function):
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
         matrix: SparseRows = ctx.matrix  # type: ignore[attr-defined]
         return bag(matrix.t_offsets, matrix.t_columns, matrix.t_values, grads[0].contiguous()), None
-
-
-def bag(offsets: Tensor, columns: Tensor, values: Tensor, dense: Tensor) -> Tensor:
-    """The product itself, without gradient: segments of weighted rows of `dense`, summed, `[n_rows, d]`."""
-    return F.embedding_bag(
-        columns, dense, offsets, mode="sum", per_sample_weights=values, include_last_offset=True
-    )
 
 
 def spmm(matrix: SparseRows, dense: Tensor) -> Tensor:

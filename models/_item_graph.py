@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models._graph import SparseRows, read_out, spmm, stacked
 from models._knn import Neighbours
-from models._propagation import gather, spmm_rows
+from models._propagation import gather, scattered, spmm_rows
 
 ItemGraphNorm = Literal["rsqrt_row", "mean", "sym_binary", "sym_weighted"]
 Symmetrize = Literal["none", "union", "mutual"]
@@ -105,6 +105,6 @@ def _normalised(rows: Tensor, columns: Tensor, cosines: Tensor, n_items: int, no
     if norm == "sym_binary":
         in_degree = torch.bincount(columns, minlength=n_items).to(cosines.dtype)
         return ones * (out_degree[rows] * in_degree[columns].clamp_min(1)).rsqrt()
-    sums = torch.zeros(n_items, dtype=cosines.dtype, device=cosines.device).index_add_(0, rows, cosines)
+    sums = scattered(rows, cosines.unsqueeze(1), n_items).squeeze(1)
     scale = torch.where(sums > 0, sums.rsqrt(), 0.0)
     return cosines * scale[rows] * scale[columns]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from models._edges import Edges, column_major, sddmm, spread
 from models._graph import SparseRows
 from models._knn import Neighbours, nearest
+from models._propagation import scattered
 from models._rows import unit_rows
 
 
@@ -113,7 +114,7 @@ def merged(graph: ItemGraph, initial: list[SparseRows]) -> SparseRows:
     n_items = initial[0].shape[0]
     keys = torch.cat([rows * n_items + columns for rows, columns, _ in parts])
     keys, position = torch.unique(keys, return_inverse=True)
-    values = parts[0][2].new_zeros(len(keys)).index_add_(0, position, torch.cat([part[2] for part in parts]))
+    values = scattered(position, torch.cat([part[2] for part in parts]).unsqueeze(1), len(keys)).squeeze(1)
     return SparseRows.from_entries(keys // n_items, keys % n_items, values, (n_items, n_items))
 
 

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from models._graph import SparseRows, bag
+from models._bags import bag
+from models._graph import SparseRows
 
 Batch = tuple[Tensor, Tensor, Tensor]
 ReadOut = Literal["sum", "mean"]
@@ -45,6 +46,20 @@ def distinct(ids: Tensor) -> tuple[Tensor, Tensor | None]:
         return ids, None
     found, position = torch.unique(ids, return_inverse=True)
     return F.pad(found.unsqueeze(0), (0, -len(found) % EVEN), mode="replicate").squeeze(0), position
+
+
+def distinct_padded(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """`distinct` with a number of ids that no device has to count, for whoever must not repeat a row.
+
+    Returns:
+        The distinct ids, ascending, and behind them zeros, of which there is at least one: `[n + 1]`; where each
+        given one is among them, `[n]`.
+    """
+    ascending, order = torch.sort(ids, stable=True)
+    is_new = torch.cat([ascending.new_ones(min(1, len(ids)), dtype=torch.bool), ascending[1:] != ascending[:-1]])
+    place = torch.cumsum(is_new, 0) - 1
+    found = ids.new_zeros(len(ids) + 1).scatter_(0, place, ascending)
+    return found, torch.empty_like(place).scatter_(0, order, place)
 
 
 def repeated(rows: Tensor, position: Tensor | None) -> Tensor:
@@ -92,20 +107,19 @@ def propagated_rows(
     return cast(tuple[Tensor, Tensor], _Propagation.apply(users, items, graph, nodes, n_layers, scale))
 
 
+def adds_in_order(tensor: Tensor) -> bool:
+    """Whether `index_add_` adds in one order always on the tensor's device, as it does on a CPU alone."""
+    return tensor.device.type == "cpu"
+
+
 def scattered(index: Tensor, rows: Tensor, n_rows: int) -> Tensor:
     """Rows added up at their places in a table of zeros, `[n_rows, d]`; the same bits at every call."""
-    if rows.device.type == "cpu":
+    if adds_in_order(rows):
         return rows.new_zeros(n_rows, rows.shape[1]).index_add_(0, index, rows)
-    # index_add_ adds in any order on other devices; this one sorts first
-    placed: Tensor = torch.ops.aten.embedding_dense_backward(rows, index, n_rows, -1, False)
-    return placed
-
-
-def _add_at(table: Tensor, index: Tensor, rows: Tensor) -> Tensor:
-    """Rows added up at their places in a table, in place."""
-    if rows.device.type == "cpu":
-        return table.index_add_(0, index, rows)
-    return table.add_(scattered(index, rows, len(table)))
+    # each place sums its own rows, found by sorting
+    ascending, order = torch.sort(index, stable=True)
+    offsets = torch.searchsorted(ascending, torch.arange(n_rows + 1, device=index.device), out_int32=True)
+    return bag(offsets, order.to(torch.int32), None, rows)
 
 
 def _product_rows(matrix: SparseRows, index: Tensor, dense: Tensor) -> Tensor:
@@ -193,9 +207,17 @@ class _Propagation(torch.autograd.Function):
         (nodes,) = ctx.saved_tensors  # type: ignore[attr-defined]
         graph: SparseRows = ctx.graph  # type: ignore[attr-defined]
         rows = grads[0] * ctx.scale  # type: ignore[attr-defined]
-        total = scattered(nodes, rows, graph.shape[0])
-        for _ in range(ctx.n_layers):  # type: ignore[attr-defined]
-            total = _add_at(bag(graph.t_offsets, graph.t_columns, graph.t_values, total), nodes, rows)
-        total = _add_at(total, nodes, grads[1])
+        if adds_in_order(rows):
+            total = scattered(nodes, rows, graph.shape[0])
+            for _ in range(ctx.n_layers):  # type: ignore[attr-defined]
+                total = bag(graph.t_offsets, graph.t_columns, graph.t_values, total).index_add_(0, nodes, rows)
+            total.index_add_(0, nodes, grads[1])
+        else:  # placing them costs more than a table of their sums does
+            sums = scattered(nodes, torch.cat([rows, grads[1]], dim=1), graph.shape[0])
+            total, own = sums.chunk(2, dim=1)
+            placed = total
+            for _ in range(ctx.n_layers):  # type: ignore[attr-defined]
+                total = bag(graph.t_offsets, graph.t_columns, graph.t_values, total).add_(placed)
+            total = total + own
         n_users: int = ctx.n_users  # type: ignore[attr-defined]
         return total[:n_users], total[n_users:], None, None, None, None

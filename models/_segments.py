@@ -17,29 +17,36 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from models._bags import bag
 from models._edges import Edges, edge_softmax, weighted_spmm
-from models._graph import bag
 from models._propagation import gather
 
 DOMINANT = 0.9
 Part = tuple[Tensor | None, Tensor]
 
 
-def segments(offsets: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+def segments(offsets: Tensor, groups: Tensor, n_entries: int | None = None) -> tuple[Tensor, Tensor]:
     """The entries of chosen groups of a compressed array.
 
     Args:
         offsets: where each group starts, `[n_groups + 1]`.
         groups: chosen groups, `[b]`.
+        n_entries: how many positions to give, so that nothing waits for a device to count them; None for as many
+            as there are.
 
     Returns:
-        Positions of the entries, group after group, `[n]`, and the number of each group's entries, `[b]`.
+        Positions of the entries, group after group, `[n]`, and the number of each group's entries, `[b]`. The last
+        group gets the positions that are too many, which are those of the array's first entry.
     """
     starts = offsets[groups]
     sizes = offsets[groups + 1] - starts
-    first = torch.cumsum(sizes, 0) - sizes
-    positions = torch.arange(int(sizes.sum()), device=offsets.device)
-    return positions + torch.repeat_interleave(starts - first, sizes), sizes
+    ends = torch.cumsum(sizes, 0)
+    shifts, n_found = starts + sizes - ends, ends[-1:] if len(ends) else ends.new_zeros(1)
+    wanted = torch.arange(int(n_found) if n_entries is None else n_entries, device=offsets.device)
+    if n_entries is not None:
+        sizes = torch.cat([sizes[:-1], sizes[-1:] + n_entries - n_found])
+    positions = wanted + torch.repeat_interleave(shifts, sizes, output_size=len(wanted))
+    return positions if n_entries is None else positions.where(wanted < n_found, 0), sizes
 
 
 def ordered_pairs(sizes: Tensor, columns: Tensor, n_columns: int) -> Edges:
@@ -50,12 +57,13 @@ def ordered_pairs(sizes: Tensor, columns: Tensor, n_columns: int) -> Edges:
         columns: column of each pair, `[n_pairs]`.
         n_columns: number of columns.
     """
-    rows, order = torch.repeat_interleave(sizes), torch.argsort(columns, stable=True)
+    rows = torch.repeat_interleave(sizes, output_size=len(columns))
+    ascending, order = torch.sort(columns, stable=True)
     inverse = torch.empty_like(order)
     inverse[order] = torch.arange(len(order), device=order.device)
     by_row = _offsets(sizes), rows.to(torch.int32), columns.to(torch.int32)
-    heights = torch.bincount(columns, minlength=n_columns)
-    return Edges(*by_row, _offsets(heights), by_row[2][order], by_row[1][order], order, inverse)
+    t_offsets = torch.searchsorted(ascending, torch.arange(n_columns + 1, device=order.device), out_int32=True)
+    return Edges(*by_row, t_offsets, by_row[2][order], by_row[1][order], order, inverse)
 
 
 def _offsets(sizes: Tensor) -> Tensor:

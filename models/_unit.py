@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from models._propagation import scattered
+from models._propagation import adds_in_order, scattered
 from models._rows import SMALLEST
 
 
@@ -57,6 +57,6 @@ class _UnitRowsAndOwn(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         unit, inverse, index = ctx.saved_tensors
         grad = unit_gradient(unit, inverse, grads[0])
-        if grad.device.type == "cpu":
+        if adds_in_order(grad):
             return grad.index_add_(0, index, grads[1]), None
-        return grad.add_(scattered(index, grads[1], len(grad))), None  # index_add_ adds in any order there
+        return grad.add_(scattered(index, grads[1], len(grad))), None

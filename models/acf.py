@@ -29,17 +29,17 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from models._dense import linear
 from models._edges import Edges
 from models._features import scaled
+from models._histories import Histories
 from models._init import fill_, zeros
 from models._losses import l2, sum_of_squares
 from models._propagation import Batch, gather, halves
-from models._segments import Part, attend, attend_without, ordered_pairs, pair_logits, segments
+from models._segments import Part, attend, attend_without, pair_logits
 from models.base import ContentParams, ContentRecommender, ModelCard, Tables
 
 CHUNK_PAIRS = 256_000
@@ -103,8 +103,6 @@ class ACF(ContentRecommender):
         uses_content=True,
     )
     available: Tensor
-    history_items: Tensor
-    history_offsets: Tensor
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -122,24 +120,12 @@ class ACF(ContentRecommender):
         self.component_attention = _Attention(("u", "x"), size, p.acf_hidden)
         self.item_attention = _Attention(("u", "v", "p", "x") if paper else ("u", "x"), size, p.acf_hidden)
         available = torch.stack([self.participating(m) for m in self.features])
-        items, sizes = self._kept_history()
+        counts = self.n_users, self.n_items
+        self.histories = Histories(self.train_users, self.train_items, *counts, p.acf_max_history)
+        self.static_step = not p.acf_exclude_pos  # pairs of much weight are looked for, and their users' others
         for number, features in enumerate(self.features):
             self.register_buffer(f"content_{number}", scaled(features, p.feat_norm), persistent=False)
         self.register_buffer("available", available, persistent=False)
-        self.register_buffer("history_items", items, persistent=False)
-        self.register_buffer("history_offsets", F.pad(torch.cumsum(sizes, 0), (1, 0)), persistent=False)
-
-    def _kept_history(self) -> tuple[Tensor, Tensor]:
-        """Items of all histories, user after user, and their lengths, cut to `acf_max_history`."""
-        users, items, most = self.train_users, self.train_items, self.params.acf_max_history
-        sizes = torch.bincount(users, minlength=self.n_users)
-        if not most:
-            return items, sizes
-        shuffled = torch.randperm(len(users), generator=torch.Generator().manual_seed(0))
-        shuffled = shuffled[torch.argsort(users[shuffled], stable=True)]
-        rank = torch.arange(len(users)) - torch.repeat_interleave(torch.cumsum(sizes, 0) - sizes, sizes)
-        kept = shuffled[rank < most].sort().values
-        return items[kept], sizes.clamp_max(most)
 
     def _item_rows(self) -> Tensor:
         """Rows v of all items, and p beside it where there is one, `[n_items, d]` or `[n_items, 2d]`."""
@@ -160,11 +146,6 @@ class ACF(ContentRecommender):
         known = linear(items, torch.cat([item["v"], item["p"]], dim=1))
         return _Shares(inner, torch.cat([known.unsqueeze(0), outer]), [self.history_embedding.weight])
 
-    def _histories(self, users: Tensor) -> Edges:
-        """The pairs of distinct users, `[n_users]`, and the items of their histories."""
-        positions, sizes = segments(self.history_offsets, users)
-        return ordered_pairs(sizes, self.history_items[positions], self.n_items)
-
     def _attention(self, pairs: Edges, users: Tensor, shares: _Shares) -> tuple[Tensor, list[Part]]:
         """Item-level attention of each pair before its softmax, `[n]`, and what is pooled, for rows u `[n, d]`."""
         component, item = self.component_attention, self.item_attention
@@ -180,11 +161,11 @@ class ACF(ContentRecommender):
 
     def embed(self) -> Tables:
         """Vectors uhat of all users, some 256,000 pairs at a time, and v of all items, `[n, d]` each."""
-        chunk = torch.div(self.history_offsets[1:] - 1, CHUNK_PAIRS, rounding_mode="floor").clamp_min(0)
+        chunk = torch.div(self.histories.offsets[1:] - 1, CHUNK_PAIRS, rounding_mode="floor").clamp_min(0)
         sizes = torch.unique_consecutive(chunk, return_counts=True)[1].tolist()
         ids, shares, vectors = torch.arange(self.n_users, device=chunk.device), self._shares(self._item_rows()), []
         for users, rows in zip(ids.split(sizes), self.user_embedding.weight.split(sizes), strict=True):
-            pairs = self._histories(users)
+            pairs = self.histories.pairs(users)
             vectors.append(rows + attend(pairs, *self._attention(pairs, rows, shares)))
         return torch.cat(vectors), self.item_embedding.weight
 
@@ -194,9 +175,8 @@ class ACF(ContentRecommender):
 
     def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch | None]:
         """The batch's rows, and those of `ego_batch`; a user who occurs twice attends to the history once."""
-        distinct, position = torch.unique(users, return_inverse=True)
-        pairs, items = self._histories(distinct), self._item_rows()
-        own = gather(self.user_embedding.weight, distinct)
+        found, position, pairs = self.histories.of_batch(users)
+        own, items = gather(self.user_embedding.weight, found), self._item_rows()
         attention = self._attention(pairs, own, self._shares(items))
         if self.params.acf_exclude_pos and self.training:
             attended = attend_without(pairs, *attention, position, positives)

@@ -99,10 +99,15 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
         dataset: RecBole's `Dataset`, or any object with `num` and `inter_matrix`.
 
     Attributes:
+        static_step: whether all training steps but an epoch's first run the same operations on other ids, so
+            that on CUDA one can be recorded and replayed: no tensor's size, no branch, and no state outside of
+            parameters and buffers but `pairs_seen` may depend on the ids or on the step.
+        pairs_seen: training pairs whose loss was asked for; says where in an epoch a training is.
         remarks: what a user should know of how it was built.
     """
 
     input_type = InputType.PAIRWISE
+    static_step: bool = False
     Params: ClassVar[type[ModelParams]] = ModelParams
     CARD: ClassVar[ModelCard]
     remarks: tuple[str, ...] = ()
@@ -120,6 +125,7 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
         for table in (self.user_embedding.weight, self.item_embedding.weight):
             fill_(table, self.params.init, self.params.init_std)
         self.bpr_reduction: Literal["mean", "sum"] = "mean"
+        self.pairs_seen = 0
         self.restore_user_e: Tensor | None = None
         self.restore_item_e: Tensor | None = None
         self.other_parameter_name = ["restore_user_e", "restore_item_e"]
@@ -166,6 +172,7 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
         self.forget()
         batch = (interaction[self.USER_ID], interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID])
         final, ego = self.embed_with_ego(*batch)
+        self.pairs_seen += len(batch[0])
         bpr = bpr_loss((final[0] * final[1]).sum(1), (final[0] * final[2]).sum(1), self.bpr_reduction)
         if ego is None or self.params.reg_form == "all_params":
             return bpr, self.params.reg_weight * self.regularisation(batch, final)

@@ -25,8 +25,8 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from bench.errors import TrainingError
+from models._bags import bag
 from models._control import BLOCK_CELLS, Control, ControlParams, control_card
-from models._graph import bag
 
 MAX_ITEMS = 20_000
 

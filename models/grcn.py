@@ -78,6 +78,7 @@ class GRCN(ContentRecommender):
     """Id embeddings over the refined graph, beside the content vectors."""
 
     Params = Params
+    static_step = True
     CARD: ClassVar = ModelCard(
         title="GRCN",
         family="multimodal",
@@ -144,9 +145,10 @@ class GRCN(ContentRecommender):
         edges = self.graph.edges
         keys, wanted = edges.rows.long() * self.n_items + edges.columns, users * self.n_items + items
         at = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
-        has = self.edge_has
-        has = edges.rows.new_ones(len(self.contents), len(keys), dtype=torch.bool) if has is None else has.clone()
-        has[:, at[keys[at] == wanted]] = False
+        # pairs that are no edge are marked behind the last one: choosing the others would wait for the device
+        at = torch.where(keys[at] == wanted, at, len(keys))
+        kept = keys.new_ones(len(keys) + 1, dtype=torch.bool).index_fill_(0, at, False)[:-1]
+        has: Tensor = kept.expand(len(self.contents), -1) if self.edge_has is None else self.edge_has & kept
         return has
 
     def _parts(self, preferences: list[Tensor], ids: Tables, has: Tensor | None) -> list[Tables]:

@@ -83,6 +83,7 @@ class LATTICE(ContentRecommender):
     """A collaborative model whose items also carry the mean of their neighbours in a learned item graph."""
 
     Params = Params
+    static_step = True
     CARD: ClassVar = ModelCard(
         title="LATTICE",
         family="multimodal",
@@ -100,7 +101,6 @@ class LATTICE(ContentRecommender):
         n_layers = p.n_ui_layers if p.lattice_cf == "ngcf" else 0
         self.sums = nn.ModuleList(nn.Linear(size, size) for _ in range(n_layers))
         self.products = nn.ModuleList(nn.Linear(size, size) for _ in range(n_layers))
-        self._pairs_seen = 0
         self._held: tuple[int, ItemGraph, SparseRows] | None = None
 
     def _modality(self, features: ItemFeatures) -> Modality:
@@ -159,13 +159,12 @@ class LATTICE(ContentRecommender):
         values = [(1 - p.lam) * omega[m] * laplacian(some, cosines[m], degrees[m]) for m, some in enumerate(pairs)]
         return ItemGraph(pairs, values, p.lam * omega)
 
-    def _training_graph(self, batch_size: int) -> ItemGraph | SparseRows:
+    def _training_graph(self) -> ItemGraph | SparseRows:
         """The graph of a training batch, as one constant matrix where it is not trained.
 
         Epochs are counted in training pairs.
         """
-        epoch = self._pairs_seen // len(self.train_users)
-        self._pairs_seen += batch_size
+        epoch = self.pairs_seen // len(self.train_users)
         if self._held is None or self._held[0] != epoch:
             graph = self._graph()
             detached = ItemGraph(graph.pairs, [v.detach() for v in graph.values], graph.initial.detach())
@@ -193,7 +192,7 @@ class LATTICE(ContentRecommender):
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
         """The batch's final vectors; in training the graph is that of the epoch, and a row is computed once."""
-        graph = self._training_graph(len(users)) if self.training else self._graph()
+        graph = self._training_graph() if self.training else self._graph()
         users, of_user = distinct(users)
         items, of_item = distinct(torch.cat([positives, negatives]))
         own, others = self._collaborative_rows(users, items)

@@ -43,6 +43,7 @@ class LightGCN(Recommender):
     """Mean of the propagated id embeddings."""
 
     Params = Params
+    static_step = True
     CARD: ClassVar = ModelCard(
         title="LightGCN",
         family="gcn",

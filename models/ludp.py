@@ -46,6 +46,7 @@ class LUDP(ContentRecommender):
     """LightGCN's vectors, plus item graphs on the item side and pooled content on the user side."""
 
     Params = Params
+    static_step = True
     CARD: ClassVar = ModelCard(
         title="LUDP",
         family="multimodal",
@@ -58,7 +59,6 @@ class LUDP(ContentRecommender):
         super().__init__(config, dataset)
         self.graph = bipartite(self.train_users, self.train_items, self.n_users, self.n_items, "sym")
         self.bpr_reduction = self.params.bpr_reduction
-        self._pairs_seen = 0
         if self.params.use_item_graph:
             self._build_item_branch()
         if self.params.use_user_pref:
@@ -147,7 +147,7 @@ class LUDP(ContentRecommender):
     def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch | None]:
         """The batch's final vectors and id embeddings; both content branches are computed for the batch only."""
         p = self.params
-        self._refresh_if_due(len(users))
+        self._refresh_if_due()
         left_out = positives if p.use_user_pref and p.pref_exclude_pos and self.training else None
         users, of_user = distinct(users) if left_out is None else (users, None)
         items, of_item = distinct(torch.cat([positives, negatives]))
@@ -170,10 +170,9 @@ class LUDP(ContentRecommender):
             return (final, *halves(final_items)), None
         return (final, *halves(final_items)), (repeated(own_ego, of_user), *halves(repeated(other_ego, of_item)))
 
-    def _refresh_if_due(self, batch_size: int) -> None:
+    def _refresh_if_due(self) -> None:
         """Rebuild the item graphs at the first batch of an epoch, counted in training pairs."""
-        due = self._pairs_seen % len(self.train_users) == 0
-        self._pairs_seen += batch_size
+        due = self.pairs_seen % len(self.train_users) == 0
         p = self.params
         if not (due and self.training and p.item_graph_refresh == "epoch" and p.use_item_graph):
             return

@@ -34,6 +34,7 @@ class MF(Recommender):
     """p_u . q_i, plus b_i with `use_bias`."""
 
     Params = Params
+    static_step = True
     CARD: ClassVar = ModelCard(
         title="MF",
         family="cf",

@@ -140,6 +140,7 @@ class MMGCN(ContentRecommender):
     """Mean over the modalities of their networks' last layers."""
 
     Params = Params
+    static_step = True
     CARD: ClassVar = ModelCard(
         title="MMGCN",
         family="multimodal",

@@ -100,6 +100,7 @@ class NGCF(Recommender):
     """All propagation layers side by side."""
 
     Params = Params
+    static_step = True
     CARD: ClassVar = ModelCard(
         title="NGCF",
         family="gcn",

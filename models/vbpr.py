@@ -58,6 +58,7 @@ class VBPR(ContentRecommender):
     """gamma_u . gamma_i + theta_u . theta_i, where theta_i is projected from the item's content."""
 
     Params = Params
+    static_step = True
     CARD: ClassVar = ModelCard(
         title="VBPR",
         family="multimodal",

@@ -12,6 +12,8 @@ import toy
 from bench.evaluate import rank
 from bench.recbole_bridge import batches
 from bench.sampling import TripleSampler
+from bench.steps import Stepper, adam
+from models._bags import bag
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 DATA = toy.random_data(3, n_users=60, n_items=80, dims=(9, 7), per_user=12, absent=True)
@@ -19,7 +21,7 @@ DATA = toy.random_data(3, n_users=60, n_items=80, dims=(9, 7), per_user=12, abse
 
 def losses(model: Any, given: list[dict[str, torch.Tensor]], quiet: bool) -> torch.Tensor:
     """Losses of some training steps; with `quiet` a step after the first that waits for the device is an error."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.005, fused=True)
+    optimizer = adam(model)
     device, found = model.user_embedding.weight.device, []
     try:
         for step, batch in enumerate(given):
@@ -80,3 +82,41 @@ def test_same_bits_twice(name: str) -> None:
 def test_no_step_waits_for_the_device(name: str) -> None:
     given = list(drawn(torch.device("cuda")))
     losses(toy.build(name, DATA, embedding_size=16).train().to("cuda"), given, quiet=True)
+
+
+@pytest.mark.parametrize("name", toy.trained())
+def test_recorded_epochs_have_the_bits_of_the_others(name: str) -> None:
+    sampler, states = TripleSampler(DATA.split.train, torch.device("cuda")), []
+    for recorded in (True, False):
+        model = toy.build(name, DATA, embedding_size=16).to("cuda")
+        assert model.static_step
+        model.static_step = recorded
+        stepper, generator = Stepper(model, adam(model)), torch.Generator("cuda").manual_seed(5)
+        torch.manual_seed(7)
+        found = []
+        for _ in range(3):
+            model.train()
+            found.append(stepper.epoch(sampler.epoch(generator), 64))
+            model.eval()
+            model.score_users(torch.arange(1, 9, device="cuda"))
+        states.append({**model.state_dict(), "losses": torch.cat(found), "pairs": torch.tensor(model.pairs_seen)})
+    for key, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][key]), key
+
+
+@pytest.mark.parametrize("size", [1, 3, 64, 200])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sums_of_segments_equal_those_of_the_cpu(size: int, weighted: bool, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.tensor([0, 1, 5000, 0, 7, 300, 0])
+    offsets = torch.cat([torch.zeros(1), lengths.cumsum(0)]).to(torch.int32)
+    columns = torch.randint(0, 50, (int(lengths.sum()),), generator=generator, dtype=torch.int32)
+    values = torch.rand(len(columns), generator=generator, dtype=dtype) if weighted else None
+    wide = torch.randn(50, 2 * size, generator=generator, dtype=dtype)
+    given = [None if one is None else one.to("cuda") for one in (offsets, columns, values, wide)]
+    first, second = (bag(*given[:3], given[3][:, size:]) for _ in range(2))
+    exact = bag(offsets, columns, None if values is None else values.double(), wide[:, size:].double())
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-11
+    torch.testing.assert_close(first.cpu().double(), exact, rtol=0, atol=tolerance)
+    assert torch.equal(first, second)

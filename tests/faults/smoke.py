@@ -14,7 +14,7 @@ OURS = [
     Fault("layers weighted wrongly", "models/_graph.py", "total / len(layers)", "(total + layers[0]) / len(layers)", "lightgcn"),
     Fault("one modality dropped", BASE, "        return available\n    if not wanted", "        return available[:1]\n    if not wanted", "vbpr"),
     Fault("feature rows permuted", "bench/recbole_bridge.py", "dtype=np.float32), modality.matrix])", "dtype=np.float32), modality.matrix[::-1]])", "contentknn"),
-    Fault("every loss computed five times", TRAIN, "bpr, regularisation = model.calculate_loss(batch)", "[model.calculate_loss(batch) for _ in range(4)]; bpr, regularisation = model.calculate_loss(batch)", "lightgcn"),
+    Fault("every loss computed five times", "bench/steps.py", "bpr, regularisation = self._model.calculate_loss(batch)", "[self._model.calculate_loss(batch) for _ in range(4)]; bpr, regularisation = self._model.calculate_loss(batch)", "lightgcn"),
 ]  # fmt: skip
 SHARED = {  # faults that tests of their own catch too, with the models that show them here
     "padding column kept": "popularity",

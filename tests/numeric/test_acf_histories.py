@@ -77,14 +77,14 @@ def test_users_without_history_are_their_embeddings() -> None:
 def test_chunks_change_nothing(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = dense.build("acf", dense.small_data(), acf_variant=variant)
     whole, longest, sizes = model.embed()[0], 4, []
-    histories = model._histories
+    histories = model.histories.pairs
 
     def counted(users: Tensor) -> Any:
         found = histories(users)
         sizes.append(len(found.columns))
         return found
 
-    monkeypatch.setattr(model, "_histories", counted)
+    monkeypatch.setattr(model.histories, "pairs", counted)
     for chunk in (1, 3, 5):
         sizes.clear()
         monkeypatch.setattr(acf, "CHUNK_PAIRS", chunk)
@@ -100,15 +100,15 @@ def test_longest_history_is_cut_and_the_choice_is_fixed() -> None:
     full = toy.build("acf", data)
     assert torch.equal(model.user_embedding.weight, full.user_embedding.weight), "took global random numbers"
     torch.random.set_rng_state(before)
-    ids = torch.repeat_interleave(model.history_offsets.diff())
-    pairs = set(zip(ids.tolist(), model.history_items.tolist(), strict=True))
+    ids = torch.repeat_interleave(model.histories.offsets.diff())
+    pairs = set(zip(ids.tolist(), model.histories.items.tolist(), strict=True))
     assert pairs < set(zip(full.train_users.tolist(), full.train_items.tolist(), strict=True))
-    assert model.history_offsets.diff()[1:].tolist() == [7] * data.n_users
-    assert torch.equal(toy.build("acf", data, seed=2, acf_max_history=7).history_items, model.history_items)
-    means = [float(one.history_items.double().mean()) for one in (model, full)]
+    assert model.histories.offsets.diff()[1:].tolist() == [7] * data.n_users
+    assert torch.equal(toy.build("acf", data, seed=2, acf_max_history=7).histories.items, model.histories.items)
+    means = [float(one.histories.items.double().mean()) for one in (model, full)]
     assert means[0] == pytest.approx(means[1], rel=0.05), "not spread over the item ids"
     everything = toy.build("acf", data, acf_max_history=18)
-    assert torch.equal(everything.history_items, full.history_items)
+    assert torch.equal(everything.histories.items, full.histories.items)
 
 
 class Shapes(TorchDispatchMode):
@@ -142,3 +142,13 @@ def test_no_pair_meets_the_features(switches: dict[str, Any]) -> None:
 def test_same_bits_with_two_threads(switches: dict[str, Any]) -> None:
     first, second = (dense.under_threads("acf", **switches) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("variant", ["paper", "code"])
+def test_padded_histories_change_neither_loss_nor_gradient(variant: str) -> None:
+    model = dense.build("acf", toy.random_data(absent=True), acf_variant=variant).train()
+    batch = toy.triples(toy.random_data(absent=True))
+    expected = dense.loss_of(model, batch), dense.gradients(sum(model.calculate_loss(batch)), model)
+    model.histories.of_batch = model.histories.padded
+    found = dense.loss_of(model, batch), dense.gradients(sum(model.calculate_loss(batch)), model)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-15)

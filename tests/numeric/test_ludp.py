@@ -10,6 +10,7 @@ import torch
 import toy
 from torch.autograd import gradcheck
 
+from bench.recbole_bridge import batch
 from bench.types import BenchmarkData, Modality
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -447,15 +448,14 @@ def test_number_of_parameters() -> None:
 def test_refreshing_rebuilds_the_item_graphs_once_an_epoch() -> None:
     model = perturbed(DATA, feat_trainable=True, item_graph_refresh="epoch").train()
     n_pairs = len(DATA.split.train)
-    first = torch.ones(n_pairs - 1, dtype=torch.int64)
-    model.embed_batch(first, first, first)
+    first, last = (batch(*[torch.ones(n, dtype=torch.int64)] * 3) for n in (n_pairs - 1, 1))
+    model.calculate_loss(first)
     built = model.item_graphs.first
-    last = torch.ones(1, dtype=torch.int64)
-    model.embed_batch(last, last, last)
+    model.calculate_loss(last)
     assert model.item_graphs.first is built
     with torch.no_grad():
         model.preferences[0].table.copy_(torch.randn(DATA.n_items + 1, DATA.modalities[0].dim))
-    model.embed_batch(last, last, last)
+    model.calculate_loss(last)
     assert model.item_graphs.first is not built
     assert not torch.equal(model.item_graphs.first.columns, built.columns)
 

@@ -63,7 +63,7 @@ class Phases:
     def enter(self, name: str) -> str:
         """Close the phase that is open and begin another; returns the name of the one before, or ""."""
         before = self.close()
-        self._open = (name, time.perf_counter(), PeakMemory())
+        self._open = (name, time.perf_counter(), PeakMemory(torch.device("cpu")))
         return before
 
     def close(self) -> str:
@@ -85,7 +85,7 @@ class Phases:
 
 def run(case: Case) -> dict[str, Any]:
     """All phases of a case."""
-    libraries, phases = PeakMemory().bytes(), Phases()  # a fresh peak is what is resident now
+    libraries, phases = PeakMemory(torch.device("cpu")).bytes(), Phases()  # a fresh peak is what is resident now
     phases.enter("data")
     data = synthetic(case.size)
     phases.enter("build")

@@ -35,7 +35,7 @@ def lattice(bench: Bench) -> list[Row]:
     given = plain_lattice.constants(bench.model("lattice", data))
     ours = Ours(bench.model("lattice", data), data)
     scaled, released = (_dense_epoch(bench, given, written_out) for written_out in (False, True))
-    gigabytes = [increase(task) / 1e9 for task in (timed(ours.epoch), scaled)]
+    gigabytes = [increase(task, bench.device) / 1e9 for task in (timed(ours.epoch), scaled)]
     # the products of n x n matrices take most of a minute, so these pairs come second and need no warm-up
     quick_pairs = bench.pairs(timed(ours.epoch), scaled, 25)
     slow_pairs = bench.pairs(timed(ours.epoch), released, 90, least=1, warm_up=False)
@@ -46,7 +46,7 @@ def lattice(bench: Bench) -> list[Row]:
         data_name(data),
         "GB",
         estimate(gigabytes[:1]),
-        note="Rise of the resident memory over that of a process that holds data and model.",
+        note="Rise of the memory, of the process or of the device, over that with data and model loaded.",
         details={"gigabytes": gigabytes},
     )
     return [
@@ -77,7 +77,7 @@ def _dense_epoch(bench: Bench, given: plain_lattice.Constants, released: bool) -
         start = perf_counter()
         side.steps(1)
         first = perf_counter() - start
-        return first + (sizes(data)[1] - 1) * per_step(side.steps, STEPS)()
+        return first + (sizes(data)[1] - 1) * per_step(side.steps, bench.n_steps(STEPS))()
 
     return epoch
 
@@ -99,7 +99,8 @@ def _scattered(bench: Bench, name: str, title: str) -> Row:
     given = plain.constants(model)
     ours = Ours(bench.model(name, data), data)
     theirs = Plain(model, data, lambda: plain.plain_tables(model, given))
-    pairs = bench.pairs(per_step(ours.steps, STEPS), per_step(theirs.steps, STEPS), 25)
-    what, target, n_steps = f"{title}, training step", Target("at least", 4), sizes(data)[1]
+    n_steps = bench.n_steps(STEPS)
+    pairs = bench.pairs(per_step(ours.steps, n_steps), per_step(theirs.steps, n_steps), 25)
+    what, target = f"{title}, training step", Target("at least", 4)
     rival = "plain gather-scatter"
-    return compared(what, rival, data_name(data), pairs, target, SCATTER_NOTE, steps_an_epoch=n_steps)
+    return compared(what, rival, data_name(data), pairs, target, SCATTER_NOTE, steps_an_epoch=sizes(data)[1])

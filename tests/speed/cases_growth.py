@@ -54,10 +54,10 @@ def growth(bench: Bench) -> list[Row]:
 def _point(bench: Bench, name: str, data: BenchmarkData) -> Point:
     n_train, n_steps = sizes(data)
     model = bench.model(name, data)
-    step = statistics.median(bench.samples(per_step(Ours(model, data).steps, 10), 4))
+    step = statistics.median(bench.samples(per_step(Ours(model, data).steps, bench.n_steps(10)), 4))
     large_batch = -(-n_train // FIXED_STEPS)
     grown = Ours(model, data, large_batch)
-    large = statistics.median(bench.samples(per_step(grown.steps, 5), 4))
+    large = statistics.median(bench.samples(per_step(grown.steps, bench.n_steps(5)), 4))
     return Point(n_train, step, n_steps * step, FIXED_STEPS * large)
 
 

@@ -34,7 +34,7 @@ def ranking(bench: Bench) -> list[Row]:
     rivals = [_recbole_pass(bench, n_users) for n_users in USERS_A_BATCH]
     seconds = [bench.samples(rival, 10, least=1) for rival in rivals]
     best = min(range(len(rivals)), key=lambda i: min(seconds[i]))
-    gigabytes = [increase(task) / 1e9 for task in (ours, rivals[best])]
+    gigabytes = [increase(task, bench.device) / 1e9 for task in (ours, rivals[best])]
     pairs = bench.pairs(ours, rivals[best], 35)
     note = (
         f"MF beside RecBole's BPR, whose eval_batch_size is {USERS_A_BATCH[best]:,} times the items, the "

@@ -26,7 +26,8 @@ def lightgcn_large(bench: Bench) -> list[Row]:
     """Steps of LightGCN with two layers at the paper's size."""
     data = bench.surrogate(1.0)
     ours, theirs = Ours(bench.model("lightgcn", data), data), paper_peer(bench).stepper()
-    pairs = bench.pairs(per_step(ours.steps, STEPS), per_step(theirs, STEPS), 25)
+    n_steps = bench.n_steps(STEPS)
+    pairs = bench.pairs(per_step(ours.steps, n_steps), per_step(theirs, n_steps), 25)
     what, target = "LightGCN L=2, training step", Target("at least", 15)
     return [compared(what, "RecBole LightGCN", PAPER, pairs, target, STEP_NOTE, steps_an_epoch=sizes(data)[1])]
 
@@ -73,6 +74,7 @@ def ludp(bench: Bench) -> list[Row]:
     rows.append(compared("LUDP, training epoch", "our LightGCN", data_name(data), pairs, limit))
     large = bench.surrogate(1.0)
     mine, base = (Ours(bench.model(name, large), large) for name in ("ludp", "lightgcn"))
-    pairs = bench.pairs(per_step(mine.steps, STEPS), per_step(base.steps, STEPS), 15)
+    n_steps = bench.n_steps(STEPS)
+    pairs = bench.pairs(per_step(mine.steps, n_steps), per_step(base.steps, n_steps), 15)
     rows.append(compared("LUDP, training step", "our LightGCN", PAPER, pairs, limit, STEP_NOTE))
     return rows

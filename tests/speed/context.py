@@ -20,6 +20,7 @@ from speed.measure import Pairs, Task, interleaved, repeated
 PUBLIC_SCALE = 0.0498  # of the surrogate: 59,504 training pairs, where public TikTok has 59,541
 PAPER = "surrogate 1"
 QUICK_SHARE = 0.3
+STEPS_ON_CUDA = 50  # fewer than an epoch of any data set here has
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -39,6 +40,10 @@ class Bench:
         self._data: dict[str, BenchmarkData] = {}
         self._derived: dict[str, Arrays] = {}
         self._made: dict[str, Any] = {}
+
+    def n_steps(self, on_cpu: int) -> int:
+        """Training steps of a sample; on CUDA many, as in an epoch, where some are recorded and replayed."""
+        return on_cpu if self.device.type == "cpu" else STEPS_ON_CUDA
 
     def pairs(self, ours: Task, theirs: Task, seconds: float, least: int = 3, warm_up: bool = True) -> Pairs:
         """`interleaved` within a budget, which `quick` cuts."""

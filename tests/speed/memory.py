@@ -27,11 +27,11 @@ from bench.types import BenchmarkData, Interactions, Modality, Split
 PARTS = ("train", "valid", "test")
 
 
-def increase(action: Callable[[], object]) -> int:
-    """Bytes by which the resident memory rises at most while the action runs."""
+def increase(action: Callable[[], object], device: torch.device) -> int:
+    """Bytes by which the memory, resident or of the device, rises at most while the action runs."""
     gc.collect()
     _give_back()
-    memory = PeakMemory()
+    memory = PeakMemory(device)
     before = memory.bytes()
     action()
     return memory.bytes() - before
@@ -69,7 +69,7 @@ def measure(name: str, data: BenchmarkData, n_steps: int, device: torch.device) 
     figures: dict[str, float] = {}
     gc.collect()
     _give_back()
-    memory, start = PeakMemory(), time.perf_counter()
+    memory, start = PeakMemory(device), time.perf_counter()
     before = memory.bytes()
 
     def note(phase: str) -> None:

@@ -95,5 +95,5 @@ def test_data_survives_the_way_to_another_process(tmp_path: Path) -> None:
 
 
 def test_memory_of_an_action_is_seen() -> None:
-    rise = memory.increase(lambda: torch.ones(25_000_000))
+    rise = memory.increase(lambda: torch.ones(25_000_000), torch.device("cpu"))
     assert 90e6 < rise < 200e6

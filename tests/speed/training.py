@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from plain import Tables, batch_loss
@@ -16,17 +16,13 @@ from torch import Tensor
 from bench import train
 from bench.recbole_bridge import RecBoleSession, batches, recbole_session, shielded
 from bench.sampling import TripleSampler
+from bench.steps import Stepper, Triples, adam
 from bench.types import BenchmarkData
 from models.base import Recommender
 from speed.context import Bench
 from speed.measure import Task
 
 Batch = dict[str, Tensor]
-
-
-def adam(model: Recommender) -> torch.optim.Optimizer:
-    """The optimiser of `bench.train`."""
-    return torch.optim.Adam(model.parameters(), lr=model.params.learning_rate, fused=True)
 
 
 def settle(device: torch.device) -> None:
@@ -60,22 +56,21 @@ class Ours:
         self.device = model.user_embedding.weight.device
         self.sampler = TripleSampler(data.split.train, self.device)
         self.optimizer = adam(model)
+        self.stepper = Stepper(model, self.optimizer)
         self.generator = torch.Generator(self.device).manual_seed(2)
-        drawn = batches(self.sampler.epoch(self.generator), batch_size or model.params.train_batch_size)
-        self.prepared = itertools.cycle(itertools.islice(drawn, 20))
+        self.batch_size = batch_size or model.params.train_batch_size
+        self.triples = self.sampler.epoch(self.generator)
+        self.prepared = itertools.cycle(itertools.islice(batches(self.triples, self.batch_size), 20))
 
     def epoch(self) -> None:
         """One epoch, negatives and order included."""
-        train._train_epoch(self.model, self.sampler, self.optimizer, self.generator, 1)
+        train._train_epoch(self.model, self.sampler, self.stepper, self.generator, 1)
         settle(self.device)
 
     def steps(self, n: int) -> None:
-        """Training steps on batches drawn beforehand."""
-        for batch in itertools.islice(self.prepared, n):
-            self.optimizer.zero_grad()
-            bpr, regularisation = self.model.calculate_loss(batch)
-            (bpr + regularisation).backward()
-            self.optimizer.step()
+        """Training steps on triples drawn beforehand, as an epoch of so many makes them."""
+        first = tuple(ids[: n * self.batch_size] for ids in self.triples)
+        self.stepper.epoch(cast(Triples, first), self.batch_size)
         settle(self.device)
 
 
