@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 os.environ["LUDP_BENCH_OFFLINE"] = (
     "1"  # no test touches the network; those of downloads have a server of their own
 )
@@ -33,3 +36,17 @@ def real_data_dir() -> Path:
         if (folder / "tiktok" / "trnMat.pkl").is_file():
             return folder
     pytest.skip("no real data: set LUDP_BENCH_DATA to a directory that holds tiktok/trnMat.pkl")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A real browser without a window: that of the system, or playwright's own."""
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[dev]'")
+    own = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with api.sync_playwright() as driver:
+        try:
+            started = driver.chromium.launch(executable_path=own)
+        except api.Error:
+            pytest.skip("no browser: playwright install chromium, or chromium from the system's packages")
+        yield started
+        started.close()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,20 +55,13 @@ def test_formulas_became_mathml(site: Path) -> None:
     assert "\\frac" not in re.sub(r"<annotation.*?</annotation>", "", page)
 
 
-def test_search_works_on_pages_opened_from_a_folder(site: Path) -> None:
-    browsers = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with browsers.sync_playwright() as playwright:
-        executable = shutil.which("chromium") or shutil.which("chromium-browser")
-        try:
-            browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        except browsers.Error as problem:
-            pytest.skip(f"no browser: {str(problem).splitlines()[0]}")
-        page = browser.new_page()
-        requested: list[str] = []
-        page.on("request", lambda request: requested.append(request.url))
-        page.goto((site / "index.html").as_uri())
-        page.keyboard.press("/")
-        page.keyboard.type("negatives")
-        page.wait_for_selector(".md-search-result__link >> text=Candidates and what is hidden")
-        assert all(url.startswith(("file:", "data:", "about:", "blob:")) for url in requested), requested
-        browser.close()
+def test_search_works_on_pages_opened_from_a_folder(site: Path, browser: Any) -> None:
+    page = browser.new_page()
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.goto((site / "index.html").as_uri())
+    page.keyboard.press("/")
+    page.keyboard.type("negatives")
+    page.wait_for_selector(".md-search-result__link >> text=Candidates and what is hidden")
+    assert all(url.startswith(("file:", "data:", "about:", "blob:")) for url in requested), requested
+    page.close()

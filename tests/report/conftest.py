@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from bench.records import (
 )
 from bench.report.paper import Paper, load_paper
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 MakeFacts = Callable[..., DataFacts]
 MakeRecord = Callable[..., RunRecord]
 
@@ -113,17 +111,3 @@ def make_record() -> MakeRecord:
 @pytest.fixture
 def make_failed() -> MakeRecord:
     return failed_of
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A real browser without a window: that of the system, or playwright's own."""
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[dev]'")
-    own = next(filter(None, map(shutil.which, BROWSERS)), None)
-    with api.sync_playwright() as driver:
-        try:
-            started = driver.chromium.launch(executable_path=own)
-        except api.Error:
-            pytest.skip("no browser: playwright install chromium, or chromium from the system's packages")
-        yield started
-        started.close()
