@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import torch
 from plain import Tables, batch_loss
@@ -60,7 +60,6 @@ class Ours:
         self.generator = torch.Generator(self.device).manual_seed(2)
         self.batch_size = batch_size or model.params.train_batch_size
         self.triples = self.sampler.epoch(self.generator)
-        self.prepared = itertools.cycle(itertools.islice(batches(self.triples, self.batch_size), 20))
 
     def epoch(self) -> None:
         """One epoch, negatives and order included."""
@@ -69,9 +68,13 @@ class Ours:
 
     def steps(self, n: int) -> None:
         """Training steps on triples drawn beforehand, as an epoch of so many makes them."""
-        first = tuple(ids[: n * self.batch_size] for ids in self.triples)
-        self.stepper.epoch(cast(Triples, first), self.batch_size)
+        self.stepper.epoch(self.first(n), self.batch_size)
         settle(self.device)
+
+    def first(self, n: int) -> Triples:
+        """The triples of the first n batches."""
+        users, positives, negatives = (ids[: n * self.batch_size] for ids in self.triples)
+        return users, positives, negatives
 
 
 class Plain(Ours):
@@ -89,13 +92,14 @@ class Plain(Ours):
 
     def epoch(self) -> None:
         """One epoch, negatives and order included."""
-        for batch in batches(self.sampler.epoch(self.generator), self.model.params.train_batch_size):
-            self.step(batch)
-        settle(self.device)
+        self._over(self.sampler.epoch(self.generator))
 
     def steps(self, n: int) -> None:
-        """Training steps on batches drawn beforehand."""
-        for batch in itertools.islice(self.prepared, n):
+        """Training steps on triples drawn beforehand, the same as those of `Ours`."""
+        self._over(self.first(n))
+
+    def _over(self, triples: Triples) -> None:
+        for batch in batches(triples, self.batch_size):
             self.step(batch)
         settle(self.device)
 
