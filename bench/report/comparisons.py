@@ -21,6 +21,12 @@ CONTRAST_FIELDS = (
     *("difference", "ci_low", "ci_high", "relative", "relative_low", "relative_high", "cohens_dz"),
     *("p", "p_holm", "p_by_seed", "n_seeds_agreeing"),
 )
+METHOD = (
+    "p: paired permutation test over users, two-sided; a user's difference turns its sign in all seeds at once, "
+    "which combines the tests of the seeds whatever their dependence; corrected by Holm's method in families of "
+    "one data set, one metric, {family}. In brackets the 95% percentile bootstrap interval, over users, of the "
+    "difference of seed-averaged scores, not corrected."
+)
 Pair = tuple[str, str]
 
 
@@ -57,10 +63,24 @@ def against_proposed(material: Material, facts: DataFacts) -> Comparisons:
     Raises:
         ResultsError: see `read_user_scores`.
     """
-    labels = row_order(material.labels, material.paper)
-    pairs = _with_proposed(labels, material.paper)
-    scores = read_user_scores(material, facts, labels if pairs else [])
-    return _compared(scores, scores.resamples(len(pairs)), family_name(material.paper), pairs)
+    pairs = _with_proposed(row_order(material.labels, material.paper), material.paper)
+    return compared(material, facts, family_name(material.paper), pairs)
+
+
+def compared(material: Material, facts: DataFacts, family: str, pairs: Sequence[Pair]) -> Comparisons:
+    """Pairs of any rows, tested together.
+
+    Args:
+        material: the records of a call and where their lists lie.
+        facts: the data set.
+        family: its name.
+        pairs: labels, the first minus the second.
+
+    Raises:
+        ResultsError: see `read_user_scores`.
+    """
+    scores = read_user_scores(material, facts, [label for each in pairs for label in each])
+    return _compared(scores, scores.resamples(len(pairs)), family, pairs)
 
 
 def all_comparisons(material: Material, facts: DataFacts) -> list[Comparisons]:

@@ -1,36 +1,65 @@
-"""Layer 8. Content models with content that says nothing: is a gain due to content or to capacity? Pure."""
+"""Layer 8. Content models with content that says nothing: is a gain due to content or to capacity?
+
+Pure but for the stored lists, whose users the differences are tested on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from bench import experiments
 from bench.protocol import SELECTION_METRIC
 from bench.records import DataFacts
 from bench.report.cells import made_by, score_cell
+from bench.report.comparisons import (
+    CONTRAST_FIELDS,
+    METHOD,
+    STAR,
+    Pair,
+    compared,
+    contrast_values,
+    shown_difference,
+)
 from bench.report.material import Material
 from bench.report.paper import Paper
+from bench.report.resampling import Contrast
 from bench.report.scores import Scores
-from bench.report.table import Block, Cell, Column, Row, Table, improvement
-from bench.report.variations import CSV_HEADER, Family, Variation, csv_rows, families, notes
+from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
+from bench.report.variations import CSV_HEADER as SCORE_FIELDS
+from bench.report.variations import Family, Variation, csv_rows, families, notes
 from bench.report.wording import metric_title, model_display
 
 KINDS = ("given", *experiments.FEATURE_CONTROLS)
+CSV_HEADER = (*SCORE_FIELDS, *CONTRAST_FIELDS)
+TESTS = "every model with other content against itself with its own"
+Found = Mapping[tuple[str, Pair], Contrast]
 
 
 def build(material: Material) -> Table:
-    """The feature controls of a call."""
-    return controls_table(material.scores, material.facts, material.paper)
+    """The feature controls of a call.
+
+    Raises:
+        ResultsError: stored lists are missing or damaged.
+    """
+    found = [compared(material, facts, TESTS, control_pairs()).found for facts in material.facts]
+    return controls_table(material.scores, material.facts, material.paper, found)
 
 
-def controls_table(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Table:
+def control_pairs() -> list[Pair]:
+    """Labels of every model with other content, each before the model itself."""
+    rows = experiments.control_rows()
+    return [(rows[model, kind].label, rows[model, KINDS[0]].label) for model in _models() for kind in KINDS[1:]]
+
+
+def controls_table(scores: Scores, facts: Sequence[DataFacts], paper: Paper, found: Sequence[Found]) -> Table:
     """A row a model, a column a kind of content, and what each kind loses; all metrics in the CSV.
 
     Args:
         scores: of all runs.
         facts: the data sets, in order.
         paper: for names.
+        found: of every data set the contrasts of `control_pairs` by metric; incomplete rows have none.
 
     Raises:
         UsageError: there is no data set, or one is given twice.
@@ -41,17 +70,22 @@ def controls_table(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> 
     caption = (
         f"Content or capacity: {title} with the items' content as given, with the content of other items "
         f"(shuffled), with noise of the same mean and deviation, and with one constant row. {made_by(scores)} "
-        f"Differences are relative to the content as given, between complete cells. A model that loses nothing "
-        f"does not use what the content says. Bold is the best of a row and underlined the second best."
+        f"Differences are relative to the content as given, between complete cells; {STAR} marks p < 0.05. "
+        f"{METHOD.format(family=TESTS)} A model that loses nothing does not use what the content says. Bold is "
+        f"the best of a row and underlined the second best."
     )
     flat = [family for same in by_data for family in same]
     return Table(
         name="Feature controls",
         caption=caption,
-        blocks=tuple(_block(same, paper) for same in by_data),
+        blocks=tuple(_block(same, paper, each) for same, each in zip(by_data, found, strict=True)),
         notes=tuple(dict.fromkeys(notes(flat, paper))),
         csv_header=CSV_HEADER,
-        csv_rows=csv_rows(flat, scores),
+        csv_rows=tuple(
+            (*row, *contrast_values(_against_given(row, each)))
+            for same, each in zip(by_data, found, strict=True)
+            for row in csv_rows(same, scores)
+        ),
     )
 
 
@@ -64,19 +98,32 @@ def _variations(facts: DataFacts, model: str, paper: Paper) -> list[Variation]:
     return [Variation(f"{model_display(model, paper)}, {kind}", rows[model, kind].label) for kind in KINDS]
 
 
-def _block(same: Sequence[Family], paper: Paper) -> Block:
+def _against_given(row: Sequence[CsvValue], found: Found) -> Contrast | None:
+    """The contrast of the label and metric of a tidy row."""
+    label, metric = (row[SCORE_FIELDS.index(name)] for name in ("model", "metric"))
+    return next((each for (of, pair), each in found.items() if (of, pair[0]) == (metric, label)), None)
+
+
+def _block(same: Sequence[Family], paper: Paper, found: Found) -> Block:
     heading = same[0].heading
     columns = (
         Column("Model", align="left"),
         *(Column(kind, group=heading) for kind in KINDS),
         *(Column(kind, group=f"{heading}, against given") for kind in KINDS[1:]),
     )
-    return Block(columns, tuple(_row(model, family, paper) for model, family in zip(_models(), same, strict=True)))
+    rows = tuple(_row(model, family, paper, found) for model, family in zip(_models(), same, strict=True))
+    return Block(columns, rows)
 
 
-def _row(model: str, family: Family, paper: Paper) -> Row:
+def _row(model: str, family: Family, paper: Paper, found: Found) -> Row:
     scores = family.scores[SELECTION_METRIC]
-    given, *others = (score.complete for score in scores)
     cells = [score_cell(score, mark) for score, mark in zip(scores, family.marks(SELECTION_METRIC), strict=True)]
-    losses = [Cell(improvement(mean, [given]), form="+.1%") for mean in others]
+    given, *others = (one.label for one in family.variations)
+    losses = [_difference(found.get((SELECTION_METRIC, (other, given)))) for other in others]
     return Row((Cell(words=model_display(model, paper)), *cells, *losses))
+
+
+def _difference(contrast: Contrast | None) -> Cell:
+    if contrast is None:
+        return Cell()
+    return Cell(words=shown_difference(contrast) + (f" {STAR}" if contrast.sign else ""))

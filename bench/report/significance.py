@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.report.comparisons import (
     ALL_PAIRS,
     CONTRAST_FIELDS,
+    METHOD,
     STAR,
     Comparisons,
     all_comparisons,
@@ -34,13 +35,7 @@ CSV_HEADER = (
     *CONTRAST_FIELDS,
     *("n_seeds", "n_users", "not_compared"),
 )
-METHOD = (
-    "p: paired permutation test over users, two-sided; a user's difference turns its sign in all seeds at once, "
-    "which combines the tests of the seeds whatever their dependence; corrected by Holm's method in families of "
-    "one data set, one metric, {family}. In brackets the 95% percentile bootstrap interval, over users, of the "
-    "difference of seed-averaged scores, not corrected. d: Cohen's d of paired differences. All of it speaks of "
-    "the models as trained with these seeds."
-)
+EFFECT = "d: Cohen's d of paired differences. All of it speaks of the models as trained with these seeds."
 
 
 def build(material: Material) -> Table:
@@ -88,8 +83,8 @@ def _caption(material: Material) -> str:
     seeds = "one seed (n=1)" if n_seeds == 1 else f"n={n_seeds} seeds"
     return (
         f"Differences between models over the same users, {seeds}: the first minus the second, relative to the "
-        f"second. {STAR} marks p < 0.05. {METHOD.format(family=shown)} The CSV has every pair, corrected over all "
-        f"pairs."
+        f"second. {STAR} marks p < 0.05. {METHOD.format(family=shown)} {EFFECT} The CSV has every pair, corrected "
+        f"over all pairs."
     )
 
 

@@ -14,6 +14,8 @@ from scipy import stats
 
 from bench.errors import ResultsError
 from bench.report.comparisons import against_proposed, all_comparisons, shown_difference, shown_p
+from bench.report.controls import build as controls_table
+from bench.report.controls import control_pairs
 from bench.report.critical import Ranking
 from bench.report.critical import build as critical_figure
 from bench.report.figure import write_figure
@@ -229,6 +231,39 @@ def test_a_partial_result_shows_as_partial_and_is_not_compared(material: Any, sc
     (family, everything) = all_comparisons(call, call.facts[0])
     assert (family.size, everything.size) == (2, 3)
     assert {row["family_size"] for row in rows_of(table) if row["family"] == "all pairs"} == {"3"}
+
+
+def test_controls_are_tested_against_the_content_as_given(material: Any, scores: Any) -> None:
+    """LUDP loses without its content, and says so; a constant row is like it, and noise lacks a repetition."""
+    own, chance = scores["ludp"], scores["lightgcn"]
+    table = controls_table(
+        material(
+            {
+                "ludp": own,
+                "ludp@features=shuffled": own - 0.1,
+                "ludp@features=noise": own[:1],
+                "ludp@features=constant": chance,
+            },
+            2,
+        )
+    )
+    shown = [cell.text for cell in table.blocks[0].rows[0].cells[5:]]
+    assert shown[0].startswith(f"{-0.1 / own.mean():+.1%} [")
+    assert [each.endswith(" *") for each in shown] == [True, False, False]
+    assert shown[1] == ""
+    by_label = {row["model"]: row for row in rows_of(table) if row["metric"] == R10}
+    lost, same = by_label["ludp@features=shuffled"], by_label["ludp@features=constant"]
+    assert float(lost["difference"]) == pytest.approx(-0.1)
+    assert float(lost["p_holm"]) == pytest.approx(2 * float(lost["p"]))
+    assert float(lost["p_holm"]) < 0.05 < float(same["p_holm"])
+    assert float(same["difference"]) == pytest.approx((chance - own).mean())
+    assert {by_label[name]["p"] for name in ("ludp", "ludp@features=noise", "vbpr")} == {""}
+    assert "corrected by Holm's method" in table.caption
+
+
+def test_every_kind_of_content_is_tested_for_every_model() -> None:
+    assert len(set(control_pairs())) == 9
+    assert {given for _, given in control_pairs()} == {"ludp", "vbpr", "lattice"}
 
 
 def test_every_pair_is_in_the_csv_under_its_family(material: Any, scores: Any) -> None:
