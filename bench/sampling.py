@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.types import Interactions
 
 BUCKETS_PER_PAIR = 4  # four fifths of the searches end at a look into the table, of 16 bytes a pair
-SEARCH = -1
+LOOKS_FROM_THERE = 3  # at the next entries of the list, which answers all but a few of the others
 
 
 class TripleSampler:
@@ -62,8 +62,9 @@ class TripleSampler:
 class _Ranks:
     """How many entries of an ascending list are at most a query, for many queries.
 
-    On a CPU a table answers where all queries of an equal part of the range have the same answer, and a binary
-    search the others. Elsewhere all are searched for: choosing the others would wait for the device.
+    On a CPU a table answers where all queries of an equal part of the range have the same answer. For the others
+    it has the smallest, from which the next entries are looked at, and a binary search is for what they leave open.
+    Elsewhere all are searched for: choosing the others would wait for the device.
 
     Args:
         ascending: `[n]`, from 0 to below `size`.
@@ -72,23 +73,31 @@ class _Ranks:
     """
 
     def __init__(self, ascending: Tensor, size: int, dtype: torch.dtype) -> None:
-        self._ascending = ascending.to(dtype)
         self._dtype = dtype
+        self._ascending = torch.cat([ascending, ascending.new_full((1,), size)]).to(dtype)  # a look ends there
         self._shift = max(size // max(BUCKETS_PER_PAIR * len(ascending), 1), 1).bit_length() - 1
         self._answers: Tensor | None = None
         if ascending.device.type == "cpu":
             edges = torch.arange((size >> self._shift) + 2) << self._shift
             first, last = self._search(edges[:-1]), self._search(edges[1:] - 1)
-            self._answers = first.masked_fill_(first != last, SEARCH)
+            self._answers = torch.where(first == last, first, ~first)  # the smallest, made negative
 
     def __call__(self, queries: Tensor) -> Tensor:
         """The counts, `[n_queries]`, of the queries' type."""
         if self._answers is None:
             return self._search(queries)
         found = self._answers.index_select(0, queries >> self._shift)
-        others = (found == SEARCH).nonzero().squeeze(1)
-        found[others] = self._search(queries[others])
+        others = (found < 0).nonzero().squeeze(1)
+        found[others] = self._look_on(~found[others], queries[others])
         return found
+
+    def _look_on(self, counts: Tensor, queries: Tensor) -> Tensor:
+        """The counts of queries, from others that are not larger."""
+        for _ in range(LOOKS_FROM_THERE):
+            counts += self._ascending.index_select(0, counts) <= queries
+        rest = (self._ascending.index_select(0, counts) <= queries).nonzero().squeeze(1)
+        counts[rest] = self._search(queries[rest])
+        return counts
 
     def _search(self, queries: Tensor) -> Tensor:
         return torch.searchsorted(
