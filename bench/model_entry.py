@@ -87,7 +87,12 @@ class ModelEntry:
                     f"{self.name} has no parameter '{key}'.{nearest_hint(key, allowed)} "
                     f"Its parameters: {listed(allowed)}."
                 )
-        return validated(self.model_class.Params, {**merged, **(overrides or {})}, self.path)
+        params = validated(self.model_class.Params, merged, self.path)
+        if not overrides:
+            return params
+        given = listed(f"{self.name}.{key}={value}" for key, value in overrides.items())
+        source, advice = f"{given} in place of the values in {self.path}", "Correct what was given."
+        return validated(self.model_class.Params, {**merged, **overrides}, source, advice)
 
 
 def entry_of(name: str, module: ModuleType, path: Path) -> ModelEntry:

@@ -63,7 +63,7 @@ class _Ranks:
     """How many entries of an ascending list are at most a query, for many queries.
 
     On a CPU a table answers where all queries of an equal part of the range have the same answer. For the others
-    it has the smallest, from which the next entries are looked at, and a binary search is for what they leave open.
+    it has the smallest, from which the next entries are looked at; a binary search is for what they leave open.
     Elsewhere all are searched for: choosing the others would wait for the device.
 
     Args:

@@ -68,8 +68,16 @@ def read_yaml(file: Path) -> Any:
         raise ConfigError(f"{file} cannot be read as YAML: {reason}. Correct the file.") from error
 
 
-def validated(model_class: type[ModelT], raw: Any, file: Path) -> ModelT:
-    """`raw`, as read from `file`, as an instance of `model_class`.
+def validated(
+    model_class: type[ModelT], raw: Any, source: Path | str, advice: str = "Correct the file."
+) -> ModelT:
+    """`raw` as an instance of `model_class`.
+
+    Args:
+        model_class: what it must fit.
+        raw: plain values.
+        source: the file that they were read from, or who gave them otherwise.
+        advice: what to do about an error.
 
     Raises:
         ConfigError: it does not fit; every problem is listed.
@@ -78,7 +86,7 @@ def validated(model_class: type[ModelT], raw: Any, file: Path) -> ModelT:
         return model_class.model_validate(raw)
     except ValidationError as error:
         problems = "; ".join(_problem(model_class, dict(one)) for one in error.errors())
-        raise ConfigError(f"{file}: {problems}. Correct the file.") from error
+        raise ConfigError(f"{source}: {problems}. {advice}") from error
 
 
 def _problem(model_class: type[BaseModel], error: dict[str, Any]) -> str:

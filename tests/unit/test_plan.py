@@ -150,3 +150,11 @@ def test_option_values_are_read_as_yaml() -> None:
         "mf": {"reg_weight": "1e-3"},
     }
     assert registry.load("mf").params("tiktok", overrides={"reg_weight": "1e-3"}).reg_weight == 1e-3
+
+
+def test_a_value_that_does_not_fit_is_laid_to_who_gave_it() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^ludp\.knn_k=many in place of .*'many': expected a valid integer"
+    ) as one:
+        registry.load("ludp").params("tiktok", overrides={"knn_k": "many"})
+    assert str(one.value).endswith("Correct what was given.")
