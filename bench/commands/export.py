@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         BenchError: no such data set or layout, or the place is taken.
     """
     from bench import cards
-    from bench.layouts.exporting import export
+    from bench.layouts.exporting import check_place, export
     from bench.options import DATA_VARIABLE
     from bench.sources import describe_source
     from bench.sources.load import load_with_raw
@@ -56,7 +56,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         split=a.split,
         base_seed=a.base_seed,
     )
-    data, raw = load_with_raw(cards.load(a.name), request)
+    card = cards.load(a.name)
+    check_place(a.name, a.layout, a.to, a.force)
+    data, raw = load_with_raw(card, request)
     console.print(describe_source(data), markup=False, soft_wrap=True)
     directory = export(data, raw, a.layout, a.to, a.whole, a.force)
     for path in sorted(directory.iterdir()):

@@ -42,6 +42,26 @@ class Shipment:
     modalities: tuple[Modality, ...]
 
 
+def check_place(name: str, layout: str, to: Path, force: bool) -> Path:
+    """Where a data set will be written, `to/<name>`; to be asked before it is loaded.
+
+    Args:
+        name: of the data set.
+        layout: "recbole" or "mmrec".
+        to: a directory.
+        force: whether what is there may be replaced.
+
+    Raises:
+        UsageError: no such layout, or the place is taken.
+    """
+    if layout not in WRITERS:
+        raise unknown_name("layout to export", layout, WRITERS)
+    directory = to / name
+    if directory.exists() and not force:
+        raise UsageError(f"{directory} exists already. Name another place with --to, or replace it with --force.")
+    return directory
+
+
 def export(
     data: BenchmarkData, raw: RawData, layout: str, to: Path, whole: bool = False, force: bool = False
 ) -> Path:
@@ -62,16 +82,12 @@ def export(
         UsageError: no such layout, or the place is taken, or an id cannot be written in that layout.
         ResultsError: nothing can be written there.
     """
-    if layout not in WRITERS:
-        raise unknown_name("layout to export", layout, WRITERS)
+    directory = check_place(data.name, layout, to, force)
     split = {"train": data.split.train, "valid": data.split.valid, "test": data.split.test}
     users, items = as_texts(raw.user_ids, data.n_users), as_texts(raw.item_ids, data.n_items)
     shipment = Shipment(data.name, {"": raw.whole} if whole else split, users, items, data.modalities)
     for ids in (users, items):
         _refuse_unwritable(ids, layout)
-    directory = to / data.name
-    if directory.exists() and not force:
-        raise UsageError(f"{directory} exists already. Name another place with --to, or replace it with --force.")
     temporary = to / f".{data.name}.{secrets.token_hex(8)}.part"
     try:
         temporary.mkdir(parents=True)

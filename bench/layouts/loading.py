@@ -87,7 +87,7 @@ def detect(place: Place, layout: str | None) -> tuple[str, str]:
             return name, reason
     needs = "; ".join(f"{name} needs {module.NEEDS}" for name, module in LAYOUTS.items() if name != "normalised")
     raise DataError(
-        f"{place.path} holds no interactions in a known layout; its files are {_some(place.files)}."
+        f"{place.path} holds no interactions in a known layout; {_some(place.files)}."
         f"{_folders(place.path)} {needs}. See datasets/README.md, or name the layout with --layout."
     )
 
@@ -99,8 +99,10 @@ def _folders(path: Path) -> str:
 
 
 def _some(files: tuple[Path, ...]) -> str:
-    shown = listed(path.name for path in files[:10])
-    return shown if len(files) <= 10 else f"{shown} and {len(files) - 10:,} more"
+    if not files:
+        return "there is no file in it"
+    more = f" and {len(files) - 10:,} more" if len(files) > 10 else ""
+    return f"its files are {listed(path.name for path in files[:10])}{more}"
 
 
 def _with_features(place: Place, layout: str, reason: str, content: Content) -> Loaded:
