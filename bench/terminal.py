@@ -36,9 +36,10 @@ class Parser(argparse.ArgumentParser):
         parsed, rest = self.parse_known_args(arguments)
         if rest:
             allowed = [option for action in self._actions for option in action.option_strings]
-            given = rest[0].partition("=")[0]
-            hint = nearest_hint(given, allowed) if given.startswith("-") else ""
-            raise UsageError(f"Unknown argument '{rest[0]}'.{hint} See '{self.told} --help'.")
+            raise UsageError(
+                f"Unknown argument '{rest[0]}'.{nearest_hint(rest[0].partition('=')[0], allowed)} "
+                f"See '{self.told} --help'."
+            )
         return parsed
 
 

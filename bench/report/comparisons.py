@@ -120,6 +120,11 @@ def shown_difference(contrast: Contrast) -> str:
     return f"{contrast.relative:+.1%} [{contrast.relative_low:+.1%}, {contrast.relative_high:+.1%}]"
 
 
+def star(contrast: Contrast) -> str:
+    """What follows a number whose difference is significant, with a blank before it; else nothing."""
+    return f" {STAR}" if contrast.sign else ""
+
+
 def contrast_values(contrast: Contrast | None) -> tuple[CsvValue, ...]:
     """The columns `CONTRAST_FIELDS`; nothing where nothing was compared."""
     if contrast is None:

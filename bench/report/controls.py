@@ -20,6 +20,7 @@ from bench.report.comparisons import (
     compared,
     contrast_values,
     shown_difference,
+    star,
 )
 from bench.report.material import Material
 from bench.report.paper import Paper
@@ -100,8 +101,9 @@ def _variations(facts: DataFacts, model: str, paper: Paper) -> list[Variation]:
 
 def _against_given(row: Sequence[CsvValue], found: Found) -> Contrast | None:
     """The contrast of the label and metric of a tidy row."""
-    label, metric = (row[SCORE_FIELDS.index(name)] for name in ("model", "metric"))
-    return next((each for (of, pair), each in found.items() if (of, pair[0]) == (metric, label)), None)
+    label, metric = (str(row[SCORE_FIELDS.index(name)]) for name in ("model", "metric"))
+    given = dict(control_pairs()).get(label)
+    return None if given is None else found.get((metric, (label, given)))
 
 
 def _block(same: Sequence[Family], paper: Paper, found: Found) -> Block:
@@ -126,4 +128,4 @@ def _row(model: str, family: Family, paper: Paper, found: Found) -> Row:
 def _difference(contrast: Contrast | None) -> Cell:
     if contrast is None:
         return Cell()
-    return Cell(words=shown_difference(contrast) + (f" {STAR}" if contrast.sign else ""))
+    return Cell(words=shown_difference(contrast) + star(contrast))

@@ -13,6 +13,7 @@ from bench.report.comparisons import (
     family_name,
     shown_difference,
     shown_p,
+    star,
 )
 from bench.report.material import Material
 from bench.report.paper import Paper
@@ -72,9 +73,8 @@ def _block(family: Comparisons, heading: str, paper: Paper) -> Block:
 
 
 def _cells(contrast: Contrast) -> list[Cell]:
-    star = f" {STAR}" if contrast.sign else ""
     effect = Cell(words=DASH) if contrast.effect is None else Cell(contrast.effect, form="+.3f")
-    return [Cell(words=shown_difference(contrast)), Cell(words=shown_p(contrast.p_holm) + star), effect]
+    return [Cell(words=shown_difference(contrast)), Cell(words=shown_p(contrast.p_holm) + star(contrast)), effect]
 
 
 def _caption(material: Material) -> str:

@@ -18,7 +18,7 @@ FAULTS = [
     Fault("tests: other users go unnoticed", "bench/report/user_scores.py", "if missing or not np.array_equal(lists.users, first.users):", "if missing:", f"{TESTS} -k other_users"),
     Fault("Table 3: every row starred", "bench/report/table3.py", "if name == metric and contrast.sign}", "if name == metric}", f"{TESTS} -k stars_what_differs"),
     Fault("controls: given content minus the other", "bench/report/controls.py", "(rows[model, kind].label, rows[model, KINDS[0]].label)", "(rows[model, KINDS[0]].label, rows[model, kind].label)", f"{TESTS} -k content_as_given"),
-    Fault("controls: every difference starred", "bench/report/controls.py", "if contrast.sign else", "if contrast else", f"{TESTS} -k content_as_given"),
+    Fault("controls: every difference starred", "bench/report/comparisons.py", "if contrast.sign else", "if contrast else", f"{TESTS} -k content_as_given"),
     Fault("ranks: the worst is first", "bench/report/critical.py", "ascending=False", "ascending=True", f"{TESTS} -k ranks_friedman"),
     Fault("claims: generated data decide", V, 'if scores.facts.source != "real":', "if False:", f"{LEDGER} -k decide_nothing"),
     Fault("claims: missing rows do not matter", V, "if is_partial:", "if False:", f"{LEDGER} -k missing_runs"),

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench import experiments
 from bench.artifacts import ARTIFACTS
 from bench.records import DataFacts, ModalityFacts, RunRecord
 from bench.report.aggregate import tidy
-from bench.report.controls import controls_table
+from bench.report.controls import control_pairs, controls_table
 from bench.report.fig3 import figure3
 from bench.report.fig5 import figure5
 from bench.report.fig6 import figure6
 from bench.report.paper import Paper
 from bench.report.readings import readings_table
+from bench.report.resampling import Resamples, pair
 from bench.report.scores import Scores
 from bench.report.table import Table
 from bench.report.table4 import table4
@@ -169,12 +171,22 @@ def test_controls_compare_along_a_model(make_facts: Any, scores: Any, paper: Pap
         "ludp": [0.2, 0.2], "ludp@features=shuffled": [0.1, 0.1], "ludp@features=noise": [0.15, 0.15],
         "ludp@features=constant": [0.9], "vbpr": [0.4, 0.4], "vbpr@features=shuffled": [0.5, 0.5],
     }  # fmt: skip
-    table = controls_table(scores([facts], values), [facts], paper, [{}])
+    metric, pairs = (
+        "recall@10",
+        [each for each in control_pairs() if {len(values.get(one, [])) for one in each} == {2}],
+    )
+    whole = {label: across for label, across in values.items() if len(across) == 2}
+    of_users = np.array(list(whole.values()))[:, :, None]  # one user, who has the mean
+    contrasts = Resamples([*whole], {metric: of_users}, 1).family(metric, [pair(*each) for each in pairs])
+    found = {(metric, each): contrast for each, contrast in zip(pairs, contrasts, strict=True)}
+    table = controls_table(scores([facts], values), [facts], paper, [found])
     shown = texts(table)
     assert list(shown) == ["LUDP", "VBPR", "LATTICE"]
     assert shown["LUDP"] == [
-        "0.2000 ± 0.0000", "0.1000 ± 0.0000", "0.1500 ± 0.0000", "0.9000 (1 of 2 seeds)", "", "", "",
+        "0.2000 ± 0.0000", "0.1000 ± 0.0000", "0.1500 ± 0.0000", "0.9000 (1 of 2 seeds)",
+        "-50.0% [-50.0%, -50.0%]", "-25.0% [-25.0%, -25.0%]", "",
     ]  # fmt: skip
+    assert shown["VBPR"][4:] == ["+25.0% [+25.0%, +25.0%]", "", ""]
     assert [cell.mark for cell in table.blocks[0].rows[0].cells[1:5]] == ["best", "", "second", ""]
     assert [cell.mark for cell in table.blocks[0].rows[1].cells[1:3]] == ["second", "best"]
     assert {row["metric"] for row in csv(table)} == {"precision@10", "recall@10", "ndcg@10"}
