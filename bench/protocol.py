@@ -29,6 +29,7 @@ PRIMARY_CUTOFF = 10
 SELECTION_METRIC = "recall@10"
 PATIENCE = 10  # Sec. 5.1.4 of the LUDP paper
 
+ProtocolName = Literal["field", "paper"]
 HideAtTest = Literal["train+valid", "train"]
 
 
@@ -37,14 +38,18 @@ class Protocol:
     """The evaluation of one run.
 
     Attributes:
+        name: which of the named protocols it is, or was changed from.
         version: version of this module's choices.
         hide_at_test: whose items cannot be recommended at test.
         patience: epochs without a better validation score after which training stops.
+        selection_metric: validation metric that chooses epochs and hyperparameters.
     """
 
+    name: ProtocolName = "paper"
     version: str = VERSION
     hide_at_test: HideAtTest = "train+valid"
     patience: int = PATIENCE
+    selection_metric: str = SELECTION_METRIC
 
     @property
     def tag(self) -> str:
