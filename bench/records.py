@@ -17,7 +17,8 @@ from bench.validation import Frozen
 SCHEMA = 1
 
 Features = Literal["given", "shuffled", "noise", "constant"]
-Stage = Literal["final", "tuning"]
+Stage = Literal["final", "tuning", "confirm"]
+StopReason = Literal["patience", "cap", "pruned"]
 ParamValue = str | int | float | bool | None | list[str] | list[int] | list[float]
 
 
@@ -33,7 +34,9 @@ class RunSpec(Frozen):
         max_epochs: upper bound on training epochs.
         params: every parameter of the model, resolved.
         features: what the model gets to see of the items' content; see `bench.feature_controls`.
-        stage: whether its test scores are reported, or it is a trial of the tuning, with seeds of its own.
+        stage: whether its test scores are reported ("final"), or it is a trial of a search, or confirms the
+            setting of one over fresh seeds. Each stage has seeds of its own.
+        bounds: rungs `(steps, score)` of a trial that may be pruned; see `bench.tuning.pruning`.
     """
 
     dataset: str
@@ -45,6 +48,7 @@ class RunSpec(Frozen):
     base_seed: int
     max_epochs: int
     params: dict[str, ParamValue]
+    bounds: tuple[tuple[int, float], ...] = ()
 
     @property
     def label(self) -> str:
@@ -168,7 +172,10 @@ class Cost(Frozen):
         valid_seconds: all validation passes together.
         test_seconds: the one test pass.
         total_seconds: the whole run, including building the model.
+        cpu_seconds: CPU time of the process during the run, all threads together; interrupted parts count, as far
+            as their epochs are kept. None in records of earlier versions.
         epochs: epochs trained.
+        steps: training steps; 0 for a control, None in records of earlier versions.
         peak_memory_bytes: highest resident memory of the process during the run, or memory of its CUDA device.
         peak_memory_scope: "device" on CUDA; "run" where the peak could be reset at the start, else "process".
         n_parameters: trainable parameters, padding rows included.
@@ -182,15 +189,18 @@ class Cost(Frozen):
     peak_memory_bytes: int
     peak_memory_scope: Literal["run", "process", "device"]
     n_parameters: int
+    cpu_seconds: float | None = None
+    steps: int | None = None
 
 
 class Failure(Frozen):
-    """Why a run failed."""
+    """Why a run failed, where, and after how much CPU time as far as that is known."""
 
     kind: str
     message: str
     epoch: int | None = None
     step: int | None = None
+    cpu_seconds: float | None = None
 
 
 class RunRecord(Frozen):
@@ -213,3 +223,29 @@ class RunRecord(Frozen):
     cost: Cost | None = None
     lists_hash: str | None = None
     error: Failure | None = None
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU time of the run, finished or failed; None where it is not known."""
+        about = self.cost or self.error
+        return None if about is None else about.cpu_seconds
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has epochs of gradient training; a control is fitted in one go and has no loss."""
+        return any(epoch.loss is not None for epoch in self.curve)
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        """What ended the training; None for a failed run and for a control.
+
+        "patience" where the protocol's patience ran out, also in the last epoch allowed; "cap" where the limit of
+        epochs came first, so that a better epoch may have followed; "pruned" where neither did.
+        """
+        if self.status == "failed" or not self.is_trained:
+            return None
+        scores = [epoch.valid[self.protocol.selection_metric] for epoch in self.curve]
+        best = scores.index(max(scores)) + 1  # the first of equal ones: a tie is no improvement
+        if len(scores) - best >= self.protocol.patience:
+            return "patience"
+        return "cap" if len(scores) >= self.spec.max_epochs else "pruned"

@@ -75,8 +75,8 @@ def epoch_ratio(
     with threads(1), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = _built(name, overrides, data)
-        seeds = [derive_seed(0, name, purpose) for purpose in ("triples", "model")]
-        settings = TrainSettings(N_EPOCHS, N_EPOCHS, *seeds)
+        triples_seed, model_seed = (derive_seed(0, name, purpose) for purpose in ("triples", "model"))
+        settings = TrainSettings(N_EPOCHS, N_EPOCHS, triples_seed, model_seed)
         sampler = TripleSampler(data.split.train, CPU)
         timed_reference()
         train(model, sampler, epoch_ends, settings, timed_reference)
