@@ -90,7 +90,7 @@ ARTIFACTS = {
         "fig6.build",
         lambda facts: [*experiments.neighbour_rows().values()],
     ),
-    "curves": Artifact("validation Recall@10 of all models by epoch and by second", "models", "curves.build"),
+    "curves": Artifact("validation scores of all models by epoch and by second", "models", "curves.build"),
     "patience": Artifact("what an earlier stop of the training would have kept", "models", "patience.build"),
     "cost": Artifact("seconds, parameters and memory of all models, and the machine", "models", "cost.build"),
     "groups": Artifact(

@@ -25,7 +25,6 @@ from torch import Tensor
 from bench.claims import claim
 from bench.errors import ResultsError
 from bench.files import write_bytes
-from bench.protocol import SELECTION_METRIC
 from bench.records import EpochFacts, RunRecord
 from bench.training_state import TrainingState, TrainResult
 
@@ -53,6 +52,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, blank: RunRecord, n_threads: int, tell: Callable[[str], None]) -> None:
         self._folder, self._key, self._tell = folder, blank.key, tell
+        self._selection_metric = blank.protocol.selection_metric
         environment = blank.environment
         self._facts: dict[str, Any] = {
             "schema": SCHEMA,
@@ -162,7 +162,7 @@ class Checkpoint:
         best_epoch, own = facts["best_epoch"], {n: t for n, t in tensors.items() if not n.startswith("best/")}
         room = "best/" if best_epoch < len(curve) else "model/"
         best = {name.removeprefix(room): t for name, t in tensors.items() if name.startswith(room)}
-        score = curve[best_epoch - 1].valid[SELECTION_METRIC]
+        score = curve[best_epoch - 1].valid[self._selection_metric]
         return TrainingState(TrainResult(best_epoch, score, best, curve), own), facts["threads"]
 
 

@@ -87,7 +87,7 @@ def _compare(options: Options, command: str, console: Console) -> int:
 
     chosen = profile(options.profile)
     n_seeds = chosen.n_seeds if options.n_seeds is None else options.n_seeds
-    max_epochs = chosen.max_epochs if options.max_epochs is None else options.max_epochs
+    max_epochs = options.epochs_at_most
     seeds_and_sets = (n_seeds, max_epochs, options.base_seed, options.overrides)
     make_plan(options.datasets, labels, *seeds_and_sets)  # for its errors, before data is read
     run_options, tuning = run_options_of(options, command), tuning_settings_of(options, labels, max_epochs)
@@ -186,7 +186,7 @@ def make_runs(
 
     if not specs:
         return []
-    with RunDisplay(console, len(specs), options.protocol.patience) as display:
+    with RunDisplay(console, len(specs), options.protocol) as display:
         return execute(specs, data, store, options, display)
 
 
@@ -204,8 +204,7 @@ def report(names: Sequence[str], material: Material, options: Options, command: 
         new = tuple(note for note in table.notes if note not in said)
         console.print(console_table(replace(table, notes=new)))
         said.update(new)
-    max_epochs = options.max_epochs or profile(options.profile).max_epochs
-    about = About(command, options.profile, max_epochs, options.n_trials)
+    about = About(command, options.profile, options.epochs_at_most, options.n_trials)
     page = write_report({name: each for name, (each, _) in written.items()}, material, options.results_dir, about)
     board = update_leaderboard(options.results_dir)
     for paths in (*(paths for _, paths in written.values()), page, *([board] if board else [])):

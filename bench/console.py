@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bench.protocol import SELECTION_METRIC
+from bench.protocol import Protocol
 from bench.records import EpochFacts, RunRecord, RunSpec
 
 SOURCE_STYLE = {"real": "green", "embedded": "yellow", "surrogate": "bold red"}
@@ -40,13 +40,13 @@ class RunDisplay:
     Args:
         console: where to; its `is_terminal` chooses between bars and lines.
         n_runs: length of the plan.
-        patience: epochs without a better score after which a run stops.
+        protocol: of the runs; says what chooses their epochs and when they stop.
     """
 
-    def __init__(self, console: Console, n_runs: int, patience: int) -> None:
+    def __init__(self, console: Console, n_runs: int, protocol: Protocol) -> None:
         self._console = console
         self._n_runs = n_runs
-        self._patience = patience
+        self._protocol = protocol
         self._n_done = 0
         self._rows: dict[int, Row] = {}
         self._progress = Progress(
@@ -80,11 +80,12 @@ class RunDisplay:
     def epoch_done(self, facts: EpochFacts, worker: int) -> None:
         """Advance the run's bar and show its best validation score so far."""
         row = self._rows[worker]
-        row.done, score = facts.epoch, facts.valid[SELECTION_METRIC]
+        metric = self._protocol.selection_metric
+        row.done, score = facts.epoch, facts.valid[metric]
         if score > row.best[1]:
             row.best = (facts.epoch, score)
-        left = self._patience - (facts.epoch - row.best[0])
-        note = f"valid {SELECTION_METRIC} {row.best[1]:.4f} at epoch {row.best[0]}, stops in {left}"
+        left = self._protocol.patience - (facts.epoch - row.best[0])
+        note = f"valid {metric} {row.best[1]:.4f} at epoch {row.best[0]}, stops in {left}"
         self._progress.update(row.bar, completed=facts.epoch, note=note)
         self._advance()
 
@@ -118,8 +119,9 @@ def summary(record: RunRecord, reused: bool) -> str:
         reason = record.error.message if record.error else "unknown reason"
         return f"FAILED ({reason})"
     kept = " (kept)" if reused else ""
+    metric = record.protocol.selection_metric
     scores = ", ".join(
-        f"{part} {SELECTION_METRIC} {values.values[SELECTION_METRIC]:.4f}"
+        f"{part} {metric} {values.values[metric]:.4f}"
         for part, values in (("valid", record.metrics.valid), ("test", record.metrics.test))
     )
     epochs = f"best epoch {record.best_epoch} of {record.cost.epochs}"

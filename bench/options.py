@@ -12,7 +12,8 @@ from typing import Any
 from bench.assignments import overrides
 from bench.errors import UsageError, unknown_name
 from bench.plugins import resolved
-from bench.protocol import PATIENCE
+from bench.profiles import profile
+from bench.protocol import PROTOCOLS, SELECTABLE, Protocol, named
 from bench.regression import arguments as regression
 from bench.terminal import Parser
 
@@ -48,8 +49,7 @@ class Options:
     n_workers: int | None
     n_threads: int | None
     on_existing: str
-    hide_at_test: str
-    patience: int
+    protocol: Protocol
     overrides: dict[str, dict[str, Any]]
     missing: str | None
     n_trials: int | None
@@ -62,6 +62,16 @@ class Options:
     dry_run: bool
     list_names: bool
     check: regression.CheckRequest | None
+
+    @property
+    def epochs_at_most(self) -> int:
+        """Upper bound on the epochs of a run: `--epochs`, else the smaller one of profile and protocol.
+
+        Raises:
+            UsageError: there is no such profile.
+        """
+        cap = profile(self.profile).max_epochs
+        return self.protocol.max_epochs if self.max_epochs or not cap else min(cap, self.protocol.max_epochs)
 
     @property
     def everywhere(self) -> dict[str, Any]:
@@ -77,6 +87,7 @@ def parser() -> Parser:
         allow_abbrev=False,
     )
     _add_what(p.add_argument_group("what to run"))
+    _add_protocol(p.add_argument_group("protocol"))
     _add_data(p.add_argument_group("data"))
     _add_how(p.add_argument_group("how"))
     regression.add_arguments(p.add_argument_group("regression check"))
@@ -90,13 +101,8 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
     )
     add_plugin(what)
     what.add_argument("--artifacts", nargs="+", metavar="NAME", help="tables to write (default: all)")
-    what.add_argument("--profile", metavar="NAME", help="quick (default), smoke or paper; see --list")
+    what.add_argument("--profile", metavar="NAME", help="quick (default), smoke or full; see --list")
     what.add_argument("--seeds", type=int, metavar="N", help="repetitions (default: the profile's)")
-    what.add_argument("--epochs", type=int, metavar="N", help="upper bound on epochs (default: the profile's)")
-    what.add_argument(
-        "--patience", type=_count, default=PATIENCE, metavar="N",
-        help=f"epochs without a better validation score after which training stops (default {PATIENCE})",
-    )  # fmt: skip
     what.add_argument("--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)")
     what.add_argument(
         "--set", action="append", default=[], metavar="MODEL.KEY=VALUE", help="a model parameter; repeatable"
@@ -110,6 +116,30 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         help="first give every model N trials on the validation part of each data set, and use the best",
     )  # fmt: skip
     what.add_argument("--tune-sampler", default="tpe", metavar="NAME", help="tpe (default) or grid")
+
+
+def _add_protocol(protocol: argparse._ArgumentGroup) -> None:
+    field, paper = PROTOCOLS["field"], PROTOCOLS["paper"]
+    protocol.add_argument(
+        "--protocol", default="field", metavar="NAME",
+        help=f"field (default: validation {field.selection_metric}, patience {field.patience}, at most "
+        f"{field.max_epochs:,} epochs) or paper ({paper.selection_metric}, {paper.patience}, {paper.max_epochs})",
+    )  # fmt: skip
+    protocol.add_argument(
+        "--patience", type=_count, metavar="N",
+        help="epochs without a better validation score after which training stops (default: the protocol's)",
+    )  # fmt: skip
+    protocol.add_argument(
+        "--epochs", type=int, metavar="N",
+        help="upper bound on epochs, in place of the protocol's and of the profile's",
+    )  # fmt: skip
+    protocol.add_argument(
+        "--select", metavar="METRIC@K",
+        help="validation metric that chooses epochs and hyperparameters (default: the protocol's)",
+    )  # fmt: skip
+    protocol.add_argument(
+        "--hide-at-test", default="train+valid", help="whose items are hidden: train+valid (default) or train"
+    )
 
 
 def add_plugin(parser: argparse._ActionsContainer) -> None:
@@ -132,7 +162,6 @@ def _add_data(data: argparse._ArgumentGroup) -> None:
     )
     data.add_argument("--scale", type=float, metavar="X", help="surrogate size relative to the paper's data")
     data.add_argument("--split", help="random, user or global_time instead of the card's split")
-    data.add_argument("--hide-at-test", default="train+valid", help="train+valid (default) or train")
 
 
 def _add_how(how: argparse._ArgumentGroup) -> None:
@@ -187,8 +216,7 @@ def parse(arguments: Sequence[str]) -> Options:
         n_workers=a.workers,
         n_threads=a.threads,
         on_existing=a.on_existing,
-        hide_at_test=a.hide_at_test,
-        patience=a.patience,
+        protocol=_protocol(a),
         overrides=overrides(a.set),
         missing=a.missing,
         n_trials=a.tune,
@@ -214,10 +242,13 @@ def _check(a: argparse.Namespace) -> None:
     for kind, given, allowed in (
         ("--source", a.source, SOURCES),
         ("--hide-at-test policy", a.hide_at_test, HIDE_AT_TEST),
+        ("protocol", a.protocol, PROTOCOLS),
         ("--executor", a.executor, EXECUTORS),
     ):
         if given not in allowed:
             raise unknown_name(kind, given, allowed)
+    if a.select is not None and a.select not in SELECTABLE:
+        raise unknown_name("--select metric", a.select, SELECTABLE)
     if a.missing is not None and a.missing not in MISSING:
         raise unknown_name("--missing policy", a.missing, MISSING)
     if (a.executor == "dask") != (a.scheduler is not None):
@@ -225,6 +256,13 @@ def _check(a: argparse.Namespace) -> None:
             "--executor dask and --scheduler ADDRESS belong together: give both to run on a Dask cluster, or "
             "neither to run here."
         )
+
+
+def _protocol(a: argparse.Namespace) -> Protocol:
+    """The protocol that was named, with the choices that were changed; the values are checked."""
+    given = {"patience": a.patience, "max_epochs": a.epochs, "selection_metric": a.select}
+    changes = {choice: value for choice, value in given.items() if value is not None}
+    return named(a.protocol, hide_at_test=a.hide_at_test, **changes)
 
 
 def _count(text: str, expected: str = "a whole number from 1") -> int:

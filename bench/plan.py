@@ -110,7 +110,7 @@ def run_key(spec: RunSpec, data: DataFacts, protocol: Protocol, code_hash: str) 
             # a field that came later and is left out at its first value, so that earlier records stay valid
             **({} if spec.features == "given" else {"features": spec.features}),
             "data": [data.data_hash, data.split_hash],
-            "protocol": [protocol.version, protocol.hide_at_test, protocol.patience],
+            "protocol": protocol.identity,
             "code": code_hash,
         }
     )

@@ -9,7 +9,7 @@ import torch
 
 from bench.environment import PeakMemory, describe
 from bench.evaluate import Evaluation
-from bench.protocol import CUTOFFS, SELECTION_METRIC, TOPK_DEPTH, Protocol
+from bench.protocol import Protocol
 from bench.records import Cost, DataFacts, Metrics, MetricsByPart, ProtocolFacts, RunRecord, RunSpec
 from bench.seeds import derive_seed
 from bench.training_state import TrainResult
@@ -36,14 +36,7 @@ def blank_record(
         status="failed",
         spec=spec,
         data=facts,
-        protocol=ProtocolFacts(
-            version=protocol.version,
-            hide_at_test=protocol.hide_at_test,
-            patience=protocol.patience,
-            cutoffs=list(CUTOFFS),
-            selection_metric=SELECTION_METRIC,
-            topk_depth=TOPK_DEPTH,
-        ),
+        protocol=ProtocolFacts.of(protocol),
         code_hash=code_hash,
         seeds={purpose: derive_seed(spec.base_seed, *coordinates, purpose) for purpose in SEED_PURPOSES},
         command=command,

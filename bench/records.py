@@ -6,11 +6,13 @@ Raise `SCHEMA` when a field changes meaning.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import asdict, fields
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.digest import hash_value
+from bench.protocol import CUTOFFS, FIRST, TOPK_DEPTH, HideAtTest, Protocol, ProtocolName
 from bench.types import BenchmarkData, Source
 from bench.validation import Frozen
 
@@ -18,6 +20,8 @@ SCHEMA = 1
 
 Features = Literal["given", "shuffled", "noise", "constant"]
 Stage = Literal["final", "tuning"]
+StopReason = Literal["patience", "cap", "pruned"]
+N_FIRST_EPOCHS = 3  # a best epoch among these tells of a training that went nowhere
 ParamValue = str | int | float | bool | None | list[str] | list[int] | list[float]
 
 
@@ -30,7 +34,7 @@ class RunSpec(Frozen):
         variant: name of a variant in the model's YAML, "" for the model's own row.
         repetition: 0-based number of the repetition; seeds derive from it.
         base_seed: root of all seeds.
-        max_epochs: upper bound on training epochs.
+        max_epochs: upper bound on training epochs: the protocol's, or a lower one of the profile.
         params: every parameter of the model, resolved.
         features: what the model gets to see of the items' content; see `bench.feature_controls`.
         stage: whether its test scores are reported, or it is a trial of the tuning, with seeds of its own.
@@ -125,14 +129,38 @@ class DataFacts(Frozen):
 
 
 class ProtocolFacts(Frozen):
-    """The evaluation choices of a run; see `bench.protocol`."""
+    """The evaluation choices of a run; see `bench.protocol`. Records of version 1 lack `name` and `max_epochs`."""
 
+    name: ProtocolName
     version: str
-    hide_at_test: str
+    hide_at_test: HideAtTest
     patience: int
     cutoffs: list[int]
     selection_metric: str
+    max_epochs: int
     topk_depth: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_version_1(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("version") == FIRST.version:
+            return {"name": FIRST.name, "max_epochs": FIRST.max_epochs, **values}
+        return values
+
+    @classmethod
+    def of(cls, protocol: Protocol) -> Self:
+        """The choices of a protocol, with those that are the same in all protocols."""
+        return cls(**asdict(protocol), cutoffs=list(CUTOFFS), topk_depth=TOPK_DEPTH)
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol as a value."""
+        return Protocol(**{each.name: getattr(self, each.name) for each in fields(Protocol)})
+
+    @property
+    def tag(self) -> str:
+        """Short name of the protocol with its changed choices; see `Protocol.tag`."""
+        return self.protocol.tag
 
 
 class Metrics(Frozen):
@@ -213,3 +241,30 @@ class RunRecord(Frozen):
     cost: Cost | None = None
     lists_hash: str | None = None
     error: Failure | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has epochs of gradient training; a control is fitted in one go and has no loss."""
+        return any(epoch.loss is not None for epoch in self.curve)
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        """What ended the training; None for a failed run and for a control.
+
+        "patience" where the protocol's patience ran out, also in the last epoch allowed; "cap" where the limit of
+        epochs came first, so that a better epoch may have followed; "pruned" where neither did.
+        """
+        if self.status == "failed" or not self.is_trained:
+            return None
+        scores = [epoch.valid[self.protocol.selection_metric] for epoch in self.curve]
+        best = scores.index(max(scores)) + 1  # the first of equal ones: a tie is no improvement
+        if len(scores) - best >= self.protocol.patience:
+            return "patience"
+        return "cap" if len(scores) >= self.spec.max_epochs else "pruned"
+
+    @property
+    def is_best_at_start(self) -> bool:
+        """Whether a trained run kept one of its first epochs, although it made later ones."""
+        if not self.is_trained or self.best_epoch is None:
+            return False
+        return self.best_epoch <= N_FIRST_EPOCHS and self.best_epoch < len(self.curve)

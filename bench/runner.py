@@ -182,6 +182,7 @@ def _train_and_test(
         patience=options.protocol.patience,
         triples_seed=blank.seeds["triples"],
         model_seed=blank.seeds["model"],
+        selection_metric=options.protocol.selection_metric,
     )
     model = _build(blank, data, options)
     for remark in model.remarks:

@@ -12,7 +12,6 @@ from rich.table import Table
 from bench.assignment import PlannedRun, RunOptions
 from bench.checkpoint import files_of
 from bench.claims import is_claimed
-from bench.protocol import SELECTION_METRIC
 from bench.record_files import Damaged
 from bench.records import DataFacts, RunRecord, RunSpec
 from bench.runner import planned_runs
@@ -42,8 +41,9 @@ def state_of_run(run: PlannedRun, store: ResultsStore) -> RunState:
     """How far a run is; nothing is written."""
     found = store.read(run.path)
     if isinstance(found, RunRecord) and found.status == "finished":
-        scores = "" if found.metrics is None else f"{found.metrics.test.values[SELECTION_METRIC]:.4f}"
-        return RunState(run, "done", f"test {SELECTION_METRIC} {scores}")
+        metric = found.protocol.selection_metric
+        scores = "" if found.metrics is None else f"{found.metrics.test.values[metric]:.4f}"
+        return RunState(run, "done", f"test {metric} {scores}")
     kept = files_of(store.unfinished, run.key)
     epoch = int(kept[-1].stem.rpartition("-")[2]) if kept else 0
     begun = f"after epoch {epoch} of {run.spec.max_epochs} at most"
@@ -91,7 +91,8 @@ def show_trials(
     table = Table("data", "model", "finished", "failed", "of", "best valid", title="trials")
     for search in found:
         records = trial_records(search, settings, store, options)
-        scores = [each.metrics.valid.values[SELECTION_METRIC] for each in records if each.metrics is not None]
+        metric = options.protocol.selection_metric
+        scores = [each.metrics.valid.values[metric] for each in records if each.metrics is not None]
         table.add_row(
             DataFacts.of(search.data).label.replace("[", r"\["),
             search.label,

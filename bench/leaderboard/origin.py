@@ -9,7 +9,6 @@ from pathlib import Path
 from bench import registry
 from bench.errors import BenchError
 from bench.leaderboard.rows import Board, BoardRow
-from bench.protocol import SELECTION_METRIC
 from bench.records import RunRecord
 from bench.tuning.chosen import note_of
 from bench.tuning.results import valid_score
@@ -43,7 +42,7 @@ def origin_of(row: BoardRow, board: Board, trials: Sequence[RunRecord]) -> Origi
     params = row.records[0].spec.params
     best = [trial for trial in own if trial.metrics is not None and valid_score(trial) == max(scores)]
     if any(trial.spec.params == params for trial in best):
-        return Origin(len(own), f"best of {len(own)} trials, validation {SELECTION_METRIC} {max(scores):.4f}")
+        return Origin(len(own), f"best of {len(own)} trials, validation {board.ranked_by} {max(scores):.4f}")
     said, note = _by_file(row, board.facts.name)
     return Origin(len(own), f"{said}; the {len(own)} trials chose others" if scores else said, note)
 
@@ -53,7 +52,7 @@ def _belongs(trial: RunRecord, row: BoardRow, board: Board) -> bool:
         trial.spec.label == row.label
         and trial.code_hash == row.records[0].code_hash
         and (trial.data.data_hash, trial.data.split_hash) == (board.facts.data_hash, board.facts.split_hash)
-        and (trial.protocol.version, trial.protocol.hide_at_test) == (board.version, board.hide_at_test)
+        and trial.protocol.protocol == board.protocol
     )
 
 

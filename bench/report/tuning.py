@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from bench.protocol import METRICS, PRIMARY_CUTOFF, SELECTION_METRIC, metric_key
+from bench.protocol import METRICS, PRIMARY_CUTOFF, metric_key
 from bench.records import RunRecord
 from bench.report.material import Material
 from bench.report.paper import Paper
@@ -18,8 +18,8 @@ from bench.tuning.results import StudyResult, test_score, valid_score
 CUTOFFS = (PRIMARY_CUTOFF, 20)
 TEST_METRICS = tuple(metric_key(metric, cutoff) for cutoff in CUTOFFS for metric in METRICS)
 CSV_HEADER = (
-    *DATA_FIELDS, "model", "sampler", "n_asked", "trial", "state", "is_chosen", "params",
-    f"valid_{SELECTION_METRIC}",
+    *DATA_FIELDS, "protocol", "model", "sampler", "n_asked", "trial", "state", "is_chosen", "params",
+    "metric", "valid",
     *(f"test_{name}" for name in TEST_METRICS), "best_epoch", "epochs", "seconds", "max_epochs", "base_seed",
     "code_hash", "key",
 )  # fmt: skip
@@ -37,15 +37,16 @@ def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:
         studies: the searches, data set by data set.
         paper: for names and order of the models.
     """
+    used = studies[0].default.protocol
     blocks, notes = [], []
     for _, group in groupby(studies, key=lambda study: study.facts.label):
         same = list(group)
         blocks.append(_block(same, paper))
         notes += data_notes(same[0].facts, same[0].facts.label, paper)
     caption = (
-        f"Every model got the same number of trials; the first is its default, and the validation "
-        f"part alone chose. Scores are {metric_title(SELECTION_METRIC)} of one seed. The gap is what choosing on "
-        f"the test part would have added to the test score; no result uses it."
+        f"Every model got the same number of trials; the first is its default, and the validation part alone "
+        f"chose. Scores are {metric_title(used.selection_metric)} of one seed. The gap is what choosing on the "
+        f"test part would have added to the test score; no result uses it."
     )
     return Table(
         name="Tuning",
@@ -109,10 +110,10 @@ def _csv_row(study: StudyResult, number: int) -> tuple[CsvValue, ...]:
     params = {name: record.spec.params[name] for name in study.space.candidates}
     test = record.metrics.test.values if record.metrics else {}
     return (
-        *data_values(study.facts),
+        *(*data_values(study.facts), record.protocol.tag),
         *(study.label, study.sampler, study.n_asked, number, record.status, record is study.chosen),
         json.dumps(params),
-        record.metrics.valid.values[SELECTION_METRIC] if record.metrics else None,
+        *(record.protocol.selection_metric, valid_score(record) if record.metrics else None),
         *(test.get(name) for name in TEST_METRICS),
         record.best_epoch,
         *((record.cost.epochs, record.cost.total_seconds) if record.cost else (None, None)),

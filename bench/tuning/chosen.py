@@ -16,7 +16,6 @@ import yaml
 
 from bench.errors import ConfigError, ResultsError
 from bench.files import write_text
-from bench.protocol import SELECTION_METRIC
 from bench.tuning.results import StudyResult, valid_score
 from bench.validation import parse_yaml, read_yaml
 
@@ -75,10 +74,10 @@ def provenance(result: StudyResult) -> str:
     if len(result.finished) < len(result.records):
         trials += f" ({len(result.records) - len(result.finished)} failed)"
     return (
-        f"Chosen by validation {SELECTION_METRIC} {valid_score(chosen):.4f}, the default's {_default(result)}, "
-        f"among {trials} ({result.sampler}, base seed {chosen.spec.base_seed}, at most {chosen.spec.max_epochs} "
-        f"epochs) on {result.facts.label}, split {result.facts.split_hash}, code {chosen.code_hash}, "
-        f"{datetime.now(UTC).date().isoformat()}."
+        f"Chosen by validation {chosen.protocol.selection_metric} {valid_score(chosen):.4f}, the default's "
+        f"{_default(result)}, among {trials} ({result.sampler}, base seed {chosen.spec.base_seed}, at most "
+        f"{chosen.spec.max_epochs} epochs) on {result.facts.label}, split {result.facts.split_hash}, "
+        f"code {chosen.code_hash}, {datetime.now(UTC).date().isoformat()}."
     )
 
 

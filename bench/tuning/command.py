@@ -48,7 +48,7 @@ def run_tuning(
     for search in found:
         if search.space.size < settings.n_trials:
             console.print(f"{search.label}: its search space has {search.space.size} settings; all are tried.")
-    with RunDisplay(console, n_due(found, settings.n_trials), options.protocol.patience) as display:
+    with RunDisplay(console, n_due(found, settings.n_trials), options.protocol) as display:
         results = tune(found, settings, store, options, display)
     for result in results:
         _keep(result, settings.overrides, console)

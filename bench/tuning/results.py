@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.protocol import SELECTION_METRIC
 from bench.records import DataFacts, RunRecord
 from bench.tuning.space import SearchSpace
 
@@ -93,10 +92,10 @@ class StudyResult:
 def valid_score(record: RunRecord) -> float:
     """The selection metric on the validation part of a finished trial."""
     assert record.metrics is not None
-    return record.metrics.valid.values[SELECTION_METRIC]
+    return record.metrics.valid.values[record.protocol.selection_metric]
 
 
 def test_score(record: RunRecord) -> float:
     """The same metric on the test part."""
     assert record.metrics is not None
-    return record.metrics.test.values[SELECTION_METRIC]
+    return record.metrics.test.values[record.protocol.selection_metric]

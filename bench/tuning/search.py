@@ -19,10 +19,9 @@ from bench.environment import divide_cores, usable_cores
 from bench.executor import Listener, execute
 from bench.files import file_name
 from bench.plan import Overrides
-from bench.protocol import SELECTION_METRIC
 from bench.records import DataFacts, EpochFacts, RunRecord, RunSpec
 from bench.store import ResultsStore
-from bench.tuning.results import StudyResult
+from bench.tuning.results import StudyResult, valid_score
 from bench.tuning.space import SearchSpace, search_space
 from bench.tuning.study import Sampler, Study, Trial, opened
 from bench.types import BenchmarkData
@@ -153,7 +152,7 @@ def _open(
     identity = {
         "label": search.label,
         "data": [about.data_hash, about.split_hash],
-        "protocol": [options.protocol.version, options.protocol.hide_at_test, options.protocol.patience],
+        "protocol": options.protocol.identity,
         "code": registry.code_hash(search.model),
         "space": [dict(search.space.fixed), {name: list(v) for name, v in search.space.candidates.items()}],
         "settings": [settings.sampler, settings.max_epochs, settings.base_seed],
@@ -204,4 +203,4 @@ class Silent:
 
 
 def _score(record: RunRecord) -> float | None:
-    return record.metrics.valid.values[SELECTION_METRIC] if record.metrics else None
+    return valid_score(record) if record.metrics else None

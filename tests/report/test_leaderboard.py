@@ -136,9 +136,9 @@ def test_differences_to_the_best_are_those_of_the_significance_tests(tmp_path: P
     ((board,), _) = boards([file.record for file in find(tmp_path).runs], None)
     scores = read_scores(board, ResultsStore(tmp_path))
     by_label = {row.label: scores.ranking[row.id] for row in board.rows}
-    table = Resamples(list(by_label), {"recall@10": np.array(list(by_label.values()))}, 7, 2)
+    table = Resamples(list(by_label), {"recall@20": np.array(list(by_label.values()))}, 7, 2)
     best, *others = by_label
-    expected = table.family("recall@10", [pair(label, best) for label in others])
+    expected = table.family("recall@20", [pair(label, best) for label in others])
     found = gaps(np.array([by_label[label] for label in others]), by_label[best], 7)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.difference == pytest.approx(theirs.difference, abs=1e-15)
@@ -175,8 +175,8 @@ def update_text(root: Path, form: str) -> str:
 def test_a_record_at_another_place_is_left_out(tmp_path: Path, paper: Paper) -> None:
     path = record_file(tmp_path, add_run(tmp_path, "mf"))
     path.with_name("other.json").write_bytes(path.read_bytes())
-    (tmp_path / "runs" / "p1" / "zzz").mkdir()
-    (tmp_path / "runs" / "p1" / "zzz" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "runs" / "p2-field" / "zzz").mkdir()
+    (tmp_path / "runs" / "p2-field" / "zzz" / path.name).write_bytes(path.read_bytes())
     found = board_of(tmp_path, paper)
     assert [len(section.entries) for section in found.sections] == [1]
     assert len(found.left_out) == 2
@@ -193,7 +193,7 @@ def test_where_parameters_come_from(tmp_path: Path, paper: Paper) -> None:
     found = find(tmp_path)
     ((board,), _) = boards([file.record for file in found.runs], None)
     origins = {row.label: origin_of(row, board, found.trial_records) for row in board.rows}
-    assert origins["ngcf"].words == "best of 3 trials, validation recall@10 0.4000"
+    assert origins["ngcf"].words == "best of 3 trials, validation recall@20 0.4000"
     assert origins["ngcf"].n_trials == 3
     assert origins["lightgcn"].words == "lightgcn.yaml, values for tiktok"
     assert "20 trials" in origins["lightgcn"].note

@@ -66,8 +66,11 @@ def figure() -> Figure:
         drawing.subplots().plot([1, 2], [3, 4])
         return drawing
 
-    header = ("data", "model", "repetition", "epoch", "seconds", "valid_recall@10", "is_best")
-    rows = (("tiktok </script>", "mf", 0, 1, 0.5, 0.1, False), ("tiktok </script>", "mf", 0, 2, 1.0, 0.2, True))
+    header = ("data", "model", "repetition", "epoch", "seconds", "metric", "valid", "is_best")
+    rows = (
+        ("tiktok </script>", "mf", 0, 1, 0.5, "recall@20", 0.1, False),
+        ("tiktok </script>", "mf", 0, 2, 1.0, "recall@20", 0.2, True),
+    )
     return Figure("Learning curves", "How <they> learn.", ("A note.",), header, rows, draw)
 
 
@@ -101,7 +104,7 @@ def test_the_best_and_the_proposed_model_with_their_distance(material: Any) -> N
     found = material({"mf": [0.1, 0.1], "lightgcn": [0.2, 0.2], "ludp": [0.16, 0.16], "popularity": [0.15, 0.15]})
     best, proposed, mind = summarise(found, ABOUT)
     assert best == (
-        "By test Recall@10, mean ± standard deviation over 2 seeds, the best is LightGCN on tiktok [surrogate x1] "
+        "By test Recall@20, mean ± standard deviation over 2 seeds, the best is LightGCN on tiktok [surrogate x1] "
         "(0.2000 ± 0.0000)."
     )
     assert proposed == (
@@ -124,7 +127,7 @@ def test_a_control_that_wins_is_called_a_control_and_small_differences_small(mat
 def test_one_seed_on_real_data(material: Any) -> None:
     found = material({"mf": [0.1], "ludp": [0.2]}, n_seeds=1, source="real", scale=None)
     best, proposed, mind = summarise(found, replace(ABOUT, n_trials=20))
-    assert best == "By test Recall@10, the best is LUDP on tiktok [real] (0.2000)."
+    assert best == "By test Recall@20, the best is LUDP on tiktok [real] (0.2000)."
     assert proposed == "LUDP comes first of 2 on tiktok [real] (100.0% above MF)."
     assert mind == "Mind that one seed does not tell a difference from chance."
 
@@ -163,7 +166,7 @@ def test_what_the_quick_profile_leaves_out(material: Any) -> None:
     )  # fmt: skip
     found = replace(found, records=[found.records[0].model_copy(update={"cost": cost})])
     seeds, epochs, size, grid = left_out(found, replace(ABOUT, max_epochs=30))
-    assert seeds == "Seeds: 1 of the 5 of the profile 'paper'."
+    assert seeds == "Seeds: 1 of the 5 of the profile 'full'."
     assert epochs.startswith("Epochs: at most 30, 300 in the profile 'paper'; 1 run ended at that bound")
     assert size == "Size: tiktok [surrogate x0.05] has 0.05 times the users and items of the paper's data set."
     assert "--tune N" in grid

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.protocol import SELECTION_METRIC
 from bench.records import DataFacts
 from bench.report.html.about import About
 from bench.report.material import Material
@@ -15,7 +14,7 @@ ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "
 
 
 def summarise(material: Material, about: About) -> list[str]:
-    """Three sentences; only models of the call with all their runs are compared, by test Recall@10."""
+    """Three sentences; only models of the call with all their runs are compared, by the protocol's metric."""
     return [_best(material), _proposed(material), _caveats(material, about)]
 
 
@@ -26,7 +25,9 @@ def joined(parts: Sequence[str], last: str = " and ") -> str:
 
 def ranking(material: Material, facts: DataFacts) -> list[tuple[str, Score]]:
     """The models with all their runs, best first; equal ones in the order of the call."""
-    found = [(label, material.scores.get(facts, label, SELECTION_METRIC)) for label in material.labels]
+    found = [
+        (label, material.scores.get(facts, label, material.protocol.selection_metric)) for label in material.labels
+    ]
     return sorted((each for each in found if each[1].complete is not None), key=lambda each: -_mean(each[1]))
 
 
@@ -46,7 +47,7 @@ def _best(material: Material) -> str:
     spread = f", mean ± standard deviation over {material.n_seeds} seeds" if material.n_seeds > 1 else ""
     said = [f"the best is {joined(best)}"] if best else []
     said += [f"no model has all its runs on {joined(none)}"] if none else []
-    return f"By test {metric_name(SELECTION_METRIC)}{spread}, {joined(said)}."
+    return f"By test {metric_name(material.protocol.selection_metric)}{spread}, {joined(said)}."
 
 
 def _named(label: str, material: Material) -> str:
