@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.assignments import overrides
+from bench.dataset_names import SPLITS
 from bench.errors import UsageError, unknown_name
 from bench.plugins import resolved
 from bench.protocol import PATIENCE
@@ -84,7 +85,9 @@ def parser() -> Parser:
 
 
 def _add_what(what: argparse._ArgumentGroup) -> None:
-    what.add_argument("--datasets", nargs="+", default=["tiktok", "movielens"], metavar="NAME")
+    what.add_argument(
+        "--datasets", nargs="+", default=["tiktok", "movielens"], metavar="NAME", help="NAME or NAME@SPLIT"
+    )
     what.add_argument(
         "--models", nargs="+", metavar="NAME", help="model, model@variant or recbole:NAME (default: all of ours)"
     )
@@ -131,7 +134,9 @@ def _add_data(data: argparse._ArgumentGroup) -> None:
         help=f"fetch nothing (also the environment variable {OFFLINE_VARIABLE}=1)",
     )
     data.add_argument("--scale", type=float, metavar="X", help="surrogate size relative to the paper's data")
-    data.add_argument("--split", help="random, user or global_time instead of the card's split")
+    data.add_argument(
+        "--split", help=f"rule for data sets that name none, as NAME@SPLIT does: {', '.join(SPLITS)}"
+    )
     data.add_argument("--hide-at-test", default="train+valid", help="train+valid (default) or train")
 
 
@@ -218,6 +223,8 @@ def _check(a: argparse.Namespace) -> None:
     ):
         if given not in allowed:
             raise unknown_name(kind, given, allowed)
+    if a.split is not None and a.split not in SPLITS:
+        raise unknown_name("--split", a.split, SPLITS)
     if a.missing is not None and a.missing not in MISSING:
         raise unknown_name("--missing policy", a.missing, MISSING)
     if (a.executor == "dask") != (a.scheduler is not None):
