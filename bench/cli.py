@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -26,6 +26,8 @@ from bench.types import DataRequest
 
 if TYPE_CHECKING:
     from bench.assignment import RunOptions
+    from bench.cards import DatasetChoice
+    from bench.errors import DataError
     from bench.plan import Tuned
     from bench.records import RunRecord, RunSpec
     from bench.report.material import Material
@@ -73,7 +75,7 @@ def run(options: Options, command: str, console: Console) -> int:
 
 
 def _compare(options: Options, command: str, console: Console) -> int:
-    labels = check_names(options)
+    datasets, labels = check_names(options)
     models = [label.partition("@")[0] for label in labels]
     artifacts = check_artifacts(options.artifacts, models, options.n_trials is not None)
     from bench.asked import run_options_of, tuning_settings_of
@@ -89,15 +91,15 @@ def _compare(options: Options, command: str, console: Console) -> int:
     n_seeds = chosen.n_seeds if options.n_seeds is None else options.n_seeds
     max_epochs = options.epochs_at_most
     seeds_and_sets = (n_seeds, max_epochs, options.base_seed, options.overrides)
-    make_plan(options.datasets, labels, *seeds_and_sets)  # for its errors, before data is read
+    make_plan([*datasets], labels, *seeds_and_sets)  # for its errors, before data is read
     run_options, tuning = run_options_of(options, command), tuning_settings_of(options, labels, max_epochs)
     store = ResultsStore(options.results_dir)
     if not (options.dry_run or options.status):
         store.check_writable()
-    data = load_data(options, chosen.scale, console)
+    data = load_data(datasets, options, chosen.scale, console)
     shown = labels if any(ARTIFACTS[name].needs == "models" for name in artifacts) else []
     rows = {name: rows_of(artifacts, DataFacts.of(each)) for name, each in data.items()}
-    plan = partial(make_plan, options.datasets, shown, *seeds_and_sets, more=rows, everywhere=options.everywhere)
+    plan = partial(make_plan, [*datasets], shown, *seeds_and_sets, more=rows, everywhere=options.everywhere)
     if options.dry_run or options.status:
         show = show_status if options.status else show_plan
         show(plan(), data, store, run_options, console)
@@ -127,25 +129,27 @@ def tune_models(
     return studies, tuned_values(studies)
 
 
-def check_names(options: Options) -> list[str]:
-    """Model labels to run, all models by default, with every named data set known to exist.
+def check_names(options: Options) -> tuple[dict[str, DatasetChoice], list[str]]:
+    """Find the data sets with their splits by canonical name, each once, and the models to run, by default all.
 
     Raises:
-        UsageError: a data set or model does not exist.
+        UsageError: a data set, split or model does not exist.
     """
-    for name in options.datasets:
-        cards.load(name)
+    choices = (cards.choose(name, options.split) for name in options.datasets)
+    datasets = {choice.name: choice for choice in choices}
     for label in options.models:
         registry.check(label.partition("@")[0])
-    return list(options.models) or registry.names()
+    return datasets, list(options.models) or registry.names()
 
 
-def load_data(options: Options, default_scale: float, console: Console) -> dict[str, BenchmarkData]:
-    """All data sets by name, each announced with its source."""
+def load_data(
+    datasets: Mapping[str, DatasetChoice], options: Options, default_scale: float, console: Console
+) -> dict[str, BenchmarkData]:
+    """Load all data sets by canonical name, each announced with its source; what they share is fetched once."""
     from bench.console import announce
     from bench.fetch import HASTE, Watch
     from bench.obtain import fallback, obtain, to_fetch
-    from bench.sources import describe_source, load_dataset
+    from bench.sources import describe_source, load_from_card
 
     request = DataRequest(
         source=cast(Any, options.source),
@@ -153,21 +157,21 @@ def load_data(options: Options, default_scale: float, console: Console) -> dict[
         cache_dir=options.cache_dir,
         scale=options.scale,
         default_scale=default_scale,
-        split=options.split,
         base_seed=options.base_seed,
     )
-    loaded = {}
-    for name in options.datasets:
-        card, problem = cards.load(name), None
+    loaded: dict[str, BenchmarkData] = {}
+    problems: dict[str, DataError | None] = {}
+    for name, chosen in datasets.items():
+        card = chosen.card
         if options.dry_run or options.status:
             source = None if options.offline else to_fetch(card, request)
             if source is not None:
                 console.print(f"{name}: a run would first fetch {source.title}", markup=False, soft_wrap=True)
-        elif not options.offline:
+        elif not options.offline and card.name not in problems:
             with Watch(console) as watch:
-                problem = obtain(card, request, HASTE, watch)
-        loaded[name] = load_dataset(name, request)
-        if problem is not None:
+                problems[card.name] = obtain(card, request, HASTE, watch)
+        loaded[name] = load_from_card(card, replace(request, split=chosen.split))
+        if problem := problems.get(card.name):
             console.print(fallback(problem, loaded[name]), style="bold yellow", markup=False, soft_wrap=True)
         announce(console, name, describe_source(loaded[name]), loaded[name].source)
     return loaded

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench.dataset_names import base_name
 from bench.errors import ConfigError, UsageError, listed, nearest_hint, unknown_name
 from bench.validation import read_yaml, validated
 
@@ -73,9 +74,9 @@ class ModelEntry:
             raise unknown_name(f"variant of {self.name}", variant, self.file.variants, f"See {self.path}.")
         layers = [
             self.file.defaults,
-            self.file.datasets.get(dataset, {}),
+            self.file.datasets.get(base_name(dataset), {}),
             self.file.variants.get(variant, {}),
-            self.file.datasets.get(f"{dataset}@{variant}", {}),
+            self.file.datasets.get(f"{base_name(dataset)}@{variant}", {}),
         ]
         merged: Values = {}
         for layer in layers:

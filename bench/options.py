@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.assignments import overrides
+from bench.dataset_names import SPLITS
 from bench.errors import UsageError, unknown_name
 from bench.plugins import resolved
 from bench.profiles import profile
@@ -95,7 +96,9 @@ def parser() -> Parser:
 
 
 def _add_what(what: argparse._ArgumentGroup) -> None:
-    what.add_argument("--datasets", nargs="+", default=["tiktok", "movielens"], metavar="NAME")
+    what.add_argument(
+        "--datasets", nargs="+", default=["tiktok", "movielens"], metavar="NAME", help="NAME or NAME@SPLIT"
+    )
     what.add_argument(
         "--models", nargs="+", metavar="NAME", help="model, model@variant or recbole:NAME (default: all of ours)"
     )
@@ -161,7 +164,9 @@ def _add_data(data: argparse._ArgumentGroup) -> None:
         help=f"fetch nothing (also the environment variable {OFFLINE_VARIABLE}=1)",
     )
     data.add_argument("--scale", type=float, metavar="X", help="surrogate size relative to the paper's data")
-    data.add_argument("--split", help="random, user or global_time instead of the card's split")
+    data.add_argument(
+        "--split", help=f"rule for data sets that name none, as NAME@SPLIT does: {', '.join(SPLITS)}"
+    )
 
 
 def _add_how(how: argparse._ArgumentGroup) -> None:
@@ -249,6 +254,8 @@ def _check(a: argparse.Namespace) -> None:
             raise unknown_name(kind, given, allowed)
     if a.select is not None and a.select not in SELECTABLE:
         raise unknown_name("--select metric", a.select, SELECTABLE)
+    if a.split is not None and a.split not in SPLITS:
+        raise unknown_name("--split", a.split, SPLITS)
     if a.missing is not None and a.missing not in MISSING:
         raise unknown_name("--missing policy", a.missing, MISSING)
     if (a.executor == "dask") != (a.scheduler is not None):

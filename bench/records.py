@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from bench.dataset_names import base_name
 from bench.digest import hash_value
 from bench.protocol import CUTOFFS, FIRST, TOPK_DEPTH, HideAtTest, Protocol, ProtocolName
 from bench.types import BenchmarkData, Source
@@ -29,7 +30,7 @@ class RunSpec(Frozen):
     """One run, completely: nothing that could change its numbers is left out.
 
     Attributes:
-        dataset: name of the data card.
+        dataset: canonical name of the data set with its split; see `bench.dataset_names`.
         model: name of the model file.
         variant: name of a variant in the model's YAML, "" for the model's own row.
         repetition: 0-based number of the repetition; seeds derive from it.
@@ -122,10 +123,15 @@ class DataFacts(Frozen):
         )
 
     @property
+    def card(self) -> str:
+        """Name of the data card, which the paper's values and claims are known by, whatever the split."""
+        return base_name(self.name)
+
+    @property
     def label(self) -> str:
-        """Name that can never be mistaken for another source, for example `tiktok [surrogate x0.1]`."""
+        """Name the data with source and split, for example `tiktok [surrogate x0.1, random split]`."""
         scale = "" if self.scale is None else f" x{self.scale:g}"
-        return f"{self.name} [{self.source}{scale}]"
+        return f"{self.card} [{self.source}{scale}, {self.split} split]"
 
 
 class ProtocolFacts(Frozen):

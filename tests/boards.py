@@ -32,7 +32,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 def facts_of(name: str = "tiktok", **changes: Any) -> DataFacts:
     fields: dict[str, Any] = {
-        "name": name, "source": "real", "origin": "public files.", "scale": None, "split": "published",
+        "name": name, "source": "real", "origin": "public files.", "scale": None, "split": "random",
         "data_hash": "aaaabbbbccccdddd", "split_hash": "1111222233334444", "n_users": N_USERS,
         "n_items": N_ITEMS, "n_interactions": 300, "n_train": 200, "n_valid": 50, "n_test": 50, "modalities": [],
         "missing": {}, "notes": [], "advice": "",

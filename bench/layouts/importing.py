@@ -14,6 +14,7 @@ import yaml
 
 from bench import cards
 from bench.cards import DatasetCard
+from bench.dataset_names import SEPARATOR, base_name, parted
 from bench.errors import BenchError, ConfigError, DataError, ResultsError, UsageError
 from bench.fetch.checksums import git_blob
 from bench.files import locked, write_text
@@ -63,6 +64,12 @@ def import_data(
         DataError: the data is malformed; nothing was written.
         ResultsError: nothing can be written there.
     """
+    if SEPARATOR in name:
+        raise UsageError(
+            f"--name '{name}' names a split, which data does not have before it is imported. Import it as "
+            f"'{base_name(name) or 'my-data'}', and ask for the split where you use it: --datasets "
+            f"{base_name(name) or 'my-data'}{SEPARATOR}{parted(name)[1] or 'random'}."
+        )
     if not NAME.fullmatch(name):
         raise UsageError(
             f"--name '{name}' is no name of a data set. Take small letters, digits, '-', '_' and '.', for "

@@ -82,7 +82,7 @@ def _counts(raw: RawData) -> list[tuple[str, str]]:
     n_users, n_items, n = raw.parts[0].n_users, raw.parts[0].n_items, sum(map(len, raw.parts))
     density = n / (n_users * n_items)
     counts = f"{n_users:,} users, {n_items:,} items, {n:,} interactions (density {density:.4%})"
-    parts = "none; they are made by --split (random, user or global_time)"
+    parts = "none; they are made by a split (NAME@random, NAME@user or NAME@global_time)"
     if raw.has_parts:
         parts = "{:,} training, {:,} validation, {:,} test".format(*map(len, raw.parts))
     return [("counts", counts), ("parts", parts)]

@@ -43,7 +43,7 @@ def origin_of(row: BoardRow, board: Board, trials: Sequence[RunRecord]) -> Origi
     best = [trial for trial in own if trial.metrics is not None and valid_score(trial) == max(scores)]
     if any(trial.spec.params == params for trial in best):
         return Origin(len(own), f"best of {len(own)} trials, validation {board.ranked_by} {max(scores):.4f}")
-    said, note = _by_file(row, board.facts.name)
+    said, note = _by_file(row, board.facts.card)
     return Origin(len(own), f"{said}; the {len(own)} trials chose others" if scores else said, note)
 
 

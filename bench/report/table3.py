@@ -94,7 +94,7 @@ def table3(
     by_data: Sequence[Comparisons | None] = tests or [None] * len(facts)
     for each, heading, tested in zip(facts, headings, by_data, strict=True):
         found = {metric: [scores.get(each, label, metric) for label in labels] for metric in metrics}
-        blocks.append(_score_block(each.name, heading, labels, found, tested, paper))
+        blocks.append(_score_block(each.card, heading, labels, found, tested, paper))
         notes += data_notes(each, heading, paper) + _gap_notes(heading, labels, found, paper)
         for metric in metrics:
             csv_rows += _score_csv(each, labels, metric, found[metric], scores, tested, paper)
@@ -205,7 +205,7 @@ def _score_csv(
         (
             *data_values(facts),
             *(scores.protocol, scores.hide_at_test, label, metric, score.mean, score.sd),
-            *(score.n_runs, score.n_failed, score.n_asked, mark, _published(facts.name, label, metric, paper)),
+            *(score.n_runs, score.n_failed, score.n_asked, mark, _published(facts.card, label, metric, paper)),
             *_lead(label, metric, tested, paper),
         )
         for label, score, mark in zip(labels, found, given, strict=True)

@@ -96,5 +96,5 @@ def _published(family: Family, paper: Paper) -> list[tuple[Column, list[Cell]]]:
                 NOTHING if value is None else Cell(value, mark=mark)
                 for value, mark in zip(values, marks(values), strict=True)
             ]
-            columns.append((Column(metric_title(metric), group=paper_heading(family.facts.name, paper)), cells))
+            columns.append((Column(metric_title(metric), group=paper_heading(family.facts.card, paper)), cells))
     return columns

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from bench.dataset_names import base_name
 from bench.errors import ConfigError, ResultsError
 from bench.files import write_text
 from bench.tuning.results import StudyResult, valid_score
@@ -63,7 +64,7 @@ def write_chosen(result: StudyResult, path: Path) -> None:
 def key_of(result: StudyResult) -> str:
     """The place under `datasets`: the card's name, with the variant's if it is one."""
     _, at, variant = result.label.partition("@")
-    return f"{result.facts.name}{at}{variant}"
+    return f"{base_name(result.facts.name)}{at}{variant}"
 
 
 def provenance(result: StudyResult) -> str:

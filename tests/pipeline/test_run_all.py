@@ -84,6 +84,31 @@ def test_from_nothing_to_tables(call: Any, tmp_path: Path) -> None:
             assert "surrogate" in text
 
 
+def test_splits_stand_beside_each_other_and_spellings_do_not(call: Any, tmp_path: Path) -> None:
+    names = ("tiktok@user", "tiktok", "tiktok@random", "tiktok@user")  # two data sets, each spelt twice
+    code, out, _ = call("--datasets", *names, *SMALL, "--artifacts", "table2", "table3")
+    assert code == 0
+    made = records(tmp_path)
+    assert len(made) == 4
+    assert {(record["spec"]["dataset"], record["data"]["split"]) for record in made} == {
+        ("tiktok", "random"),
+        ("tiktok@user", "user"),
+    }
+    folders = sorted(path.name for path in (tmp_path / "results" / "runs").glob("*/*"))
+    assert folders == ["tiktok-surrogate", "tiktok@user-surrogate"]
+    labels = dict.fromkeys(row["data"] for row in table(tmp_path, "table3"))
+    assert [*labels] == ["tiktok [surrogate x0.01, user split]", "tiktok [surrogate x0.01, random split]"]
+    assert "tiktok@user mf seed 1" in out
+    for again in (["tiktok@random"], ["tiktok", "--split", "random"], ["tiktok", "--split", "user"]):
+        code, out, _ = call("--datasets", *again, *SMALL, "--artifacts", "table3")
+        assert (code, out.count("(kept)")) == (0, 2)
+    assert len(records(tmp_path)) == 4
+    for option in ("--dry-run", "--status"):
+        _, out, _ = call("--datasets", "tiktok", "tiktok@user", *SMALL, option)
+        assert "tiktok@user" in out
+        assert "user split]" in " ".join(out.split())
+
+
 def test_a_finished_run_is_never_made_twice(call: Any, tmp_path: Path) -> None:
     call("--datasets", "tiktok", *SMALL)
     before = {record["key"]: record["started"] for record in records(tmp_path)}

@@ -32,7 +32,7 @@ def facts_of(name: str = "tiktok", **changes: Any) -> DataFacts:
         "source": "real",
         "origin": "public files.",
         "scale": None,
-        "split": "published",
+        "split": "random",
         "data_hash": "aaaabbbbccccdddd",
         "split_hash": "1111222233334444",
         "n_users": 9308,

@@ -88,7 +88,9 @@ def test_another_protocol_is_another_row(make_record, change):
 )
 def test_configurations_of_one_label_are_never_mixed(make_record, change, field):
     records = [make_record(), make_record(repetition=1, key="odd-one", **change)]
-    with pytest.raises(ResultsError, match=rf"'ludp' on tiktok \[real\].*differ in {field}.*odd-one"):
+    with pytest.raises(
+        ResultsError, match=rf"'ludp' on tiktok \[real, random split\].*differ in {field}.*odd-one"
+    ):
         tidy(records, 2)
 
 

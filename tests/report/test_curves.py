@@ -89,7 +89,7 @@ def test_curves_draw_runs_and_their_mean(learning: DataRuns, paper: Paper) -> No
 def test_curves_show_gaps_and_levels(learning: DataRuns, paper: Paper) -> None:
     figure = curves_figure([learning], paper)
     (upper, _), panels = drawn_parts(figure), drawn(figure)
-    assert upper.get_suptitle() == "tiktok [real]"
+    assert upper.get_suptitle() == "tiktok [real, random split]"
     for axes in panels:
         levels = [line for line in axes.lines if list(line.get_ydata()) == [0.05, 0.05]]
         assert [list(level.get_xdata()) for level in levels] == [[0, 1]]  # across the panel

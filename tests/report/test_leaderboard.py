@@ -65,7 +65,7 @@ def test_rows_are_ranked_by_the_mean_over_all_seeds(tmp_path: Path, paper: Paper
         {"facts": facts_of(data_hash="ffff")},
         {"facts": facts_of(split_hash="ffff")},
         {"facts": facts_of(source="surrogate", scale=0.1)},
-        {"facts": facts_of(split="random")},
+        {"facts": facts_of(split="shipped")},
         {"hide_at_test": "train"},
     ],
 )
@@ -237,7 +237,7 @@ def test_all_forms_say_the_same(tmp_path: Path, paper: Paper) -> None:
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     spread = best.scores["ndcg@20"]
     assert f"**{spread.mean:.4f} ± {spread.sd:.4f}**" in text
-    assert "tiktok [real]" in text
+    assert "tiktok [real, random split]" in text
     assert "another data set" in text  # than the paper's
     assert "a &lt;b&gt;" in text
 
@@ -303,7 +303,7 @@ def test_the_command_says_what_it_wrote_and_what_is_missing(
     assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "leaderboard.html" in out
-    assert "tiktok [real]" in out
+    assert "tiktok [real, random split]" in out
     assert "MF" in out
 
 

@@ -104,12 +104,12 @@ def test_the_best_and_the_proposed_model_with_their_distance(material: Any) -> N
     found = material({"mf": [0.1, 0.1], "lightgcn": [0.2, 0.2], "ludp": [0.16, 0.16], "popularity": [0.15, 0.15]})
     best, proposed, mind = summarise(found, ABOUT)
     assert best == (
-        "By test Recall@20, mean ± standard deviation over 2 seeds, the best is LightGCN on tiktok [surrogate x1] "
-        "(0.2000 ± 0.0000)."
+        "By test Recall@20, mean ± standard deviation over 2 seeds, the best is LightGCN on tiktok [surrogate x1, "
+        "random split] (0.2000 ± 0.0000)."
     )
     assert proposed == (
-        "LUDP comes second of 4 on tiktok [surrogate x1] (20.0% below LightGCN; 6.7% above the best control, "
-        "Popularity)."
+        "LUDP comes second of 4 on tiktok [surrogate x1, random split] (20.0% below LightGCN; 6.7% above the best "
+        "control, Popularity)."
     )
     assert mind == (
         "Mind that the data of tiktok is drawn at random by a program, so that these numbers say nothing about "
@@ -127,15 +127,15 @@ def test_a_control_that_wins_is_called_a_control_and_small_differences_small(mat
 def test_one_seed_on_real_data(material: Any) -> None:
     found = material({"mf": [0.1], "ludp": [0.2]}, n_seeds=1, source="real", scale=None)
     best, proposed, mind = summarise(found, replace(ABOUT, n_trials=20))
-    assert best == "By test Recall@20, the best is LUDP on tiktok [real] (0.2000)."
-    assert proposed == "LUDP comes first of 2 on tiktok [real] (100.0% above MF)."
+    assert best == "By test Recall@20, the best is LUDP on tiktok [real, random split] (0.2000)."
+    assert proposed == "LUDP comes first of 2 on tiktok [real, random split] (100.0% above MF)."
     assert mind == "Mind that one seed does not tell a difference from chance."
 
 
 def test_nothing_to_mind_is_said_so(material: Any) -> None:
     found = material({"mf": [0.1, 0.1], "ludp": [0.1, 0.1]}, source="real", scale=None)
     _, proposed, mind = summarise(found, replace(ABOUT, n_trials=20))
-    assert "second of 2 on tiktok [real] (level with MF)" in proposed
+    assert "second of 2 on tiktok [real, random split] (level with MF)" in proposed
     assert mind == (
         "All 4 runs finished, over 2 seeds on real data, with 20 trials of tuning a model and data set."
     )
@@ -143,11 +143,14 @@ def test_nothing_to_mind_is_said_so(material: Any) -> None:
 
 def test_models_without_all_their_runs_are_not_compared(material: Any) -> None:
     best, proposed, mind = summarise(material({"mf": [0.1, 0.1], "ludp": [0.9, None]}), ABOUT)
-    assert "the best is MF on tiktok [surrogate x1] (0.1000 ± 0.0000, with nothing to compare it with)" in best
-    assert proposed == "LUDP has not finished all its runs on tiktok [surrogate x1]."
+    assert (
+        "the best is MF on tiktok [surrogate x1, random split] (0.1000 ± 0.0000, with nothing to compare it with)"
+        in best
+    )
+    assert proposed == "LUDP has not finished all its runs on tiktok [surrogate x1, random split]."
     assert "1 of 4 runs failed" in mind
     best, proposed, _ = summarise(material({"mf": [None, None]}), ABOUT)
-    assert best.endswith("no model has all its runs on tiktok [surrogate x1].")
+    assert best.endswith("no model has all its runs on tiktok [surrogate x1, random split].")
     assert proposed == "LUDP was not among the models of this call."
 
 
@@ -168,7 +171,7 @@ def test_what_the_quick_profile_leaves_out(material: Any) -> None:
     seeds, epochs, size, grid = left_out(found, replace(ABOUT, max_epochs=30))
     assert seeds == "Seeds: 1 of the 5 of the profile 'full'."
     assert epochs.startswith("Epochs: at most 30, 300 in the profile 'paper'; 1 run ended at that bound")
-    assert size == "Size: tiktok [surrogate x0.05] has 0.05 times the users and items of the paper's data set."
+    assert size.startswith("Size: tiktok [surrogate x0.05, random split] has 0.05 times the users and items of ")
     assert "--tune N" in grid
 
 
@@ -289,7 +292,7 @@ def test_parameters_of_every_model_and_what_variations_change(material: Any, mak
     varied = variations(found)
     assert varied is not None
     assert [[cell.text for cell in row.cells] for row in varied.rows] == [
-        ["LUDP (k=9)", "tiktok [surrogate x1]", "k = 9"]
+        ["LUDP (k=9)", "tiktok [surrogate x1, random split]", "k = 9"]
     ]
     assert variations(material({"mf": [0.1]}, n_seeds=1)) is None
 

@@ -279,7 +279,7 @@ def test_every_pair_is_in_the_csv_under_its_family(material: Any, scores: Any) -
     two = [float(r["p_holm"]) for r in rows if (r["metric"], r["first"], r["second"]) == (R10, "ludp", "mf")]
     assert two[0] <= two[1]  # the larger family is corrected more
     for text in (to_markdown(significance_table(call)), to_latex(significance_table(call))):
-        assert "tiktok [real]" in text
+        assert "tiktok [real, random split]" in text
 
 
 def test_without_the_proposed_model_all_pairs_are_shown(material: Any, scores: Any) -> None:

@@ -142,7 +142,7 @@ def test_chosen_values_replace_the_old_ones_and_nothing_else(study: Any, tmp_pat
     comment = " ".join(line.strip(" #") for line in block.splitlines() if line.strip().startswith("#"))
     assert "Older" not in comment
     assert "validation recall@20 0.3000, the default's 0.2000, among 4 trials (1 failed) (tpe" in comment
-    assert "tiktok [real]" in comment
+    assert "tiktok [real, random split]" in comment
     assert yaml.safe_load(text)["datasets"] == {"tiktok": {"depth": 3}, "movielens": {"depth": 3}}
 
 

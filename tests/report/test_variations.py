@@ -206,4 +206,4 @@ def test_every_row_that_is_run_is_shown_and_no_other(
     assert sorted(shown) == sorted(planned)
     assert set(shown.values()) == {0.1}
     assert not any("not compared" in note for note in made.notes)
-    assert all(row["data"] == "tiktok [real]" for row in csv(made))
+    assert all(row["data"] == "tiktok [real, random split]" for row in csv(made))

@@ -116,7 +116,7 @@ def test_a_row_without_all_its_seeds_is_refused(tmp_path: Path, submit: Submit, 
         if n != missing:
             add_run(tmp_path / "a", "lightgcn", n)
     error = submit("a", code=2)
-    assert f"lightgcn on tiktok [real]: no finished run for seed {missing + 1} of 3" in error
+    assert f"lightgcn on tiktok [real, random split]: no finished run for seed {missing + 1} of 3" in error
     assert "mf on" not in error
     if missing:
         submit("a", "--seeds", "1")

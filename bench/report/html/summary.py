@@ -102,8 +102,10 @@ def _against(own: Score, other: Score, name: str) -> str:
 
 def _caveats(material: Material, about: About) -> str:
     """What limits the numbers; if nothing does, that they are whole."""
-    drawn = [facts.name for facts in material.facts if facts.source == "surrogate"]
-    shipped = [facts.name for facts in material.facts if facts.source == "embedded"]
+    drawn, shipped = (
+        list(dict.fromkeys(facts.card for facts in material.facts if facts.source == source))
+        for source in ("surrogate", "embedded")
+    )
     n_failed = sum(record.status == "failed" for record in material.records)
     mind = []
     if drawn:
