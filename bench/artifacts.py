@@ -5,15 +5,15 @@ A new one is a function from `Material` to a table or figure, and a line in `ART
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench import experiments
 from bench.errors import UsageError, unknown_name
-from bench.records import DataFacts
+from bench.records import DataFacts, RunRecord
 from bench.rows import Row
 
 if TYPE_CHECKING:
@@ -46,10 +46,26 @@ class Artifact:
     rows: Callable[[DataFacts], Sequence[Row]] = _no_rows
 
     def build(self, material: Material) -> Table | Figure:
-        """Make it."""
+        """Make it; its caption names the protocol and counts the runs that a cap of epochs ended."""
         module, _, function = self.builder.partition(".")
         made: Table | Figure = getattr(import_module(f"bench.report.{module}"), function)(material)
-        return made
+        if self.needs == "nothing":
+            return made
+        from bench.report.stops import stopped_by_cap
+        from bench.report.wording import protocol_sentence
+
+        words = (made.caption, protocol_sentence(material.protocol), stopped_by_cap(self._records(material)))
+        return replace(made, caption=" ".join(filter(None, words)))
+
+    def _records(self, material: Material) -> Iterator[RunRecord]:
+        """The runs, or trials, that it shows."""
+        if self.needs == "studies":
+            yield from (record for study in material.studies for record in study.records)
+            return
+        for facts in material.facts:
+            labels = [row.label for row in self.rows(facts)]
+            for label in dict.fromkeys([*(material.labels if self.needs == "models" else ()), *labels]):
+                yield from material.runs(facts, label)
 
 
 ARTIFACTS = {

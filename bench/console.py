@@ -125,7 +125,8 @@ def summary(record: RunRecord, reused: bool) -> str:
         for part, values in (("valid", record.metrics.valid), ("test", record.metrics.test))
     )
     epochs = f"best epoch {record.best_epoch} of {record.cost.epochs}"
-    return f"{scores}, {epochs}, {record.cost.total_seconds:.1f} s{kept}"
+    capped = ", ended by the cap of epochs" if record.stop_reason == "cap" else ""
+    return f"{scores}, {epochs}{capped}, {record.cost.total_seconds:.1f} s{kept}"
 
 
 def announce(console: Console, title: str, text: str, source: str) -> None:

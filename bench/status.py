@@ -67,7 +67,7 @@ def show_status(
 ) -> None:
     """A line a data set and model with the number of its runs in each state, then every run that needs a word."""
     states = [state_of_run(run, store) for run in planned_runs(specs, data, store, options.protocol)]
-    table = Table("data", "model", *STATES, title=f"status of {store.root}")
+    table = Table("data", "model", *STATES, title=f"status of {store.root}, protocol {options.protocol.tag}")
     counts: dict[tuple[str, str], Counter[str]] = {}
     for each in states:
         counts.setdefault((each.run.facts.label, each.run.spec.label), Counter())[each.state] += 1

@@ -14,6 +14,7 @@ from bench.leaderboard.scores import BoardScores
 from bench.records import Cost, RunRecord
 from bench.report.gaps import Gap
 from bench.report.paper import Paper
+from bench.report.stops import Stops, stops_of
 from bench.report.wording import model_display
 
 COMMIT_DIGITS = 10
@@ -40,6 +41,7 @@ class Entry:
         scores: test metrics of `Board.shown`.
         valid: the metric that selects, on validation, of the same runs.
         cost: means of a run: `train_seconds`, `epochs`, `peak_memory_bytes`, `n_parameters`; None if incomplete.
+        stops: how its trainings ended.
         gap: to the best row; None for that one, and where nothing could be compared.
         uncompared: why there is no gap, where a complete row has none.
         machines: processors with threads.
@@ -58,6 +60,7 @@ class Entry:
     scores: Mapping[str, Spread]
     valid: Spread
     cost: Mapping[str, float | None]
+    stops: Stops
     gap: Gap | None
     uncompared: str
     machines: Sequence[str]
@@ -117,6 +120,7 @@ def entries_of(
             scores={metric: _spread(row, metric, "test") for metric in board.shown},
             valid=_spread(row, board.ranked_by, "valid"),
             cost={name: _cost(row, get) for name, get in COSTS.items()},
+            stops=stops_of(row.records),
             gap=found.get(row.id),
             uncompared=scores.problems.get(row.id, ""),
             machines=_distinct(machine(record.environment) for record in row.records),

@@ -176,7 +176,7 @@ def _table(section: Section, paper: Paper) -> dict[str, Any]:
 def _cells(each: Entry, marked: dict[str, Mark]) -> Iterator[Shown]:
     """In the order of `heads`."""
     yield Shown(str(each.rank or DASH), each.rank)
-    yield Shown(each.name, small=each.row.told)
+    yield Shown(each.name + each.stops.signs, small=each.row.told)
     yield Shown(FAMILIES.get(each.family, each.family))
     n, whole = len(each.row.records), each.row.is_complete
     failed = f"{each.row.n_failed} failed, " if each.row.n_failed else ""

@@ -11,6 +11,7 @@ from bench.report.comparisons import STAR, shown_p
 from bench.report.gaps import Gap
 from bench.report.paper import Paper
 from bench.report.render import to_markdown
+from bench.report.stops import sign_notes, stopped_by_cap
 from bench.report.table import Block, Cell, Column, Mark, Row, Table, marks
 from bench.report.wording import (
     DASH,
@@ -58,8 +59,13 @@ def caption(section: Section) -> str:
     """How to read a table."""
     board = section.board
     seeds = "One seed" if board.n_asked == 1 else f"Mean ± sample standard deviation over {board.n_asked} seeds"
+    capped = stopped_by_cap(record for row in board.rows for record in row.records)
+    return " ".join(filter(None, (protocol_sentence(board.protocol), capped, _reading(board, seeds))))
+
+
+def _reading(board: Board, seeds: str) -> str:
     return (
-        f"{protocol_sentence(board.protocol)} {seeds}; ranked by test {metric_name(board.ranked_by)}. "
+        f"{seeds}; ranked by test {metric_name(board.ranked_by)}. "
         f"Difference: to the first row, with its 95% bootstrap interval over users; p: paired permutation test "
         f"over users, all seeds together, Holm's correction over the rows of the table; {STAR} marks p < 0.05. "
         f"Incomplete rows have no mean and no rank."
@@ -70,6 +76,7 @@ def notes(section: Section, paper: Paper) -> list[str]:
     """What else to know of a table."""
     ranked_by = metric_title(section.board.ranked_by)
     said = data_notes(section.board.facts, section.heading, paper)
+    said += sign_notes(section.heading, {each.title: each.stops for each in section.entries})
     said += [f"{each.title} is not compared: {each.uncompared}." for each in section.entries if each.uncompared]
     several: dict[str, list[Entry]] = {}
     for each in section.entries:
@@ -124,7 +131,11 @@ def _score_block(section: Section) -> Block:
     columns += [Column(f"Validation {metric_title(board.ranked_by)}")]
     found, rows = best_marks(section), []
     for place, each in enumerate(section.entries):
-        cells = [Cell(words=str(each.rank or DASH)), Cell(words=each.title), Cell(words=each.seeds)]
+        cells = [
+            Cell(words=str(each.rank or DASH)),
+            Cell(words=each.title + each.stops.signs),
+            Cell(words=each.seeds),
+        ]
         cells += [_number(each.scores[m].mean, each.scores[m].sd, mark=found[m][place]) for m in board.shown]
         cells += [Cell(words=shown_gap(each.gap)), Cell(words=shown_gap_p(each.gap))]
         rows.append(Row((*cells, _number(each.valid.mean, each.valid.sd))))

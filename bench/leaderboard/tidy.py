@@ -11,6 +11,7 @@ from bench.leaderboard.entries import COSTS, Entry
 from bench.leaderboard.rows import SHOWN, Board
 from bench.leaderboard.texts import TITLE, Section
 from bench.report.render import to_csv
+from bench.report.stops import sign_notes
 from bench.report.table import CsvValue, Table
 from bench.report.wording import DATA_FIELDS, data_values
 
@@ -22,7 +23,19 @@ def csv_text(sections: Sequence[Section]) -> str:
     shown = [f"{metric}{suffix}" for metric in SHOWN for suffix in ("", "_sd")]
     header = (
         *(*DATA_FIELDS, "protocol", "hide_at_test", "ranked_by", "rank", "model", "told", "title", "family"),
-        *("n_runs", "n_failed", "n_asked", *shown, "difference", "ci_low", "ci_high", "p_holm", "not_compared"),
+        *(
+            "n_runs",
+            "n_failed",
+            "n_asked",
+            "n_stopped_by_cap",
+            "n_best_at_start",
+            *shown,
+            "difference",
+            "ci_low",
+            "ci_high",
+            "p_holm",
+            "not_compared",
+        ),
         *("test", "test_sd", "valid", "valid_sd", *COSTS, "machines", "n_trials", "parameters_from"),
         *(
             "max_epochs",
@@ -53,6 +66,8 @@ def _csv_row(board: Board, each: Entry) -> Iterator[CsvValue]:
         len(row.records),
         row.n_failed,
         row.n_asked,
+        each.stops.n_cap,
+        each.stops.n_start,
     )
     for metric in SHOWN:
         yield from (each.scores[metric].mean, each.scores[metric].sd)
@@ -81,6 +96,7 @@ def _json_table(section: Section) -> Mapping[str, Any]:
         "protocol": {"tag": board.protocol.tag, **asdict(board.protocol)},
         "n_asked": board.n_asked,
         "ranked_by": board.ranked_by,
+        "signs": sign_notes(section.heading, {each.title: each.stops for each in section.entries}),
         "rows": [_json_row(each, board) for each in section.entries],
     }
 
@@ -91,6 +107,7 @@ def _json_row(each: Entry, board: Board) -> Mapping[str, Any]:
         **{"id": row.id, "rank": each.rank, "model": row.label, "told": row.told, "title": each.title},
         **{"family": each.family, "n_runs": len(row.records), "n_failed": row.n_failed, "n_asked": row.n_asked},
         "is_complete": row.is_complete,
+        "stops": {**asdict(each.stops), "signs": each.stops.signs.strip()},
         "test": {metric: asdict(spread) for metric, spread in each.scores.items()},
         "valid": {board.ranked_by: asdict(each.valid)},
         "against_best": None if each.gap is None else asdict(each.gap),

@@ -15,8 +15,9 @@ from bench.report.figure import Figure
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.runs import NO_MEAN, DataRuns, runs_by_data
+from bench.report.stops import sign_notes, stops_of
 from bench.report.table import CsvValue
-from bench.report.wording import DATA_FIELDS, data_values, metric_name, seeds
+from bench.report.wording import DATA_FIELDS, data_values, metric_name, model_display, seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -57,7 +58,7 @@ def curves_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
         f"{metric_name(used.selection_metric)} on the validation part by epoch, model by model, and by seconds of "
         f"training and validation. {lines} Controls have no epochs; their levels are grey."
     )
-    notes = [note for same in by_data for note in same.notes(paper, NO_MEAN)]
+    notes = [note for same in by_data for note in (*same.notes(paper, NO_MEAN), *_end_notes(same, paper))]
     rows = [
         (*data_values(same.facts), used.tag, label, *row)
         for same in by_data
@@ -103,6 +104,12 @@ def is_level(runs: Sequence[RunRecord]) -> bool:
 def has_mean(runs: Sequence[RunRecord], n_asked: int) -> bool:
     """Whether there are several runs and none is missing."""
     return len(runs) == n_asked > 1
+
+
+def _end_notes(same: DataRuns, paper: Paper) -> list[str]:
+    """What the signs behind the models' names say."""
+    ends = {model_display(label, paper): stops_of(runs) for label, runs in same.by_label.items()}
+    return sign_notes(same.heading, ends)
 
 
 def _rows(runs: Sequence[RunRecord], n_asked: int) -> list[tuple[CsvValue, ...]]:

@@ -85,9 +85,8 @@ def metric_name(metric: str) -> str:
 def protocol_sentence(used: Protocol) -> str:
     """The protocol with its choices, for captions."""
     return (
-        f"Protocol {used.tag}: validation {metric_name(used.selection_metric)} chooses epochs and values, "
-        f"patience {used.patience} epochs, at most {used.max_epochs:,} epochs; hidden at test: "
-        f"{used.hide_at_test} items."
+        f"Protocol {used.tag}: validation {metric_name(used.selection_metric)} selects, patience {used.patience}, "
+        f"at most {used.max_epochs:,} epochs; hidden at test: {used.hide_at_test} items."
     )
 
 

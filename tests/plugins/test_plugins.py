@@ -224,7 +224,7 @@ def test_tuning_writes_into_the_plugins_yaml(own, tmp_path: Path, monkeypatch: p
     tune = ["--models", "tuned", "--plugin", str(path.with_suffix(".py")), "--tune", "2", "--artifacts", "tuning"]
     assert cli.main([*CALL, *places, *tune, "--workers", "1"]) == 0
     after = path.read_text(encoding="utf-8")
-    assert "# Chosen by validation recall@10" in after
+    assert "# Chosen by validation recall@20" in after
     assert yaml.safe_load(after)["datasets"].keys() == {"movielens"}
 
 

@@ -81,7 +81,7 @@ def test_curves_draw_runs_and_their_mean(learning: DataRuns, paper: Paper) -> No
     assert list(line.get_xdata()) == [row["seconds"] for row in mf["mean"]]
     assert list(line.get_ydata()) == [row["valid"] for row in mf["mean"]]
     assert [*kept.get_xdata(), *kept.get_ydata()] == pytest.approx([2.5, 0.25])  # of the epochs 2 and 1
-    assert [axes.get_title() for axes in (mf_by_epoch, ludp_by_epoch)] == ["MF", "LUDP (1 of 2)"]
+    assert [axes.get_title() for axes in (mf_by_epoch, ludp_by_epoch)] == ["MF ‡", "LUDP (1 of 2)"]
     assert by_second.get_ylabel() == "validation Recall@20"
     assert by_second.get_xlabel().endswith("(n=2 seeds)")
 
@@ -97,7 +97,7 @@ def test_curves_show_gaps_and_levels(learning: DataRuns, paper: Paper) -> None:
         own = [line for line in axes.lines if line.get_color() == "#000000" and len(line.get_xdata())]
         assert len(own) == 1  # of an incomplete model the run, and no mean
     names = [text.get_text() for text in panels[-1].get_legend().get_texts()]
-    assert names == ["MF", "LUDP (1 of 2)", "Popularity"]
+    assert names == ["MF ‡", "LUDP (1 of 2)", "Popularity", "‡ best at the start: 2 of 3 runs"]
     (note,) = [note for note in figure.notes if "no mean is drawn" in note]
     assert note.endswith("LUDP (1 of 2 seeds), ACF (0 of 2 seeds).")
 

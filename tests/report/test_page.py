@@ -18,7 +18,7 @@ from pages import Page, watched
 from toy import data_of, pairs
 
 from bench.errors import ResultsError
-from bench.records import Cost, DataFacts
+from bench.records import DataFacts, EpochFacts
 from bench.report.figure import Figure
 from bench.report.html import view
 from bench.report.html.about import About, left_out
@@ -163,21 +163,22 @@ def test_enumerations(parts: list[str], expected: str) -> None:
 
 def test_what_the_quick_profile_leaves_out(material: Any) -> None:
     found = material({"mf": [0.1]}, n_seeds=1, scale=0.05)
-    cost = Cost(
-        train_seconds=1, valid_seconds=1, test_seconds=1, total_seconds=3, epochs=30, peak_memory_bytes=1,
-        peak_memory_scope="run", n_parameters=1,
-    )  # fmt: skip
-    found = replace(found, records=[found.records[0].model_copy(update={"cost": cost})])
+    curve = [
+        EpochFacts(epoch=n, loss=1 / n, train_seconds=1, valid_seconds=1, valid={"recall@20": n / 99})
+        for n in range(1, 31)
+    ]
+    spec = found.records[0].spec.model_copy(update={"max_epochs": 30})
+    found = replace(found, records=[found.records[0].model_copy(update={"curve": curve, "spec": spec})])
     seeds, epochs, size, grid = left_out(found, replace(ABOUT, max_epochs=30))
     assert seeds == "Seeds: 1 of the 5 of the profile 'full'."
-    assert epochs.startswith("Epochs: at most 30, 300 in the profile 'paper'; 1 run ended at that bound")
+    assert epochs.startswith("Epochs: at most 30, 1,000 in the profile 'full'; 1 run ended at that bound")
     assert size.startswith("Size: tiktok [surrogate x0.05, random split] has 0.05 times the users and items of ")
     assert "--tune N" in grid
 
 
 def test_nothing_is_left_out_of_the_whole_programme(material: Any) -> None:
     found = material({"mf": [0.1] * 5}, n_seeds=5, source="real", scale=None)
-    assert left_out(found, About("", "paper", 300, 20)) == []
+    assert left_out(found, About("", "full", 1000, 20)) == []
 
 
 def test_no_address_leaves_the_page(page: str) -> None:
@@ -241,7 +242,7 @@ def test_every_item_has_its_caption_its_source_and_its_data(page: str, figure: F
     assert r"\toprule" in content(files["table3.tex"]).decode()
     rows = list(csv.reader(io.StringIO(content(files["curves.csv"]).decode())))
     assert rows[0] == list(figure.csv_header)
-    assert rows[2][5] == "0.2"
+    assert rows[2][6] == "0.2"
 
 
 def content(address: str) -> bytes:

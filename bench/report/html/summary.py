@@ -8,6 +8,7 @@ from bench.records import DataFacts
 from bench.report.html.about import About
 from bench.report.material import Material
 from bench.report.scores import Score
+from bench.report.stops import stops_of
 from bench.report.wording import is_control, metric_name, model_display
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
@@ -117,6 +118,9 @@ def _caveats(material: Material, about: About) -> str:
         mind.append(f"the data of {joined(shipped)} {'is' if len(shipped) == 1 else 'are'} not the paper's")
     if material.n_seeds == 1:
         mind.append("one seed does not tell a difference from chance")
+    ends = stops_of(material.records)
+    if ends.n_cap:
+        mind.append(f"the cap of epochs ended {ends.n_cap:,} of {ends.n_runs:,} trainings before their patience")
     if n_failed:
         mind.append(f"{n_failed:,} of {len(material.records):,} runs failed")
     if about.n_trials is None:
