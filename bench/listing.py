@@ -34,7 +34,7 @@ def show_names(console: Console) -> None:
 
 
 def _sources(card: cards.DatasetCard) -> str:
-    return ", ".join(source.kind for source in card.sources)
+    return f"{', '.join(source.kind for source in card.sources)}; split {card.split}, or NAME@SPLIT"
 
 
 def _bare(name: str) -> str:

@@ -103,7 +103,11 @@ def test_facts_say_the_split_whatever_the_spelling(load: Callable[..., Benchmark
 @pytest.mark.parametrize(
     ("dataset", "split", "words"),
     [
-        ("tiktok@shiped", None, ["split 'shiped'", "Did you mean 'shipped'", ", ".join(SPLITS), "'tiktok@shiped'"]),
+        (
+            "tiktok@shiped",
+            None,
+            ["split 'shiped'", "Did you mean 'shipped'", ", ".join(SPLITS), "'tiktok@shiped'"],
+        ),
         ("tiktok", "randm", ["split 'randm'", "Did you mean 'random'", "--split"]),
         ("tiktok@", None, ["'tiktok@'", "no split after '@'", "tiktok@shipped", "'tiktok' for its default"]),
         ("tiktok@random@user", None, ["split 'random@user'", "tiktok@random@user"]),
@@ -139,7 +143,9 @@ def test_ratings_ship_no_parts(tmp_path: Path, refused: Callable, monkeypatch: p
     for function in (cards.load, cards.names):
         monkeypatch.setattr(function, "__defaults__", (tmp_path,))
     (tmp_path / "ml-1m").mkdir()
-    rows = [f"{user}::{item}::5::{100 * user + item}" for user in range(6) for item in range(8) if (user + item) % 3]
+    rows = [
+        f"{user}::{item}::5::{100 * user + item}" for user in range(6) for item in range(8) if (user + item) % 3
+    ]
     (tmp_path / "ml-1m" / "ratings.dat").write_text("\n".join(rows), encoding="utf-8")
     request = DataRequest(cache_dir=tmp_path)
     with refused(UsageError, "'shipped' needs parts", "real source of 'ml-1m'", "random, user, global_time"):

@@ -52,7 +52,10 @@ CASES = [
     (["--datasets", "tiktok@shiped"], ["'shiped'", "'shipped'", "tiktok@shiped"]),
     (["--datasets", "tiktok", "tiktok@"], ["'tiktok@'", "after '@'", "tiktok@user"]),
     (["--datasets", "tiktokk@user"], ["tiktokk", "'tiktok'"]),
-    (["--datasets", "tiktok@shipped", "--source", "surrogate", "--scale", "0.01"], ["'shipped'", "surrogate", "user"]),
+    (
+        ["--datasets", "tiktok@shipped", "--source", "surrogate", "--scale", "0.01"],
+        ["'shipped'", "surrogate", "user"],
+    ),
     (["--datasets", "movielens@shipped", "--source", "embedded"], ["'shipped'", "embedded", "MovieLens-100K"]),
     (["--datasets", "tiktok@global_time", "--source", "surrogate", "--scale", "0.01"], ["'global_time'", "time"]),
     (["--seeds", "0"], ["--seeds", "at least 1"]),

@@ -333,6 +333,24 @@ def test_the_diagram_leaves_out_what_is_partial(material: Any, scores: Any, tmp_
     assert all(path.stat().st_size for path in write_figure(figure, tmp_path, "cd"))
 
 
+def test_two_splits_of_the_same_data_are_one_data_set(material: Any, scores: Any) -> None:
+    call = material(scores, 2, ("tiktok", "tiktok@shipped", "movielens"))
+    facts = [
+        each.model_copy(update={"split": "shipped"}) if each.name == "tiktok@shipped" else each
+        for each in call.facts
+    ]
+    records = [
+        record.model_copy(update={"data": next(each for each in facts if each.name == record.data.name)})
+        for record in call.records
+    ]
+    both = Material({}, call.labels, records, 2, call.paper, call.store)
+    both.__dict__["facts"] = facts
+    figure = critical_figure(both)
+    assert "6 blocks (2 data sets, 3 metrics each)" in figure.caption
+    assert {row[0] for row in figure.csv_rows} == {"tiktok", "movielens"}
+    assert any("tiktok [real, shipped split]: not among the blocks" in note for note in figure.notes)
+
+
 def test_the_diagram_says_when_there_is_nothing_to_test(material: Any, scores: Any, tmp_path: Any) -> None:
     few = critical_figure(material({name: scores[name] for name in ("ludp", "mf")}, 2))
     assert "Nothing is tested: 2 complete models, at least 3 are needed." in few.caption

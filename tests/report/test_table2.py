@@ -63,6 +63,24 @@ def test_any_number_of_modalities(make_facts, paper):
     assert "Download it." in to_markdown(table)
 
 
+def test_two_splits_share_the_papers_row_and_encoders_are_told(make_facts, paper):
+    visual = modality("visual", 128, 0.5).model_copy(update={"origin": "read from FILE, made by ResNet-50"})
+    facts = [
+        make_facts(modalities=[visual]),
+        make_facts("tiktok@shipped", split="shipped", split_hash="9" * 16, modalities=[visual]),
+    ]
+    table = table2(facts, paper)
+    assert [row.cells[0].text for row in table.blocks[0].rows] == [
+        "tiktok [real, random split]",
+        "tiktok [real, shipped split]",
+        "paper, on its own TikTok",
+    ]
+    assert "tiktok [real, shipped split]: visual is read from FILE, made by ResNet-50." in table.notes
+    rows = [row for row in csv.DictReader(io.StringIO(to_csv(table))) if row["quantity"] == "n_users"]
+    assert [row["dataset"] for row in rows] == ["tiktok", "tiktok@shipped"]
+    assert len({row["paper_value"] for row in rows}) == 1
+
+
 def test_the_papers_own_data_would_carry_no_warning(make_facts, paper):
     facts = make_facts(n_users=18855, n_items=34756, n_interactions=1493532)
     assert not any("compared" in note for note in table2([facts], paper).notes)
