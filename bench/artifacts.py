@@ -140,7 +140,9 @@ ARTIFACTS = {
             *experiments.neighbour_rows().values(),
         ],
     ),
-    "tuning": Artifact("the tuning: default and chosen values, every trial in the CSV", "studies", "tuning.build"),
+    "tuning": Artifact(
+        "the search: its cost, default and chosen values, every run in the CSV", "studies", "tuning.build"
+    ),
     "budget": Artifact("what fewer trials would have given, for every model", "studies", "budget.build"),
 }
 
@@ -161,7 +163,8 @@ def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> 
             raise unknown_name("artifact", name, ARTIFACTS)
         if ARTIFACTS[name].needs == "studies" and not is_tuned:
             raise UsageError(
-                f"The artifact '{name}' shows a tuning. Add --tune N; trials that exist are not made again."
+                f"The artifact '{name}' shows a search. Add --tune N or --tune-minutes M; trials that exist are "
+                f"not made again."
             )
     if names:
         return [name for name in ARTIFACTS if name in names]

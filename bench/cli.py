@@ -77,7 +77,7 @@ def run(options: Options, command: str, console: Console) -> int:
 def _compare(options: Options, command: str, console: Console) -> int:
     datasets, labels = check_names(options)
     models = [label.partition("@")[0] for label in labels]
-    artifacts = check_artifacts(options.artifacts, models, options.n_trials is not None)
+    artifacts = check_artifacts(options.artifacts, models, options.search is not None)
     from bench.asked import run_options_of, tuning_settings_of
     from bench.listing import show_plan
     from bench.plan import make_plan
@@ -92,7 +92,8 @@ def _compare(options: Options, command: str, console: Console) -> int:
     max_epochs = options.epochs_at_most
     seeds_and_sets = (n_seeds, max_epochs, options.base_seed, options.overrides)
     make_plan([*datasets], labels, *seeds_and_sets)  # for its errors, before data is read
-    run_options, tuning = run_options_of(options, command), tuning_settings_of(options, labels, max_epochs)
+    run_options = run_options_of(options, command)
+    tuning = tuning_settings_of(options, labels, max_epochs, chosen.max_epochs or options.protocol.max_epochs)
     store = ResultsStore(options.results_dir)
     if not (options.dry_run or options.status):
         store.check_writable()
@@ -208,7 +209,8 @@ def report(names: Sequence[str], material: Material, options: Options, command: 
         new = tuple(note for note in table.notes if note not in said)
         console.print(console_table(replace(table, notes=new)))
         said.update(new)
-    about = About(command, options.profile, options.epochs_at_most, options.n_trials)
+    budget = None if options.search is None else options.search.budget.words
+    about = About(command, options.profile, options.epochs_at_most, budget)
     page = write_report({name: each for name, (each, _) in written.items()}, material, options.results_dir, about)
     board = update_leaderboard(options.results_dir)
     for paths in (*(paths for _, paths in written.values()), page, *([board] if board else [])):

@@ -39,11 +39,11 @@ class RunDisplay:
 
     Args:
         console: where to; its `is_terminal` chooses between bars and lines.
-        n_runs: length of the plan.
+        n_runs: length of the plan; None where that is not known beforehand.
         protocol: of the runs; says what chooses their epochs and when they stop.
     """
 
-    def __init__(self, console: Console, n_runs: int, protocol: Protocol) -> None:
+    def __init__(self, console: Console, n_runs: int | None, protocol: Protocol) -> None:
         self._console = console
         self._n_runs = n_runs
         self._protocol = protocol
@@ -96,7 +96,8 @@ class RunDisplay:
             self._rows[worker].done = 0
             self._progress.update(self._rows[worker].bar, visible=False)
         self._advance()
-        line = f"[{self._n_done}/{self._n_runs}] {_label(record.spec)}: {summary(record, worker is None)}"
+        of = "" if self._n_runs is None else f"/{self._n_runs}"
+        line = f"[{self._n_done}{of}] {_label(record.spec)}: {summary(record, worker is None)}"
         self._console.print(line, markup=False)
 
     def _advance(self) -> None:
@@ -110,11 +111,12 @@ class RunDisplay:
 
 
 def _label(spec: RunSpec) -> str:
-    return f"{spec.dataset} {spec.label} {'trial' if spec.stage == 'tuning' else f'seed {spec.repetition + 1}'}"
+    stages = {"tuning": "trial", "confirm": f"confirmation {spec.repetition + 1}"}
+    return f"{spec.dataset} {spec.label} {stages.get(spec.stage, f'seed {spec.repetition + 1}')}"
 
 
 def summary(record: RunRecord, reused: bool) -> str:
-    """A run in one line."""
+    """A run in one line, without test scores where it is part of a search: these are for what was chosen."""
     if record.metrics is None or record.cost is None:
         reason = record.error.message if record.error else "unknown reason"
         return f"FAILED ({reason})"
@@ -123,9 +125,11 @@ def summary(record: RunRecord, reused: bool) -> str:
     scores = ", ".join(
         f"{part} {metric} {values.values[metric]:.4f}"
         for part, values in (("valid", record.metrics.valid), ("test", record.metrics.test))
+        if part == "valid" or record.spec.stage == "final"
     )
     epochs = f"best epoch {record.best_epoch} of {record.cost.epochs}"
     capped = ", ended by the cap of epochs" if record.stop_reason == "cap" else ""
+    capped = " (pruned)" if record.stop_reason == "pruned" else capped
     return f"{scores}, {epochs}{capped}, {record.cost.total_seconds:.1f} s{kept}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from bench.profiles import profile
 from bench.protocol import PROTOCOLS, SELECTABLE, Protocol, named
 from bench.regression import arguments as regression
 from bench.terminal import Parser
+from bench.tuning.budget import N_SEEDS, N_SETTINGS, Budget
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("auto", "real", "embedded", "surrogate")
@@ -26,6 +28,26 @@ MISSING = ("mask", "zero", "mean", "neighbour-mean")
 CACHE = ROOT / "datasets" / "cache"
 DATA_VARIABLE = "LUDP_BENCH_DATA"
 OFFLINE_VARIABLE = "LUDP_BENCH_OFFLINE"
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What `--tune` or `--tune-minutes` asks for.
+
+    Attributes:
+        budget: of every model on every data set.
+        sampler: who proposes trials.
+        is_pruned: whether trials below the median are stopped.
+        n_settings, n_seeds: of the confirmation.
+        is_saved: whether values of a search with few epochs are written, too.
+    """
+
+    budget: Budget
+    sampler: str
+    is_pruned: bool
+    n_settings: int
+    n_seeds: int
+    is_saved: bool
 
 
 @dataclass(frozen=True)
@@ -53,8 +75,7 @@ class Options:
     protocol: Protocol
     overrides: dict[str, dict[str, Any]]
     missing: str | None
-    n_trials: int | None
-    sampler: str
+    search: SearchRequest | None
     plugins: tuple[str, ...]
     executor: str
     scheduler: str | None
@@ -89,6 +110,7 @@ def parser() -> Parser:
     )
     _add_what(p.add_argument_group("what to run"))
     _add_protocol(p.add_argument_group("protocol"))
+    _add_search(p.add_argument_group("search for hyperparameters"))
     _add_data(p.add_argument_group("data"))
     _add_how(p.add_argument_group("how"))
     regression.add_arguments(p.add_argument_group("regression check"))
@@ -114,11 +136,34 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         "--missing", metavar="POLICY",
         help=f"what items without a modality do, in all models: {', '.join(MISSING)} (default: the models' mask)",
     )  # fmt: skip
-    what.add_argument(
+
+
+def _add_search(search: argparse._ArgumentGroup) -> None:
+    search.add_argument(
         "--tune", type=_count, metavar="N",
         help="first give every model N trials on the validation part of each data set, and use the best",
     )  # fmt: skip
-    what.add_argument("--tune-sampler", default="tpe", metavar="NAME", help="tpe (default) or grid")
+    search.add_argument(
+        "--tune-minutes", type=_minutes, metavar="M",
+        help="the same with M CPU minutes of trials for every model and data set in place of a number",
+    )  # fmt: skip
+    search.add_argument("--tune-sampler", default="tpe", metavar="NAME", help="tpe (default) or grid")
+    search.add_argument(
+        "--no-pruning", action="store_true",
+        help="let every trial run to its end; else one below the median of earlier trials is stopped",
+    )  # fmt: skip
+    search.add_argument(
+        "--confirm-settings", type=_count_or_none, default=N_SETTINGS, metavar="N",
+        help=f"best settings that are trained again with fresh seeds (default {N_SETTINGS}); 0 or 1: none",
+    )  # fmt: skip
+    search.add_argument(
+        "--confirm-seeds", type=_count_or_none, default=N_SEEDS, metavar="N",
+        help=f"fresh seeds of each, whose mean chooses (default {N_SEEDS}); 0 or 1: the search's one seed chooses",
+    )  # fmt: skip
+    search.add_argument(
+        "--save-tuned", action="store_true",
+        help="write chosen values beside the models' files even with fewer --epochs than the profile's",
+    )  # fmt: skip
 
 
 def _add_protocol(protocol: argparse._ArgumentGroup) -> None:
@@ -224,8 +269,7 @@ def parse(arguments: Sequence[str]) -> Options:
         protocol=_protocol(a),
         overrides=overrides(a.set),
         missing=a.missing,
-        n_trials=a.tune,
-        sampler=a.tune_sampler,
+        search=_search(a),
         plugins=_distinct([resolved(location) for location in a.plugin]),
         executor=a.executor,
         scheduler=a.scheduler,
@@ -234,6 +278,29 @@ def parse(arguments: Sequence[str]) -> Options:
         dry_run=a.dry_run,
         list_names=a.list,
         check=check,
+    )
+
+
+def _search(a: argparse.Namespace) -> SearchRequest | None:
+    """The search that is asked for; None without one.
+
+    Raises:
+        UsageError: two budgets are given.
+    """
+    if a.tune is not None and a.tune_minutes is not None:
+        raise UsageError(
+            f"--tune {a.tune} and --tune-minutes {a.tune_minutes:g} are two budgets: give the number of trials or "
+            f"the CPU minutes, the same for every model."
+        )
+    if a.tune is None and a.tune_minutes is None:
+        return None
+    return SearchRequest(
+        budget=Budget(a.tune, a.tune_minutes),
+        sampler=a.tune_sampler,
+        is_pruned=not a.no_pruning,
+        n_settings=a.confirm_settings,
+        n_seeds=a.confirm_seeds,
+        is_saved=a.save_tuned,
     )
 
 
@@ -277,6 +344,22 @@ def _count(text: str, expected: str = "a whole number from 1") -> int:
     if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected {expected}, not '{text}'")
     return int(text)
+
+
+def _count_or_none(text: str) -> int:
+    """A whole number, for argparse."""
+    return 0 if text == "0" else _count(text, "a whole number from 0")
+
+
+def _minutes(text: str) -> float:
+    """CPU minutes, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"expected CPU minutes above 0, such as 90, not '{text}'")
+    return value
 
 
 def _workers(text: str) -> int | None:

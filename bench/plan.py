@@ -106,9 +106,10 @@ def run_key(spec: RunSpec, data: DataFacts, protocol: Protocol, code_hash: str) 
     """
     return hash_value(
         {
-            "spec": spec.model_dump(exclude={"variant", "features"}),
-            # a field that came later and is left out at its first value, so that earlier records stay valid
+            "spec": spec.model_dump(exclude={"variant", "features", "bounds"}),
+            # fields that came later are left out at their first value, so that earlier records stay valid
             **({} if spec.features == "given" else {"features": spec.features}),
+            **({"bounds": spec.bounds} if spec.bounds else {}),
             "data": [data.data_hash, data.split_hash],
             "protocol": protocol.identity,
             "code": code_hash,

@@ -20,7 +20,7 @@ from bench.validation import Frozen
 SCHEMA = 1
 
 Features = Literal["given", "shuffled", "noise", "constant"]
-Stage = Literal["final", "tuning"]
+Stage = Literal["final", "tuning", "confirm"]
 StopReason = Literal["patience", "cap", "pruned"]
 N_FIRST_EPOCHS = 3  # a best epoch among these tells of a training that went nowhere
 ParamValue = str | int | float | bool | None | list[str] | list[int] | list[float]
@@ -38,7 +38,9 @@ class RunSpec(Frozen):
         max_epochs: upper bound on training epochs: the protocol's, or a lower one of the profile.
         params: every parameter of the model, resolved.
         features: what the model gets to see of the items' content; see `bench.feature_controls`.
-        stage: whether its test scores are reported, or it is a trial of the tuning, with seeds of its own.
+        stage: whether its test scores are reported ("final"), or it is a trial of a search, or confirms the
+            setting of one over fresh seeds. Each stage has seeds of its own.
+        bounds: rungs `(steps, score)` of a trial that may be pruned; see `bench.tuning.pruning`.
     """
 
     dataset: str
@@ -50,6 +52,7 @@ class RunSpec(Frozen):
     base_seed: int
     max_epochs: int
     params: dict[str, ParamValue]
+    bounds: tuple[tuple[int, float], ...] = ()
 
     @property
     def label(self) -> str:
@@ -202,7 +205,10 @@ class Cost(Frozen):
         valid_seconds: all validation passes together.
         test_seconds: the one test pass.
         total_seconds: the whole run, including building the model.
+        cpu_seconds: CPU time of the process during the run, all threads together; interrupted parts count, as far
+            as their epochs are kept. None in records of earlier versions.
         epochs: epochs trained.
+        steps: training steps; 0 for a control, None in records of earlier versions.
         peak_memory_bytes: highest resident memory of the process during the run, or memory of its CUDA device.
         peak_memory_scope: "device" on CUDA; "run" where the peak could be reset at the start, else "process".
         n_parameters: trainable parameters, padding rows included.
@@ -216,15 +222,18 @@ class Cost(Frozen):
     peak_memory_bytes: int
     peak_memory_scope: Literal["run", "process", "device"]
     n_parameters: int
+    cpu_seconds: float | None = None
+    steps: int | None = None
 
 
 class Failure(Frozen):
-    """Why a run failed."""
+    """Why a run failed, where, and after how much CPU time as far as that is known."""
 
     kind: str
     message: str
     epoch: int | None = None
     step: int | None = None
+    cpu_seconds: float | None = None
 
 
 class RunRecord(Frozen):
@@ -247,6 +256,12 @@ class RunRecord(Frozen):
     cost: Cost | None = None
     lists_hash: str | None = None
     error: Failure | None = None
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU time of the run, finished or failed; None where it is not known."""
+        about = self.cost or self.error
+        return None if about is None else about.cpu_seconds
 
     @property
     def is_trained(self) -> bool:

@@ -87,8 +87,11 @@ def show_status(
 def show_trials(
     found: Sequence[Search], settings: TuningSettings, store: ResultsStore, options: RunOptions, console: Console
 ) -> None:
-    """A line a search with the number of its trials that are finished and failed, of those asked for."""
-    table = Table("data", "model", "finished", "failed", "of", "best valid", title="trials")
+    """A line a search with the number of its trials that are finished and failed, of those asked for.
+
+    Where CPU minutes are asked for, the number is not known beforehand; those used up are shown.
+    """
+    table = Table("data", "model", "finished", "failed", "of", "CPU minutes", "best valid", title="trials")
     for search in found:
         records = trial_records(search, settings, store, options)
         metric = options.protocol.selection_metric
@@ -98,7 +101,8 @@ def show_trials(
             search.label,
             str(len(scores)),
             str(len(records) - len(scores) or ""),
-            str(min(settings.n_trials, search.space.size)),
+            str(settings.budget.limit(search.space.size)) if settings.budget.minutes is None else "?",
+            f"{sum(each.cpu_seconds or 0 for each in records) / 60:.1f}",
             f"{max(scores):.4f}" if scores else "",
         )
     console.print(table)

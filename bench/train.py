@@ -1,9 +1,9 @@
 """Layer 5. Training: Adam on BPR triples, early stop on validation only. Writes nothing.
 
-The same loop for every model: one shuffled epoch of triples, one validation pass, stop after `patience`
-epochs without a strictly better validation score; an equal one is no improvement. A loss that is not finite ends
-the run. After every epoch the state is handed out; a training that takes it up goes on with the same bits as if it
-had never stopped.
+The same loop for every model: one shuffled epoch of triples, one validation pass, stop after `patience` epochs
+without a strictly better validation score; an equal one is no improvement. A loss that is not finite ends the run.
+A trial of a search also stops where it is below its bounds. After every epoch the state is handed out; a training
+that takes it up goes on with the same bits as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from bench.records import EpochFacts
 from bench.sampling import TripleSampler
 from bench.steps import Stepper
 from bench.training_state import Training, TrainingState, TrainResult
+from bench.tuning.pruning import Bounds, bound_at
 from models._control import Control
 from models.base import Recommender
 
@@ -49,6 +50,7 @@ class TrainSettings:
         triples_seed: seed of order and negatives.
         model_seed: seed of what the model draws while training (dropout).
         selection_metric: validation metric that chooses the epoch.
+        bounds: what a trial of a search must have reached after so many steps, or it is pruned.
     """
 
     max_epochs: int
@@ -56,6 +58,7 @@ class TrainSettings:
     triples_seed: int
     model_seed: int
     selection_metric: str = Protocol().selection_metric
+    bounds: Bounds = ()
 
 
 def train(
@@ -91,6 +94,7 @@ def train(
         if resume is not None:
             training.take_up(resume)
         result, stepper = training.result, Stepper(model, training.optimizer)
+        result.steps_per_epoch = -(-sampler.epoch_size // model.params.train_batch_size)
         while not _is_over(result, settings):
             epoch, start = len(result.curve) + 1, time.perf_counter()
             loss = _train_epoch(model, sampler, stepper, training.generator, epoch)
@@ -133,7 +137,10 @@ def _fitted(
 
 def _is_over(result: TrainResult, settings: TrainSettings) -> bool:
     n_epochs = len(result.curve)
-    return n_epochs >= settings.max_epochs or n_epochs - result.best_epoch >= settings.patience
+    if n_epochs >= settings.max_epochs or n_epochs - result.best_epoch >= settings.patience:
+        return True
+    bound = bound_at(settings.bounds, n_epochs, n_epochs * result.steps_per_epoch)
+    return bound is not None and result.best_score < bound
 
 
 def _train_epoch(

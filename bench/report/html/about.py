@@ -19,13 +19,13 @@ class About:
         command: the command line of the call.
         profile: name of its profile.
         max_epochs: upper bound on epochs.
-        n_trials: of the tuning a model and data set, None without.
+        budget: of the search for a model and data set, in words; None without a search.
     """
 
     command: str
     profile: str
     max_epochs: int
-    n_trials: int | None = None
+    budget: str | None = None
 
 
 def about_data(material: Material) -> list[str]:
@@ -59,16 +59,14 @@ def left_out(material: Material, about: About) -> list[str]:
 
 
 def _grid(material: Material, about: About) -> list[str]:
-    if about.n_trials is None:
-        return [
-            "Grid: no search in this call (--tune N makes one); the values are those of the models' YAML files."
-        ]
+    if about.budget is None:
+        return ["Grid: no search in this call (--tune N makes one); the values are those of the models' files."]
     part = [study for study in material.studies if len(study.records) < study.space.size]
     if not part:
         return []
     largest = max(study.space.size for study in part)
     return [
-        f"Grid: {about.n_trials} trials a model and data set; the largest grid has {largest:,} settings, and "
+        f"Grid: {about.budget} a model and data set; the largest grid has {largest:,} settings, and "
         f"{len(part)} of {len(material.studies)} searches saw a part of theirs."
     ]
 

@@ -27,7 +27,7 @@ def provenance(material: Material, about: About) -> Block:
         "Computing": _computing(material),
         "Seeds": f"{seeds(material.n_seeds)} a model, root {_distinct(records, lambda each: each.spec.base_seed)}",
         "Profile": f"{about.profile}, at most {about.max_epochs:,} epochs. {stopped_by_cap(records)}".strip(),
-        "Tuning": f"{about.n_trials} trials a model and data set" if about.n_trials else "none in this call",
+        "Tuning": f"{about.budget} a model and data set" if about.budget else "none in this call",
         "Protocol": _distinct((record.protocol for record in records), _choices) or material.protocol.tag,
         "Items without a modality": _distinct(records, lambda each: each.spec.params.get("missing")),
         "Machine": _distinct(records, lambda each: each.environment.get("processor")),
@@ -127,11 +127,11 @@ def _runs(material: Material) -> str:
 
 def _computing(material: Material) -> str:
     """Time of all runs and trials, as if one after the other."""
-    trials = [record for study in material.studies for record in study.records]
+    trials = [record for study in material.studies for record in [*study.records, *study.confirmations]]
     seconds = sum(record.cost.total_seconds for record in [*material.records, *trials] if record.cost)
     unit = next((unit for unit in UNITS if seconds >= UNITS[unit]), "seconds")
     amount = f"{seconds / UNITS[unit]:,.1f} {unit}"
-    return f"{amount} in finished runs" + (f", {len(trials):,} trials of the tuning included" if trials else "")
+    return f"{amount} in finished runs" + (f", {len(trials):,} runs of the search included" if trials else "")
 
 
 def _choices(used: ProtocolFacts) -> str:

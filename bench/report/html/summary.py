@@ -123,11 +123,11 @@ def _caveats(material: Material, about: About) -> str:
         mind.append(f"the cap of epochs ended {ends.n_cap:,} of {ends.n_runs:,} trainings before their patience")
     if n_failed:
         mind.append(f"{n_failed:,} of {len(material.records):,} runs failed")
-    if about.n_trials is None:
+    if about.budget is None:
         mind.append("no parameter was searched in this call")
     if mind:
         return f"Mind that {joined(mind, ', and ')}."
     return (
         f"All {len(material.records):,} runs finished, over {material.n_seeds} seeds on real data, with "
-        f"{about.n_trials} trials of tuning a model and data set."
+        f"{about.budget} of tuning a model and data set."
     )
