@@ -47,10 +47,10 @@ def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:
     budgets = listed(dict.fromkeys(study.budget.words for study in studies))
     caption = (
         f"Search. Budget of each row: {budgets}; the first trial is the model's default, and the validation part "
-        f"alone chose. Scores are {metric_title(used.selection_metric)} of the trial's one seed; 'Confirmed' is the "
-        f"mean over fresh seeds, which chose among the best settings ('Again' counts these runs). CPU minutes are "
-        f"those of all runs of the row. The gap is what choosing on the test part would have added to the test score; no "
-        f"result uses it."
+        f"alone chose. Scores are {metric_title(used.selection_metric)} of the trial's one seed; 'Confirmed' is "
+        f"the mean over fresh seeds, which chose among the best settings ('Again' counts these runs). CPU minutes "
+        f"are those of all runs of the row. The gap is what choosing on the test part would have added to the "
+        f"test score; no result uses it."
     )
     return Table(
         name="Tuning",
