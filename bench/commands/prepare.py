@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _prepare(card: DatasetCard, cache: Path, offline: bool, console: Console) -> None:
     from bench.fetch import PATIENCE, Watch
     from bench.obtain import prepare
-    from bench.sources import describe_source, load_from_card
+    from bench.sources import describe_source, describe_split, load_from_card
 
     with Watch(console) as watch:
         reports = prepare(card, DataRequest(cache_dir=cache), PATIENCE, watch, offline)
@@ -61,7 +61,7 @@ def _prepare(card: DatasetCard, cache: Path, offline: bool, console: Console) ->
             "Run the same command without --offline to fetch it."
         )
     data = load_from_card(card, DataRequest(source="real" if reports else "auto", cache_dir=cache))
-    console.print(describe_source(data), markup=False, soft_wrap=True)
+    console.print(f"{describe_source(data)}\n{describe_split(data)}", markup=False, soft_wrap=True)
 
 
 def _targets(card: DatasetCard) -> dict[str, bool]:
