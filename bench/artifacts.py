@@ -70,6 +70,7 @@ class Artifact:
 
 ARTIFACTS = {
     "table2": Artifact("data statistics, the paper's beside ours", "nothing", "table2.build"),
+    "audit": Artifact("how far the splits are from random ones", "nothing", "audit.build"),
     "table3": Artifact(
         "all models: Precision, Recall and NDCG@10, the paper's values beside ours", "models", "table3.build"
     ),

@@ -16,6 +16,7 @@ from bench.layouts.loading import Loaded, load_place
 from bench.layouts.place import Columns
 from bench.sources.raw import RawData
 from bench.split import shipped_split
+from bench.split_audit import audit, audit_lines, warnings
 from bench.types import IntArray, Interactions
 
 EARLIEST_DATE = 100_000_000  # the year 1973; smaller numbers hardly are dates
@@ -62,7 +63,8 @@ def inspect(path: Path, cards_dir: Path, layout: str | None = None, columns: Col
             raise
         return Inspection((("holds", remark[0]), ("next", remark[1])), ())
     raw = loaded.raw
-    problems = [*loaded.problems, *_split_problems(raw)]
+    split_lines, split_problems = _split(raw)
+    problems = [*loaded.problems, *split_problems]
     lines = [
         ("layout", f"{loaded.layout}: {loaded.reason}"),
         *_counts(raw),
@@ -71,6 +73,7 @@ def inspect(path: Path, cards_dir: Path, layout: str | None = None, columns: Col
         ("repeated", _repeated_line(raw)),
         *_features(raw),
         *_sparse_lines(raw),
+        *split_lines,
         *(("note", note) for note in raw.notes),
         *((("not read", listed(loaded.unread)),) if loaded.unread else ()),
         *_known(loaded, cards_dir, bool(problems)),
@@ -154,15 +157,21 @@ def _held_out(raw: RawData, kind: str, unseen: NDArray[np.bool_]) -> str:
     return f"; {touched(raw.parts[1]):,} validation and {touched(raw.parts[2]):,} test interactions are theirs"
 
 
-def _split_problems(raw: RawData) -> list[str]:
-    """Why the shipped parts cannot be evaluated."""
+def _split(raw: RawData) -> tuple[list[tuple[str, str]], list[str]]:
+    """What the shipped parts are beside random ones, and why they cannot be evaluated."""
     if not raw.has_parts:
-        return []
+        return [], []
     try:
-        shipped_split(*raw.parts)
+        found = audit(shipped_split(*raw.parts))
     except BenchError as problem:
-        return [str(problem)]
-    return []
+        return [], [str(problem)]
+    n = sum(map(len, raw.parts))
+    anew = (
+        f"'random' would draw anew {n - 2 * (n // 10):,} training, {n // 10:,} validation and {n // 10:,} test "
+        "interactions; the parts above are 'shipped'"
+    )
+    lines = [("audit", line) for line in audit_lines(found)]
+    return [*lines, *(("WARNING", each) for each in warnings(found)), ("split", anew)], []
 
 
 def _known(loaded: Loaded, cards_dir: Path, broken: bool) -> list[tuple[str, str]]:
