@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bench.digest import hash_value
+from bench.names import readable
 from bench.types import BenchmarkData, Source
 from bench.validation import Frozen
 
@@ -95,7 +96,7 @@ class DataFacts(Frozen):
         return cls(
             name=data.name,
             source=data.source,
-            origin=data.origin,
+            origin=readable(data.origin),
             scale=data.scale,
             split=split.name,
             data_hash=data.data_hash,
@@ -108,12 +109,16 @@ class DataFacts(Frozen):
             n_test=len(split.test),
             modalities=[
                 ModalityFacts(
-                    name=m.name, dim=m.dim, coverage=m.coverage, origin=m.origin, fingerprint=m.fingerprint
+                    name=m.name,
+                    dim=m.dim,
+                    coverage=m.coverage,
+                    origin=readable(m.origin),
+                    fingerprint=m.fingerprint,
                 )
                 for m in data.modalities
             ],
-            missing=dict(data.missing),
-            notes=list(data.notes),
+            missing={name: readable(reason) for name, reason in data.missing.items()},
+            notes=[readable(note) for note in data.notes],
             advice=data.advice,
         )
 
