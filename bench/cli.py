@@ -17,6 +17,7 @@ from rich.console import Console
 from bench import cards, registry
 from bench.artifacts import ARTIFACTS, rows_of, write
 from bench.artifacts import check_names as check_artifacts
+from bench.names import readable
 from bench.options import Options, parse
 from bench.plugins import plugged
 from bench.profiles import profile
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code: 0 done, 1 failed runs or moved numbers, 2 a user's error."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = shlex.join(["python", "run_all.py", *given])
+    command = readable(shlex.join(["python", "run_all.py", *given]))
     kept = "Interrupted. Finished runs are kept, and begun ones to their last finished epoch."
     interrupted = f"{kept} The same command goes on from there: {command}"
     if any(word.startswith(("--check", "--update-baseline")) for word in given):

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from bench.dataset_names import base_name
 from bench.digest import hash_value
+from bench.names import readable
 from bench.protocol import CUTOFFS, FIRST, TOPK_DEPTH, HideAtTest, Protocol, ProtocolName
 from bench.types import BenchmarkData, Source
 from bench.validation import Frozen
@@ -103,7 +104,7 @@ class DataFacts(Frozen):
         return cls(
             name=data.name,
             source=data.source,
-            origin=data.origin,
+            origin=readable(data.origin),
             scale=data.scale,
             split=split.name,
             data_hash=data.data_hash,
@@ -116,12 +117,16 @@ class DataFacts(Frozen):
             n_test=len(split.test),
             modalities=[
                 ModalityFacts(
-                    name=m.name, dim=m.dim, coverage=m.coverage, origin=m.origin, fingerprint=m.fingerprint
+                    name=m.name,
+                    dim=m.dim,
+                    coverage=m.coverage,
+                    origin=readable(m.origin),
+                    fingerprint=m.fingerprint,
                 )
                 for m in data.modalities
             ],
-            missing=dict(data.missing),
-            notes=list(data.notes),
+            missing={name: readable(reason) for name, reason in data.missing.items()},
+            notes=[readable(note) for note in data.notes],
             advice=data.advice,
         )
 

@@ -24,6 +24,7 @@ from bench.environment import PeakMemory, Share, threads
 from bench.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.evaluate import Evaluator
 from bench.feature_controls import with_features
+from bench.names import readable
 from bench.observe import Tell, observed
 from bench.plan import run_key
 from bench.plugins import plugged
@@ -151,11 +152,11 @@ def _make(task: RunTask, checkpoint: Checkpoint, tell: Tell) -> RunRecord:
     except (UsageError, ConfigError, DataError, ResultsError):
         raise
     except NotFiniteError as problem:
-        failure = Failure(kind="NotFinite", message=str(problem), epoch=problem.epoch, step=problem.step)
+        failure = Failure(kind="NotFinite", message=readable(str(problem)), epoch=problem.epoch, step=problem.step)
         return _failed(blank, failure, checkpoint)
     except Exception as problem:  # a defect of one model must not take the other runs down
         tell(traceback.format_exc())
-        return _failed(blank, Failure(kind=type(problem).__name__, message=str(problem)), checkpoint)
+        return _failed(blank, Failure(kind=type(problem).__name__, message=readable(str(problem))), checkpoint)
     if blank.spec.stage == "final":
         store = ResultsStore(task.results_dir)
         lists_hash = store.write_topk(blank.key, outcome.test.topk, outcome.test.per_user)

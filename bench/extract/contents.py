@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.errors import DataError, UsageError, listed, nearest_hint
+from bench.files import check_plain
 
 SUFFIXES = {
     "image": (".jpg", ".jpeg", ".png", ".webp"),
@@ -31,6 +33,7 @@ def texts(path: Path, fields: Sequence[str], n_items: int, first_id: int) -> Con
     found: Contents = {}
     seen: set[str] = set()
     try:
+        check_plain(path)
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 where = f"{path}, line {number}"
@@ -43,7 +46,9 @@ def texts(path: Path, fields: Sequence[str], n_items: int, first_id: int) -> Con
                     part for field in fields for part in _parts(record.get(field), f"{where}: {field}")
                 )
                 found[row] = text
-    except (OSError, UnicodeDecodeError) as problem:
+    except OSError as problem:
+        raise DataError(f"{path} cannot be read: {problem.strerror}. Name another file with --input.") from problem
+    except UnicodeDecodeError as problem:
         raise DataError(f"{path} cannot be read as text ({problem}). Save it as UTF-8.") from problem
     for field in fields:
         if field not in seen:
@@ -74,12 +79,12 @@ def _parts(value: Any, where: str) -> list[str]:
 def _row(item_id: Any, n_items: int, first_id: int, where: str) -> int:
     try:
         row = int(item_id) - first_id
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         row = -1
     if not 0 <= row < n_items:
         raise DataError(
-            f"{where}: 'item_id' is {item_id!r}, expected a number from {first_id} to {first_id + n_items - 1}. "
-            "--first-id says which number the first item has."
+            f"{where}: 'item_id' is {reprlib.repr(item_id)}, expected a number from {first_id} to "
+            f"{first_id + n_items - 1}. --first-id says which number the first item has."
         )
     return row
 
@@ -94,10 +99,13 @@ def files(folder: Path, kind: str, n_items: int, first_id: int) -> Contents:
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES[kind])
     except OSError as problem:
-        raise DataError(f"{folder} is no folder that can be read ({problem.strerror}).") from problem
+        raise DataError(
+            f"{folder} is no folder that can be read ({problem.strerror}). Name another with --input."
+        ) from problem
     if not paths:
         raise DataError(f"{folder} holds no {kind} files: none ends with {listed(SUFFIXES[kind])}.")
     for path in paths:
+        check_plain(path)
         row = _row(path.stem, n_items, first_id, str(path))
         if row in found:
             raise DataError(f"{path} and {found[row]} are of the same item. Remove one of them.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import DataError, UsageError, listed, nearest_hint
+from bench.files import check_plain
 from bench.sources.features import ItemKeys
 from bench.sources.raw import RawData
 
@@ -72,7 +73,8 @@ def look(path: Path, columns: Columns) -> Place:
     """
     if not path.exists():
         raise UsageError(f"There is no {path}. Give a directory with data files, or one table of interactions.")
-    if path.is_file():
+    if not path.is_dir():
+        check_plain(path)
         return Place(path, (path,), columns)
     try:
         files = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bench.cards import MmrecSource
 from bench.errors import DataError, listed, nearest_hint
+from bench.files import check_plain
 from bench.sources.features import read_features, unpinned
 from bench.sources.ids import column_ids, number
 from bench.sources.raw import RawData
@@ -118,6 +119,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     """The table, with the columns that are needed."""
     import pandas as pd
 
+    check_plain(path)
     try:
         table = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE)
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
