@@ -22,6 +22,7 @@ from bench.plan import Overrides
 from bench.protocol import SELECTION_METRIC
 from bench.records import DataFacts, EpochFacts, RunRecord, RunSpec
 from bench.store import ResultsStore
+from bench.suited import why_not
 from bench.tuning.results import StudyResult
 from bench.tuning.space import SearchSpace, search_space
 from bench.tuning.study import Sampler, Study, Trial, opened
@@ -62,7 +63,7 @@ class Search:
 
 
 def searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], overrides: Overrides) -> list[Search]:
-    """What there is to tune; every space is checked before the first trial.
+    """What there is to tune where the data has the content; every space is checked before the first trial.
 
     Raises:
         ConfigError: a candidate has a wrong type.
@@ -72,6 +73,8 @@ def searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], overrides
     for each in data.values():
         for label in labels:
             model, _, variant = label.partition("@")
+            if why_not(model, overrides.get(model, {}), [one.name for one in each.modalities]) is not None:
+                continue
             space = search_space(registry.load(model), variant, overrides.get(model, {}))
             found.append(Search(label, each, space))
     return found
