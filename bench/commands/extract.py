@@ -36,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=sorted(set(KINDS.values())), help="default: by the modality's name")
     parser.add_argument("--encoder", metavar="NAME", help="model of the kind's library, or a directory with one")
     parser.add_argument(
-        "--first-id", type=int, metavar="N", help="item_id of the first item, where the data has no ids (default 0)"
+        "--first-id",
+        type=int,
+        metavar="N",
+        help="item_id of the first item, where the data has no ids (default 0)",
     )
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
@@ -107,7 +110,7 @@ def item_rows(raw: RawData, first_id: int | None) -> ItemRows:
     ids = as_texts(raw.item_ids, n_items)
     if first_id is not None:
         raise UsageError(
-            f"--first-id {first_id} is for data without ids, and these items have some, such as '{ids[0]}', by which "
+            f"--first-id {first_id} is for data without ids; these items have some, such as '{ids[0]}', by which "
             "contents are found. Leave it out."
         )
     return ItemRows.of_ids(ids)

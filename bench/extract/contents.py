@@ -111,8 +111,8 @@ def _refuse_strangers(path: Path, n_found: int, others: Sequence[Any], items: It
     """Refuse contents of which none is of an item of the data set."""
     if others and not n_found:
         raise DataError(
-            f"{path} has the items '{others[0]}' and the like, none of which is in the data set; its items are such "
-            f"as '{next(iter(items.rows))}'. Give the contents under the ids of the data set's own files."
+            f"{path} has the items '{others[0]}' and the like, none of which is in the data set; its items are "
+            f"such as '{next(iter(items.rows))}'. Give the contents under the ids of the data set's own files."
         )
 
 

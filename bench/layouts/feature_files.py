@@ -26,8 +26,8 @@ OF_USERS = "its name speaks of users, and only items have features here; rename 
 TO_MATRIX = {
     ".pt": "import sys, numpy, torch; numpy.save(sys.argv[2], torch.load(sys.argv[1], map_location='cpu', "
     "weights_only=True).float().numpy())",
-    ".pkl": "import sys, numpy, pickle; numpy.save(sys.argv[2], numpy.asarray(pickle.load(open(sys.argv[1], 'rb')), "
-    "dtype='float32'))",
+    ".pkl": "import sys, numpy, pickle; numpy.save(sys.argv[2], "
+    "numpy.asarray(pickle.load(open(sys.argv[1], 'rb')), dtype='float32'))",
 }
 TO_TABLE = {
     ".csv": "import sys, pandas; pandas.read_csv(sys.argv[1], dtype={'item_id': str}).to_parquet(sys.argv[2])",
@@ -151,7 +151,8 @@ def _no_file(path: Path, what: str, found: Beside) -> None:
         if not path.is_dir():
             found.unread.append(f"{path.name} ({what})")
     elif _named_so(path):
-        found.problems.append(f"{path} is {what}. Put the features there as a file, or remove it.")
+        mend = "" if path.is_symlink() else " Put the features there as a file, or remove it."
+        found.problems.append(f"{path} is {what}.{mend}")
     else:
         found.unread.append(f"{path.name} ({what})")
 

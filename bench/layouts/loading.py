@@ -101,7 +101,9 @@ def detect(place: Place, layout: str | None) -> tuple[str, str]:
 def _lacks(place: Place) -> list[str]:
     """What each layout lacks of which some file is there."""
     parts = [
-        said for module in (lattice, pickled, recbole) if (said := missing_part(place.files, module.PATTERN)) is not None
+        said
+        for module in (lattice, pickled, recbole)
+        if (said := missing_part(place.files, module.PATTERN)) is not None
     ]
     return [*parts, *table.lacks(place)]
 
@@ -144,7 +146,7 @@ def _with_features(place: Place, layout: str, reason: str, content: Content) -> 
 
 
 def refusals(loaded: Loaded) -> list[str]:
-    """What keeps the data from being imported and run, all of it: broken feature files, and parts that are none."""
+    """What keeps the data from being imported and run: broken feature files, and parts that are none."""
     return [*loaded.problems, *_split_problems(loaded)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Place:
 
     path: Path
     files: tuple[Path, ...]
-    columns: Columns = Columns()
+    columns: Columns = field(default_factory=Columns)
     others: tuple[tuple[Path, str], ...] = ()
     below: tuple[Path, ...] = ()
 

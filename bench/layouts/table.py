@@ -145,12 +145,13 @@ def _rows(path: Path, place: Place) -> Rows:
         DataError: one is missing or has two roles, or the table is malformed.
     """
     names, columns = _names(path, place), place.columns
-    found = roles(path, names, columns)
-    if (columns.user or columns.item) and path.suffix.lower() != ".parquet" and _looks_like_data(names):
+    usual = all(usual_column(names, role, None) is not None for role in ("user", "item"))
+    if not usual and path.suffix.lower() != ".parquet" and _looks_like_data(names):
         raise DataError(
             f"{path}, row 1 looks like data, since it holds a number: {listed(names)}. Write the names of the "
-            "columns above it, or the first interaction would be lost."
+            "columns above it, as in user_id,item_id, or the first interaction would be lost."
         )
+    found = roles(path, names, columns)
     rated = rated_columns(names, found)
     wanted = list(dict.fromkeys([*found.values(), *rated]))
     if path.suffix.lower() == ".parquet":

@@ -58,7 +58,9 @@ def read_blocks(path: Path) -> list[Block]:
     """
     if path.suffix.lower() == ".npy":
         return [only_block(path)]
-    reader = {".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet, ".json": _json}[path.suffix.lower()]
+    reader = {".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet, ".json": _json}[
+        path.suffix.lower()
+    ]
     try:
         blocks = reader(path)
     except DataError:

@@ -167,8 +167,8 @@ def refuse_twins(path: Path, kind: str, ids: NDArray[Any]) -> tuple[str, ...]:
     if len(both):
         text = both[0].as_py()
         raise DataError(
-            f"{path}: '{text}' and '{text.partition('.')[0]}' are both {kind} ids ({len(both):,} such pairs), which "
-            f"would be two {kind}s. Write whole numbers without '.0' in every file."
+            f"{path}: '{text}' and '{text.partition('.')[0]}' are both {kind} ids ({len(both):,} such pairs), "
+            f"which would be two {kind}s. Write whole numbers without '.0' in every file."
         )
     if len(pointed):
         notes.append(

@@ -75,8 +75,8 @@ def what_else(path: Path) -> str:
     """What stands at a path where a file is expected, and what to do of it."""
     if path.is_symlink() and not path.exists():
         return (
-            f"a link to {path.readlink()}, which is not there. Fetch what it points to ('git annex get', 'dvc pull', "
-            "'git lfs pull' and the like, where such a tool made the link), or remove the link"
+            f"a link to {path.readlink()}, which is not there. Fetch what it points to ('git annex get', 'dvc "
+            "pull', 'git lfs pull' and the like, where such a tool made the link), or remove the link"
         )
     return "a folder and no file" if path.is_dir() else "a pipe, socket or device and no file"
 

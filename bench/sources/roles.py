@@ -28,8 +28,23 @@ USUAL = {
     "time": ("timestamp", "time", "ts", "unixreviewtime", "unixtime", "datetime", "date", "timestamps"),
 }  # fmt: skip
 RATING_WORDS = frozenset(
-    "rating ratings rate rated label labels click clicks clicked like likes liked dislike score scores star stars "
-    "overall preference feedback vote votes grade positive target purchase purchased finish relevance".split()
+    (
+        *(
+            "rating",
+            "ratings",
+            "rate",
+            "rated",
+            "star",
+            "stars",
+            "score",
+            "scores",
+            "grade",
+            "overall",
+            "relevance",
+        ),
+        *("label", "labels", "positive", "target", "feedback", "preference", "like", "likes", "liked", "dislike"),
+        *("click", "clicks", "clicked", "vote", "votes", "purchase", "purchased", "finish"),
+    )
 )
 PART_LABEL = "xlabel"  # MMRec's x_label is a part and no label
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -134,9 +149,10 @@ def refuse_two_roles(path: Path, found: dict[str, str]) -> None:
     by_column: dict[str, str] = {}
     for role, name in found.items():
         if name in by_column:
+            options = [OPTIONS[each] for each in (by_column[name], role) if each in OPTIONS]
             raise DataError(
-                f"{path}: the column '{name}' would be that of {by_column[name]}s and of {role}s; a column has one "
-                f"role. Name another one with {OPTIONS[by_column[name]]} or {OPTIONS[role]}."
+                f"{path}: the column '{name}' would be that of {by_column[name]}s and of {role}s; a column has "
+                f"one role. Name another one with {' or '.join(options)}."
             )
         by_column[name] = role
 
@@ -161,8 +177,8 @@ def rating_column(path: Path, names: Sequence[str], columns: Columns) -> str:
             return columns.rating
         hint = nearest_hint(columns.rating, names)
         raise DataError(
-            f"{path}, row 1: the column '{columns.rating}' is missing; the columns are {listed(names)}.{hint} Name "
-            "one of them with --rating-column."
+            f"{path}, row 1: the column '{columns.rating}' is missing; the columns are {listed(names)}.{hint} "
+            "Name one of them with --rating-column."
         )
     found = like_ratings(names)
     if len(found) != 1:
@@ -238,7 +254,7 @@ def positives(path: Path, name: str, column: pa.ChunkedArray, columns: Columns) 
     if columns.min_rating is not None:
         if numbers is None:
             raise DataError(
-                f"{path}: '{name}' holds {extent(column)}, which are no numbers, and --min-rating compares numbers. "
+                f"{path}: '{name}' holds {extent(column)}, which are no numbers; --min-rating compares numbers. "
                 "Give --positive LABEL, or name another column with --rating-column."
             )
         kept = np.nan_to_num(numbers, nan=-np.inf) >= columns.min_rating
@@ -246,7 +262,9 @@ def positives(path: Path, name: str, column: pa.ChunkedArray, columns: Columns) 
         kept = _equal(column, numbers, str(columns.positive))
     if not kept.any():
         wanted = listed(" ".join(each) for each in columns.given if each[0] in ("--min-rating", "--positive"))
-        raise DataError(f"{path}: with {wanted} no row is a positive; '{name}' holds {extent(column)}. Correct it.")
+        raise DataError(
+            f"{path}: with {wanted} no row is a positive; '{name}' holds {extent(column)}. Correct it."
+        )
     return kept
 
 
@@ -278,7 +296,8 @@ def rating_notes(held: Mapping[str, str], chosen: str | None, n_rows: int, n_dro
             notes.append(f"{RATED}'{name}' ({words}).")
         elif name == chosen:
             notes.append(
-                f"{n_dropped:,} of {n_rows:,} rows are no positives by their '{name}' ({words}), and were left out."
+                f"{n_dropped:,} of {n_rows:,} rows are no positives by their '{name}' ({words}), and were left "
+                "out."
             )
         else:
             notes.append(f"The column '{name}' ({words}) is not used.")

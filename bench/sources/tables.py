@@ -99,7 +99,7 @@ def read_text(path: Path, delimiter: str, wanted: Sequence[str], quoted: bool = 
         return TextTable(table)
     if not quoted:
         raise DataError(
-            f"{path} has {n_lines:,} lines below its header, and {table.num_rows:,} rows were read. Save the table "
+            f"{path} has {n_lines:,} lines below its header, and {table.num_rows:,} rows were read. Save it "
             "anew, one row a line."
         )
     letters = _without_quotes(path, delimiter, wanted, n_lines)
@@ -206,7 +206,8 @@ def _refuse_open_quotes(path: Path, delimiter: str, n_lines: int) -> int:
                 width = width or len(row)
                 if row and len(row) != width:
                     raise DataError(
-                        f"{path}, row {rows.line_num}: it has {len(row):,} fields, row 1 has {width:,}. Correct it."
+                        f"{path}, row {rows.line_num}: it has {len(row):,} fields, row 1 has {width:,}. "
+                        "Correct it."
                     )
     except UnicodeDecodeError:
         return n_rows  # which bytes they are is said by the caller's error
