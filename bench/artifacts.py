@@ -5,7 +5,7 @@ A new one is a function from `Material` to a table or figure, and a line in `ART
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -177,6 +177,16 @@ def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> 
     ]
 
 
+def with_rows(names: Sequence[str], facts: Sequence[DataFacts], left_out: Container[tuple[str, str]]) -> list[str]:
+    """The names without those whose own rows are left out on every data set, so that nothing would be shown."""
+    return [name for name in names if _shows(ARTIFACTS[name], facts, left_out)]
+
+
+def _shows(artifact: Artifact, facts: Sequence[DataFacts], left_out: Container[tuple[str, str]]) -> bool:
+    rows = [(each.name, row.label) for each in facts for row in artifact.rows(each)]
+    return artifact.needs == "models" or not rows or any(row not in left_out for row in rows)
+
+
 def rows_of(names: Sequence[str], facts: DataFacts) -> list[Row]:
     """The rows that the named artifacts need besides the models of the call."""
     return [row for name in names for row in ARTIFACTS[name].rows(facts)]
@@ -193,7 +203,7 @@ def write(
     from bench.report.figure import Figure, write_figure
     from bench.report.render import write_table
 
-    built = {name: ARTIFACTS[name].build(material) for name in names}
+    built = {name: _with_notes(name, ARTIFACTS[name].build(material), material) for name in names}
     written: dict[str, tuple[Table | Figure, list[Path]]] = {}
     for name, each in built.items():
         if isinstance(each, Figure):
@@ -201,3 +211,12 @@ def write(
         else:
             written[name] = each, write_table(each, directory / "tables", name)
     return written
+
+
+def _with_notes(name: str, made: Table | Figure, material: Material) -> Table | Figure:
+    """A table of runs with what was left out of the call."""
+    from bench.report.table import Table
+
+    if not isinstance(made, Table) or ARTIFACTS[name].needs == "nothing":
+        return made
+    return replace(made, notes=(*made.notes, *material.left_out))

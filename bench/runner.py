@@ -217,5 +217,10 @@ def _build(blank: RunRecord, data: BenchmarkData, options: RunOptions) -> Recomm
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(blank.seeds["init"])
         view = TrainingView(data, ArrayCache(options.cache_dir / "graphs"))
-        model: Recommender = entry.model_class(model_config(params), view).to(options.device)
+        try:
+            model: Recommender = entry.model_class(model_config(params), view).to(options.device)
+        except (ConfigError, DataError) as problem:
+            raise type(problem)(
+                f"{blank.spec.label} cannot be trained on the data set {blank.spec.dataset}: {problem}"
+            ) from problem
     return model

@@ -17,7 +17,7 @@ from bench.names import ALLOWED, is_name
 from bench.sources.ids import as_texts
 from bench.sources.normalised import narrowest
 from bench.sources.raw import RawData
-from bench.types import BenchmarkData, Interactions, Modality
+from bench.types import BenchmarkData, IntArray, Interactions, Modality
 from bench.validation import dump_yaml
 
 UNWRITABLE = ("\t", "\n", "\r", '"')
@@ -175,24 +175,34 @@ def _recbole_settings(shipment: Shipment) -> str:
 
 
 def _mmrec(shipment: Shipment, directory: Path) -> None:
-    """One table with x_label, an .npy a modality, and the original ids in mapping files."""
+    """One table with x_label, an .npy a modality by itemID, and the original ids in mapping files."""
     parts = list(shipment.parts.values())
-    columns: dict[str, Any] = {
-        "userID": np.concatenate([part.users for part in parts]),
-        "itemID": np.concatenate([part.items for part in parts]),
-    }
+    users, items = np.concatenate([part.users for part in parts]), np.concatenate([part.items for part in parts])
+    user_order, item_order = _seen_last(users, len(shipment.users)), _seen_last(items, len(shipment.items))
+    columns: dict[str, Any] = {"userID": np.argsort(user_order)[users], "itemID": np.argsort(item_order)[items]}
     times = [part.timestamps for part in parts if part.timestamps is not None]
     if len(times) == len(parts):
         columns["timestamp"] = np.concatenate(times)
     if len(parts) > 1:
         columns["x_label"] = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     write_table(directory / f"{shipment.name}.inter", columns)
-    for letter, kind, ids in (("u", "user", shipment.users), ("i", "item", shipment.items)):
+    given = (("u", "user", shipment.users[user_order]), ("i", "item", shipment.items[item_order]))
+    for letter, kind, ids in given:
         mapping = {f"{kind}_id": ids, f"{kind}ID": np.arange(len(ids))}
         write_table(directory / f"{letter}_id_mapping.csv", mapping)
     for modality in shipment.modalities:
         stem = MMREC_FILES.get(modality.name, f"{modality.name}_feat")
-        np.save(directory / f"{stem}.npy", narrowest(modality.matrix))
+        np.save(directory / f"{stem}.npy", narrowest(modality.matrix[item_order]))
+
+
+def _seen_last(ids: IntArray, count: int) -> IntArray:
+    """The order in which users or items are numbered for MMRec, `[count]`: that of the data, the last one seen.
+
+    MMRec takes the largest number in the table plus one for their count, so that those without an interaction
+    must not end the list; they are moved to its beginning.
+    """
+    n_unseen = count - 1 - int(ids.max())
+    return np.roll(np.arange(count), n_unseen)
 
 
 def write_table(path: Path, columns: dict[str, Any]) -> None:

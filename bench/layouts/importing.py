@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,16 @@ from typing import Any
 from bench import cards
 from bench.cards import DatasetCard
 from bench.dataset_names import SEPARATOR, base_name, parted
-from bench.errors import BenchError, ConfigError, DataError, ResultsError, UsageError
+from bench.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.fetch.checksums import git_blob
 from bench.files import locked, write_text
 from bench.layouts.known import suggested_name
-from bench.layouts.loading import Loaded, load_place
-from bench.layouts.place import Columns
+from bench.layouts.loading import Loaded, load_place, refusals
+from bench.layouts.next_steps import import_command
 from bench.names import readable
 from bench.sources import normalised
 from bench.sources.raw import RawData, count_facts
-from bench.sources.validity import check
-from bench.split import make_split, shipped_split
+from bench.sources.roles import Columns
 from bench.validation import dump_yaml
 
 FOLDER = "imported"  # below the cache directory
@@ -102,19 +100,11 @@ def import_data(
 
 
 def _refuse_broken(loaded: Loaded) -> None:
-    """Refuse what could not be run afterwards."""
-    if loaded.problems:
-        more = f" ({len(loaded.problems) - 1} more: see 'ludp-bench inspect')" if len(loaded.problems) > 1 else ""
-        raise DataError(f"{loaded.problems[0]}{more}")
-    raw = loaded.raw
-    try:
-        check(raw)
-        if raw.has_parts:
-            shipped_split(*raw.parts)
-        else:
-            make_split(raw.whole, "random", 0)
-    except BenchError as problem:
-        raise DataError(f"{loaded.place.path}: {problem}") from problem
+    """Refuse what could not be run afterwards; an inspection tells of the same."""
+    problems = refusals(loaded)
+    if problems:
+        more = f" ({len(problems) - 1} more: see 'ludp-bench inspect')" if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{more}")
 
 
 def _refuse_taken(name: str, raw: RawData, directory: Path, cards_dir: Path, force: bool) -> None:
@@ -175,14 +165,6 @@ def _notes(raw: RawData) -> list[str]:
     return [*raw.notes, *([] if said else [merged])]
 
 
-def command_of(loaded: Loaded, name: str) -> str:
-    """The command line of this import."""
-    columns = vars(loaded.place.columns).items()
-    named = "".join(f" --{role}-column {shlex.quote(column)}" for role, column in columns if column is not None)
-    path = shlex.quote(str(loaded.place.path.resolve()))
-    return f"ludp-bench import {path} --name {name} --layout {loaded.layout}{named}"
-
-
 def card_text(loaded: Loaded, name: str, copy: Path) -> str:
     """The card as YAML, with the counts, dims and checksums of the copy."""
     raw, path = loaded.raw, loaded.place.path.resolve()
@@ -203,7 +185,9 @@ def card_text(loaded: Loaded, name: str, copy: Path) -> str:
         "features": features,
         "expected": {key: int(count) for key, count in count_facts(raw).items()},
         "notes": [readable(note) for note in _notes(raw)],
-        "how_to_get": readable(f"Import it again: {command_of(loaded, name)} --force"),
+        "how_to_get": readable(
+            f"Import it again: {import_command(loaded.place, name, path, loaded.layout)} --force"
+        ),
     }
     content = {
         "name": name,

@@ -31,6 +31,7 @@ class Material:
         paper: the published values.
         store: where lists and parameters of the runs lie.
         studies: the searches of the call.
+        left_out: what was not run since the data lacks the content, in sentences.
     """
 
     data: Mapping[str, BenchmarkData]
@@ -40,6 +41,7 @@ class Material:
     paper: Paper
     store: ResultsStore
     studies: Sequence[StudyResult] = ()
+    left_out: tuple[str, ...] = ()
 
     @cached_property
     def facts(self) -> list[DataFacts]:

@@ -50,7 +50,7 @@ def only_block(path: Path) -> Block:
     Raises:
         DataError: it is none.
     """
-    return read_blocks(path)[0] if path.suffix == ".json" else Block("", None, _mapped(path))
+    return read_blocks(path)[0] if path.suffix.lower() == ".json" else Block("", None, _mapped(path))
 
 
 def read_blocks(path: Path) -> list[Block]:
@@ -59,9 +59,11 @@ def read_blocks(path: Path) -> list[Block]:
     Raises:
         DataError: the file is damaged, unsafe, or holds no matrix of numbers.
     """
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         return [only_block(path)]
-    reader = {".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet, ".json": _json}[path.suffix]
+    reader = {".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet, ".json": _json}[
+        path.suffix.lower()
+    ]
     check_plain(path)
     try:
         blocks = reader(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import site
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -71,16 +72,26 @@ def existing_path(directory: Path, file: DataFile) -> Path:
         DataError: the file is missing.
     """
     path = directory / file.path
-    if path.exists():
+    if path.exists() and not path.is_dir():
         check_plain(path)
-    elif path.is_symlink():
-        raise DataError(f"{path} is a link to what is not there. Mend the link, or put the file there.")
-    else:
+    if not path.is_file():
+        if os.path.lexists(path):
+            raise DataError(f"{path} is {what_else(path)}. Put the file itself there.")
         raise DataError(
             f"{path} is missing, although its directory is there. Complete the directory, or move it away to use "
             "another source."
         )
     return path
+
+
+def what_else(path: Path) -> str:
+    """What stands at a path where a file is expected, and what to do of it."""
+    if path.is_symlink() and not path.exists():
+        return (
+            f"a link to {path.readlink()}, which is not there. Fetch what it points to ('git annex get', 'dvc "
+            "pull', 'git lfs pull' and the like, where such a tool made the link), or remove the link"
+        )
+    return "a folder and no file" if path.is_dir() else "a pipe, socket or device and no file"
 
 
 def checked_path(directory: Path, file: DataFile) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import toy
+from curves import record_of
 
 from bench.plan import run_key
 from bench.protocol import Protocol
@@ -18,7 +19,6 @@ from bench.train import TrainSettings, train
 from bench.training_state import TrainingState
 from bench.tuning.budget import Budget, spent
 from bench.tuning.pruning import MEDIAN, MIN_EPOCHS, Bounds, PruningRule, bound_at, steps_per_epoch
-from curves import record_of
 
 DATA = toy.random_data()
 CPU = torch.device("cpu")
