@@ -56,12 +56,12 @@ def sign_notes(heading: str, by_name: Mapping[str, Stops]) -> list[str]:
     notes = []
     if capped:
         notes.append(
-            f"{heading}: {CAP} may still rise: the cap of epochs ended the training before patience ran out: "
-            f"{listed(capped)}."
+            f"{heading}: {CAP} the cap of epochs ended the training before patience ran out, so that the score "
+            f"may still have been rising: {listed(capped)}."
         )
     if early:
         notes.append(
-            f"{heading}: {START} best at the start: the kept epoch is one of the first {N_FIRST_EPOCHS}: "
+            f"{heading}: {START} best at the start, the kept epoch is one of the first {N_FIRST_EPOCHS}: "
             f"{listed(early)}."
         )
     return notes

@@ -63,8 +63,8 @@ def test_both_signs_and_none_for_controls(run: Any, make_failed: Any) -> None:
 def test_footnotes_count_the_runs_of_every_marked_row() -> None:
     by_name = {"MF": Stops(3, 2, 0), "LightGCN": Stops(3, 1, 3), "VBPR": Stops(3, 0, 0), "Popularity": Stops()}
     cap, start = sign_notes("tiktok [real]", by_name)
-    assert cap.startswith("tiktok [real]: † may still rise")
-    assert "before patience ran out" in cap
+    assert cap.startswith("tiktok [real]: † the cap of epochs ended the training before patience ran out")
+    assert "may still have been rising" in cap
     assert cap.endswith("MF (2 of 3 runs), LightGCN (1 of 3 runs).")
     assert start.startswith("tiktok [real]: ‡ best at the start")
     assert start.endswith("one of the first 3: LightGCN (3 of 3 runs).")
