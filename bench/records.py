@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bench.digest import hash_value
+from bench.private_paths import shortened
 from bench.types import BenchmarkData, Source
 from bench.validation import Frozen
 
@@ -115,6 +116,15 @@ class DataFacts(Frozen):
             missing=dict(data.missing),
             notes=list(data.notes),
             advice=data.advice,
+        ).without_paths()
+
+    def without_paths(self) -> DataFacts:
+        """Shorten the paths of this machine in all sentences; see `bench.private_paths`."""
+        modalities = [each.model_copy(update={"origin": shortened(each.origin)}) for each in self.modalities]
+        texts = {"origin": shortened(self.origin), "advice": shortened(self.advice), "modalities": modalities}
+        missing = {name: shortened(why) for name, why in self.missing.items()}
+        return self.model_copy(
+            update={**texts, "missing": missing, "notes": [shortened(note) for note in self.notes]}
         )
 
     @property
@@ -212,4 +222,5 @@ class RunRecord(Frozen):
     best_epoch: int | None = None
     cost: Cost | None = None
     lists_hash: str | None = None
+    checkpoint_hash: str | None = None
     error: Failure | None = None

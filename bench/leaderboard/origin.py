@@ -9,6 +9,7 @@ from pathlib import Path
 from bench import registry
 from bench.errors import BenchError
 from bench.leaderboard.rows import Board, BoardRow
+from bench.private_paths import shortened
 from bench.protocol import SELECTION_METRIC
 from bench.records import RunRecord
 from bench.tuning.chosen import note_of
@@ -85,4 +86,4 @@ def code_path(model: str) -> str:
         return ""
     path = registry.load(model).path.with_suffix(".py")
     root = Path(__file__).resolve().parents[2]
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else shortened(str(path))

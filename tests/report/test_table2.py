@@ -56,7 +56,9 @@ def test_any_number_of_modalities(make_facts, paper):
     baby = as_dict(table, 0)
     assert (baby["smell"], baby["textual"], baby["visual"]) == ("3 (50.00%)", "384 (99.35%)", "–")
     assert len(table.blocks[0].rows) == 3
-    assert "movielens [embedded] is embedded data (shipped): its numbers cannot be compared" in to_markdown(table)
+    assert "movielens \\[embedded] is embedded data (shipped): its numbers cannot be compared" in to_markdown(
+        table
+    )
     assert "Download it." in to_markdown(table)
 
 
