@@ -20,6 +20,7 @@ from bench.artifacts import check_names as check_artifacts
 from bench.names import readable
 from bench.options import Options, parse
 from bench.plugins import plugged
+from bench.private_paths import below, shortened
 from bench.profiles import profile
 from bench.records import DataFacts
 from bench.terminal import exit_code_of
@@ -66,7 +67,7 @@ def run(options: Options, command: str, console: Console) -> int:
     Raises:
         BenchError: the user can mend it.
     """
-    with plugged(options.plugins):
+    with plugged(options.plugins), below(options.data_dirs):
         registry.check_plugins()
         if options.list_names:
             from bench.listing import show_names
@@ -95,7 +96,7 @@ def _compare(options: Options, command: str, console: Console) -> int:
     max_epochs = options.epochs_at_most
     seeds_and_sets = (n_seeds, max_epochs, options.base_seed, options.overrides)
     asked = make_plan([*datasets], labels, *seeds_and_sets)  # before data is read, for its errors
-    run_options = run_options_of(options, command)
+    run_options = run_options_of(options, shortened(command))
     tuning = tuning_settings_of(options, labels, max_epochs, chosen.max_epochs or options.protocol.max_epochs)
     store = ResultsStore(options.results_dir)
     if not (options.dry_run or options.status):
@@ -223,7 +224,7 @@ def make_runs(
 
 def report(names: Sequence[str], material: Material, options: Options, command: str, console: Console) -> int:
     """Write and show the artifacts, each footnote once, and the page of all; 1 if a run failed."""
-    from bench.leaderboard.build import update as update_leaderboard
+    from bench.leaderboard.build import outcome, refresh
     from bench.report.html.about import About
     from bench.report.html.page import write_report
     from bench.report.render import console_table
@@ -236,11 +237,13 @@ def report(names: Sequence[str], material: Material, options: Options, command: 
         console.print(console_table(replace(table, notes=new)))
         said.update(new)
     budget = None if options.search is None else options.search.budget.words
-    about = About(command, options.profile, options.epochs_at_most, budget)
+    about = About(shortened(command), options.profile, options.epochs_at_most, budget)
     page = write_report({name: each for name, (each, _) in written.items()}, material, options.results_dir, about)
-    board = update_leaderboard(options.results_dir)
-    for paths in (*(paths for _, paths in written.values()), page, *([board] if board else [])):
+    board, is_new = refresh(options.results_dir)
+    for paths in (*(paths for _, paths in written.values()), page):
         console.print(f"wrote {', '.join(str(path) for path in paths)}", markup=False, soft_wrap=True)
+    if board:
+        console.print(outcome(board, is_new), markup=False, soft_wrap=True)
     failed = [record for record in material.records if record.status == "failed"]
     if failed:
         console.print(f"{len(failed)} of {len(material.records)} runs failed; run the same command to try again.")

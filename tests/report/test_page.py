@@ -29,6 +29,7 @@ from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.render import to_csv
 from bench.report.table import Block, Cell, Column, Row, Table
+from bench.safe_text import for_markdown
 from bench.store import ResultsStore
 from bench.types import BenchmarkData
 
@@ -314,7 +315,7 @@ def test_the_same_results_give_the_same_bytes(material: Any, figure: Figure, tmp
 def test_the_markdown_has_summary_tables_and_figures(material: Any, figure: Figure, tmp_path: Path) -> None:
     found = material({"mf": [0.1, 0.2]})
     text = write_report({"table3": TABLE, "curves": figure}, found, tmp_path, ABOUT)[1].read_text(encoding="utf-8")
-    assert " ".join(summarise(found, ABOUT)) in text
+    assert for_markdown(" ".join(summarise(found, ABOUT))) in text
     assert "![Learning curves](figures/curves.svg)" in text
     assert "| B " in text
     assert "surrogate data: drawn at random" in text

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from bench.tuning.chosen import may_be_kept, write_chosen
 
 from bench.errors import ConfigError
 from bench.records import RunRecord
@@ -17,7 +18,6 @@ from bench.report.budget import budget_figure
 from bench.report.figure import write_figure
 from bench.report.paper import Paper
 from bench.report.tuning import CSV_HEADER, tuning_table
-from bench.tuning.chosen import may_be_kept, write_chosen
 from bench.tuning.results import StudyResult
 from bench.tuning.space import SearchSpace
 
