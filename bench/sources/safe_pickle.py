@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,21 @@ class _InertUnpickler(pickle.Unpickler):
             ) from None
 
 
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """A matrix of interactions.
+
+    Attributes:
+        triplet: rows, columns and shape, of the cells above 0.
+        held: the least and the greatest stored value.
+        n_zero: stored values of 0, which are no interactions.
+    """
+
+    triplet: Triplet
+    held: tuple[float, float]
+    n_zero: int
+
+
 def read_matrix(path: Path) -> Triplet:
     """Rows, columns and shape of the non-zero cells of a pickled sparse matrix.
 
@@ -116,6 +132,11 @@ def read_matrix(path: Path) -> Triplet:
     Raises:
         DataError: the file asks for anything but arrays and matrices, or does not hold one sound matrix.
     """
+    return read_cells(path).triplet
+
+
+def read_cells(path: Path) -> Cells:
+    """The same, with what the values are; raises as `read_matrix`."""
     content = path.read_bytes()
     try:
         _scan(content)
@@ -138,7 +159,7 @@ def _scan(content: bytes) -> None:
             raise ValueError("the pickle is a longer program than any matrix needs")
 
 
-def _triplet(record: Any, limit: int) -> Triplet:
+def _triplet(record: Any, limit: int) -> Cells:
     """Rebuild the cells of a recorded matrix; `limit` is the size of the file in bytes."""
     if not isinstance(record, _Coo | _Csr | _Csc):
         raise ValueError(f"it holds a {type(record).__name__.strip('_')}, expected a coo, csr or csc matrix")
@@ -164,7 +185,8 @@ def _triplet(record: Any, limit: int) -> Triplet:
     if not (np.isfinite(values) & (values >= 0)).all():
         raise ValueError("a value is negative or not finite, expected 1 for an interaction")
     kept = values > 0
-    return rows[kept], columns[kept], (n_rows, n_columns)
+    held = (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)
+    return Cells((rows[kept], columns[kept], (n_rows, n_columns)), held, int((~kept).sum()))
 
 
 def _expanded(pointers: NDArray[np.int64], n_lines: int, n_values: int) -> NDArray[np.int64]:
