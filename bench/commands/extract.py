@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from bench.extract.contents import files, texts
     from bench.sources.load import load_with_raw
 
-    card = cards.load(arguments.name)
+    card = cards.choose(arguments.name).card  # features are those of all splits
     kind = arguments.kind or KINDS.get(arguments.modality)
     if kind is None:
         raise UsageError(f"What the modality '{arguments.modality}' is made of is not known. Say it with --kind.")
@@ -135,11 +135,9 @@ def target(
     if output is not None:
         return output.with_suffix(".npy"), None
     file: FeatureFile | None = None
-    folder = cache
-    if isinstance(source, DirectorySource):
-        file, folder = source.features.get(modality), cache / source.directory
-    elif isinstance(source, Ml100kSource) and modality == "textual":
-        file = source.text
+    if isinstance(source, DirectorySource | Ml100kSource):
+        file = source.features.get(modality)
+    folder = cache / source.directory if isinstance(source, DirectorySource) else cache
     if file is None or file.git_blob is not None:
         why = "reads no file for it" if file is None else "pins the publisher's file for it"
         raise UsageError(

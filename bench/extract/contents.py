@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import DataError, UsageError, listed, nearest_hint
+from bench.files import check_plain
 from bench.sources.ids import id_text
 
 SUFFIXES = {
@@ -80,6 +81,7 @@ def texts(path: Path, fields: Sequence[str], items: ItemRows) -> tuple[Contents,
     others: list[Any] = []
     seen: set[str] = set()
     try:
+        check_plain(path)
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 where = f"{path}, line {number}"
@@ -95,7 +97,9 @@ def texts(path: Path, fields: Sequence[str], items: ItemRows) -> tuple[Contents,
                     part for field in fields for part in _parts(record.get(field), f"{where}: {field}")
                 )
                 found[row] = text
-    except (OSError, UnicodeDecodeError) as problem:
+    except OSError as problem:
+        raise DataError(f"{path} cannot be read: {problem.strerror}. Name another file with --input.") from problem
+    except UnicodeDecodeError as problem:
         raise DataError(f"{path} cannot be read as text ({problem}). Save it as UTF-8.") from problem
     for field in fields:
         if field not in seen:
@@ -147,10 +151,13 @@ def files(folder: Path, kind: str, items: ItemRows) -> tuple[Contents, int]:
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES[kind])
     except OSError as problem:
-        raise DataError(f"{folder} is no folder that can be read ({problem.strerror}).") from problem
+        raise DataError(
+            f"{folder} is no folder that can be read ({problem.strerror}). Name another with --input."
+        ) from problem
     if not paths:
         raise DataError(f"{folder} holds no {kind} files: none ends with {listed(SUFFIXES[kind])}.")
     for path in paths:
+        check_plain(path)
         row = items.row(path.stem, str(path))
         if row is None:
             others.append(path.stem)

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import ResultsError, UsageError, unknown_name
+from bench.names import ALLOWED, is_name
 from bench.sources.ids import as_texts
 from bench.sources.normalised import narrowest
 from bench.sources.raw import RawData
 from bench.types import BenchmarkData, IntArray, Interactions, Modality
+from bench.validation import dump_yaml
 
 UNWRITABLE = ("\t", "\n", "\r", '"')
 READ_AS_MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "n/a", "<NA>", "-nan", "-NaN")
@@ -88,6 +90,11 @@ def export(
     shipment = Shipment(data.name, {"": raw.whole} if whole else split, users, items, data.modalities)
     for ids in (users, items):
         _refuse_unwritable(ids, layout)
+    for name in (data.name, *(modality.name for modality in data.modalities)):
+        if not is_name(name):
+            raise UsageError(
+                f"The name {name[:80]!r} cannot be that of a file; take {ALLOWED}. Correct the data card."
+            )
     temporary = to / f".{data.name}.{secrets.token_hex(8)}.part"
     try:
         temporary.mkdir(parents=True)
@@ -147,8 +154,6 @@ def _joined(modality: Modality) -> Any:
 
 def _recbole_settings(shipment: Shipment) -> str:
     """A configuration for RecBole that names the files' columns and parts."""
-    import yaml
-
     timed = all(part.timestamps is not None for part in shipment.parts.values())
     inter = ["user_id", "item_id", *(["timestamp"] if timed else [])]
     settings: dict[str, Any] = {
@@ -166,7 +171,7 @@ def _recbole_settings(shipment: Shipment) -> str:
     head = (
         "# For RecBole: config_file_list=[this file], config_dict={'data_path': the directory above this one}.\n"
     )
-    return head + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    return head + dump_yaml(settings)
 
 
 def _mmrec(shipment: Shipment, directory: Path) -> None:

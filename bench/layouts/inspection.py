@@ -16,6 +16,8 @@ from bench.layouts.loading import NAMED, Loaded, load_place, refusals
 from bench.layouts.next_steps import import_command, run_command
 from bench.sources.raw import RawData
 from bench.sources.roles import RATED, Columns
+from bench.split import shipped_split
+from bench.split_audit import audit, audit_lines, warnings
 from bench.types import IntArray, Interactions
 
 EARLIEST_DATE = 100_000_000  # the year 1973; smaller numbers hardly are dates
@@ -63,6 +65,7 @@ def inspect(path: Path, cards_dir: Path, layout: str | None = None, columns: Col
         return Inspection((("holds", remark[0]), ("next", remark[1])), ())
     raw = loaded.raw
     problems = refusals(loaded)
+    split_lines = [] if problems else _split(raw)
     lines = [
         ("layout", f"{loaded.layout}: {loaded.reason}"),
         *_counts(raw),
@@ -71,6 +74,7 @@ def inspect(path: Path, cards_dir: Path, layout: str | None = None, columns: Col
         ("repeated", _repeated_line(raw)),
         *_features(raw),
         *_sparse_lines(raw),
+        *split_lines,
         *(("note", note) for note in raw.notes),
         *_positives_line(raw),
         *((("not read", listed(loaded.unread)),) if loaded.unread else ()),
@@ -83,7 +87,7 @@ def _counts(raw: RawData) -> list[tuple[str, str]]:
     n_users, n_items, n = raw.parts[0].n_users, raw.parts[0].n_items, sum(map(len, raw.parts))
     density = n / (n_users * n_items)
     counts = f"{n_users:,} users, {n_items:,} items, {n:,} interactions (density {density:.4%})"
-    parts = "none; they are made by --split (random, user or global_time)"
+    parts = "none; they are made by a split (NAME@random, NAME@user or NAME@global_time)"
     if raw.has_parts:
         parts = "{:,} training, {:,} validation, {:,} test".format(*map(len, raw.parts))
     return [("counts", counts), ("parts", parts)]
@@ -160,6 +164,20 @@ def _held_out(raw: RawData, kind: str, unseen: NDArray[np.bool_]) -> str:
         return int(unseen[ids].sum())
 
     return f"; {touched(raw.parts[1]):,} validation and {touched(raw.parts[2]):,} test interactions are theirs"
+
+
+def _split(raw: RawData) -> list[tuple[str, str]]:
+    """Compare the shipped parts with random ones; the lines of a table."""
+    if not raw.has_parts:
+        return []
+    found = audit(shipped_split(*raw.parts))
+    n = sum(map(len, raw.parts))
+    anew = (
+        f"'random' would draw anew {n - 2 * (n // 10):,} training, {n // 10:,} validation and {n // 10:,} test "
+        "interactions; the parts above are 'shipped'"
+    )
+    lines = [("audit", line) for line in audit_lines(found)]
+    return [*lines, *(("WARNING", each) for each in warnings(found)), ("split", anew)]
 
 
 def _known(loaded: Loaded, cards_dir: Path, broken: bool) -> list[tuple[str, str]]:

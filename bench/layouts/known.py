@@ -127,10 +127,10 @@ def content_of_a_card(path: Path, directory: Path) -> tuple[str, str] | None:
         for source in cards.load(name, directory).sources:
             here = [file.path for file in files_of(source) if "/" in file.path and _lies_in(path, file.path)]
             if here:
-                listing = ", ".join(Path(one).name for one in here)
+                listing, place = ", ".join(Path(one).name for one in here), path.resolve().parent
                 return (
                     f"no interactions, but content that the data set {name} ({source.kind}) uses: {listing}",
-                    run_command(name, path.resolve().parent),
+                    run_command(name, place, source=source.kind),
                 )
     return None
 

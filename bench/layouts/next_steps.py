@@ -23,9 +23,12 @@ def import_command(place: Place, name: str, path: Path | None = None, layout: st
     return shlex.join(words)
 
 
-def run_command(dataset: str, data_dir: Path | None = None, cache_dir: Path | None = None) -> str:
-    """The command line that runs a data set."""
+def run_command(
+    dataset: str, data_dir: Path | None = None, cache_dir: Path | None = None, source: str | None = None
+) -> str:
+    """Give the command line that runs a data set; `source` where another source would be taken first."""
     words = ["ludp-bench", "run", "--datasets", dataset]
+    words += ["--source", source] if source else []
     words += ["--data-dir", str(data_dir)] if data_dir else []
     words += ["--cache-dir", str(cache_dir)] if cache_dir else []
     return shlex.join(words)

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from bench.errors import DataError, UsageError, listed
+from bench.files import check_plain
 from bench.sources.features import ItemKeys
 from bench.sources.locate import what_else
 from bench.sources.raw import RawData
@@ -68,10 +69,9 @@ def look(path: Path, columns: Columns) -> Place:
         raise UsageError(f"{path} is {what_else(path)}.")
     if not path.exists():
         raise UsageError(f"There is no {path}. Give a directory with data files, or one table of interactions.")
-    if path.is_file():
-        return Place(path, (path,), columns)
     if not path.is_dir():
-        raise UsageError(f"{path} is {what_else(path)}. Give a directory with data files, or one table.")
+        check_plain(path)
+        return Place(path, (path,), columns)
     try:
         here = sorted(each for each in path.iterdir() if not each.name.startswith("."))
         files = tuple(each for each in here if each.is_file())

@@ -9,6 +9,7 @@ from functools import cached_property
 import pandas as pd
 
 from bench.errors import ResultsError
+from bench.protocol import Protocol
 from bench.records import DataFacts, RunRecord
 from bench.report.aggregate import data_key, tidy
 from bench.report.paper import Paper
@@ -46,6 +47,12 @@ class Material:
     def facts(self) -> list[DataFacts]:
         """The data sets, in order."""
         return [DataFacts.of(each) for each in self.data.values()]
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The one that all records were made under; the default one where there is none."""
+        made = [*self.records, *(record for study in self.studies for record in study.records)]
+        return made[0].protocol.protocol if made else Protocol()
 
     @cached_property
     def frame(self) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bench.cards import FeatureFile
 from bench.digest import hash_array
 from bench.errors import DataError
+from bench.fetch.checksums import git_blob
 from bench.sources.blocks import Block, only_block
 from bench.sources.extracted import extraction_of
 from bench.sources.locate import checked_path
@@ -48,7 +49,7 @@ def read_features(
 
 def unpinned(files: Mapping[str, FeatureFile]) -> dict[str, FeatureFile]:
     """The same files, whatever they hold; what they must hold is compared elsewhere, all at once."""
-    return {name: FeatureFile(path=file.path, optional=file.optional) for name, file in files.items()}
+    return {name: file.model_copy(update={"git_blob": None, "dim": None}) for name, file in files.items()}
 
 
 def read_modality(
@@ -67,7 +68,16 @@ def read_modality(
     modality, _ = modality_of(path, block, name, keys or ItemKeys(every.astype(str).astype(object), every))
     if file.dim is not None and modality.dim != file.dim:
         raise DataError(f"{path} has {modality.dim} columns, but the data card expects {file.dim}.")
-    return modality
+    if extraction_of(path) is not None:  # which the origin tells already
+        return modality
+    return replace(modality, origin=f"read from {path}, {_made_by(path, file)}")
+
+
+def _made_by(path: Path, file: FeatureFile) -> str:
+    """Say what made a file without a description of its own: what the card knows of the very file, or nothing."""
+    if file.encoder is None or git_blob(path) != file.encoder.git_blob:
+        return "encoder not stated"
+    return f"made by {' '.join(file.encoder.words.split())}"
 
 
 @dataclass(frozen=True, eq=False)

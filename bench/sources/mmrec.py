@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.cards import MmrecSource
 from bench.errors import DataError, listed, nearest_hint
+from bench.files import check_plain
 from bench.sources.features import ItemKeys, read_features, unpinned
 from bench.sources.ids import as_texts, column_ids, number
 from bench.sources.raw import RawData
@@ -183,6 +184,7 @@ def _read_table(path: Path, said: Columns) -> pd.DataFrame:
     """The table, with the columns that are needed."""
     import pandas as pd
 
+    check_plain(path)
     try:
         table = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE)
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors

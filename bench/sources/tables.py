@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.errors import DataError, listed
+from bench.files import check_plain
+from bench.names import is_readable
+from bench.sources.parquet_pages import FREE_BYTES, UNPACKED, check_pages
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BOM, LF, CR = b"\xef\xbb\xbf", 10, 13
 BLOCK = 16 << 20  # bytes of text parsed together; no row may be longer
-MAX_HEADER = 4 << 20
+MAX_HEADER, MAX_COLUMNS = 4 << 20, 20_000
 MAX_ROWS = (1 << 31) - 1
 ROWS_PER_BYTE = 64  # run lengths compress sorted ids; nothing real goes beyond
 FREE_ROWS = 1_000_000
@@ -36,6 +40,7 @@ def header(path: Path, delimiter: str) -> list[str]:
         DataError: the file cannot be read, or its first line is no UTF-8 text or names a column twice.
     """
     try:
+        check_plain(path)
         with path.open("rb") as stream:
             line = stream.readline(MAX_HEADER)
         names = next(csv.reader(io.StringIO(line.decode("utf-8-sig")), delimiter=delimiter), [])
@@ -45,9 +50,13 @@ def header(path: Path, delimiter: str) -> list[str]:
             "column names in its first row."
         ) from problem
     names = [name.strip() for name in names]
-    twice = [name for name in names if names.count(name) > 1]
+    if len(names) > MAX_COLUMNS:
+        raise DataError(
+            f"{path}, row 1 names {len(names):,} columns; at most {MAX_COLUMNS:,} are read. Leave some out."
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f"{path}, row 1: the column '{twice[0]}' is named twice. Name every column once.")
+        raise DataError(f"{path}, row 1: the column '{twice[0][:60]}' is named twice. Name every column once.")
     return names
 
 
@@ -138,7 +147,7 @@ def _parsed(
     names = header(path, delimiter)
     try:
         return arrow_csv.read_csv(
-            path,
+            _for_arrow(path),
             arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=names, skip_rows=1),
             arrow_csv.ParseOptions(
                 delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=long_fields
@@ -152,6 +161,11 @@ def _parsed(
             f"{path}{_where(path)} is no table of {len(names)} columns in UTF-8 ({_one_line(problem)}). Correct "
             "that row, or save the table anew."
         ) from problem
+
+
+def _for_arrow(path: Path) -> Any:
+    """A path as Arrow takes it: opened where its name is no UTF-8."""
+    return path if is_readable(path) else path.open("rb")
 
 
 def _without_quotes(path: Path, delimiter: str, wanted: Sequence[str], n_lines: int) -> TextTable | None:
@@ -247,13 +261,18 @@ def parquet_schema(path: Path) -> pa.Schema:
     return _parquet(path).schema_arrow
 
 
-def _parquet(path: Path) -> Any:
-    """The opened file, after its claims were compared with its size."""
+def _parquet(path: Path, texts: Sequence[str] = ()) -> Any:
+    """The opened file, after its claims were compared with its size; columns `texts` are read as dictionaries."""
     from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+        check_plain(path)
+        file = parquet.ParquetFile(
+            _for_arrow(path), memory_map=True, page_checksum_verification=True, read_dictionary=list(texts)
+        )
         n_rows, n_bytes = file.metadata.num_rows, path.stat().st_size
+    except DataError:
+        raise
     except Exception as problem:  # as above
         raise DataError(
             f"{path} is no Parquet file ({_one_line(problem)}). Write it anew, or convert the table to CSV."
@@ -277,21 +296,43 @@ def read_parquet(path: Path, wanted: Sequence[str]) -> pa.Table:
     for name in wanted:
         if file.schema_arrow.names.count(name) != 1:
             raise DataError(f"{path} has the columns {listed(file.schema_arrow.names)}; expected one '{name}'.")
+    kinds = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
+    texts = [name for name in wanted if pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])]
     try:
-        table = file.read(columns=list(wanted), use_threads=False)
+        check_pages(path, file.metadata, wanted)
+        table = _parquet(path, texts).read(columns=list(wanted), use_threads=False)
         for index, field in enumerate(table.schema):
             if pa.types.is_dictionary(field.type):
+                _check_written_out(path, table.column(index))
                 table = table.set_column(index, field.name, table.column(index).cast(field.type.value_type))
         table.validate(full=True)
     except Exception as problem:  # as above
         raise DataError(
             f"{path} is damaged ({_one_line(problem)}). Fetch it again, or write it anew."
         ) from problem
+    for index, name in enumerate(table.column_names):
+        if name in texts and table.schema.types[index] != kinds[name]:
+            table = table.set_column(index, name, table.column(index).cast(kinds[name]))
     if table.num_rows != file.metadata.num_rows:
         raise DataError(
             f"{path} claims {file.metadata.num_rows:,} rows and holds {table.num_rows:,}. Write it anew."
         )
     return table
+
+
+def _check_written_out(path: Path, column: pa.ChunkedArray) -> None:
+    """Refuse a dictionary of long texts, each of which stands in many rows, before it is written out."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_string(column.type.value_type) or pa.types.is_large_string(column.type.value_type)):
+        return
+    size = 0
+    for chunk in column.chunks:
+        lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+        size += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    if size > FREE_BYTES + UNPACKED * path.stat().st_size:
+        raise ValueError(f"its texts take {size:,} bytes once they are written out, which is not believed")
 
 
 def row_number(path: Path, index: int) -> str:

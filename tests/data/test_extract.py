@@ -304,6 +304,11 @@ def test_where_features_go(loose_tiktok: Any, tmp_path: Path) -> None:
         tmp_path / "ml-100k/text_feat.npy",
         384,
     )
+    assert command.target(movielens, "embedded", "visual", tmp_path, None) == (
+        tmp_path / "ml-100k/image_feat.npy",
+        1,
+        None,
+    )
     assert command.target(movielens, "real", "visual", tmp_path, None) == (
         tmp_path / "movielens/image_feat.npy",
         None,
@@ -311,7 +316,7 @@ def test_where_features_go(loose_tiktok: Any, tmp_path: Path) -> None:
     assert command.target(loose_tiktok, "real", "visual", tmp_path, None)[0] == tmp_path / "tiktok/image_feat.npy"
     for card, source, modality, words in (
         (tiktok, "real", "visual", "pins the publisher's file"),
-        (movielens, "embedded", "visual", "reads no file for it"),
+        (movielens, "embedded", "knowledge", "reads no file for it"),
         (tiktok, "surrogate", "visual", "reads no file for it"),
     ):
         with pytest.raises(UsageError, match=words):

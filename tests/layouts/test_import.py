@@ -189,4 +189,6 @@ def test_another_tiktok(tmp_path: Path, home: Any) -> None:
 
 def test_content_without_interactions(real_data_dir: Path) -> None:
     found = inspect(real_data_dir / "ml-100k", cards.DATASETS)
-    assert "no interactions, but content that the data set movielens (embedded) uses: text_feat.npy" in found.text
+    assert "no interactions, but content that the data set movielens (embedded) uses: " in found.text
+    assert "image_feat.npy, audio_feat.npy, text_feat.npy" in found.text
+    assert "--datasets movielens --source embedded --data-dir" in found.text

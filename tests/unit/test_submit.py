@@ -116,7 +116,7 @@ def test_a_row_without_all_its_seeds_is_refused(tmp_path: Path, submit: Submit, 
         if n != missing:
             add_run(tmp_path / "a", "lightgcn", n)
     error = submit("a", code=2)
-    assert f"lightgcn on tiktok [real]: no finished run for seed {missing + 1} of 3" in error
+    assert f"lightgcn on tiktok [real, random split]: no finished run for seed {missing + 1} of 3" in error
     assert "mf on" not in error
     if missing:
         submit("a", "--seeds", "1")
@@ -207,7 +207,7 @@ def test_a_record_under_another_folder_goes_where_it_belongs(tmp_path: Path, sub
     path.rename(moved)
     submit("a")
     place = record_file(tmp_path / "to", record)
-    assert place.relative_to(tmp_path / "to").as_posix() == f"runs/p1/movielens-real/mf/{record.key}.json"
+    assert place.relative_to(tmp_path / "to").as_posix() == f"runs/p2-field/movielens-real/mf/{record.key}.json"
     assert isinstance(record, RunRecord)
 
 
