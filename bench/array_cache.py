@@ -14,10 +14,11 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, load_file, save
 
 from bench.errors import ResultsError
 from bench.files import write_bytes
+from bench.names import is_readable
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -68,7 +69,7 @@ class ArrayCache:
 
 def _read(path: Path) -> Arrays | None:
     try:
-        return dict(load_file(path))
+        return dict(load_file(path) if is_readable(path) else load(path.read_bytes()))
     except (SafetensorError, OSError):  # if the folder is at fault, writing will tell
         return None
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from bench.dataset_names import SEPARATOR, SPLITS, SplitName, canonical, parted
 from bench.downloads import Count, Download, GitBlob, InsidePath
 from bench.errors import ConfigError, UsageError, listed, unknown_name
+from bench.names import checked_name
 from bench.types import Source
 from bench.validation import Frozen, read_yaml, validated
 
@@ -22,6 +23,8 @@ __all__ = ["DatasetCard", "DatasetChoice", "SourceCard", "choose", "load", "name
 DATASETS = Path(__file__).resolve().parent.parent / "datasets"
 
 
+FileName = Annotated[str, AfterValidator(checked_name)]
+Package = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -95,7 +98,7 @@ class DirectorySource(_SourceBase):
 
     kind: Literal["real"]
     directory: InsidePath
-    features: dict[str, FeatureFile]
+    features: dict[FileName, FeatureFile]
     expected: Counts = Counts()
     download: Download | None = None
 
@@ -138,15 +141,15 @@ class Ml100kSource(_SourceBase):
 
     kind: Literal["embedded"]
     layout: Literal["recbole-ml100k"]
-    package: str
+    package: Package
     directory: InsidePath
     files: Ml100kFiles
-    features: dict[str, FeatureFile]
+    features: dict[FileName, FeatureFile]
     people: DataFile
     textual_dim: Count
     metadata_dim: Count
     knowledge_dim: Count
-    unavailable: dict[str, str]
+    unavailable: dict[FileName, str]
     expected: Counts = Counts()
 
 
@@ -188,7 +191,7 @@ class SurrogateSource(_SourceBase):
     n_users: Count
     n_items: Count
     n_interactions: Count
-    features: dict[str, PlantedModality]
+    features: dict[FileName, PlantedModality]
     collaborative: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     n_topics: Count
     latent_dim: Count
@@ -214,13 +217,13 @@ class DatasetCard(Frozen):
         sources: where the data can come from; "auto" takes the first that is available.
     """
 
-    name: str = Field(pattern=f"^[^{SEPARATOR}]+$")
+    name: FileName
     title: str
     paper_name: str
     licence: str
     citation: str
     homepage: str
-    modalities: list[str]
+    modalities: list[FileName]
     split: SplitName
     sources: list[Annotated[SourceCard, Field(discriminator="layout")]] = Field(min_length=1)
 

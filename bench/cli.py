@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 from rich.console import Console
 
 from bench import cards, registry
-from bench.artifacts import ARTIFACTS, rows_of, write
+from bench.artifacts import ARTIFACTS, rows_of, with_rows, write
 from bench.artifacts import check_names as check_artifacts
+from bench.names import readable
 from bench.options import Options, parse
 from bench.plugins import plugged
 from bench.profiles import profile
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from bench.records import RunRecord, RunSpec
     from bench.report.material import Material
     from bench.store import ResultsStore
+    from bench.suited import LeftOut
     from bench.tuning.results import StudyResult
     from bench.tuning.search import TuningSettings
     from bench.types import BenchmarkData
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code: 0 done, 1 failed runs or moved numbers, 2 a user's error."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = shlex.join(["python", "run_all.py", *given])
+    command = readable(shlex.join(["python", "run_all.py", *given]))
     kept = "Interrupted. Finished runs are kept, and begun ones to their last finished epoch."
     interrupted = f"{kept} The same command goes on from there: {command}"
     if any(word.startswith(("--check", "--update-baseline")) for word in given):
@@ -77,7 +79,7 @@ def run(options: Options, command: str, console: Console) -> int:
 def _compare(options: Options, command: str, console: Console) -> int:
     datasets, labels = check_names(options)
     models = [label.partition("@")[0] for label in labels]
-    artifacts = check_artifacts(options.artifacts, models, options.n_trials is not None)
+    artifacts = check_artifacts(options.artifacts, models, options.search is not None)
     from bench.asked import run_options_of, tuning_settings_of
     from bench.listing import show_plan
     from bench.plan import make_plan
@@ -85,14 +87,16 @@ def _compare(options: Options, command: str, console: Console) -> int:
     from bench.report.paper import load_paper
     from bench.status import show_status, show_trials
     from bench.store import ResultsStore
+    from bench.suited import said, suited
     from bench.tuning.search import searches
 
     chosen = profile(options.profile)
     n_seeds = chosen.n_seeds if options.n_seeds is None else options.n_seeds
-    max_epochs = chosen.max_epochs if options.max_epochs is None else options.max_epochs
+    max_epochs = options.epochs_at_most
     seeds_and_sets = (n_seeds, max_epochs, options.base_seed, options.overrides)
-    make_plan([*datasets], labels, *seeds_and_sets)  # for its errors, before data is read
-    run_options, tuning = run_options_of(options, command), tuning_settings_of(options, labels, max_epochs)
+    asked = make_plan([*datasets], labels, *seeds_and_sets)  # before data is read, for its errors
+    run_options = run_options_of(options, command)
+    tuning = tuning_settings_of(options, labels, max_epochs, chosen.max_epochs or options.protocol.max_epochs)
     store = ResultsStore(options.results_dir)
     if not (options.dry_run or options.status):
         store.check_writable()
@@ -100,16 +104,39 @@ def _compare(options: Options, command: str, console: Console) -> int:
     shown = labels if any(ARTIFACTS[name].needs == "models" for name in artifacts) else []
     rows = {name: rows_of(artifacts, DataFacts.of(each)) for name, each in data.items()}
     plan = partial(make_plan, [*datasets], shown, *seeds_and_sets, more=rows, everywhere=options.everywhere)
+    content = {name: [modality.name for modality in each.modalities] for name, each in data.items()}
+    left_out = leave_out([*asked, *plan()], content, artifacts, console)
+    if not options.artifacts:
+        artifacts = with_rows(artifacts, [DataFacts.of(each) for each in data.values()], left_out)
     if options.dry_run or options.status:
         show = show_status if options.status else show_plan
-        show(plan(), data, store, run_options, console)
+        show(suited(plan(), content)[0], data, store, run_options, console)
         if tuning is not None:
             show_trials(searches(labels, data, tuning.overrides), tuning, store, run_options, console)
         return 0
     studies, tuned = tune_models(labels, data, tuning, store, run_options, console)
-    records = make_runs(plan(tuned=tuned), data, store, run_options, console)
-    material = Material(data, labels, records, n_seeds, load_paper(), store, studies)
+    records = make_runs(suited(plan(tuned=tuned), content)[0], data, store, run_options, console)
+    material = Material(data, labels, records, n_seeds, load_paper(), store, studies, tuple(said(left_out)))
     return report(artifacts, material, options, command, console)
+
+
+def leave_out(
+    specs: Sequence[RunSpec], content: dict[str, list[str]], artifacts: Sequence[str], console: Console
+) -> LeftOut:
+    """What is left out of a plan since its data lacks the content, told by name.
+
+    Raises:
+        UsageError: nothing is left.
+        ConfigError: a modality is named that no data set of the call has.
+    """
+    from bench.suited import refuse_nothing, said, suited
+
+    kept, left_out = suited(specs, content)
+    if any(ARTIFACTS[name].needs != "nothing" for name in artifacts):
+        refuse_nothing(kept, left_out)
+        for sentence in said(left_out):
+            console.print(sentence, style="bold yellow", markup=False, soft_wrap=True)
+    return left_out
 
 
 def tune_models(
@@ -190,7 +217,7 @@ def make_runs(
 
     if not specs:
         return []
-    with RunDisplay(console, len(specs), options.protocol.patience) as display:
+    with RunDisplay(console, len(specs), options.protocol) as display:
         return execute(specs, data, store, options, display)
 
 
@@ -208,8 +235,8 @@ def report(names: Sequence[str], material: Material, options: Options, command: 
         new = tuple(note for note in table.notes if note not in said)
         console.print(console_table(replace(table, notes=new)))
         said.update(new)
-    max_epochs = options.max_epochs or profile(options.profile).max_epochs
-    about = About(command, options.profile, max_epochs, options.n_trials)
+    budget = None if options.search is None else options.search.budget.words
+    about = About(command, options.profile, options.epochs_at_most, budget)
     page = write_report({name: each for name, (each, _) in written.items()}, material, options.results_dir, about)
     board = update_leaderboard(options.results_dir)
     for paths in (*(paths for _, paths in written.values()), page, *([board] if board else [])):

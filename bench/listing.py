@@ -66,7 +66,9 @@ def show_plan(
     from bench.policy import state_of
     from bench.runner import planned_runs
 
-    table = Table("run", "data", "model", "seed", "max epochs", "state", title="plan")
+    table = Table(
+        "run", "data", "model", "seed", "max epochs", "state", title=f"plan, protocol {options.protocol.tag}"
+    )
     for run in planned_runs(specs, data, store, options.protocol):
         spec, state = run.spec, state_of(store.read(run.path), options.on_existing)
         label = run.facts.label.replace("[", r"\[")

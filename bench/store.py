@@ -2,7 +2,7 @@
 
 Layout, described in results/README.md:
     runs/<protocol>/<data>-<source>/<model>/<key>.json    one record a run
-    trials/<protocol>/...                                 the same for trials of the tuning
+    trials/<protocol>/...                                 the same for trials of searches, and their confirmation
     topk/<key>.npz                                        per-user lists and metrics of the test part
     checkpoints/<key>.safetensors, .json                  parameters of the best epoch
     unfinished/, claims/                                  runs in progress: `bench.checkpoint`, `bench.claims`
@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from bench.digest import hash_array, hash_in_full
 from bench.errors import ResultsError
 from bench.files import file_name, write_bytes, write_text
+from bench.names import is_readable
 from bench.protocol import Protocol
 from bench.record_files import Damaged, RecordFile, read_record, to_text
 from bench.records import RunRecord, RunSpec
@@ -149,7 +150,8 @@ class ResultsStore:
     def read_checkpoint(self, key: str) -> dict[str, Tensor] | None:
         """What `write_checkpoint` wrote; None where nothing can be read."""
         try:
-            return load_file(self.root / "checkpoints" / f"{key}.safetensors")
+            path = self.root / "checkpoints" / f"{key}.safetensors"
+            return load_file(path) if is_readable(path) else load(path.read_bytes())
         except (OSError, SafetensorError):
             return None
 

@@ -11,7 +11,7 @@ import numpy as np
 from bench import registry
 from bench.metrics import means, per_user
 from bench.plan import run_key
-from bench.protocol import CUTOFFS, SELECTION_METRIC, TOPK_DEPTH, Protocol
+from bench.protocol import CUTOFFS, TOPK_DEPTH, Protocol
 from bench.records import (
     Cost,
     DataFacts,
@@ -86,40 +86,37 @@ def add_run(
         dataset=data.name, model=model, variant=variant, repetition=repetition, stage=stage,
         params=params_of(label, data.name, values or {}), **({"max_epochs": 30, "base_seed": 2023} | own),
     )  # fmt: skip
-    protocol = Protocol(hide_at_test=changes.pop("hide_at_test", "train+valid"))
+    protocol = changes.pop("protocol", Protocol(hide_at_test=changes.pop("hide_at_test", "train+valid")))
     code = changes.pop("code_hash", "c0dec0dec0dec0de")
     key = run_key(spec, data, protocol, code)
     fields: dict[str, Any] = {
         "key": key, "status": status, "spec": spec, "data": data,
-        "protocol": ProtocolFacts(
-            version=protocol.version, hide_at_test=protocol.hide_at_test, patience=protocol.patience,
-            cutoffs=list(CUTOFFS), selection_metric=SELECTION_METRIC, topk_depth=TOPK_DEPTH,
-        ),
+        "protocol": ProtocolFacts.of(protocol),
         "code_hash": code, "seeds": {}, "command": f"python run_all.py --models {label} 'a <b>'",
         "started": "2023-01-01T00:00:00+00:00", "environment": environment(),
     }  # fmt: skip
     if status == "failed":
         fields["error"] = Failure(kind="NotFinite", message="The loss is not finite.")
     else:
-        fields |= finished(store, key, label, repetition, skill, stage)
+        fields |= finished(store, key, label, repetition, skill, stage, protocol.selection_metric)
     record = RunRecord(**(fields | changes))
     store.write_record(store.record_path(key, protocol, data.name, data.source, spec), record)
     return record
 
 
 def finished(
-    store: ResultsStore, key: str, label: str, repetition: int, skill: float, stage: str
+    store: ResultsStore, key: str, label: str, repetition: int, skill: float, stage: str, metric: str
 ) -> dict[str, Any]:
     """The fields of a run that came to its end; its lists are written."""
     topk = lists_of(skill, sum(map(ord, label)) + 1000 * repetition)
     users = per_user(topk, held_out(), CUTOFFS)
     test = Metrics(values=means(users), n_users=N_USERS, n_skipped=0)
-    valid = Metrics(values={SELECTION_METRIC: skill}, n_users=N_USERS, n_skipped=0)
+    valid = Metrics(values={metric: skill}, n_users=N_USERS, n_skipped=0)
     cost = Cost(
         train_seconds=1.5 + repetition, valid_seconds=1, test_seconds=1, total_seconds=9, epochs=4,
         peak_memory_bytes=2**28, peak_memory_scope="run", n_parameters=1234,
     )  # fmt: skip
-    curve = [EpochFacts(epoch=1, loss=0.5, train_seconds=1, valid_seconds=1, valid={SELECTION_METRIC: skill})]
+    curve = [EpochFacts(epoch=1, loss=0.5, train_seconds=1, valid_seconds=1, valid={metric: skill})]
     found: dict[str, Any] = {"metrics": MetricsByPart(valid=valid, test=test), "cost": cost, "curve": curve}
     if stage == "final":
         found["lists_hash"] = store.write_topk(key, topk, users)

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _prepare(choice: DatasetChoice, cache: Path, offline: bool, console: Console) -> None:
     from bench.fetch import PATIENCE, Watch
     from bench.obtain import prepare
-    from bench.sources import describe_source, load_from_card
+    from bench.sources import describe_source, describe_split, load_from_card
 
     card = choice.card
     with Watch(console) as watch:
@@ -65,7 +65,7 @@ def _prepare(choice: DatasetChoice, cache: Path, offline: bool, console: Console
         )
     request = DataRequest(source="real" if reports else "auto", cache_dir=cache, split=choice.split)
     data = load_from_card(card, request)
-    console.print(describe_source(data), markup=False, soft_wrap=True)
+    console.print(f"{describe_source(data)}\n{describe_split(data)}", markup=False, soft_wrap=True)
 
 
 def _targets(card: DatasetCard) -> dict[str, bool]:

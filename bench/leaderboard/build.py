@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,7 @@ def _fingerprint(root: Path, n_asked: int | None) -> str:
     """Hash of all that enters: records by content, lists by size and time, the program by content."""
     digest = hashlib.sha256(repr(n_asked).encode())
     for path in _inputs(root):
-        digest.update(f"\n{path}\n".encode())
+        digest.update(b"\n" + os.fsencode(path) + b"\n")
         digest.update(path.read_bytes())
     for path in sorted((root / "topk").glob("*.npz")):
         about = path.stat()

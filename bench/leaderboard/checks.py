@@ -11,7 +11,6 @@ from bench.digest import hash_value
 from bench.leaderboard.found import RUNS, TRIALS, Found
 from bench.leaderboard.rows import configuration
 from bench.plan import run_key
-from bench.protocol import HideAtTest, Protocol
 from bench.record_files import RecordFile
 from bench.records import RunRecord
 from bench.report.aggregate import data_key
@@ -82,7 +81,7 @@ def gap_problems(records: Sequence[RunRecord], ours: set[str], n_asked: int | No
     """
     tables: dict[str, dict[str, list[RunRecord]]] = {}
     for record in records:
-        board = hash_value([*data_key(record.data), record.protocol.version, record.protocol.hide_at_test])
+        board = hash_value([*data_key(record.data), record.protocol.tag])
         row = hash_value([configuration(record), record.spec.features])
         tables.setdefault(board, {}).setdefault(row, []).append(record)
     for rows in tables.values():
@@ -106,13 +105,7 @@ def _told(group: Sequence[RunRecord], missing: Sequence[str], n: int) -> str:
 
 
 def _key(record: RunRecord) -> str:
-    return run_key(record.spec, record.data, _protocol(record), record.code_hash)
-
-
-def _protocol(record: RunRecord) -> Protocol:
-    used = record.protocol
-    hidden: HideAtTest = "train" if used.hide_at_test == "train" else "train+valid"
-    return Protocol(version=used.version, hide_at_test=hidden, patience=used.patience)
+    return run_key(record.spec, record.data, record.protocol.protocol, record.code_hash)
 
 
 def _is_inside(place: Path) -> bool:
@@ -122,5 +115,5 @@ def _is_inside(place: Path) -> bool:
 
 def place_of(record: RunRecord) -> Path:
     """Where a record lies in a results directory."""
-    data = record.data
-    return ResultsStore(Path()).record_path(record.key, _protocol(record), data.name, data.source, record.spec)
+    data, used = record.data, record.protocol.protocol
+    return ResultsStore(Path()).record_path(record.key, used, data.name, data.source, record.spec)

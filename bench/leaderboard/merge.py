@@ -165,7 +165,7 @@ def _copy(kept: dict[str, Kept], target: Path) -> Merged:
             if source.is_file():
                 _write(target / beside.format(key), source.read_bytes)
         _write(target / name, partial(bytes, each.file.content))
-    n_trials = sum(each.file.record.spec.stage == "tuning" for each in new.values())
+    n_trials = sum(each.file.record.spec.stage != "final" for each in new.values())
     return Merged(len(new) - n_trials, n_trials, len(kept) - len(new))
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.leaderboard.rows import RANKED_BY, SHOWN, Board, BoardRow
+from bench.leaderboard.rows import Board, BoardRow
 from bench.report.gaps import Gap, gaps
 from bench.report.resampling import FloatArray
 from bench.seeds import derive_seed
@@ -31,7 +31,8 @@ class BoardScores:
     """What lies behind the complete rows of a table.
 
     Attributes:
-        by_row: by a row's id, scores in the metrics of `SHOWN`, averaged over repetitions, `[n_metrics, n_users]`.
+        by_row: by a row's id, scores in the metrics of `Board.shown`, averaged over repetitions,
+            `[n_metrics, n_users]`.
         ranking: by a row's id, scores in the metric that ranks, `[n_seeds, n_users]`.
         problems: by the id of a complete row, why it is not among them.
     """
@@ -54,25 +55,29 @@ def read_scores(board: Board, store: ResultsStore) -> BoardScores:
     users: NDArray[np.int64] | None = None
     for row in board.complete:
         lists = [store.read_topk(record.key) for record in row.records]
-        problem = _problem(row, lists, users)
+        problem = _problem(board, row, lists, users)
         if problem:
             problems[row.id] = problem
             continue
         whole = [each for each in lists if each is not None]
         users = whole[0].users
-        by_row[row.id] = np.array([np.mean([each.per_user[metric] for each in whole], axis=0) for metric in SHOWN])
-        ranking[row.id] = np.array([each.per_user[RANKED_BY] for each in whole])
+        by_row[row.id] = np.array(
+            [np.mean([each.per_user[metric] for each in whole], axis=0) for metric in board.shown]
+        )
+        ranking[row.id] = np.array([each.per_user[board.ranked_by] for each in whole])
     return BoardScores(by_row, ranking, problems)
 
 
-def _problem(row: BoardRow, lists: Sequence[StoredLists | None], users: NDArray[np.int64] | None) -> str:
+def _problem(
+    board: Board, row: BoardRow, lists: Sequence[StoredLists | None], users: NDArray[np.int64] | None
+) -> str:
     """Why the lists of a row cannot be compared; empty if they can."""
     for record, found in zip(row.records, lists, strict=True):
         if found is None:
             return f"the lists of {record.key} are missing or damaged"
         if record.lists_hash not in (None, found.content_hash):
             return f"the lists of {record.key} were changed after the run"
-        if not set(SHOWN) <= set(found.per_user):
+        if not set(board.shown) <= set(found.per_user):
             return f"the lists of {record.key} lack a metric"
         users = found.users if users is None else users
         if not np.array_equal(users, found.users):

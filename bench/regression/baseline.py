@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from bench.errors import ResultsError, UsageError
-from bench.files import write_text
+from bench.files import check_plain, write_text
 from bench.validation import Frozen
 
 SCHEMA = 1
+MOST_BYTES = 64 << 20  # of a baseline; the one that comes with the project has 90 kB
 
 
 class NumberRecord(Frozen):
@@ -99,6 +100,7 @@ def read(path: Path) -> Baseline:
         ResultsError: it cannot be read, or holds something else.
     """
     try:
+        check_plain(path, MOST_BYTES)
         return Baseline.model_validate_json(path.read_bytes())
     except FileNotFoundError as problem:
         raise UsageError(

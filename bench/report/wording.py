@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from bench import registry
 from bench.errors import UsageError
+from bench.protocol import Protocol
 from bench.recbole_models.catalogue import is_recbole
 from bench.records import DataFacts
 from bench.report.aggregate import DataKey, data_key
@@ -79,6 +80,14 @@ def metric_name(metric: str) -> str:
     """The name of a metric key on an axis, for example `Recall@10` for `recall@10`."""
     name, _, cutoff = metric.partition("@")
     return f"{LONG_METRICS.get(name, name)}@{cutoff}"
+
+
+def protocol_sentence(used: Protocol) -> str:
+    """The protocol with its choices, for captions."""
+    return (
+        f"Protocol {used.tag}: validation {metric_name(used.selection_metric)} selects, patience {used.patience}, "
+        f"at most {used.max_epochs:,} epochs; hidden at test: {used.hide_at_test} items."
+    )
 
 
 def seeds(n: int | None) -> str:

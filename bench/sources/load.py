@@ -32,6 +32,7 @@ from bench.sources import ml100k, mmrec, normalised, pickled_coo, ratings, surro
 from bench.sources.locate import find_directory, package_directory, search_roots
 from bench.sources.raw import RawData, merged
 from bench.split import make_split, shipped_split
+from bench.split_audit import audit, remarks, warnings
 from bench.types import BenchmarkData, DataRequest, Interactions, Modality, Split
 
 Reader = Callable[[], RawData]
@@ -73,7 +74,9 @@ def _ready(card: DatasetCard, request: DataRequest, source: SourceCard, raw: Raw
     present = {modality.name for modality in modalities}
     missing = {name: "this source does not have it" for name in card.modalities if name not in present}
     scale = None
-    notes = [*raw.notes, *_overlap_notes(raw, split), *_split_notes(split), *_coverage_notes(modalities)]
+    found = audit(split)
+    notes = [*warnings(found), *remarks(found), *raw.notes, *_overlap_notes(raw, split), *_split_notes(split)]
+    notes += _coverage_notes(modalities)
     if source.kind == "surrogate":
         scale = _scale(request)
     elif request.scale is not None:

@@ -21,6 +21,7 @@ from bench.digest import hash_value
 from bench.errors import DataError, listed
 from bench.fetch.checksums import git_blob
 from bench.sources.features import from_rows, read_modality
+from bench.sources.ids import id_text
 from bench.sources.locate import checked_path
 from bench.sources.raw import RawData
 from bench.sources.versions import check_counts
@@ -138,7 +139,7 @@ def _knowledge(source: Ml100kSource, path: Path, n_items: int) -> Modality:
         for number, line in enumerate(lines, start=1):
             try:
                 movie = json.loads(line)
-                item = int(movie["item_id"]) - 1
+                item = int(id_text(movie["item_id"]) or "") - 1
                 bag = [
                     f"{kind} {name}"
                     for kind in KNOWLEDGE

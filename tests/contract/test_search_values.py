@@ -9,6 +9,7 @@ import torch
 import toy
 
 from bench import registry
+from bench.tuned import TunedFile
 
 DATA = toy.random_data(absent=True)
 FILES = {name: registry.load(name).file for name in registry.names()}
@@ -43,9 +44,9 @@ def test_the_searches_name_something() -> None:
 @pytest.mark.parametrize("name", registry.names())
 def test_a_variant_stays_what_it_is_whatever_was_tuned(name: str) -> None:
     """Values tuned on a data set may move a variant's numbers, but not the reading that it stands for."""
-    file = registry.load(name).file
-    for variant, pinned in file.variants.items():
-        for dataset, values in file.datasets.items():
-            if "@" not in dataset:
-                readings = {key for key, value in values.items() if isinstance(value, (bool, str))}
+    entry = registry.load(name)
+    for variant, pinned in entry.file.variants.items():
+        for each in TunedFile.of(entry).entries:
+            if not each.variant:
+                readings = {key for key, value in each.values.items() if isinstance(value, (bool, str))}
                 assert readings <= pinned.keys(), f"{name}@{variant} takes readings that were tuned for {name}"

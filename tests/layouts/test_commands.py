@@ -44,7 +44,7 @@ def test_problems_are_told_together(tmp_path: Path, cards_dir: Path, capsys: pyt
     told = capsys.readouterr().out
     assert told.count("PROBLEM") == 3
     assert main(["import", str(folder), "--name", "mine", "--cache-dir", str(tmp_path / "cache")]) == 2
-    assert "(1 more: see 'ludp-bench inspect')" in capsys.readouterr().err
+    assert "(2 more: see 'ludp-bench inspect')" in capsys.readouterr().err
     assert main(["inspect", str(tmp_path / "nowhere")]) == 2
     assert "There is no" in capsys.readouterr().err
 
@@ -53,7 +53,7 @@ def test_import_run_and_export(tmp_path: Path, cards_dir: Path, capsys: pytest.C
     folder = examples.make("recbole", tmp_path / "given")
     cache = str(tmp_path / "cache")
     assert main(["import", str(folder), "--name", "mine", "--cache-dir", cache]) == 0
-    assert "run_all.py --datasets mine" in capsys.readouterr().out
+    assert "Next: ludp-bench run --datasets mine" in capsys.readouterr().out
     out = str(tmp_path / "out")
     assert main(["export", "mine", "--layout", "mmrec", "--to", out, "--cache-dir", cache]) == 0
     assert "mine: REAL DATA" in capsys.readouterr().out
@@ -86,4 +86,4 @@ def test_import_run_and_export(tmp_path: Path, cards_dir: Path, capsys: pytest.C
     arguments = ["--datasets", "mine", "--models", "popularity", "--cache-dir", cache, "--results-dir", results]
     assert main(["run", *arguments, "--artifacts", "table3", "--workers", "1"]) == 0
     told = capsys.readouterr().out
-    assert "mine popularity seed 1: valid recall@10" in told
+    assert "mine popularity seed 1: valid recall@20" in told

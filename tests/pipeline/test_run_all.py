@@ -64,7 +64,7 @@ def test_from_nothing_to_tables(call: Any, tmp_path: Path) -> None:
         assert record["data"]["source"] == "surrogate"
         best = record["curve"][record["best_epoch"] - 1]["valid"]
         assert record["metrics"]["valid"]["values"] == best
-        assert best["recall@10"] == max(epoch["valid"]["recall@10"] for epoch in record["curve"])
+        assert best["recall@20"] == max(epoch["valid"]["recall@20"] for epoch in record["curve"])
         stem = tmp_path / "results"
         assert (stem / "topk" / f"{record['key']}.npz").is_file()
         assert (stem / "checkpoints" / f"{record['key']}.safetensors").is_file()
@@ -196,7 +196,10 @@ def test_hiding_only_training_items_is_another_protocol(call: Any, tmp_path: Pat
     call("--datasets", "tiktok", *SMALL)
     call("--datasets", "tiktok", *SMALL, "--hide-at-test", "train")
     assert len(records(tmp_path)) == 4
-    assert {path.name for path in (tmp_path / "results" / "runs").iterdir()} == {"p1", "p1-hide-train"}
+    assert {path.name for path in (tmp_path / "results" / "runs").iterdir()} == {
+        "p2-field-epochs2",
+        "p2-field-epochs2-hide-train",
+    }
 
 
 def test_another_patience_is_another_protocol(call: Any, tmp_path: Path) -> None:
@@ -216,8 +219,11 @@ def test_another_patience_is_another_protocol(call: Any, tmp_path: Path) -> None
     call(*long)
     call(*long, "--patience", "1")
     runs = tmp_path / "results" / "runs"
-    assert {path.name for path in runs.iterdir()} == {"p1", "p1-patience1"}
-    (short,) = [json.loads(path.read_text(encoding="utf-8")) for path in runs.glob("p1-patience1/*/mf/*.json")]
+    assert {path.name for path in runs.iterdir()} == {"p2-field-epochs9", "p2-field-patience1-epochs9"}
+    (short,) = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in runs.glob("p2-field-patience1-epochs9/*/mf/*.json")
+    ]
     assert short["protocol"]["patience"] == 1
     assert len(short["curve"]) == min(9, short["best_epoch"] + 1)
     assert len(short["curve"]) < 9

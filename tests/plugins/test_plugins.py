@@ -86,7 +86,11 @@ def test_the_hash_covers_the_file_its_package_and_the_shared_pieces(
         monkeypatch.setattr(plugins, "shared_folder", lambda: copied)
         assert registry.code_hash("outer") == third
         graph = copied / "_graph.py"
-        graph.write_text(graph.read_text(encoding="utf-8") + "\nX = 1\n", encoding="utf-8")
+        text = graph.read_text(encoding="utf-8")
+        graph.write_text(text + "\nX = 1\n", encoding="utf-8")
+        assert registry.code_hash("outer") == third
+        assert text.count("def spmm(") == 1
+        graph.write_text(text.replace("def spmm(", "def spmm(*, "), encoding="utf-8")
         assert registry.code_hash("outer") != third
 
 
@@ -224,7 +228,7 @@ def test_tuning_writes_into_the_plugins_yaml(own, tmp_path: Path, monkeypatch: p
     tune = ["--models", "tuned", "--plugin", str(path.with_suffix(".py")), "--tune", "2", "--artifacts", "tuning"]
     assert cli.main([*CALL, *places, *tune, "--workers", "1"]) == 0
     after = path.read_text(encoding="utf-8")
-    assert "# Chosen by validation recall@10" in after
+    assert "# Chosen by validation recall@20" in after
     assert yaml.safe_load(after)["datasets"].keys() == {"movielens"}
 
 

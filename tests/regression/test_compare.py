@@ -9,6 +9,7 @@ import pytest
 import toy
 
 from bench.errors import ResultsError, UsageError
+from bench.protocol import Protocol
 from bench.records import Metrics, MetricsByPart
 from bench.regression import baseline as files
 from bench.regression.baseline import Baseline, Change, ModelRecord, NumberRecord, SuiteFacts
@@ -167,8 +168,8 @@ def a_record() -> Any:
         test=Metrics(values=dict.fromkeys(keys, 0.1), n_users=4, n_skipped=0),
     )
     curve = [
-        SimpleNamespace(loss=loss, valid={"recall@10": score})
+        SimpleNamespace(loss=loss, valid={"recall@20": score})
         for loss, score in ((0.9, 0.4), (0.7, 0.7), (0.5, 0.2))
     ]
     cost = SimpleNamespace(epochs=3, n_parameters=12)
-    return SimpleNamespace(key="k", metrics=parts, cost=cost, best_epoch=1, curve=curve)
+    return SimpleNamespace(key="k", metrics=parts, cost=cost, best_epoch=1, curve=curve, protocol=Protocol())

@@ -170,7 +170,7 @@ def material(tmp_path: Any, paper: Any, make_facts: Any, make_record: Any) -> An
                     records.append(make_record(label, repetition, means, each, key=key))
                     users = np.arange(len(values))
                     lists = TopK(users, np.zeros((len(users), 1), dtype=np.int64), 0)
-                    store.write_topk(key, lists, dict.fromkeys(COMPARED, np.asarray(values)))
+                    store.write_topk(key, lists, dict.fromkeys((*COMPARED, "recall@20"), np.asarray(values)))
         made = Material({}, list(scores), records, n_seeds, paper, store)
         made.__dict__["facts"] = facts
         return made

@@ -157,10 +157,11 @@ def test_two_data_hashes_never_share_a_cell(make_facts, make_record, paper):
 
 def test_protocols_never_share_a_table(make_facts, make_record, paper):
     frame = tidy([make_record("mf"), make_record("ludp", hide_at_test="train")], 1)
-    with pytest.raises(ResultsError, match="differ in hide_at_test: train, train\\+valid"):
+    with pytest.raises(ResultsError, match="differ in protocol: p2-field, p2-field-hide-train"):
         table3(frame, ["mf", "ludp"], [make_facts()], paper)
     chosen = table3(frame[frame.hide_at_test == "train"], ["mf", "ludp"], [make_facts()], paper)
-    assert "hidden at test: train items" in chosen.caption
+    place = chosen.csv_header.index("protocol")
+    assert {row[place] for row in chosen.csv_rows} == {"p2-field-hide-train"}
     assert column(chosen, 2)["MF"].text == "– (no finished run)"
 
 

@@ -37,8 +37,8 @@ def study(make_record: Any, make_facts: Any, make_failed: Any) -> Any:
             else:
                 record: RunRecord = make_record(label, params=params, facts=facts, key=str(number))
                 assert record.metrics is not None
-                valid, test = (record.metrics.valid.model_copy(update={"values": {"recall@10": s}}) for s in pair)
-                test = test.model_copy(update={"values": {**record.metrics.test.values, "recall@10": pair[1]}})
+                valid, test = (record.metrics.valid.model_copy(update={"values": {"recall@20": s}}) for s in pair)
+                test = test.model_copy(update={"values": {**record.metrics.test.values, "recall@20": pair[1]}})
                 metrics = record.metrics.model_copy(update={"valid": valid, "test": test})
                 records.append(record.model_copy(update={"metrics": metrics}))
         return StudyResult(label, facts, SPACE, "tpe", 5, records)
@@ -88,7 +88,7 @@ def test_the_table_shows_models_and_its_csv_trials(study: Any, paper: Paper) -> 
     ]
     assert [row.cells[3].mark for row in table.blocks[0].rows] == ["second", "", "best"]
     rows = [dict(zip(CSV_HEADER, row, strict=True)) for row in table.csv_rows]
-    assert [(row["model"], row["trial"], row["is_chosen"], row["valid_recall@10"]) for row in rows] == [
+    assert [(row["model"], row["trial"], row["is_chosen"], row["valid"]) for row in rows] == [
         ("ludp", 0, False, 0.2), ("ludp", 1, True, 0.3), ("mf", 0, True, 0.25), ("mf", 1, False, None),
         ("vbpr", 0, False, None),
     ]  # fmt: skip
@@ -103,10 +103,10 @@ def test_the_figure_s_files_hold_its_numbers_and_no_date(study: Any, paper: Pape
     assert all(path.read_bytes() == other.read_bytes() for path, other in zip(first, again, strict=True))
     with first[3].open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["model"], row["n_trials"], float(row["test_recall@10"])) for row in rows] == [
+    assert [(row["model"], row["n_trials"], float(row["test"])) for row in rows] == [
         ("mf", "1", 0.45), ("mf", "2", 0.4), ("ludp", "1", pytest.approx(0.15)), ("ludp", "2", 0.1),
     ]  # fmt: skip
-    assert "expected validation R@10" in first[2].read_text(encoding="utf-8")
+    assert "expected validation R@20" in first[2].read_text(encoding="utf-8")
 
 
 BEFORE = """\
@@ -141,7 +141,7 @@ def test_chosen_values_replace_the_old_ones_and_nothing_else(study: Any, tmp_pat
     assert tail == BEFORE.split("  # About the other.")[1]
     comment = " ".join(line.strip(" #") for line in block.splitlines() if line.strip().startswith("#"))
     assert "Older" not in comment
-    assert "validation recall@10 0.3000, the default's 0.2000, among 4 trials (1 failed) (tpe" in comment
+    assert "validation recall@20 0.3000, the default's 0.2000, among 4 trials (1 failed) (tpe" in comment
     assert "tiktok [real, random split]" in comment
     assert yaml.safe_load(text)["datasets"] == {"tiktok": {"depth": 3}, "movielens": {"depth": 3}}
 

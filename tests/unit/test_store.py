@@ -62,7 +62,7 @@ def test_record_survives_a_round_trip_exactly(tmp_path: Path) -> None:
     store.write_record(path, record)
     assert store.read(path) == record
     assert list(store.records()) == [record]
-    assert path.relative_to(tmp_path).as_posix() == "runs/p1/toy-surrogate/mf/abc.json"
+    assert path.relative_to(tmp_path).as_posix() == "runs/p2-field/toy-surrogate/mf/abc.json"
     assert json.loads(path.read_text(encoding="utf-8"))["spec"]["params"]["reg_weight"] == 1 / 3
 
 
@@ -72,7 +72,7 @@ def test_trials_lie_apart_from_reported_runs(tmp_path: Path) -> None:
     trial = record.spec.model_copy(update={"stage": "tuning"})
     path = store.record_path("abc", Protocol(), "toy", "surrogate", trial)
     store.write_record(path, record)
-    assert path.relative_to(tmp_path).as_posix() == "trials/p1/toy-surrogate/mf/abc.json"
+    assert path.relative_to(tmp_path).as_posix() == "trials/p2-field/toy-surrogate/mf/abc.json"
     assert list(store.records()) == []
 
 

@@ -207,7 +207,7 @@ def test_a_record_under_another_folder_goes_where_it_belongs(tmp_path: Path, sub
     path.rename(moved)
     submit("a")
     place = record_file(tmp_path / "to", record)
-    assert place.relative_to(tmp_path / "to").as_posix() == f"runs/p1/movielens-real/mf/{record.key}.json"
+    assert place.relative_to(tmp_path / "to").as_posix() == f"runs/p2-field/movielens-real/mf/{record.key}.json"
     assert isinstance(record, RunRecord)
 
 
