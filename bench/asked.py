@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from bench.assignment import Cluster, RunOptions
 from bench.cluster.runs import connected
@@ -13,7 +12,6 @@ from bench.observe import check_tensorboard
 from bench.options import Options
 from bench.plan import with_shared
 from bench.policy import check_on_existing
-from bench.protocol import HideAtTest, Protocol
 from bench.tuning.command import check_sampler
 from bench.tuning.pruning import MEDIAN
 from bench.tuning.search import TuningSettings
@@ -32,7 +30,7 @@ def run_options_of(options: Options, command: str) -> RunOptions:
     if cluster is None:  # for its error only, before data is read; how many runs are due is not known yet
         divide_cores(options.n_workers, options.n_threads, 1, device, usable_cores())
     return RunOptions(
-        protocol=Protocol(hide_at_test=cast(HideAtTest, options.hide_at_test), patience=options.patience),
+        protocol=options.protocol,
         device=device,
         on_existing=check_on_existing(options.on_existing),
         command=command,

@@ -24,8 +24,7 @@ from torch import Tensor
 
 from bench.claims import claim
 from bench.errors import ResultsError
-from bench.files import write_bytes
-from bench.protocol import SELECTION_METRIC
+from bench.files import read_regular, write_bytes
 from bench.records import EpochFacts, RunRecord
 from bench.training_state import TrainingState, TrainResult
 
@@ -53,6 +52,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, blank: RunRecord, n_threads: int, tell: Callable[[str], None]) -> None:
         self._folder, self._key, self._tell = folder, blank.key, tell
+        self._selection_metric = blank.protocol.selection_metric
         environment = blank.environment
         self._facts: dict[str, Any] = {
             "schema": SCHEMA,
@@ -79,6 +79,8 @@ class Checkpoint:
                 return
             except _UnusableError as problem:
                 self._set_aside(path, str(problem))
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+                self._set_aside(path, "it is of another form")
             except OSError as problem:
                 raise _trouble(path, "read", problem) from problem
 
@@ -169,7 +171,7 @@ class Checkpoint:
         best_epoch, own = facts["best_epoch"], {n: t for n, t in tensors.items() if not n.startswith("best/")}
         room = "best/" if best_epoch < len(curve) else "model/"
         best = {name.removeprefix(room): t for name, t in tensors.items() if name.startswith(room)}
-        score = curve[best_epoch - 1].valid[SELECTION_METRIC]
+        score = curve[best_epoch - 1].valid[self._selection_metric]
         return TrainingState(TrainResult(best_epoch, score, best, curve), own), facts["threads"]
 
 
@@ -215,13 +217,13 @@ def _trouble(path: Path, what: str, problem: OSError) -> ResultsError:
 
 def _contents(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and texts of a file as they were written; whatever differs is found."""
-    content = path.read_bytes()
+    content = read_regular(path)
     try:
         tensors = load(content)
         length = int.from_bytes(content[:8], "little")
         texts: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
         checksum = texts.pop("checksum")
-    except (SafetensorError, ValueError, KeyError) as problem:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise _UnusableError(f"it is damaged: {problem}") from problem
     if checksum != _checksum(tensors, texts):
         raise _UnusableError("it is damaged: its checksum differs")

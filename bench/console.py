@@ -17,8 +17,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-from bench.protocol import SELECTION_METRIC
+from bench.protocol import Protocol
 from bench.records import EpochFacts, RunRecord, RunSpec
 
 SOURCE_STYLE = {"real": "green", "embedded": "yellow", "surrogate": "bold red"}
@@ -40,20 +41,20 @@ class RunDisplay:
     Args:
         console: where to; its `is_terminal` chooses between bars and lines.
         n_runs: length of the plan; None where that is not known beforehand.
-        patience: epochs without a better score after which a run stops.
+        protocol: of the runs; says what chooses their epochs and when they stop.
     """
 
-    def __init__(self, console: Console, n_runs: int | None, patience: int) -> None:
+    def __init__(self, console: Console, n_runs: int | None, protocol: Protocol) -> None:
         self._console = console
         self._n_runs = n_runs
-        self._patience = patience
+        self._protocol = protocol
         self._n_done = 0
         self._rows: dict[int, Row] = {}
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
@@ -80,11 +81,12 @@ class RunDisplay:
     def epoch_done(self, facts: EpochFacts, worker: int) -> None:
         """Advance the run's bar and show its best validation score so far."""
         row = self._rows[worker]
-        row.done, score = facts.epoch, facts.valid[SELECTION_METRIC]
+        metric = self._protocol.selection_metric
+        row.done, score = facts.epoch, facts.valid[metric]
         if score > row.best[1]:
             row.best = (facts.epoch, score)
-        left = self._patience - (facts.epoch - row.best[0])
-        note = f"valid {SELECTION_METRIC} {row.best[1]:.4f} at epoch {row.best[0]}, stops in {left}"
+        left = self._protocol.patience - (facts.epoch - row.best[0])
+        note = f"valid {metric} {row.best[1]:.4f} at epoch {row.best[0]}, stops in {left}"
         self._progress.update(row.bar, completed=facts.epoch, note=note)
         self._advance()
 
@@ -120,16 +122,19 @@ def summary(record: RunRecord, reused: bool) -> str:
         reason = record.error.message if record.error else "unknown reason"
         return f"FAILED ({reason})"
     kept = " (kept)" if reused else ""
+    metric = record.protocol.selection_metric
     scores = ", ".join(
-        f"{part} {SELECTION_METRIC} {values.values[SELECTION_METRIC]:.4f}"
+        f"{part} {metric} {values.values[metric]:.4f}"
         for part, values in (("valid", record.metrics.valid), ("test", record.metrics.test))
         if part == "valid" or record.spec.stage == "final"
     )
     epochs = f"best epoch {record.best_epoch} of {record.cost.epochs}"
-    epochs += " (pruned)" if record.stop_reason == "pruned" else ""
-    return f"{scores}, {epochs}, {record.cost.total_seconds:.1f} s{kept}"
+    capped = ", ended by the cap of epochs" if record.stop_reason == "cap" else ""
+    capped = " (pruned)" if record.stop_reason == "pruned" else capped
+    return f"{scores}, {epochs}{capped}, {record.cost.total_seconds:.1f} s{kept}"
 
 
 def announce(console: Console, title: str, text: str, source: str) -> None:
     """Say once and loudly where the data came from."""
-    console.print(Panel(text, title=title, border_style=SOURCE_STYLE[source], title_align="left"))
+    # Text and not str: rich would take what stands in brackets for markup
+    console.print(Panel(Text(text), title=Text(title), border_style=SOURCE_STYLE[source], title_align="left"))

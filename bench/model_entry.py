@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from bench.dataset_names import base_name
 from bench.errors import ConfigError, UsageError, listed, nearest_hint, unknown_name
+from bench.names import checked_name
 from bench.validation import read_yaml, validated
 
 if TYPE_CHECKING:
@@ -52,7 +56,7 @@ class ModelFile(BaseModel):
 
     defaults: Values
     datasets: dict[str, Values] = Field(default_factory=dict)
-    variants: dict[str, Values] = Field(default_factory=dict)
+    variants: dict[Annotated[str, AfterValidator(checked_name)], Values] = Field(default_factory=dict)
     search: dict[str, list[Any]] = Field(default_factory=dict)
 
 
@@ -101,14 +105,13 @@ class ModelEntry:
         """
         if variant and variant not in self.file.variants:
             raise unknown_name(f"variant of {self.name}", variant, self.file.variants, f"See {self.path}.")
-        base = dataset.partition("@")[0]
         tuned = self.tuned if with_tuned else NOTHING
         layers = [
             self.file.defaults,
-            self.file.datasets.get(base, {}),
+            self.file.datasets.get(base_name(dataset), {}),
             tuned.values(dataset),
             self.file.variants.get(variant, {}),
-            self.file.datasets.get(f"{base}@{variant}", {}) if variant else {},
+            self.file.datasets.get(f"{base_name(dataset)}@{variant}", {}) if variant else {},
             tuned.values(dataset, variant) if variant else {},
         ]
         merged: Values = {}
@@ -121,12 +124,36 @@ class ModelEntry:
                     f"{self.name} has no parameter '{key}'.{nearest_hint(key, allowed)} "
                     f"Its parameters: {listed(allowed)}."
                 )
-        params = validated(self.model_class.Params, merged, self.path)
+        params = _params(self.model_class.Params, merged, str(self.path))
         if not overrides:
             return params
-        given = listed(f"{self.name}.{key}={value}" for key, value in overrides.items())
+        given = listed(f"{self.name}.{key}={reprlib.repr(value)}" for key, value in overrides.items())
         source, advice = f"{given} in place of the values in {self.path}", "Correct what was given."
-        return validated(self.model_class.Params, {**merged, **overrides}, source, advice)
+        return _params(self.model_class.Params, {**merged, **overrides}, source, advice)
+
+
+def _params(
+    kind: type[ModelParams], values: Values, source: str, advice: str = "Correct the file."
+) -> ModelParams:
+    """Values as parameters, with two rules that pydantic does not have: `true` is no 1, and no number is endless.
+
+    Raises:
+        ConfigError: a value has a wrong type or is not finite, or a key does not exist.
+    """
+    params = validated(kind, values, source, advice)
+    for key, value in values.items():
+        taken = getattr(params, key)
+        for given, kept in zip(_leaves(value), _leaves(taken), strict=False):
+            if isinstance(given, bool) and not isinstance(kept, bool):
+                raise ConfigError(f"{source}: '{key}' is {str(given).lower()}, expected a number. {advice}")
+            if isinstance(kept, float) and not math.isfinite(kept):
+                raise ConfigError(f"{source}: '{key}' is {kept}, expected a finite number. {advice}")
+    return params
+
+
+def _leaves(value: Any) -> list[Any]:
+    """A value, or the values of a list."""
+    return [one for part in value for one in _leaves(part)] if isinstance(value, list) else [value]
 
 
 def entry_of(name: str, module: ModuleType, path: Path) -> ModelEntry:

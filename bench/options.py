@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.assignments import overrides
+from bench.dataset_names import SPLITS
 from bench.errors import UsageError, unknown_name
 from bench.plugins import resolved
-from bench.protocol import PATIENCE
+from bench.profiles import profile
+from bench.protocol import PROTOCOLS, SELECTABLE, Protocol, named
 from bench.regression import arguments as regression
 from bench.terminal import Parser
 from bench.tuning.budget import N_SEEDS, N_SETTINGS, Budget
@@ -70,8 +72,7 @@ class Options:
     n_workers: int | None
     n_threads: int | None
     on_existing: str
-    hide_at_test: str
-    patience: int
+    protocol: Protocol
     overrides: dict[str, dict[str, Any]]
     missing: str | None
     search: SearchRequest | None
@@ -83,6 +84,16 @@ class Options:
     dry_run: bool
     list_names: bool
     check: regression.CheckRequest | None
+
+    @property
+    def epochs_at_most(self) -> int:
+        """Upper bound on the epochs of a run: `--epochs`, else the smaller one of profile and protocol.
+
+        Raises:
+            UsageError: there is no such profile.
+        """
+        cap = profile(self.profile).max_epochs
+        return self.protocol.max_epochs if self.max_epochs or not cap else min(cap, self.protocol.max_epochs)
 
     @property
     def everywhere(self) -> dict[str, Any]:
@@ -98,6 +109,7 @@ def parser() -> Parser:
         allow_abbrev=False,
     )
     _add_what(p.add_argument_group("what to run"))
+    _add_protocol(p.add_argument_group("protocol"))
     _add_search(p.add_argument_group("search for hyperparameters"))
     _add_data(p.add_argument_group("data"))
     _add_how(p.add_argument_group("how"))
@@ -106,19 +118,16 @@ def parser() -> Parser:
 
 
 def _add_what(what: argparse._ArgumentGroup) -> None:
-    what.add_argument("--datasets", nargs="+", default=["tiktok", "movielens"], metavar="NAME")
+    what.add_argument(
+        "--datasets", nargs="+", default=["tiktok", "movielens"], metavar="NAME", help="NAME or NAME@SPLIT"
+    )
     what.add_argument(
         "--models", nargs="+", metavar="NAME", help="model, model@variant or recbole:NAME (default: all of ours)"
     )
     add_plugin(what)
     what.add_argument("--artifacts", nargs="+", metavar="NAME", help="tables to write (default: all)")
-    what.add_argument("--profile", metavar="NAME", help="quick (default), smoke or paper; see --list")
+    what.add_argument("--profile", metavar="NAME", help="quick (default), smoke or full; see --list")
     what.add_argument("--seeds", type=int, metavar="N", help="repetitions (default: the profile's)")
-    what.add_argument("--epochs", type=int, metavar="N", help="upper bound on epochs (default: the profile's)")
-    what.add_argument(
-        "--patience", type=_count, default=PATIENCE, metavar="N",
-        help=f"epochs without a better validation score after which training stops (default {PATIENCE})",
-    )  # fmt: skip
     what.add_argument("--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)")
     what.add_argument(
         "--set", action="append", default=[], metavar="MODEL.KEY=VALUE", help="a model parameter; repeatable"
@@ -157,6 +166,30 @@ def _add_search(search: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
 
 
+def _add_protocol(protocol: argparse._ArgumentGroup) -> None:
+    field, paper = PROTOCOLS["field"], PROTOCOLS["paper"]
+    protocol.add_argument(
+        "--protocol", default="field", metavar="NAME",
+        help=f"field (default: validation {field.selection_metric}, patience {field.patience}, at most "
+        f"{field.max_epochs:,} epochs) or paper ({paper.selection_metric}, {paper.patience}, {paper.max_epochs})",
+    )  # fmt: skip
+    protocol.add_argument(
+        "--patience", type=_count, metavar="N",
+        help="epochs without a better validation score after which training stops (default: the protocol's)",
+    )  # fmt: skip
+    protocol.add_argument(
+        "--epochs", type=int, metavar="N",
+        help="upper bound on epochs, in place of the protocol's and of the profile's",
+    )  # fmt: skip
+    protocol.add_argument(
+        "--select", metavar="METRIC@K",
+        help="validation metric that chooses epochs and hyperparameters (default: the protocol's)",
+    )  # fmt: skip
+    protocol.add_argument(
+        "--hide-at-test", default="train+valid", help="whose items are hidden: train+valid (default) or train"
+    )
+
+
 def add_plugin(parser: argparse._ActionsContainer) -> None:
     """The option for models that lie elsewhere; its values are for `bench.plugins.resolved`."""
     told = "models of your own: NAME.py with NAME.yaml beside it, a folder of such, or a module; repeatable"
@@ -176,8 +209,9 @@ def _add_data(data: argparse._ArgumentGroup) -> None:
         help=f"fetch nothing (also the environment variable {OFFLINE_VARIABLE}=1)",
     )
     data.add_argument("--scale", type=float, metavar="X", help="surrogate size relative to the paper's data")
-    data.add_argument("--split", help="random, user or global_time instead of the card's split")
-    data.add_argument("--hide-at-test", default="train+valid", help="train+valid (default) or train")
+    data.add_argument(
+        "--split", help=f"rule for data sets that name none, as NAME@SPLIT does: {', '.join(SPLITS)}"
+    )
 
 
 def _add_how(how: argparse._ArgumentGroup) -> None:
@@ -232,8 +266,7 @@ def parse(arguments: Sequence[str]) -> Options:
         n_workers=a.workers,
         n_threads=a.threads,
         on_existing=a.on_existing,
-        hide_at_test=a.hide_at_test,
-        patience=a.patience,
+        protocol=_protocol(a),
         overrides=overrides(a.set),
         missing=a.missing,
         search=_search(a),
@@ -281,10 +314,15 @@ def _check(a: argparse.Namespace) -> None:
     for kind, given, allowed in (
         ("--source", a.source, SOURCES),
         ("--hide-at-test policy", a.hide_at_test, HIDE_AT_TEST),
+        ("protocol", a.protocol, PROTOCOLS),
         ("--executor", a.executor, EXECUTORS),
     ):
         if given not in allowed:
             raise unknown_name(kind, given, allowed)
+    if a.select is not None and a.select not in SELECTABLE:
+        raise unknown_name("--select metric", a.select, SELECTABLE)
+    if a.split is not None and a.split not in SPLITS:
+        raise unknown_name("--split", a.split, SPLITS)
     if a.missing is not None and a.missing not in MISSING:
         raise unknown_name("--missing policy", a.missing, MISSING)
     if (a.executor == "dask") != (a.scheduler is not None):
@@ -292,6 +330,13 @@ def _check(a: argparse.Namespace) -> None:
             "--executor dask and --scheduler ADDRESS belong together: give both to run on a Dask cluster, or "
             "neither to run here."
         )
+
+
+def _protocol(a: argparse.Namespace) -> Protocol:
+    """The protocol that was named, with the choices that were changed; the values are checked."""
+    given = {"patience": a.patience, "max_epochs": a.epochs, "selection_metric": a.select}
+    changes = {choice: value for choice, value in given.items() if value is not None}
+    return named(a.protocol, hide_at_test=a.hide_at_test, **changes)
 
 
 def _count(text: str, expected: str = "a whole number from 1") -> int:

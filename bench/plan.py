@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import registry
-from bench.digest import hash_value
 from bench.errors import UsageError, listed, unknown_name
-from bench.protocol import Protocol
-from bench.records import DataFacts, RunSpec
+from bench.records import RunSpec
 from bench.rows import Row
 
+MOST_SEEDS = 10_000  # a plan is a list of all its runs
 Overrides = Mapping[str, Mapping[str, Any]]
 Tuned = Mapping[tuple[str, str], Mapping[str, Any]]
 
@@ -44,6 +43,8 @@ def make_plan(
         UsageError: a model, variant or parameter does not exist, or a count is not positive.
         ConfigError: a parameter value has a wrong type.
     """
+    if n_seeds > MOST_SEEDS:
+        raise UsageError(f"--seeds must be at most {MOST_SEEDS:,}, not {n_seeds:,}.")
     for name, value in (("--seeds", n_seeds), ("--epochs", max_epochs)):
         if value < 1:
             raise UsageError(f"{name} must be at least 1, not {value}.")
@@ -96,22 +97,4 @@ def _spec(
         base_seed=base_seed,
         max_epochs=max_epochs,
         params=params.model_dump(),
-    )
-
-
-def run_key(spec: RunSpec, data: DataFacts, protocol: Protocol, code_hash: str) -> str:
-    """Identity of a run: spec, data, split, protocol and the model's code; 16 hexadecimal digits.
-
-    The variant's name is no part of it: two names for the same parameters are the same run.
-    """
-    return hash_value(
-        {
-            "spec": spec.model_dump(exclude={"variant", "features", "bounds"}),
-            # fields that came later are left out at their first value, so that earlier records stay valid
-            **({} if spec.features == "given" else {"features": spec.features}),
-            **({"bounds": spec.bounds} if spec.bounds else {}),
-            "data": [data.data_hash, data.split_hash],
-            "protocol": [protocol.version, protocol.hide_at_test, protocol.patience],
-            "code": code_hash,
-        }
     )

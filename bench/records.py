@@ -6,11 +6,16 @@ Raise `SCHEMA` when a field changes meaning.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import asdict, fields
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from bench.dataset_names import base_name
 from bench.digest import hash_value
+from bench.names import readable
+from bench.private_paths import shortened
+from bench.protocol import CUTOFFS, FIRST, TOPK_DEPTH, HideAtTest, Protocol, ProtocolName
 from bench.types import BenchmarkData, Source
 from bench.validation import Frozen
 
@@ -19,6 +24,7 @@ SCHEMA = 1
 Features = Literal["given", "shuffled", "noise", "constant"]
 Stage = Literal["final", "tuning", "confirm"]
 StopReason = Literal["patience", "cap", "pruned"]
+N_FIRST_EPOCHS = 3  # a best epoch among these tells of a training that went nowhere
 ParamValue = str | int | float | bool | None | list[str] | list[int] | list[float]
 
 
@@ -26,12 +32,12 @@ class RunSpec(Frozen):
     """One run, completely: nothing that could change its numbers is left out.
 
     Attributes:
-        dataset: name of the data card.
+        dataset: canonical name of the data set with its split; see `bench.dataset_names`.
         model: name of the model file.
         variant: name of a variant in the model's YAML, "" for the model's own row.
         repetition: 0-based number of the repetition; seeds derive from it.
         base_seed: root of all seeds.
-        max_epochs: upper bound on training epochs.
+        max_epochs: upper bound on training epochs: the protocol's, or a lower one of the profile.
         params: every parameter of the model, resolved.
         features: what the model gets to see of the items' content; see `bench.feature_controls`.
         stage: whether its test scores are reported ("final"), or it is a trial of a search, or confirms the
@@ -99,7 +105,7 @@ class DataFacts(Frozen):
         return cls(
             name=data.name,
             source=data.source,
-            origin=data.origin,
+            origin=readable(data.origin),
             scale=data.scale,
             split=split.name,
             data_hash=data.data_hash,
@@ -112,31 +118,73 @@ class DataFacts(Frozen):
             n_test=len(split.test),
             modalities=[
                 ModalityFacts(
-                    name=m.name, dim=m.dim, coverage=m.coverage, origin=m.origin, fingerprint=m.fingerprint
+                    name=m.name,
+                    dim=m.dim,
+                    coverage=m.coverage,
+                    origin=readable(m.origin),
+                    fingerprint=m.fingerprint,
                 )
                 for m in data.modalities
             ],
-            missing=dict(data.missing),
-            notes=list(data.notes),
+            missing={name: readable(reason) for name, reason in data.missing.items()},
+            notes=[readable(note) for note in data.notes],
             advice=data.advice,
+        ).without_paths()
+
+    def without_paths(self) -> DataFacts:
+        """Shorten the paths of this machine in all sentences; see `bench.private_paths`."""
+        modalities = [each.model_copy(update={"origin": shortened(each.origin)}) for each in self.modalities]
+        texts = {"origin": shortened(self.origin), "advice": shortened(self.advice), "modalities": modalities}
+        missing = {name: shortened(why) for name, why in self.missing.items()}
+        return self.model_copy(
+            update={**texts, "missing": missing, "notes": [shortened(note) for note in self.notes]}
         )
 
     @property
+    def card(self) -> str:
+        """Name of the data card, which the paper's values and claims are known by, whatever the split."""
+        return base_name(self.name)
+
+    @property
     def label(self) -> str:
-        """Name that can never be mistaken for another source, for example `tiktok [surrogate x0.1]`."""
+        """Name the data with source and split, for example `tiktok [surrogate x0.1, random split]`."""
         scale = "" if self.scale is None else f" x{self.scale:g}"
-        return f"{self.name} [{self.source}{scale}]"
+        return f"{self.card} [{self.source}{scale}, {self.split} split]"
 
 
 class ProtocolFacts(Frozen):
-    """The evaluation choices of a run; see `bench.protocol`."""
+    """The evaluation choices of a run; see `bench.protocol`. Records of version 1 lack `name` and `max_epochs`."""
 
+    name: ProtocolName
     version: str
-    hide_at_test: str
+    hide_at_test: HideAtTest
     patience: int
     cutoffs: list[int]
     selection_metric: str
+    max_epochs: int
     topk_depth: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_version_1(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("version") == FIRST.version:
+            return {"name": FIRST.name, "max_epochs": FIRST.max_epochs, **values}
+        return values
+
+    @classmethod
+    def of(cls, protocol: Protocol) -> Self:
+        """The choices of a protocol, with those that are the same in all protocols."""
+        return cls(**asdict(protocol), cutoffs=list(CUTOFFS), topk_depth=TOPK_DEPTH)
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol as a value."""
+        return Protocol(**{each.name: getattr(self, each.name) for each in fields(Protocol)})
+
+    @property
+    def tag(self) -> str:
+        """Short name of the protocol with its changed choices; see `Protocol.tag`."""
+        return self.protocol.tag
 
 
 class Metrics(Frozen):
@@ -222,6 +270,7 @@ class RunRecord(Frozen):
     best_epoch: int | None = None
     cost: Cost | None = None
     lists_hash: str | None = None
+    checkpoint_hash: str | None = None
     error: Failure | None = None
 
     @property
@@ -249,3 +298,10 @@ class RunRecord(Frozen):
         if len(scores) - best >= self.protocol.patience:
             return "patience"
         return "cap" if len(scores) >= self.spec.max_epochs else "pruned"
+
+    @property
+    def is_best_at_start(self) -> bool:
+        """Whether a trained run kept one of its first epochs, although it made later ones."""
+        if not self.is_trained or self.best_epoch is None:
+            return False
+        return self.best_epoch <= N_FIRST_EPOCHS and self.best_epoch < len(self.curve)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bench import registry
+from bench.identity import run_key, seeds_of
 from bench.metrics import means, per_user
-from bench.plan import run_key
-from bench.protocol import CUTOFFS, SELECTION_METRIC, TOPK_DEPTH, Protocol
+from bench.protocol import CUTOFFS, METRICS, TOPK_DEPTH, Protocol, metric_key
 from bench.records import (
     Cost,
     DataFacts,
@@ -26,18 +26,20 @@ from bench.records import (
 from bench.store import ResultsStore
 from bench.types import Interactions, TopK
 
-N_USERS, N_ITEMS = 60, 90
+N_USERS, N_ITEMS, N_EPOCHS = 60, 90, 4
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def facts_of(name: str = "tiktok", **changes: Any) -> DataFacts:
     fields: dict[str, Any] = {
-        "name": name, "source": "real", "origin": "public files.", "scale": None, "split": "published",
+        "name": name, "source": "real", "origin": "public files.", "scale": None, "split": "random",
         "data_hash": "aaaabbbbccccdddd", "split_hash": "1111222233334444", "n_users": N_USERS,
-        "n_items": N_ITEMS, "n_interactions": 300, "n_train": 200, "n_valid": 50, "n_test": 50, "modalities": [],
+        "n_items": N_ITEMS, "n_train": 200, "n_valid": 70, "n_test": len(held_out()), "modalities": [],
         "missing": {}, "notes": [], "advice": "",
     }  # fmt: skip
-    return DataFacts(**(fields | changes))
+    fields |= changes
+    parts = fields["n_train"] + fields["n_valid"] + fields["n_test"]
+    return DataFacts(**({"n_interactions": parts} | fields))
 
 
 def held_out() -> Interactions:
@@ -86,40 +88,44 @@ def add_run(
         dataset=data.name, model=model, variant=variant, repetition=repetition, stage=stage,
         params=params_of(label, data.name, values or {}), **({"max_epochs": 30, "base_seed": 2023} | own),
     )  # fmt: skip
-    protocol = Protocol(hide_at_test=changes.pop("hide_at_test", "train+valid"))
+    protocol = changes.pop("protocol", Protocol(hide_at_test=changes.pop("hide_at_test", "train+valid")))
     code = changes.pop("code_hash", "c0dec0dec0dec0de")
     key = run_key(spec, data, protocol, code)
     fields: dict[str, Any] = {
         "key": key, "status": status, "spec": spec, "data": data,
-        "protocol": ProtocolFacts(
-            version=protocol.version, hide_at_test=protocol.hide_at_test, patience=protocol.patience,
-            cutoffs=list(CUTOFFS), selection_metric=SELECTION_METRIC, topk_depth=TOPK_DEPTH,
-        ),
-        "code_hash": code, "seeds": {}, "command": f"python run_all.py --models {label} 'a <b>'",
+        "protocol": ProtocolFacts.of(protocol),
+        "code_hash": code, "seeds": seeds_of(spec), "command": f"python run_all.py --models {label} 'a <b>'",
         "started": "2023-01-01T00:00:00+00:00", "environment": environment(),
     }  # fmt: skip
     if status == "failed":
         fields["error"] = Failure(kind="NotFinite", message="The loss is not finite.")
     else:
-        fields |= finished(store, key, label, repetition, skill, stage)
+        fields |= finished(store, key, label, repetition, skill, stage, protocol.selection_metric)
     record = RunRecord(**(fields | changes))
     store.write_record(store.record_path(key, protocol, data.name, data.source, spec), record)
     return record
 
 
 def finished(
-    store: ResultsStore, key: str, label: str, repetition: int, skill: float, stage: str
+    store: ResultsStore, key: str, label: str, repetition: int, skill: float, stage: str, metric: str
 ) -> dict[str, Any]:
     """The fields of a run that came to its end; its lists are written."""
     topk = lists_of(skill, sum(map(ord, label)) + 1000 * repetition)
     users = per_user(topk, held_out(), CUTOFFS)
     test = Metrics(values=means(users), n_users=N_USERS, n_skipped=0)
-    valid = Metrics(values={SELECTION_METRIC: skill}, n_users=N_USERS, n_skipped=0)
+    curve = [
+        EpochFacts(
+            epoch=n + 1, loss=0.5 / (n + 1) + repetition / 1000, train_seconds=(1.5 + repetition) / N_EPOCHS,
+            valid_seconds=0.25,
+            valid=dict.fromkeys((metric_key(m, k) for m in METRICS for k in CUTOFFS), skill / (n + 1)),
+        )
+        for n in range(N_EPOCHS)
+    ]  # fmt: skip
+    valid = Metrics(values=curve[0].valid, n_users=N_USERS, n_skipped=0)
     cost = Cost(
-        train_seconds=1.5 + repetition, valid_seconds=1, test_seconds=1, total_seconds=9, epochs=4,
+        train_seconds=1.5 + repetition, valid_seconds=1, test_seconds=1, total_seconds=9, epochs=N_EPOCHS,
         peak_memory_bytes=2**28, peak_memory_scope="run", n_parameters=1234,
     )  # fmt: skip
-    curve = [EpochFacts(epoch=1, loss=0.5, train_seconds=1, valid_seconds=1, valid={SELECTION_METRIC: skill})]
     found: dict[str, Any] = {"metrics": MetricsByPart(valid=valid, test=test), "cost": cost, "curve": curve}
     if stage == "final":
         found["lists_hash"] = store.write_topk(key, topk, users)

@@ -17,6 +17,7 @@ from faults import (
     Fault,
     additions,
     controls,
+    hostile,
     kernels,
     layouts,
     leaderboard,
@@ -36,6 +37,7 @@ FAULTS = [
     *controls.FAULTS,
     *significance.FAULTS,
     *layouts.FAULTS,
+    *hostile.FAULTS,
     *additions.FAULTS,
     *leaderboard.FAULTS,
 ]

@@ -11,7 +11,7 @@ from bench import registry
 from bench.digest import hash_value
 from bench.errors import BenchError
 from bench.leaderboard.rows import Board, BoardRow
-from bench.protocol import SELECTION_METRIC
+from bench.private_paths import shortened
 from bench.records import RunRecord
 from bench.tuned import TunedFile, tuned_path
 from bench.tuning.results import Confirmed, valid_score
@@ -44,16 +44,16 @@ def origin_of(row: BoardRow, board: Board, trials: Sequence[RunRecord]) -> Origi
     own = [trial for trial in ours if trial.spec.stage == "tuning"]
     scores = [valid_score(trial) for trial in own if trial.metrics is not None]
     params = row.records[0].spec.params
-    if words := _confirmed(ours, params):
+    if words := _confirmed(ours, params, board.ranked_by):
         return Origin(len(own), f"{words}, among {len(own)} trials")
     best = [trial for trial in own if trial.metrics is not None and valid_score(trial) == max(scores)]
     if any(trial.spec.params == params for trial in best):
-        return Origin(len(own), f"best of {len(own)} trials, validation {SELECTION_METRIC} {max(scores):.4f}")
+        return Origin(len(own), f"best of {len(own)} trials, validation {board.ranked_by} {max(scores):.4f}")
     said, note = _by_file(row, board.facts.name)
     return Origin(len(own), f"{said}; the {len(own)} trials chose others" if scores else said, note)
 
 
-def _confirmed(ours: Sequence[RunRecord], params: Mapping[str, Any]) -> str:
+def _confirmed(ours: Sequence[RunRecord], params: Mapping[str, Any], metric: str) -> str:
     """What a confirmation says of the parameters where it chose them; "" where it did not, or there was none."""
     settings: dict[str, list[RunRecord]] = {}
     for record in ours:
@@ -65,7 +65,7 @@ def _confirmed(ours: Sequence[RunRecord], params: Mapping[str, Any]) -> str:
     if mean is None or mean < max(means.values()):
         return ""
     n_seeds = len(settings[hash_value(params)])
-    over = f"the mean over {n_seeds} fresh seeds, validation {SELECTION_METRIC} {mean:.4f}"
+    over = f"the mean over {n_seeds} fresh seeds, validation {metric} {mean:.4f}"
     return f"best of {len(groups)} settings by {over}"
 
 
@@ -74,7 +74,7 @@ def _belongs(trial: RunRecord, row: BoardRow, board: Board) -> bool:
         trial.spec.label == row.label
         and trial.code_hash == row.records[0].code_hash
         and (trial.data.data_hash, trial.data.split_hash) == (board.facts.data_hash, board.facts.split_hash)
-        and (trial.protocol.version, trial.protocol.hide_at_test) == (board.version, board.hide_at_test)
+        and trial.protocol.protocol == board.protocol
     )
 
 
@@ -111,4 +111,4 @@ def code_path(model: str) -> str:
         return ""
     path = registry.load(model).path.with_suffix(".py")
     root = Path(__file__).resolve().parents[2]
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else shortened(str(path))

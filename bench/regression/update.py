@@ -17,6 +17,7 @@ from bench import registry
 from bench.console import RunDisplay
 from bench.environment import describe
 from bench.errors import UsageError
+from bench.private_paths import shortened
 from bench.protocol import Protocol
 from bench.regression import baseline as files
 from bench.regression.baseline import Baseline, Change, ModelRecord, NumberRecord, SuiteFacts
@@ -93,7 +94,7 @@ def measured_models(request: Request, console: Console) -> dict[str, ModelRecord
     Raises:
         BenchError: a run failed.
     """
-    with RunDisplay(console, len(plan(request)), Protocol().patience) as display:
+    with RunDisplay(console, len(plan(request)), Protocol()) as display:
         found = measure(request, display)
     whole = {name: _numbers(name, runs) for name, runs in found.items()}
     few = Request(request.models, min(DRIFT_SEEDS, request.n_seeds), n_workers=request.n_workers)
@@ -170,7 +171,7 @@ def _change(asked: CheckRequest, names: Sequence[str], command: str) -> Change:
     return Change(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         reason=(asked.reason or "").strip(),
-        command=command,
+        command=shortened(command),
         user=_user(),
         commit=git["commit"],
         modified=git["modified"],

@@ -9,11 +9,14 @@ from functools import cached_property
 import pandas as pd
 
 from bench.errors import ResultsError
+from bench.list_files import StoredLists
+from bench.protocol import Protocol
+from bench.record_files import Damaged
 from bench.records import DataFacts, RunRecord
 from bench.report.aggregate import data_key, tidy
 from bench.report.paper import Paper
 from bench.report.scores import Scores
-from bench.store import ResultsStore, StoredLists
+from bench.store import ResultsStore
 from bench.tuning.results import StudyResult
 from bench.types import BenchmarkData
 
@@ -30,6 +33,7 @@ class Material:
         paper: the published values.
         store: where lists and parameters of the runs lie.
         studies: the searches of the call.
+        left_out: what was not run since the data lacks the content, in sentences.
     """
 
     data: Mapping[str, BenchmarkData]
@@ -39,11 +43,18 @@ class Material:
     paper: Paper
     store: ResultsStore
     studies: Sequence[StudyResult] = ()
+    left_out: tuple[str, ...] = ()
 
     @cached_property
     def facts(self) -> list[DataFacts]:
         """The data sets, in order."""
         return [DataFacts.of(each) for each in self.data.values()]
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The one that all records were made under; the default one where there is none."""
+        made = [*self.records, *(record for study in self.studies for record in study.records)]
+        return made[0].protocol.protocol if made else Protocol()
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -72,12 +83,11 @@ class Material:
         Raises:
             ResultsError: they are gone, damaged, or not those that the run left.
         """
-        found = self.store.read_topk(record.key)
-        if found is None or record.lists_hash not in (None, found.content_hash):
-            what = "missing or damaged" if found is None else "not those that the run left, but changed since,"
+        found = self.store.read_lists(record)
+        if isinstance(found, Damaged):
             raise ResultsError(
-                f"The lists of the run {record.key} ({record.spec.dataset} {record.spec.label}) are {what} "
-                f"in {self.store.root / 'topk'}. Give the same command with --on-existing rerun to make "
-                f"them again."
+                f"The lists of the run {record.key} ({record.spec.dataset} {record.spec.label}) cannot be used: "
+                f"{found.path}: {found.problem}. Give the same command with --on-existing rerun to make them "
+                f"again."
             )
         return found

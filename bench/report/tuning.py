@@ -19,8 +19,8 @@ from bench.tuning.results import StudyResult, test_score, valid_score
 CUTOFFS = (PRIMARY_CUTOFF, 20)
 TEST_METRICS = tuple(metric_key(metric, cutoff) for cutoff in CUTOFFS for metric in METRICS)
 CSV_HEADER = (
-    *DATA_FIELDS, "model", "sampler", "budget", "stage", "trial", "repetition", "state", "is_chosen", "params",
-    "metric", "valid",
+    *DATA_FIELDS, "protocol", "model", "sampler", "budget", "stage", "trial", "repetition", "state",
+    "is_chosen", "params", "metric", "valid",
     *(f"test_{name}" for name in TEST_METRICS), "best_epoch", "epochs", "steps", "stop", "seconds", "cpu_seconds",
     "max_epochs", "base_seed", "code_hash", "key",
 )  # fmt: skip
@@ -38,19 +38,19 @@ def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:
         studies: the searches, data set by data set.
         paper: for names and order of the models.
     """
+    used = studies[0].default.protocol
     blocks, notes = [], []
     for _, group in groupby(studies, key=lambda study: study.facts.label):
         same = list(group)
         blocks.append(_block(same, paper))
         notes += data_notes(same[0].facts, same[0].facts.label, paper)
-    metric = studies[0].default.protocol.selection_metric if studies else ""
     budgets = listed(dict.fromkeys(study.budget.words for study in studies))
     caption = (
         f"Search. Budget of each row: {budgets}; the first trial is the model's default, and the validation part "
-        f"alone chose. Scores are {metric_title(metric)} of the trial's one seed; 'Confirmed' is the mean over "
-        f"fresh seeds, which chose among the best settings ('Again' counts these runs). CPU minutes are those of "
-        f"all runs of the row. The gap is what choosing on the test part would have added to the test score; no "
-        f"result uses it."
+        f"alone chose. Scores are {metric_title(used.selection_metric)} of the trial's one seed; 'Confirmed' is "
+        f"the mean over fresh seeds, which chose among the best settings ('Again' counts these runs). CPU minutes "
+        f"are those of all runs of the row. The gap is what choosing on the test part would have added to the "
+        f"test score; no result uses it."
     )
     return Table(
         name="Tuning",
@@ -140,7 +140,7 @@ def _csv_row(study: StudyResult, number: int, record: RunRecord) -> tuple[CsvVal
     params = {name: record.spec.params[name] for name in study.space.candidates}
     test = record.metrics.test.values if record.metrics else {}
     return (
-        *data_values(study.facts),
+        *(*data_values(study.facts), record.protocol.tag),
         *(study.label, study.sampler, study.budget.words, record.spec.stage, number, record.spec.repetition),
         *(record.status, study.records[number] is study.chosen, json.dumps(params)),
         *(record.protocol.selection_metric, valid_score(record) if record.metrics else None),

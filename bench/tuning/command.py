@@ -50,7 +50,7 @@ def run_tuning(
         size = search.space.size
         if settings.budget.n_trials is not None and size < settings.budget.n_trials:
             console.print(f"{search.label}: its search space has {size} settings; all are tried.")
-    with RunDisplay(console, n_due(found, settings), options.protocol.patience) as display:
+    with RunDisplay(console, n_due(found, settings), options.protocol) as display:
         results = tune(found, settings, store, options, display)
     for result in results:
         _keep(result, settings, options, console)

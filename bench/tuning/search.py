@@ -24,6 +24,7 @@ from bench.plan import Overrides
 from bench.protocol import Protocol
 from bench.records import DataFacts, RunRecord, RunSpec, Stage
 from bench.store import ResultsStore
+from bench.suited import why_not
 from bench.tuning.budget import N_SEEDS, N_SETTINGS, Budget
 from bench.tuning.pruning import MEDIAN, Bounds, PruningRule
 from bench.tuning.results import Confirmed, StudyResult, best_trials, valid_score
@@ -116,7 +117,7 @@ class Progress:
 
 
 def searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], overrides: Overrides) -> list[Search]:
-    """What there is to tune; every space is checked before the first trial.
+    """What there is to tune where the data has the content; every space is checked before the first trial.
 
     Raises:
         ConfigError: a candidate has a wrong type.
@@ -126,6 +127,8 @@ def searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], overrides
     for each in data.values():
         for label in labels:
             model, _, variant = label.partition("@")
+            if why_not(model, overrides.get(model, {}), [one.name for one in each.modalities]) is not None:
+                continue
             space = search_space(registry.load(model), variant, overrides.get(model, {}), each.name)
             found.append(Search(label, each, space))
     return found
@@ -246,7 +249,7 @@ def _identity(search: Search, settings: TuningSettings, protocol: Protocol) -> s
         {
             "label": search.label,
             "data": [about.data_hash, about.split_hash],
-            "protocol": [protocol.version, protocol.hide_at_test, protocol.patience],
+            "protocol": protocol.identity,
             "code": registry.code_hash(search.model),
             "space": [dict(search.space.fixed), {name: list(v) for name, v in search.space.candidates.items()}],
             "settings": [settings.sampler, settings.max_epochs, settings.base_seed],

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Sampler = Literal["tpe", "grid"]
 SAMPLERS: dict[str, str] = {
-    "tpe": "tree-structured Parzen estimator over all parameters: ten trials at random, then near the best",
+    "tpe": "tree-structured Parzen estimator, all parameters at once: ten trials at random, then near the best",
     "grid": "the full grid in a random order, as far as the trials go",
 }
 WAVES = (4, 3, 3)  # trials that are proposed together at first; later ones come one at a time

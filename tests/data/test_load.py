@@ -135,7 +135,7 @@ def test_hashes_tell_data_from_split(ask: Callable) -> None:
 
 def test_records_take_it_as_it_is(ask: Callable) -> None:
     facts = DataFacts.of(load_dataset("tiktok", ask(scale=0.01)))
-    assert facts.label == "tiktok [surrogate x0.01]"
+    assert facts.label == "tiktok [surrogate x0.01, random split]"
     assert (facts.n_users, facts.n_items, facts.n_interactions) == (189, 348, 14935)
     assert DataFacts.model_validate_json(facts.model_dump_json()) == facts
 

@@ -86,7 +86,11 @@ def test_the_hash_covers_the_file_its_package_and_the_shared_pieces(
         monkeypatch.setattr(plugins, "shared_folder", lambda: copied)
         assert registry.code_hash("outer") == third
         graph = copied / "_graph.py"
-        graph.write_text(graph.read_text(encoding="utf-8") + "\nX = 1\n", encoding="utf-8")
+        text = graph.read_text(encoding="utf-8")
+        graph.write_text(text + "\nX = 1\n", encoding="utf-8")
+        assert registry.code_hash("outer") == third
+        assert text.count("def spmm(") == 1
+        graph.write_text(text.replace("def spmm(", "def spmm(*, "), encoding="utf-8")
         assert registry.code_hash("outer") != third
 
 

@@ -19,6 +19,7 @@ from bench.report.material import Material
 from bench.report.render import to_csv, to_latex, to_markdown
 from bench.report.user_scores import COMPARED, UserScores
 from bench.report.verdicts import judge
+from bench.report.wording import data_notes
 from bench.store import ResultsStore
 
 BASELINES = ["mf", "vbpr", "acf", "ngcf", "mmgcn", "lightgcn", "grcn", "lattice"]
@@ -247,6 +248,28 @@ def test_a_call_without_runs_has_every_row_and_no_number(
     assert latex.count("\\endhead") == 2
 
 
+def test_a_claim_is_decided_on_the_papers_split_alone(
+    paper: Any, make_facts: Any, claims: Any, tmp_path: Any
+) -> None:
+    shipped = make_facts("tiktok@shipped", split="shipped", split_hash="9" * 16)
+    material = Material({}, ["mf"], [], 3, paper, ResultsStore(tmp_path))
+    for both in ([shipped, make_facts()], [make_facts(), shipped]):
+        material.__dict__["facts"] = both
+        table = claims_table(material, list(claims.values()))
+        assert [block.columns[3].group for block in table.blocks] == ["tiktok [real, random split]"]
+        assert len(table.blocks[0].rows) == sum(claim.is_about("tiktok") for claim in claims.values())
+        assert {row["dataset"] for row in csv.DictReader(io.StringIO(to_csv(table)))} == {"tiktok"}
+        (note,) = [note for note in table.notes if note.startswith("tiktok [real, shipped split]")]
+        assert "no verdicts" in note
+        assert "decided on tiktok [real, random split] alone" in note
+    material.__dict__["facts"] = [shipped]
+    alone = claims_table(material, list(claims.values()))
+    assert len(alone.blocks[0].rows) == len(table.blocks[0].rows)
+    assert any("the paper splits at random" in note and "tiktok@random" in note for note in alone.notes)
+    material.__dict__["facts"] = [make_facts()]
+    assert not any("splits at random" in note for note in claims_table(material, list(claims.values())).notes)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "error", "complaint"),
     [
@@ -274,3 +297,29 @@ def test_a_damaged_ledger_is_refused(
     damaged.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(error, match=complaint):
         load_claims(paper, damaged)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        claim_of("close", ["ludp"], ["mf"], margin_percent=5),
+        claim_of("above", ["ludp"], ["mf"]),
+        claim_of("mean_above", ["ludp"], ["mf"]),
+        claim_of("differ", ["ludp", "mf"]),
+        claim_of("gain", ["ludp"], ["mf"], datasets=["tiktok"]),
+    ],
+    ids=lambda claim: claim.rule,
+)
+def test_a_metric_that_cannot_tell_rows_apart_decides_nothing(paper: Any, make_facts: Any, claim: Claim) -> None:
+    same = dict.fromkeys(COMPARED, np.ones((2, 2, N_USERS)))  # a list holds all candidates: every user has 1
+    scores = UserScores(make_facts(), ("ludp", "mf"), N_USERS, same, {})
+    found = judge(claim, scores, scores.resamples(20), paper)
+    assert found.verdict == "not decidable here"
+    assert found.reason == "R@10 cannot tell rows apart: the interval of a difference has no width"
+
+
+def test_a_list_that_holds_all_candidates_is_noted(paper: Any, make_facts: Any) -> None:
+    few = make_facts(n_users=50, n_items=12, n_train=250, n_valid=50)
+    (note,) = (each for each in data_notes(few, "f24 [real]", paper) if "candidates" in each)
+    assert "a user has 6.0 candidates on average" in note
+    assert not any("candidates" in each for each in data_notes(make_facts(), "tiktok [real]", paper))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 import statistics
 import time
 from pathlib import Path
@@ -12,20 +14,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from boards import COMMIT, add_run, environment, facts_of, record_file
+from boards import COMMIT, N_USERS, add_run, environment, facts_of, record_file
 
 from bench.__main__ import main
+from bench.digest import hash_in_full
 from bench.leaderboard.build import Leaderboard, build, update
 from bench.leaderboard.entries import Entry
 from bench.leaderboard.found import find
 from bench.leaderboard.origin import origin_of
 from bench.leaderboard.rows import boards
 from bench.leaderboard.scores import UNIT, chosen_for_page, packed, read_scores
-from bench.leaderboard.texts import notes
+from bench.leaderboard.texts import caption, notes
+from bench.metrics import means
+from bench.protocol import FIRST, TOPK_DEPTH, named
+from bench.records import EpochFacts, Metrics
 from bench.report.gaps import gaps
 from bench.report.paper import Paper
 from bench.report.resampling import Resamples, pair
 from bench.store import ResultsStore
+from bench.types import TopK
 
 
 def board_of(root: Path, paper: Paper, n_asked: int | None = None) -> Leaderboard:
@@ -64,8 +71,8 @@ def test_rows_are_ranked_by_the_mean_over_all_seeds(tmp_path: Path, paper: Paper
     [
         {"facts": facts_of(data_hash="ffff")},
         {"facts": facts_of(split_hash="ffff")},
-        {"facts": facts_of(source="surrogate", scale=0.1)},
-        {"facts": facts_of(split="random")},
+        {"facts": facts_of(source="surrogate", scale=0.1, data_hash="ffff")},
+        {"facts": facts_of(split="shipped")},
         {"hide_at_test": "train"},
     ],
 )
@@ -136,9 +143,9 @@ def test_differences_to_the_best_are_those_of_the_significance_tests(tmp_path: P
     ((board,), _) = boards([file.record for file in find(tmp_path).runs], None)
     scores = read_scores(board, ResultsStore(tmp_path))
     by_label = {row.label: scores.ranking[row.id] for row in board.rows}
-    table = Resamples(list(by_label), {"recall@10": np.array(list(by_label.values()))}, 7, 2)
+    table = Resamples(list(by_label), {"recall@20": np.array(list(by_label.values()))}, 7, 2)
     best, *others = by_label
-    expected = table.family("recall@10", [pair(label, best) for label in others])
+    expected = table.family("recall@20", [pair(label, best) for label in others])
     found = gaps(np.array([by_label[label] for label in others]), by_label[best], 7)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.difference == pytest.approx(theirs.difference, abs=1e-15)
@@ -163,7 +170,7 @@ def test_edited_records_and_lists_are_left_out_and_said(tmp_path: Path, paper: P
     assert "content hash" in found.left_out[0]
     assert path.name in found.left_out[0]
     (problem,) = (each.uncompared for each in found.sections[0].entries if each.uncompared)
-    assert problem == f"the lists of {made['lightgcn'].key} were changed after the run"
+    assert problem.startswith(f"the lists of {made['lightgcn'].key}: it is not what the run left")
     assert problem in update_text(tmp_path, "md")
 
 
@@ -175,8 +182,8 @@ def update_text(root: Path, form: str) -> str:
 def test_a_record_at_another_place_is_left_out(tmp_path: Path, paper: Paper) -> None:
     path = record_file(tmp_path, add_run(tmp_path, "mf"))
     path.with_name("other.json").write_bytes(path.read_bytes())
-    (tmp_path / "runs" / "p1" / "zzz").mkdir()
-    (tmp_path / "runs" / "p1" / "zzz" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "runs" / "p2-field" / "zzz").mkdir()
+    (tmp_path / "runs" / "p2-field" / "zzz" / path.name).write_bytes(path.read_bytes())
     found = board_of(tmp_path, paper)
     assert [len(section.entries) for section in found.sections] == [1]
     assert len(found.left_out) == 2
@@ -193,7 +200,7 @@ def test_where_parameters_come_from(tmp_path: Path, paper: Paper) -> None:
     found = find(tmp_path)
     ((board,), _) = boards([file.record for file in found.runs], None)
     origins = {row.label: origin_of(row, board, found.trial_records) for row in board.rows}
-    assert origins["ngcf"].words == "best of 3 trials, validation recall@10 0.4000"
+    assert origins["ngcf"].words == "best of 3 trials, validation recall@20 0.4000"
     assert origins["ngcf"].n_trials == 3
     assert origins["lightgcn"].words == "lightgcn.yaml, values for tiktok"
     assert "20 trials" in origins["lightgcn"].note
@@ -237,7 +244,7 @@ def test_all_forms_say_the_same(tmp_path: Path, paper: Paper) -> None:
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     spread = best.scores["ndcg@20"]
     assert f"**{spread.mean:.4f} ± {spread.sd:.4f}**" in text
-    assert "tiktok [real]" in text
+    assert "tiktok \\[real, random split]" in text
     assert "another data set" in text  # than the paper's
     assert "a &lt;b&gt;" in text
 
@@ -303,7 +310,7 @@ def test_the_command_says_what_it_wrote_and_what_is_missing(
     assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "leaderboard.html" in out
-    assert "tiktok [real]" in out
+    assert "tiktok [real, random split]" in out
     assert "MF" in out
 
 
@@ -312,3 +319,210 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path, capsys: pyte
     (tmp_path / "leaderboard.md").mkdir()
     assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 2
     assert "leaderboard cannot be written" in capsys.readouterr().err
+
+
+def test_a_table_is_ranked_by_its_protocols_metric(tmp_path: Path, paper: Paper) -> None:
+    used = [
+        *(named("paper"), FIRST, named("field", patience=40), named("field", selection_metric="ndcg@5")),
+        named("field"),
+    ]
+    for protocol in used:
+        for label, skill in (("mf", 0.2), ("lightgcn", 0.9)):
+            add_run(tmp_path, label, 0, skill, protocol=protocol)
+    sections = board_of(tmp_path, paper).sections
+    found = {section.board.protocol.tag: section for section in sections}
+    assert list(found) == ["p2-field", "p2-field-patience40", "p2-field-select-ndcg@5", "p2-paper", "p1"]
+    assert [section.board.ranked_by for section in sections] == [
+        *("recall@20", "recall@20", "ndcg@5", "recall@10", "recall@10"),
+    ]
+    assert len({section.heading for section in sections}) == len({section.board.id for section in sections}) == 5
+    for section in sections:
+        metric = section.board.ranked_by
+        best, other = section.entries
+        assert (best.rank, other.rank) == (1, 2)
+        assert best.scores[metric].mean > other.scores[metric].mean
+        assert best.valid.mean == 0.9
+        assert other.gap is not None
+        assert f"Protocol {section.board.protocol.tag}: validation" in caption(section)
+    update(tmp_path)
+    tables = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))["tables"]
+    assert [table["ranked_by"] for table in tables] == [section.board.ranked_by for section in sections]
+    assert {table["protocol"]["name"] for table in tables[:3]} == {"field"}
+    assert (tables[4]["protocol"]["name"], tables[4]["protocol"]["version"]) == ("paper", "1")
+    page = (tmp_path / "leaderboard.html").read_text(encoding="utf-8")
+    assert page.count('<button type="button">NDCG@5</button>') == 1
+
+
+def test_rows_that_ended_at_the_cap_or_found_nothing_are_marked(
+    tmp_path: Path, paper: Paper, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def curve(*scores: float, loss: float | None = 0.5) -> dict[str, Any]:
+        epochs = [
+            EpochFacts(epoch=n, loss=loss, train_seconds=1, valid_seconds=1, valid={"recall@20": score})
+            for n, score in enumerate(scores, 1)
+        ]
+        return {"curve": epochs, "best_epoch": scores.index(max(scores)) + 1}
+
+    rising, early = [n / 99 for n in range(30)], [0.5, *[0.1] * 20]
+    for n in range(2):
+        add_run(tmp_path, "mf", n, 0.2, **curve(*(rising if n else early)))
+        add_run(tmp_path, "lightgcn", n, 0.9, **curve(*early))
+        add_run(tmp_path, "popularity", n, 0.1, **curve(0.1, loss=None))
+    (section,) = board_of(tmp_path, paper).sections
+    signs = {each.row.label: each.stops.signs for each in section.entries}
+    assert signs == {"mf": " †‡", "lightgcn": " ‡", "popularity": ""}
+    assert "Stopped by the cap of 30 epochs: 1 of 4 runs." in caption(section)
+    said = [note for note in notes(section, paper) if "†" in note or "‡" in note]
+    assert [note.rpartition(": ")[2] for note in said] == [
+        "MF (1 of 2 runs).", "LightGCN (2 of 2 runs), MF (1 of 2 runs).",
+    ]  # fmt: skip
+    assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert all(words in out for words in ("MF †‡", "LightGCN ‡", *said))
+    for form in ("md", "html"):
+        text = (tmp_path / f"leaderboard.{form}").read_text(encoding="utf-8")
+        assert "MF †‡" in text
+        assert "Popularity †" not in text
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "leaderboard.csv").read_text(encoding="utf-8"))))
+    ends = {line["model"]: (line["n_stopped_by_cap"], line["n_best_at_start"]) for line in lines}
+    assert ends == {"mf": ("1", "1"), "lightgcn": ("0", "2"), "popularity": ("0", "0")}
+    stops = {
+        row["model"]: row["stops"]
+        for row in json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))["tables"][0]["rows"]
+    }
+    assert stops["mf"] == {"n_runs": 2, "n_cap": 1, "n_start": 1, "signs": "†‡"}
+
+
+def test_one_row_with_more_repetitions_takes_no_rank_from_the_others(tmp_path: Path, paper: Paper) -> None:
+    for n in range(2):
+        add_run(tmp_path, "mf", n, 0.2)
+        add_run(tmp_path, "vbpr", n, 0.5)
+    for n in range(5):
+        add_run(tmp_path, "lightgcn", n, 0.9)
+    found = board_of(tmp_path, paper)
+    assert [(each.rank, each.row.label) for each in found.sections[0].entries] == [
+        (1, "lightgcn"), (2, "vbpr"), (3, "mf"),
+    ]  # fmt: skip
+    assert all(each.scores["recall@10"].mean is not None for each in found.sections[0].entries)
+    assert any(line.startswith("3 runs: a repetition beyond") for line in found.left_out)
+    alone = board_of(tmp_path, paper, n_asked=5).sections[0].entries
+    assert [each.rank for each in alone] == [1, None, None]
+
+
+def test_an_edited_leaderboard_is_built_anew_and_only_then_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_run(tmp_path, "mf")
+    command = ["leaderboard", "--results-dir", str(tmp_path)]
+    assert main(command) == 0
+    assert "wrote" in capsys.readouterr().out
+    whole = {form: (tmp_path / f"leaderboard.{form}").read_bytes() for form in ("md", "csv", "html", "json")}
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "up to date" in out
+    assert "wrote" not in out
+    for form, content in whole.items():
+        path = tmp_path / f"leaderboard.{form}"
+        path.write_bytes(content.replace(b"0.", b"9."))
+        assert main(command) == 0
+        assert "wrote" in capsys.readouterr().out, form
+        assert path.read_bytes() == content, form
+    (tmp_path / "leaderboard.csv").unlink()
+    os.mkfifo(tmp_path / "leaderboard.csv")
+    assert main(command) == 0
+    assert (tmp_path / "leaderboard.csv").read_bytes() == whole["csv"]
+
+
+def test_odd_entries_below_runs_are_left_out_and_hang_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = add_run(tmp_path, "mf")
+    folder = record_file(tmp_path, record).parent
+    os.mkfifo(folder / "pipe.json")
+    os.mkfifo(tmp_path / "topk" / "pipe.npz")
+    (folder / "link.json").symlink_to("/dev/zero")
+    (folder / "gone.json").symlink_to(tmp_path / "nothing")
+    (folder / "folder.json").mkdir()
+    (folder / "<img src=x>\n# x [a](javascript:1).json").write_text("{", encoding="utf-8")
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.json")).write_text("{", encoding="utf-8")
+    (folder / "deep.json").write_text("[" * 100_000, encoding="utf-8")
+    assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    for name in ("pipe.json", "link.json", "gone.json", "folder.json", "deep.json", "<img src=x>", r"\udcff"):
+        assert name in out, name
+    value = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
+    assert len(value["left_out"]) == 7
+    assert len(value["tables"][0]["rows"]) == 1
+    text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    assert "<img" not in text
+    assert "\n# x" not in text
+    assert "[a](javascript" not in text.replace("\\[", "")
+
+
+def test_runs_that_all_failed_are_said_and_are_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_run(tmp_path, "mf", status="failed")
+    assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 1
+    assert "1 of 1 runs failed; run the same command to try again." in capsys.readouterr().out
+    assert "There is no finished run yet." in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+
+
+def test_a_record_whose_mean_is_not_its_users_takes_no_rank(tmp_path: Path, paper: Paper) -> None:
+    made = {label: add_run(tmp_path, label) for label in ("mf", "lightgcn")}
+    path = record_file(tmp_path, made["mf"])
+    values = json.loads(path.read_text(encoding="utf-8"))
+    del values["content_hash"]
+    values["metrics"]["test"]["values"]["recall@10"] = 0.99
+    path.write_text(json.dumps({**values, "content_hash": hash_in_full(values)}), encoding="utf-8")
+    found = board_of(tmp_path, paper)
+    assert [each.row.label for each in found.sections[0].entries] == ["lightgcn"]
+    assert any("the record says 0.99" in line and path.name in line for line in found.left_out)
+
+
+def test_data_of_other_counts_under_the_same_hashes_is_left_out(tmp_path: Path, paper: Paper) -> None:
+    for label in ("mf", "lightgcn"):
+        add_run(tmp_path, label)
+    odd = record_file(tmp_path, add_run(tmp_path, "vbpr", facts=facts_of(n_train=201)))
+    found = board_of(tmp_path, paper)
+    assert {each.row.label for each in found.sections[0].entries} == {"mf", "lightgcn"}
+    assert any(odd.name in line and "same hashes" in line for line in found.left_out)
+
+
+def test_one_run_given_as_two_seeds_is_left_out(tmp_path: Path, paper: Paper) -> None:
+    first, second = (add_run(tmp_path, "mf", n) for n in range(2))
+    copied = second.model_copy(
+        update={name: getattr(first, name) for name in ("metrics", "lists_hash", "curve", "cost")}
+    )
+    ResultsStore(tmp_path).write_record(record_file(tmp_path, second), copied)
+    shutil.copy(tmp_path / "topk" / f"{first.key}.npz", tmp_path / "topk" / f"{second.key}.npz")
+    found = board_of(tmp_path, paper)
+    assert [each.seeds for each in found.sections[0].entries] == ["1"]
+    assert any("one run is given as two" in line for line in found.left_out)
+
+
+def test_a_metric_that_tells_no_rows_apart_is_said(tmp_path: Path, paper: Paper) -> None:
+    made = [add_run(tmp_path, label) for label in ("mf", "lightgcn")]
+    for record in made:
+        users = dict.fromkeys(record.metrics.test.values if record.metrics else (), np.ones(N_USERS))
+        topk = TopK(np.arange(N_USERS), np.zeros((N_USERS, TOPK_DEPTH), dtype=np.int64), 0)
+        kept = ResultsStore(tmp_path).write_topk(record.key, topk, users)
+        part = Metrics(values=means(users), n_users=N_USERS, n_skipped=0)
+        metrics = record.metrics and record.metrics.model_copy(update={"test": part})
+        changed = record.model_copy(update={"metrics": metrics, "lists_hash": kept})
+        ResultsStore(tmp_path).write_record(record_file(tmp_path, record), changed)
+    section = board_of(tmp_path, paper).sections[0]
+    assert [each.rank for each in section.entries] == [1, 1]
+    assert any("cannot tell these models apart" in note for note in notes(section, paper))
+
+
+def test_paths_of_a_machine_are_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/alice")
+    facts = facts_of(source="embedded", origin="read from /home/alice/sets/tiktok.")
+    command = "python run_all.py --results-dir /scratch/bob/r --data-dir /home/alice/sets"
+    add_run(tmp_path, "mf", facts=facts, command=command)
+    for form in ("md", "csv", "html", "json"):
+        text = update_text(tmp_path, form)
+        assert "alice" not in text, form
+        assert "bob" not in text, form
+        assert "~/sets" in text.replace("\\~", "~"), form

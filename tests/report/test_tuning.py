@@ -69,8 +69,8 @@ def study(make_record: Any, make_facts: Any, make_failed: Any) -> Any:
             else:
                 record: RunRecord = make_record(label, params=params, facts=facts, key=str(number))
                 assert record.metrics is not None
-                valid, test = (record.metrics.valid.model_copy(update={"values": {"recall@10": s}}) for s in pair)
-                test = test.model_copy(update={"values": {**record.metrics.test.values, "recall@10": pair[1]}})
+                valid, test = (record.metrics.valid.model_copy(update={"values": {"recall@20": s}}) for s in pair)
+                test = test.model_copy(update={"values": {**record.metrics.test.values, "recall@20": pair[1]}})
                 metrics = record.metrics.model_copy(update={"valid": valid, "test": test})
                 records.append(record.model_copy(update={"metrics": metrics}))
         return StudyResult(label, facts, SPACE, "tpe", Budget(n_trials=5), records)
@@ -135,10 +135,10 @@ def test_the_figure_s_files_hold_its_numbers_and_no_date(study: Any, paper: Pape
     assert all(path.read_bytes() == other.read_bytes() for path, other in zip(first, again, strict=True))
     with first[3].open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["model"], row["n_trials"], float(row["test_recall@10"])) for row in rows] == [
+    assert [(row["model"], row["n_trials"], float(row["test"])) for row in rows] == [
         ("mf", "1", 0.45), ("mf", "2", 0.4), ("ludp", "1", pytest.approx(0.15)), ("ludp", "2", 0.1),
     ]  # fmt: skip
-    assert "expected validation R@10" in first[2].read_text(encoding="utf-8")
+    assert "expected validation R@20" in first[2].read_text(encoding="utf-8")
 
 
 def test_the_confirmation_chooses_by_the_mean_and_the_earlier_of_equal_ones(confirmed: Any) -> None:

@@ -13,8 +13,9 @@ from bench.artifacts import check_names
 from bench.assignments import overrides
 from bench.environment import pick_device
 from bench.errors import ConfigError, UsageError
+from bench.identity import run_key
 from bench.options import MISSING, parse
-from bench.plan import make_plan, run_key, with_shared
+from bench.plan import make_plan, with_shared
 from bench.policy import check_on_existing
 from bench.profiles import profile
 from bench.protocol import Protocol
@@ -106,7 +107,8 @@ def test_code_hash_follows_code_and_ignores_comments(tmp_path: Path, monkeypatch
         (lambda: plan(["mf"], lightgcn={"n_layers": 1}), ["lightgcn"]),
         (lambda: plan(["ludp@literl"]), ["literl"]),
         (lambda: plan(["mf"], 0), ["--seeds", "at least 1"]),
-        (lambda: profile("quik"), ["quik", "'quick'", "paper"]),
+        (lambda: profile("quik"), ["quik", "'quick'", "full"]),
+        (lambda: profile("paper"), ["--profile full", "--protocol paper"]),
         (lambda: check_names(["tabel2"], [], False), ["tabel2", "'table2'"]),
         (lambda: check_on_existing("skipp"), ["skipp", "'skip'"]),
         (lambda: pick_device("gpu"), ["gpu", "cpu"]),

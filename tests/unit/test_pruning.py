@@ -11,7 +11,7 @@ import torch
 import toy
 from curves import record_of
 
-from bench.plan import run_key
+from bench.identity import run_key
 from bench.protocol import Protocol
 from bench.records import DataFacts, RunRecord, RunSpec
 from bench.sampling import TripleSampler

@@ -27,7 +27,7 @@ def run(scores: list[float], model: Any = None, **bounds: int) -> Any:
 
     def validate() -> dict[str, float]:
         states.append({key: value.clone() for key, value in model.state_dict().items()})
-        return {"recall@10": next(script)}
+        return {"recall@20": next(script)}
 
     result = train(model, TripleSampler(DATA.split.train, CPU), validate, settings(**bounds))
     return result, states
@@ -101,7 +101,7 @@ def test_training_neither_reads_nor_moves_the_global_random_state() -> None:
 def test_listener_is_told_of_every_epoch() -> None:
     told: list[EpochFacts] = []
     model = toy.build("mf", DATA, embedding_size=4)
-    train(model, TripleSampler(DATA.split.train, CPU), lambda: {"recall@10": 0.0}, settings(2), told.append)
+    train(model, TripleSampler(DATA.split.train, CPU), lambda: {"recall@20": 0.0}, settings(2), told.append)
     assert [facts.epoch for facts in told] == [1, 2]
     assert all(facts.loss > 0 for facts in told)
 
