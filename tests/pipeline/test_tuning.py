@@ -11,8 +11,10 @@ import pytest
 from filelock import FileLock
 
 from bench import registry
+from bench.asked import tuning_settings_of
 from bench.cli import main
 from bench.console import RunDisplay
+from bench.options import parse
 from bench.tuned import TunedEntry
 from bench.tuning.pruning import PruningRule
 
@@ -229,7 +231,7 @@ def test_a_short_search_is_written_only_when_asked(
     monkeypatch.setattr("bench.tuning.keep.write_tuned", lambda entry, new: written.append(new) or entry.path)
     arguments = ["--models", "mf", "--workers", "1", "--tune", "1", "--artifacts", "tuning"]
     assert call(tmp_path, *arguments) == 0
-    assert "2 epochs at most, fewer than the profile gives" in " ".join(capsys.readouterr().out.split())
+    assert "2 epochs at most, fewer than without --epochs" in " ".join(capsys.readouterr().out.split())
     assert written == []
     assert call(tmp_path, *arguments, "--set", "mf.reg_weight=0.1", "--save-tuned") == 0
     assert "chosen under --set" in " ".join(capsys.readouterr().out.split())
@@ -258,3 +260,24 @@ def test_a_dry_run_names_the_trials_and_makes_none(tmp_path: Path, capsys: pytes
     assert call(tmp_path, "--models", "mf", "--tune", "7", "--dry-run") == 0
     assert "trials" in capsys.readouterr().out
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usual", "is_written"),
+    [
+        ([], 30, True),
+        (["--epochs", "29"], 30, False),
+        (["--epochs", "29", "--save-tuned"], 30, True),
+        (["--profile", "full"], 1000, True),
+        (["--profile", "full", "--epochs", "999"], 1000, False),
+        (["--profile", "full", "--protocol", "paper", "--epochs", "300"], 300, True),
+    ],
+)
+def test_fewer_epochs_than_usual_are_few_in_every_profile(
+    arguments: list[str], usual: int, is_written: bool
+) -> None:
+    options = parse(["--tune", "1", *arguments])
+    assert options.usual_epochs == usual
+    settings = tuning_settings_of(options, ["mf"], options.epochs_at_most)
+    assert settings is not None
+    assert settings.may_write == is_written
