@@ -126,6 +126,8 @@ def written(model: ModelEntry, change: Callable[[list[dict[str, Any]]], Any]) ->
             "split 'shipped' names 'reg_wieght'.*Did you mean 'reg_w",
         ),
         (lambda raw: raw[0]["values"].update(reg_weight="much"), "split 'shipped': 'reg_weight' is 'much'"),
+        (lambda raw: raw[0]["values"].update(reg_weight=float("inf")), "'reg_weight' is inf, expected a finite"),
+        (lambda raw: raw[0]["values"].update(embedding_size=True), "'embedding_size' is true, expected a number"),
         (lambda raw: raw[0].update(variant="deeper"), "variant that mf.yaml does not have"),
         (lambda raw: [*raw, *raw], "is given twice"),
     ],
