@@ -106,9 +106,7 @@ def _compare(options: Options, command: str, console: Console) -> int:
     rows = {name: rows_of(artifacts, DataFacts.of(each)) for name, each in data.items()}
     plan = partial(make_plan, [*datasets], shown, *seeds_and_sets, more=rows, everywhere=options.everywhere)
     content = {name: [modality.name for modality in each.modalities] for name, each in data.items()}
-    left_out = leave_out([*asked, *plan()], content, artifacts, console)
-    if not options.artifacts:
-        artifacts = with_rows(artifacts, [DataFacts.of(each) for each in data.values()], left_out)
+    left_out, artifacts = leave_out(asked, plan(), data, artifacts, options, console)
     if options.dry_run or options.status:
         show = show_status if options.status else show_plan
         show(suited(plan(), content)[0], data, store, run_options, console)
@@ -122,9 +120,22 @@ def _compare(options: Options, command: str, console: Console) -> int:
 
 
 def leave_out(
-    specs: Sequence[RunSpec], content: dict[str, list[str]], artifacts: Sequence[str], console: Console
-) -> LeftOut:
-    """What is left out of a plan since its data lacks the content, told by name.
+    asked: Sequence[RunSpec],
+    plan: Sequence[RunSpec],
+    data: dict[str, BenchmarkData],
+    artifacts: Sequence[str],
+    options: Options,
+    console: Console,
+) -> tuple[LeftOut, list[str]]:
+    """What is left out since its data lacks the content, told by name, and the artifacts that are left to show.
+
+    Args:
+        asked: runs of the models of the call.
+        plan: runs that the artifacts need.
+        data: the data sets by name.
+        artifacts: their names; those that nobody named go where all their own rows are left out.
+        options: the command line.
+        console: to tell.
 
     Raises:
         UsageError: nothing is left.
@@ -132,12 +143,17 @@ def leave_out(
     """
     from bench.suited import refuse_nothing, said, suited
 
-    kept, left_out = suited(specs, content)
-    if any(ARTIFACTS[name].needs != "nothing" for name in artifacts):
-        refuse_nothing(kept, left_out)
-        for sentence in said(left_out):
-            console.print(sentence, style="bold yellow", markup=False, soft_wrap=True)
-    return left_out
+    content = {name: [modality.name for modality in each.modalities] for name, each in data.items()}
+    (kept, left_out), (others, more) = suited(asked, content), suited(plan, content)
+    left_out |= more
+    if all(ARTIFACTS[name].needs == "nothing" for name in artifacts):
+        return left_out, [*artifacts]
+    refuse_nothing([*kept, *(others if options.artifacts else ())], left_out)
+    for sentence in said(left_out):
+        console.print(sentence, style="bold yellow", markup=False, soft_wrap=True)
+    if options.artifacts:
+        return left_out, [*artifacts]
+    return left_out, with_rows(artifacts, [DataFacts.of(each) for each in data.values()], left_out)
 
 
 def tune_models(
