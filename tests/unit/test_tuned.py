@@ -117,7 +117,7 @@ def written(model: ModelEntry, change: Callable[[list[dict[str, Any]]], Any]) ->
     [
         (lambda raw: {"tiktok": {"reg_weight": 1}}, "expected a list of entries, found dict.*mf.yaml"),
         (lambda raw: raw[0].update(reg_weight=1), "entry 1.*'reg_weight' is an unknown key"),
-        (lambda raw: raw[0].pop("dataset"), "entry 1.*'dataset' is missing"),
+        (lambda raw: raw[0].pop("dataset") and None, "entry 1.*'dataset' is missing"),
         (lambda raw: raw[0].update(valid=float("nan")), "entry 1.*'valid'"),
         (lambda raw: raw[0].update(trials=-1), "entry 1.*'trials' is -1"),
         (lambda raw: raw[0].update(values=["reg_weight"]), "entry 1.*'values'"),
