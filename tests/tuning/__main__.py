@@ -59,8 +59,8 @@ def _replay(folders: Sequence[Path], n_orders: int) -> list[str]:
             rows.append((name, *row))
             means.setdefault(name, []).append(row)
         lines += [f"\n{label} on {data}: {len(trials)} trials, best {best:.4f}", _table(head, rows)]
-    rows = [(name, *map(statistics.fmean, zip(*all_rows, strict=True))) for name, all_rows in means.items()]
-    return [*lines, f"\nMean over {len(found)} searches", _table(head, rows)]
+    over_all = [(name, *map(statistics.fmean, zip(*all_rows, strict=True))) for name, all_rows in means.items()]
+    return [*lines, f"\nMean over {len(found)} searches", _table(head, over_all)]
 
 
 def _selection(options: argparse.Namespace) -> list[str]:
