@@ -28,14 +28,14 @@ N_FIRST_EPOCHS = 3  # a best epoch among these tells of a training that went now
 ParamValue = str | int | float | bool | None | list[str] | list[int] | list[float]
 
 
-def _as_tuples(value: Any) -> Any:
-    """Take the lists of a JSON file for the tuples that they were, also where records are read strictly."""
+def _tuples(value: Any) -> Any:
+    """Lists of lists, as JSON has them, as the tuples that they were; whatever else stays as it is."""
     if not isinstance(value, list):
         return value
-    return tuple(tuple(each) if isinstance(each, list) else each for each in value)
+    return tuple(tuple(rung) if isinstance(rung, list) else rung for rung in value)
 
 
-Rungs = Annotated[tuple[tuple[int, float], ...], BeforeValidator(_as_tuples)]
+Bounds = Annotated[tuple[tuple[int, float], ...], BeforeValidator(_tuples)]
 
 
 class RunSpec(Frozen):
@@ -64,7 +64,7 @@ class RunSpec(Frozen):
     base_seed: int
     max_epochs: int
     params: dict[str, ParamValue]
-    bounds: Rungs = ()
+    bounds: Bounds = ()
 
     @property
     def label(self) -> str:
