@@ -229,5 +229,5 @@ def test_a_trained_model_without_a_measured_speed_is_red() -> None:
 
 def test_a_pipe_is_no_baseline(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "b.json")
-    with pytest.raises(ResultsError, match="a pipe"):
+    with pytest.raises(ResultsError, match="a named pipe"):
         files.read(tmp_path / "b.json")

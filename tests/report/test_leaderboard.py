@@ -27,7 +27,7 @@ from bench.leaderboard.scores import UNIT, chosen_for_page, packed, read_scores
 from bench.leaderboard.texts import caption, notes
 from bench.metrics import means
 from bench.protocol import FIRST, TOPK_DEPTH, named
-from bench.records import EpochFacts, Metrics
+from bench.records import Metrics
 from bench.report.gaps import gaps
 from bench.report.paper import Paper
 from bench.report.resampling import Resamples, pair
@@ -190,19 +190,21 @@ def test_a_record_at_another_place_is_left_out(tmp_path: Path, paper: Paper) -> 
 
 
 def test_where_parameters_come_from(tmp_path: Path, paper: Paper) -> None:
-    add_run(tmp_path, "lightgcn")
-    add_run(tmp_path, "popularity")
-    add_run(tmp_path, "mf", values={"reg_weight": 0.5})
-    add_run(tmp_path, "ngcf", values={"reg_weight": 0.5})
+    facts = facts_of("tiktok@shipped", split="shipped")
+    add_run(tmp_path, "lightgcn", facts=facts)
+    add_run(tmp_path, "popularity", facts=facts)
+    add_run(tmp_path, "mf", values={"reg_weight": 0.5}, facts=facts)
+    add_run(tmp_path, "ngcf", values={"reg_weight": 0.5}, facts=facts)
     for weight, skill in ((0.5, 0.4), (0.25, 0.3), (0.125, 0.2)):
-        add_run(tmp_path, "ngcf", stage="tuning", skill=skill, values={"reg_weight": weight})
-        add_run(tmp_path, "ngcf", stage="tuning", skill=0.9, values={"reg_weight": weight}, code_hash="e" * 16)
+        trial = {"stage": "tuning", "values": {"reg_weight": weight}, "facts": facts}
+        add_run(tmp_path, "ngcf", skill=skill, **trial)
+        add_run(tmp_path, "ngcf", skill=0.9, code_hash="e" * 16, **trial)
     found = find(tmp_path)
     ((board,), _) = boards([file.record for file in found.runs], None)
     origins = {row.label: origin_of(row, board, found.trial_records) for row in board.rows}
     assert origins["ngcf"].words == "best of 3 trials, validation recall@20 0.4000"
     assert origins["ngcf"].n_trials == 3
-    assert origins["lightgcn"].words == "lightgcn.yaml, values for tiktok"
+    assert origins["lightgcn"].words == "lightgcn.tuned.yaml, values for tiktok@shipped"
     assert "20 trials" in origins["lightgcn"].note
     assert origins["mf"].words == "not as in mf.yaml: reg_weight=0.5"
     assert origins["popularity"].words == "popularity.yaml, defaults"
@@ -357,18 +359,11 @@ def test_a_table_is_ranked_by_its_protocols_metric(tmp_path: Path, paper: Paper)
 def test_rows_that_ended_at_the_cap_or_found_nothing_are_marked(
     tmp_path: Path, paper: Paper, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def curve(*scores: float, loss: float | None = 0.5) -> dict[str, Any]:
-        epochs = [
-            EpochFacts(epoch=n, loss=loss, train_seconds=1, valid_seconds=1, valid={"recall@20": score})
-            for n, score in enumerate(scores, 1)
-        ]
-        return {"curve": epochs, "best_epoch": scores.index(max(scores)) + 1}
-
     rising, early = [n / 99 for n in range(30)], [0.5, *[0.1] * 20]
     for n in range(2):
-        add_run(tmp_path, "mf", n, 0.2, **curve(*(rising if n else early)))
-        add_run(tmp_path, "lightgcn", n, 0.9, **curve(*early))
-        add_run(tmp_path, "popularity", n, 0.1, **curve(0.1, loss=None))
+        add_run(tmp_path, "mf", n, 0.2, scores=rising if n else early)
+        add_run(tmp_path, "lightgcn", n, 0.9, scores=early)
+        add_run(tmp_path, "popularity", n, 0.1, scores=[0.1], loss=None)
     (section,) = board_of(tmp_path, paper).sections
     signs = {each.row.label: each.stops.signs for each in section.entries}
     assert signs == {"mf": " †‡", "lightgcn": " ‡", "popularity": ""}

@@ -14,7 +14,7 @@ from bench.identity import run_key, seeds_of
 from bench.options import parse
 from bench.plan import make_plan
 from bench.protocol import FIRST, PROTOCOLS, Protocol, named
-from bench.records import DataFacts, EpochFacts, ProtocolFacts, RunRecord
+from bench.records import DataFacts, EpochFacts, Failure, ProtocolFacts, RunRecord
 from bench.sampling import TripleSampler
 from bench.store import ResultsStore
 from bench.train import TrainSettings, train
@@ -170,7 +170,7 @@ def test_why_a_training_stopped(run: RunRecord, reason: str | None, is_best_at_s
 
 
 def test_a_record_of_version_1_is_the_papers_and_lies_apart(tmp_path: Path) -> None:
-    new = record(0.1, used=Protocol())
+    new = record(used=Protocol(), status="failed", error=Failure(kind="x", message="y"))
     new = new.model_copy(update={"key": run_key(new.spec, new.data, Protocol(), "c"), "seeds": seeds_of(new.spec)})
     old = RunRecord.model_validate(new.model_dump() | {"protocol": VERSION_1})
     old = old.model_copy(update={"key": run_key(old.spec, old.data, FIRST, "c")})

@@ -221,8 +221,8 @@ def test_a_variant_is_tuned_over_what_it_does_not_fix() -> None:
 def test_what_was_chosen_for_a_data_set_and_what_the_user_set_is_left_out() -> None:
     hand = {"tiktok": {"embedding_size": 8}}
     entry = _with_search({"reg_weight": [0.1, 0.0]}, tuned("tiktok", {"reg_weight": 0.5}), datasets=hand)
-    assert entry.params("tiktok").reg_weight == 0.5
-    found = search_space(entry, dataset="tiktok")
+    assert entry.params("tiktok@shipped").reg_weight == 0.5
+    found = search_space(entry, dataset="tiktok@shipped")
     assert found.candidates == {"reg_weight": (0.0, entry.file.defaults["reg_weight"], 0.1)}
     assert found.fixed["embedding_size"] == 8  # what people set for the data set holds in its search
     assert search_space(entry).fixed["embedding_size"] == 64
