@@ -118,7 +118,7 @@ def finished(
     scores: Sequence[float],
     loss: float | None,
 ) -> dict[str, Any]:
-    """The fields of a run with these validation scores by epoch; its lists are written, `loss` None is a control."""
+    """Give the fields of a run with these validation scores; its lists are written. No loss: it is a control."""
     topk = lists_of(skill, sum(map(ord, label)) + 1000 * repetition)
     users = per_user(topk, held_out(), CUTOFFS)
     test = Metrics(values=means(users), n_users=N_USERS, n_skipped=0)

@@ -178,7 +178,7 @@ def test_a_record_of_version_1_is_the_papers_and_lies_apart(tmp_path: Path) -> N
     assert (used, used.name, used.tag) == (FIRST, "paper", "p1")
     store = ResultsStore(tmp_path)
     for each in (old, new):
-        path = store.record_path(each.key, each.protocol.protocol, "toy", "real", each.spec)
+        path = store.record_path(each.key, each.protocol.protocol, "toy", "surrogate", each.spec)
         store.write_record(path, each)
         assert store.read(path) == each
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["p1", "p2-field"]
