@@ -97,7 +97,7 @@ def _compare(options: Options, command: str, console: Console) -> int:
     seeds_and_sets = (n_seeds, max_epochs, options.base_seed, options.overrides)
     asked = make_plan([*datasets], labels, *seeds_and_sets)  # before data is read, for its errors
     run_options = run_options_of(options, shortened(command))
-    tuning = tuning_settings_of(options, labels, max_epochs, chosen.max_epochs or options.protocol.max_epochs)
+    tuning = tuning_settings_of(options, labels, max_epochs)
     store = ResultsStore(options.results_dir)
     if not (options.dry_run or options.status):
         store.check_writable()
