@@ -7,9 +7,9 @@ Raise `SCHEMA` when a field changes meaning.
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from bench.dataset_names import base_name
 from bench.digest import hash_value
@@ -26,6 +26,16 @@ Stage = Literal["final", "tuning", "confirm"]
 StopReason = Literal["patience", "cap", "pruned"]
 N_FIRST_EPOCHS = 3  # a best epoch among these tells of a training that went nowhere
 ParamValue = str | int | float | bool | None | list[str] | list[int] | list[float]
+
+
+def _tuples(value: Any) -> Any:
+    """Lists of lists, as JSON has them, as the tuples that they were; whatever else stays as it is."""
+    if not isinstance(value, list):
+        return value
+    return tuple(tuple(rung) if isinstance(rung, list) else rung for rung in value)
+
+
+Bounds = Annotated[tuple[tuple[int, float], ...], BeforeValidator(_tuples)]
 
 
 class RunSpec(Frozen):
@@ -54,7 +64,7 @@ class RunSpec(Frozen):
     base_seed: int
     max_epochs: int
     params: dict[str, ParamValue]
-    bounds: tuple[tuple[int, float], ...] = ()
+    bounds: Bounds = ()
 
     @property
     def label(self) -> str:

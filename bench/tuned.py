@@ -19,7 +19,7 @@ from bench import cards
 from bench.dataset_names import base_name, parted
 from bench.errors import ConfigError, ResultsError, listed, nearest_hint
 from bench.files import locked, write_text
-from bench.model_entry import ModelEntry, Values
+from bench.model_entry import ModelEntry, Values, checked_params
 from bench.validation import Frozen, read_yaml, validated
 
 HEADER = """\
@@ -244,6 +244,5 @@ def _check(entries: Sequence[TunedEntry], entry: ModelEntry, path: Path) -> None
                     f"parameters: {listed(declared)}. Remove the entry and search again."
                 )
         defaults = {**entry.file.defaults, **entry.file.variants.get(each.variant, {})}
-        validated(
-            entry.model_class.Params, {**defaults, **each.values}, about, "Remove the entry and search again."
-        )
+        advice = "Remove the entry and search again."
+        checked_params(entry.model_class.Params, {**defaults, **each.values}, about, advice)

@@ -54,7 +54,7 @@ def run_tuning(
         results = tune(found, settings, store, options, display)
     for result in results:
         _keep(result, settings, options, console)
-    for name in data:
+    for name in dict.fromkeys(result.facts.name for result in results):
         own = [result for result in results if result.facts.name == name]
         source, spec = own[0].facts.source, own[0].default.spec
         folder = store.record_path("", options.protocol, name, source, spec).parent.parent

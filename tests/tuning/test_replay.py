@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from curves import record_of
 
+from bench.identity import place_of_record
+from bench.protocol import Protocol
 from bench.record_files import to_text
 from bench.tuning.pruning import PruningRule
 from tuning.__main__ import main
@@ -27,7 +28,7 @@ def test_flat_trials_below_the_median_end_at_the_first_rung() -> None:
     assert found.loss == 0.0
     assert found.is_missed == 0.0
     assert found.pruned == pytest.approx(2 / 8)
-    assert found.kept == 1.0
+    assert found.kept == 4 / 5  # 0.24 is the fifth
     assert found.steps == found.seconds == pytest.approx(2 * 80 / 800)
 
 
@@ -61,20 +62,17 @@ def test_no_rule_changes_nothing_and_orders_are_means() -> None:
 def test_whole_trials_of_a_directory_are_found_and_a_table_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "trials" / "p1" / "tiktok-real" / "mf"
-    folder.mkdir(parents=True)
-    spec = {"stage": "tuning", "max_epochs": 100}
-    for number, score in enumerate((0.1, 0.2, 0.3, 0.4, 0.05)):
-        record = flat(score, key=f"key{number}")
-        record = record.model_copy(
-            update={"started": f"2023-01-0{number + 1}", "spec": record.spec.model_copy(update=spec)}
-        )
-        (folder / f"key{number}.json").write_text(to_text(record), encoding="utf-8")
-    bounded = record.model_copy(update={"spec": record.spec.model_copy(update={"bounds": ((2000, 0.1),)})})
-    (folder / "bounded.json").write_text(to_text(bounded), encoding="utf-8")
-    (folder / "damaged.json").write_text("{", encoding="utf-8")
-    again = record.model_copy(update={"spec": record.spec.model_copy(update={"stage": "confirm"})})
-    (folder / "again.json").write_text(to_text(again), encoding="utf-8")
+    scores = (0.1, 0.2, 0.3, 0.4, 0.05)
+    made = [
+        flat(score, params={"reg_weight": score}, started=f"2023-01-0{n}T") for n, score in enumerate(scores, 1)
+    ]
+    made.append(flat(0.6, bounds=((2000, 0.1),)))  # might have been pruned, so it is no whole trial
+    made.append(flat(0.7, stage="confirm"))
+    for record in made:
+        path = tmp_path / place_of_record(record)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(to_text(record), encoding="utf-8")
+    path.with_name("damaged.json").write_text("{", encoding="utf-8")
     ((_, trials),) = searches(tmp_path).items()
     assert [max(epoch.valid.popitem()[1] for epoch in trial.curve) for trial in trials] == [
         0.1,
@@ -85,11 +83,7 @@ def test_whole_trials_of_a_directory_are_found_and_a_table_is_printed(
     ]
     assert main(["replay", str(tmp_path), "--orders", "1"]) == 0
     said = capsys.readouterr().out
-    assert "mf (p1, 100 epochs, cccc) on tiktok [real" in said
+    assert f"mf ({Protocol().tag}, 100 epochs, cccc) on tiktok [real" in said
     line = next(line for line in said.splitlines() if line.startswith("| below the median  "))
     assert [float(cell) for cell in line.split("|")[2:-1]] == pytest.approx([0, 0, 0, 0.8, 0.2, 0.16, 0.16])
     assert main(["replay", str(tmp_path / "nothing")]) == 2
-
-
-def test_json_of_the_records_is_the_programs() -> None:
-    assert json.loads(to_text(flat(0.1, 2)))["spec"]["bounds"] == []

@@ -10,7 +10,7 @@ import torch
 import toy
 
 from bench.errors import UsageError
-from bench.identity import run_key
+from bench.identity import run_key, seeds_of
 from bench.options import parse
 from bench.plan import make_plan
 from bench.protocol import FIRST, PROTOCOLS, Protocol, named
@@ -171,12 +171,14 @@ def test_why_a_training_stopped(run: RunRecord, reason: str | None, is_best_at_s
 
 def test_a_record_of_version_1_is_the_papers_and_lies_apart(tmp_path: Path) -> None:
     new = record(0.1, used=Protocol())
+    new = new.model_copy(update={"key": run_key(new.spec, new.data, Protocol(), "c"), "seeds": seeds_of(new.spec)})
     old = RunRecord.model_validate(new.model_dump() | {"protocol": VERSION_1})
+    old = old.model_copy(update={"key": run_key(old.spec, old.data, FIRST, "c")})
     used = old.protocol.protocol
     assert (used, used.name, used.tag) == (FIRST, "paper", "p1")
     store = ResultsStore(tmp_path)
     for each in (old, new):
-        path = store.record_path("k", each.protocol.protocol, "toy", "real", each.spec)
+        path = store.record_path(each.key, each.protocol.protocol, "toy", "real", each.spec)
         store.write_record(path, each)
         assert store.read(path) == each
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["p1", "p2-field"]

@@ -11,8 +11,9 @@ import torch
 import toy
 from curves import record_of
 
-from bench.identity import run_key
+from bench.identity import place_of_record, run_key
 from bench.protocol import Protocol
+from bench.record_files import RecordFile, read_record, to_text
 from bench.records import DataFacts, RunRecord, RunSpec
 from bench.sampling import TripleSampler
 from bench.train import TrainSettings, train
@@ -179,6 +180,18 @@ def test_bounds_are_in_the_key_and_no_bounds_leave_keys_as_they_were() -> None:
     assert "bounds" not in spec_of().model_dump(exclude_defaults=True)
     text = spec_of(bounds=((2000, 0.1), (3000, 1 / 3))).model_dump_json()
     assert RunSpec.model_validate_json(text).bounds == ((2000, 0.1), (3000, 1 / 3))
+
+
+@pytest.mark.parametrize("bounds", [(), ((2000, 0.1), (3000, 1 / 3))])
+def test_a_trial_s_record_is_read_as_it_was_written(bounds: Bounds, tmp_path: Path) -> None:
+    record = record_of(rising(20, 0.3), 100, max_epochs=50, patience=10, bounds=bounds)
+    path = tmp_path / place_of_record(record)
+    path.parent.mkdir(parents=True)
+    path.write_text(to_text(record), encoding="utf-8")
+    found = read_record(path)
+    assert isinstance(found, RecordFile), found
+    assert found.record == record
+    assert found.record.spec.bounds == bounds
 
 
 def test_the_stages_of_a_setting_are_runs_of_their_own(tmp_path: Path) -> None:

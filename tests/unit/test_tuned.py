@@ -117,7 +117,7 @@ def written(model: ModelEntry, change: Callable[[list[dict[str, Any]]], Any]) ->
     [
         (lambda raw: {"tiktok": {"reg_weight": 1}}, "expected a list of entries, found dict.*mf.yaml"),
         (lambda raw: raw[0].update(reg_weight=1), "entry 1.*'reg_weight' is an unknown key"),
-        (lambda raw: raw[0].pop("dataset"), "entry 1.*'dataset' is missing"),
+        (lambda raw: raw[0].pop("dataset") and None, "entry 1.*'dataset' is missing"),
         (lambda raw: raw[0].update(valid=float("nan")), "entry 1.*'valid'"),
         (lambda raw: raw[0].update(trials=-1), "entry 1.*'trials' is -1"),
         (lambda raw: raw[0].update(values=["reg_weight"]), "entry 1.*'values'"),
@@ -126,6 +126,8 @@ def written(model: ModelEntry, change: Callable[[list[dict[str, Any]]], Any]) ->
             "split 'shipped' names 'reg_wieght'.*Did you mean 'reg_w",
         ),
         (lambda raw: raw[0]["values"].update(reg_weight="much"), "split 'shipped': 'reg_weight' is 'much'"),
+        (lambda raw: raw[0]["values"].update(reg_weight=float("inf")), "'reg_weight' is inf, expected a finite"),
+        (lambda raw: raw[0]["values"].update(embedding_size=True), "'embedding_size' is true, expected a number"),
         (lambda raw: raw[0].update(variant="deeper"), "variant that mf.yaml does not have"),
         (lambda raw: [*raw, *raw], "is given twice"),
     ],
