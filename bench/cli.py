@@ -144,11 +144,11 @@ def leave_out(
     from bench.suited import refuse_nothing, said, suited
 
     content = {name: [modality.name for modality in each.modalities] for name, each in data.items()}
-    (kept, left_out), (others, more) = suited(asked, content), suited(plan, content)
-    left_out |= more
+    (kept, named), (others, more) = suited(asked, content), suited(plan, content)
+    left_out = {**named, **more}
     if all(ARTIFACTS[name].needs == "nothing" for name in artifacts):
         return left_out, [*artifacts]
-    refuse_nothing([*kept, *(others if options.artifacts else ())], left_out)
+    refuse_nothing([*kept, *(others if options.artifacts else ())], named or more)
     for sentence in said(left_out):
         console.print(sentence, style="bold yellow", markup=False, soft_wrap=True)
     if options.artifacts:
