@@ -11,7 +11,7 @@ from bench.report.comparisons import STAR, shown_p
 from bench.report.gaps import Gap
 from bench.report.paper import Paper
 from bench.report.render import to_markdown
-from bench.report.stops import sign_notes, stopped_by_cap
+from bench.report.stops import sign_notes, sign_sentence, stopped_by_cap
 from bench.report.table import Block, Cell, Column, Mark, Row, Table, marks
 from bench.report.wording import (
     DASH,
@@ -60,7 +60,8 @@ def caption(section: Section) -> str:
     board = section.board
     seeds = "One seed" if board.n_asked == 1 else f"Mean ± sample standard deviation over {board.n_asked} seeds"
     capped = stopped_by_cap(record for row in board.rows for record in row.records)
-    return " ".join(filter(None, (protocol_sentence(board.protocol), capped, _reading(board, seeds))))
+    signs = sign_sentence(each.stops for each in section.entries)
+    return " ".join(filter(None, (protocol_sentence(board.protocol), capped, _reading(board, seeds), signs)))
 
 
 def _reading(board: Board, seeds: str) -> str:

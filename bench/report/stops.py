@@ -75,6 +75,12 @@ def sign_legend(stops: Iterable[Stops]) -> list[str]:
     return [f"{words}: {n} of {n_runs} runs" for words, n in said.items() if n]
 
 
+def sign_sentence(stops: Iterable[Stops]) -> str:
+    """The same as a sentence of a caption; empty where no row has a sign."""
+    said = "; ".join(sign_legend(stops))
+    return f"{said}; the notes say whose." if said else ""
+
+
 def stopped_by_cap(records: Iterable[RunRecord]) -> str:
     """A sentence for captions that counts the trained runs that a cap of epochs ended; empty without such runs."""
     by_cap: dict[int, list[RunRecord]] = {}

@@ -83,9 +83,10 @@ def metric_name(metric: str) -> str:
 
 def protocol_sentence(used: Protocol) -> str:
     """The protocol with its choices, for captions."""
+    name = "" if used.name in used.tag else f" ({used.name}, version {used.version})"
     return (
-        f"Protocol {used.tag}: validation {metric_name(used.selection_metric)} selects, patience {used.patience}, "
-        f"at most {used.max_epochs:,} epochs; hidden at test: {used.hide_at_test} items."
+        f"Protocol {used.tag}{name}: validation {metric_name(used.selection_metric)} selects, patience "
+        f"{used.patience}, at most {used.max_epochs:,} epochs; hidden at test: {used.hide_at_test} items."
     )
 
 

@@ -338,7 +338,8 @@ def test_a_table_is_ranked_by_its_protocols_metric(tmp_path: Path, paper: Paper)
         assert best.scores[metric].mean > other.scores[metric].mean
         assert best.valid.mean == 0.9
         assert other.gap is not None
-        assert f"Protocol {section.board.protocol.tag}: validation" in caption(section)
+        assert caption(section).startswith(f"Protocol {section.board.protocol.tag}")
+    assert "Protocol p1 (paper, version 1): validation Recall@10 selects, patience 10" in caption(sections[-1])
     update(tmp_path)
     tables = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))["tables"]
     assert [table["ranked_by"] for table in tables] == [section.board.ranked_by for section in sections]
@@ -367,6 +368,7 @@ def test_rows_that_ended_at_the_cap_or_found_nothing_are_marked(
     signs = {each.row.label: each.stops.signs for each in section.entries}
     assert signs == {"mf": " †‡", "lightgcn": " ‡", "popularity": ""}
     assert "Stopped by the cap of 30 epochs: 1 of 4 runs." in caption(section)
+    assert "† ended by the cap: 1 of 4 runs; ‡ best at the start: 3 of 4 runs;" in caption(section)
     said = [note for note in notes(section, paper) if "†" in note or "‡" in note]
     assert [note.rpartition(": ")[2] for note in said] == [
         "MF (1 of 2 runs).", "LightGCN (2 of 2 runs), MF (1 of 2 runs).",
