@@ -16,6 +16,7 @@ import yaml
 from pydantic import Field
 
 from bench import cards
+from bench.dataset_names import base_name, parted
 from bench.errors import ConfigError, ResultsError, listed, nearest_hint
 from bench.files import locked, write_text
 from bench.model_entry import ModelEntry, Values
@@ -127,7 +128,7 @@ class TunedFile:
             dataset: `NAME`, which means its card's split, or `NAME@SPLIT`.
             variant: of the model.
         """
-        base = dataset.partition("@")[0]
+        base = base_name(dataset)
         if all(entry.dataset != base for entry in self.entries):
             return None
         return next((entry for entry in self.entries if entry.place == (*base_and_split(dataset), variant)), None)
@@ -140,8 +141,8 @@ class TunedFile:
 
 def base_and_split(dataset: str) -> tuple[str, str]:
     """The card's name and the split that a data set's id means; the split is "" where there is no such card."""
-    base, at, split = dataset.partition("@")
-    if at:
+    base, split = parted(dataset)
+    if split is not None:
         return base, split
     return base, cards.load(base).split if base in cards.names() else ""
 

@@ -7,6 +7,7 @@ metric on one data set. The metrics of a data set rank the same lists, so that b
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import listed
+from bench.records import DataFacts
 from bench.report.aggregate import data_key
 from bench.report.comparisons import shown_p
 from bench.report.figure import PAGE_WIDTH, Figure, look
@@ -107,20 +109,7 @@ def build(material: Material) -> Figure:
     frame = pd.DataFrame(means, columns=labels)
     complete = [label for label in labels if not frame[label].isna().any()]
     ranking = Ranking(frame[complete], tuple(label for label in labels if label not in complete))
-    notes = [
-        note
-        for each, head in zip(facts, data_headings(facts), strict=True)
-        for note in data_notes(each, head, paper)
-    ]
-    notes += [
-        f"{head}: not among the blocks, since the same data is on its random split; two splits of it are not two "
-        f"data sets."
-        for each, head in zip(facts, data_headings(facts), strict=True)
-        if data_key(each) in beside
-    ]
-    if ranking.left_out:
-        names = listed(model_display(label, paper) for label in ranking.left_out)
-        notes += [f"Left out, because runs are missing on some data set: {names}."]
+    notes = _notes(facts, ranking, paper)
     ranks, average = ranking.ranks, ranking.ranks.mean()
     rows: list[tuple[CsvValue, ...]] = [
         (
@@ -140,6 +129,22 @@ def build(material: Material) -> Figure:
         tuple(rows),
         lambda: _draw(ranking, paper),
     )
+
+
+def _notes(facts: Sequence[DataFacts], ranking: Ranking, paper: Paper) -> list[str]:
+    """Footnotes on the data, and on what is left out of the ranks."""
+    beside, named = beside_random(facts), list(zip(facts, data_headings(facts), strict=True))
+    notes = [note for each, head in named for note in data_notes(each, head, paper)]
+    notes += [
+        f"{head}: not among the blocks, since the same data is on its random split; two splits of it are not two "
+        f"data sets."
+        for each, head in named
+        if data_key(each) in beside
+    ]
+    if ranking.left_out:
+        names = listed(model_display(label, paper) for label in ranking.left_out)
+        notes += [f"Left out, because runs are missing on some data set: {names}."]
+    return notes
 
 
 def _caption(ranking: Ranking, n_sets: int) -> str:

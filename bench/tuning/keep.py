@@ -18,7 +18,7 @@ from bench.files import locked, write_text
 from bench.model_entry import ModelEntry
 from bench.protocol import Protocol
 from bench.records import RunRecord
-from bench.tuned import Confirmed, TunedEntry, base_and_split, write_tuned
+from bench.tuned import Confirmed, TunedEntry, write_tuned
 from bench.tuning.results import StudyResult, valid_score
 
 TABLE = "trials.csv"
@@ -53,11 +53,10 @@ def tuned_entry(result: StudyResult, protocol: Protocol, date: str) -> TunedEntr
     """The chosen values with all that says where they come from."""
     chosen, facts = result.chosen, result.facts
     assert chosen is not None
-    dataset, split = base_and_split(facts.name)
     mean = result.chosen_mean
     return TunedEntry(
-        dataset=dataset,
-        split=split,
+        dataset=facts.card,
+        split=facts.split,
         variant=result.label.partition("@")[2],
         values=result.chosen_values,
         metric=chosen.protocol.selection_metric,
