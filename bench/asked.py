@@ -59,16 +59,15 @@ def cluster_of(options: Options, address: str) -> Cluster:
         return cluster
 
 
-def tuning_settings_of(
-    options: Options, labels: Sequence[str], max_epochs: int, usual_epochs: int
-) -> TuningSettings | None:
+def tuning_settings_of(options: Options, labels: Sequence[str], max_epochs: int) -> TuningSettings | None:
     """What `--tune` or `--tune-minutes` asks for; None without them.
+
+    What was found with fewer epochs than usual is not written beside the models' files unless that is asked for.
 
     Args:
         options: the command line.
         labels: models of the call.
         max_epochs: upper bound on epochs.
-        usual_epochs: that of the profile; what was found with fewer is not written unless that is asked for.
 
     Raises:
         UsageError: an unknown sampler, or a value for all models that none of them has a parameter for.
@@ -86,5 +85,5 @@ def tuning_settings_of(
         rule=MEDIAN if asked.is_pruned else None,
         n_settings=asked.n_settings,
         n_seeds=asked.n_seeds,
-        may_write=asked.is_saved or max_epochs >= usual_epochs,
+        may_write=asked.is_saved or max_epochs >= options.usual_epochs,
     )

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from bench.claims import claim
 from bench.errors import ResultsError
-from bench.files import write_bytes
+from bench.files import read_regular, write_bytes
 from bench.records import EpochFacts, RunRecord
 from bench.training_state import TrainingState, TrainResult
 
@@ -79,6 +79,8 @@ class Checkpoint:
                 return
             except _UnusableError as problem:
                 self._set_aside(path, str(problem))
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+                self._set_aside(path, "it is of another form")
             except OSError as problem:
                 raise _trouble(path, "read", problem) from problem
 
@@ -215,13 +217,13 @@ def _trouble(path: Path, what: str, problem: OSError) -> ResultsError:
 
 def _contents(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and texts of a file as they were written; whatever differs is found."""
-    content = path.read_bytes()
+    content = read_regular(path)
     try:
         tensors = load(content)
         length = int.from_bytes(content[:8], "little")
         texts: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
         checksum = texts.pop("checksum")
-    except (SafetensorError, ValueError, KeyError) as problem:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise _UnusableError(f"it is damaged: {problem}") from problem
     if checksum != _checksum(tensors, texts):
         raise _UnusableError("it is damaged: its checksum differs")

@@ -20,6 +20,7 @@ from bench.artifacts import check_names as check_artifacts
 from bench.names import readable
 from bench.options import Options, parse
 from bench.plugins import plugged
+from bench.private_paths import below, shortened
 from bench.profiles import profile
 from bench.records import DataFacts
 from bench.terminal import exit_code_of
@@ -66,7 +67,7 @@ def run(options: Options, command: str, console: Console) -> int:
     Raises:
         BenchError: the user can mend it.
     """
-    with plugged(options.plugins):
+    with plugged(options.plugins), below(options.data_dirs):
         registry.check_plugins()
         if options.list_names:
             from bench.listing import show_names
@@ -95,8 +96,8 @@ def _compare(options: Options, command: str, console: Console) -> int:
     max_epochs = options.epochs_at_most
     seeds_and_sets = (n_seeds, max_epochs, options.base_seed, options.overrides)
     asked = make_plan([*datasets], labels, *seeds_and_sets)  # before data is read, for its errors
-    run_options = run_options_of(options, command)
-    tuning = tuning_settings_of(options, labels, max_epochs, chosen.max_epochs or options.protocol.max_epochs)
+    run_options = run_options_of(options, shortened(command))
+    tuning = tuning_settings_of(options, labels, max_epochs)
     store = ResultsStore(options.results_dir)
     if not (options.dry_run or options.status):
         store.check_writable()
@@ -105,9 +106,7 @@ def _compare(options: Options, command: str, console: Console) -> int:
     rows = {name: rows_of(artifacts, DataFacts.of(each)) for name, each in data.items()}
     plan = partial(make_plan, [*datasets], shown, *seeds_and_sets, more=rows, everywhere=options.everywhere)
     content = {name: [modality.name for modality in each.modalities] for name, each in data.items()}
-    left_out = leave_out([*asked, *plan()], content, artifacts, console)
-    if not options.artifacts:
-        artifacts = with_rows(artifacts, [DataFacts.of(each) for each in data.values()], left_out)
+    left_out, artifacts = leave_out(asked, plan(), data, artifacts, options, console)
     if options.dry_run or options.status:
         show = show_status if options.status else show_plan
         show(suited(plan(), content)[0], data, store, run_options, console)
@@ -121,9 +120,22 @@ def _compare(options: Options, command: str, console: Console) -> int:
 
 
 def leave_out(
-    specs: Sequence[RunSpec], content: dict[str, list[str]], artifacts: Sequence[str], console: Console
-) -> LeftOut:
-    """What is left out of a plan since its data lacks the content, told by name.
+    asked: Sequence[RunSpec],
+    plan: Sequence[RunSpec],
+    data: dict[str, BenchmarkData],
+    artifacts: Sequence[str],
+    options: Options,
+    console: Console,
+) -> tuple[LeftOut, list[str]]:
+    """What is left out since its data lacks the content, told by name, and the artifacts that are left to show.
+
+    Args:
+        asked: runs of the models of the call.
+        plan: runs that the artifacts need.
+        data: the data sets by name.
+        artifacts: their names; those that nobody named go where all their own rows are left out.
+        options: the command line.
+        console: to tell.
 
     Raises:
         UsageError: nothing is left.
@@ -131,12 +143,17 @@ def leave_out(
     """
     from bench.suited import refuse_nothing, said, suited
 
-    kept, left_out = suited(specs, content)
-    if any(ARTIFACTS[name].needs != "nothing" for name in artifacts):
-        refuse_nothing(kept, left_out)
-        for sentence in said(left_out):
-            console.print(sentence, style="bold yellow", markup=False, soft_wrap=True)
-    return left_out
+    content = {name: [modality.name for modality in each.modalities] for name, each in data.items()}
+    (kept, left_out), (others, more) = suited(asked, content), suited(plan, content)
+    left_out |= more
+    if all(ARTIFACTS[name].needs == "nothing" for name in artifacts):
+        return left_out, [*artifacts]
+    refuse_nothing([*kept, *(others if options.artifacts else ())], left_out)
+    for sentence in said(left_out):
+        console.print(sentence, style="bold yellow", markup=False, soft_wrap=True)
+    if options.artifacts:
+        return left_out, [*artifacts]
+    return left_out, with_rows(artifacts, [DataFacts.of(each) for each in data.values()], left_out)
 
 
 def tune_models(
@@ -223,7 +240,7 @@ def make_runs(
 
 def report(names: Sequence[str], material: Material, options: Options, command: str, console: Console) -> int:
     """Write and show the artifacts, each footnote once, and the page of all; 1 if a run failed."""
-    from bench.leaderboard.build import update as update_leaderboard
+    from bench.leaderboard.build import outcome, refresh
     from bench.report.html.about import About
     from bench.report.html.page import write_report
     from bench.report.render import console_table
@@ -236,11 +253,13 @@ def report(names: Sequence[str], material: Material, options: Options, command: 
         console.print(console_table(replace(table, notes=new)))
         said.update(new)
     budget = None if options.search is None else options.search.budget.words
-    about = About(command, options.profile, options.epochs_at_most, budget)
+    about = About(shortened(command), options.profile, options.epochs_at_most, budget)
     page = write_report({name: each for name, (each, _) in written.items()}, material, options.results_dir, about)
-    board = update_leaderboard(options.results_dir)
-    for paths in (*(paths for _, paths in written.values()), page, *([board] if board else [])):
+    board, is_new = refresh(options.results_dir)
+    for paths in (*(paths for _, paths in written.values()), page):
         console.print(f"wrote {', '.join(str(path) for path in paths)}", markup=False, soft_wrap=True)
+    if board:
+        console.print(outcome(board, is_new), markup=False, soft_wrap=True)
     failed = [record for record in material.records if record.status == "failed"]
     if failed:
         console.print(f"{len(failed)} of {len(material.records)} runs failed; run the same command to try again.")

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from bench.protocol import Protocol
 from bench.records import EpochFacts, RunRecord, RunSpec
@@ -50,10 +51,10 @@ class RunDisplay:
         self._n_done = 0
         self._rows: dict[int, Row] = {}
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
@@ -135,4 +136,5 @@ def summary(record: RunRecord, reused: bool) -> str:
 
 def announce(console: Console, title: str, text: str, source: str) -> None:
     """Say once and loudly where the data came from."""
-    console.print(Panel(text, title=title, border_style=SOURCE_STYLE[source], title_align="left"))
+    # Text and not str: rich would take what stands in brackets for markup
+    console.print(Panel(Text(text), title=Text(title), border_style=SOURCE_STYLE[source], title_align="left"))

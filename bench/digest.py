@@ -32,3 +32,8 @@ def hash_in_full(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_bytes(content: bytes) -> str:
+    """Hash the content of a file with sha256, 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()

@@ -2,6 +2,8 @@
 
 Writing is a temporary file beside the final place, then a rename.
 
+Reading one that others may have put there: `read_regular` never waits for a pipe and never reads without end.
+
 A temporary file is locked while it is written. A lock ends with its process, however that ends, so what a killed
 process left behind is told from what a live one is writing.
 """
@@ -9,15 +11,79 @@ process left behind is told from what a live one is writing.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.errors import DataError
 from bench.names import readable
-from bench.plain_files import not_plain
+from bench.plain_files import KINDS, not_plain
+
+MOST_BYTES = 2**33
+
+
+class UnfitFileError(OSError):
+    """What lies at a path is not a file, or larger than it may be; `strerror` says which."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(errno.EINVAL, what)
+
+
+def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Read a file that may have come from anywhere; links are followed.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+
+    Raises:
+        FileNotFoundError: nothing lies there.
+        UnfitFileError: a pipe, folder, socket or device, a link to nothing, or more than `most` bytes.
+        OSError: it cannot be read.
+    """
+    _refuse_kind(_status(path).st_mode)
+    # a pipe may have taken the file's place meanwhile: without O_NONBLOCK opening it would wait for a writer
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        about = os.fstat(file.fileno())
+        _refuse_kind(about.st_mode)
+        if about.st_size > most:
+            raise UnfitFileError(f"it has {about.st_size:,} bytes, and at most {most:,} are read")
+        content = file.read(about.st_size + 1)
+    if len(content) > about.st_size:
+        raise UnfitFileError(f"it has more than the {about.st_size:,} bytes that its size says")
+    return content
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is not a file, for example a pipe, which a reader would wait for.
+
+    Raises:
+        OSError: see `read_regular`.
+    """
+    _refuse_kind(_status(path).st_mode)
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise UnfitFileError("it is a link to nothing") from None
+        raise
+    except OSError as problem:
+        if problem.errno == errno.ELOOP:
+            raise UnfitFileError("it is a link that leads back to itself") from problem
+        raise
+
+
+def _refuse_kind(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise UnfitFileError(f"it is {KINDS.get(stat.S_IFMT(mode), 'something else')}, and not a file")
 
 
 def file_name(label: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench import cards, registry
 from bench.artifacts import ARTIFACTS
@@ -51,7 +52,7 @@ def _section(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> N
     console.print(title, style="bold")
     grid = Table.grid(padding=(0, 2))
     for name, text in rows:
-        grid.add_row(f"  {name}", text)
+        grid.add_row(Text(f"  {name}"), Text(text))
     console.print(grid)
 
 
@@ -71,7 +72,8 @@ def show_plan(
     )
     for run in planned_runs(specs, data, store, options.protocol):
         spec, state = run.spec, state_of(store.read(run.path), options.on_existing)
-        label = run.facts.label.replace("[", r"\[")
-        table.add_row(run.key, label, spec.label, str(spec.repetition + 1), str(spec.max_epochs), state)
+        table.add_row(
+            run.key, Text(run.facts.label), Text(spec.label), str(spec.repetition + 1), str(spec.max_epochs), state
+        )
     console.print(table)
     console.print(f"{len(specs)} runs. Nothing was trained or written.")

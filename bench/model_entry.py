@@ -124,15 +124,15 @@ class ModelEntry:
                     f"{self.name} has no parameter '{key}'.{nearest_hint(key, allowed)} "
                     f"Its parameters: {listed(allowed)}."
                 )
-        params = _params(self.model_class.Params, merged, str(self.path))
+        params = checked_params(self.model_class.Params, merged, str(self.path))
         if not overrides:
             return params
         given = listed(f"{self.name}.{key}={reprlib.repr(value)}" for key, value in overrides.items())
         source, advice = f"{given} in place of the values in {self.path}", "Correct what was given."
-        return _params(self.model_class.Params, {**merged, **overrides}, source, advice)
+        return checked_params(self.model_class.Params, {**merged, **overrides}, source, advice)
 
 
-def _params(
+def checked_params(
     kind: type[ModelParams], values: Values, source: str, advice: str = "Correct the file."
 ) -> ModelParams:
     """Values as parameters, with two rules that pydantic does not have: `true` is no 1, and no number is endless.

@@ -96,6 +96,16 @@ class Options:
         return self.protocol.max_epochs if self.max_epochs or not cap else min(cap, self.protocol.max_epochs)
 
     @property
+    def usual_epochs(self) -> int:
+        """The same bound without `--epochs`.
+
+        Raises:
+            UsageError: there is no such profile.
+        """
+        own = PROTOCOLS[self.protocol.name].max_epochs
+        return min(profile(self.profile).max_epochs or own, own)
+
+    @property
     def everywhere(self) -> dict[str, Any]:
         """Values for all models that have such parameters."""
         return {} if self.missing is None else {"missing": self.missing}

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import registry
-from bench.digest import hash_value
 from bench.errors import UsageError, listed, unknown_name
-from bench.protocol import Protocol
-from bench.records import DataFacts, RunSpec
+from bench.records import RunSpec
 from bench.rows import Row
 
 MOST_SEEDS = 10_000  # a plan is a list of all its runs
@@ -99,22 +97,4 @@ def _spec(
         base_seed=base_seed,
         max_epochs=max_epochs,
         params=params.model_dump(),
-    )
-
-
-def run_key(spec: RunSpec, data: DataFacts, protocol: Protocol, code_hash: str) -> str:
-    """Identity of a run: spec, data, split, protocol and the model's code; 16 hexadecimal digits.
-
-    The variant's name is no part of it: two names for the same parameters are the same run.
-    """
-    return hash_value(
-        {
-            "spec": spec.model_dump(exclude={"variant", "features", "bounds"}),
-            # fields that came later are left out at their first value, so that earlier records stay valid
-            **({} if spec.features == "given" else {"features": spec.features}),
-            **({"bounds": spec.bounds} if spec.bounds else {}),
-            "data": [data.data_hash, data.split_hash],
-            "protocol": protocol.identity,
-            "code": code_hash,
-        }
     )

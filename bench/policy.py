@@ -1,4 +1,4 @@
-"""Layer 4. What becomes of runs that were made before: the `--on-existing` policies. Pure."""
+"""Layer 5. What becomes of runs that were made before: the `--on-existing` policies. Pure."""
 
 from __future__ import annotations
 

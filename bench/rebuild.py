@@ -1,4 +1,4 @@
-"""Layer 5. The vectors of a finished run, from its record and its stored parameters. Reads the store."""
+"""Layer 6. The vectors of a finished run, from its record and its stored parameters. Reads the store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def final_vectors(
         Vectors of users and of items without padding, `[n_users, D]` and `[n_items, D]`; None where the
         parameters are gone, damaged, or not those of the model as it is now.
     """
-    state = store.read_checkpoint(record.key)
+    state = store.read_checkpoint(record)
     if state is None:
         return None
     spec = record.spec

@@ -9,14 +9,12 @@ import torch
 
 from bench.environment import PeakMemory, describe
 from bench.evaluate import Evaluation
+from bench.identity import seeds_of
 from bench.protocol import Protocol
 from bench.records import Cost, DataFacts, Metrics, MetricsByPart, ProtocolFacts, RunRecord, RunSpec
-from bench.seeds import derive_seed
 from bench.training_state import TrainResult
 from bench.types import BenchmarkData
 from models.base import Recommender
-
-SEED_PURPOSES = ("init", "triples", "model")
 
 
 def blank_record(
@@ -29,8 +27,6 @@ def blank_record(
     device: torch.device,
 ) -> RunRecord:
     """A record with everything that is known before the run; its status is failed until it is not."""
-    stage = () if spec.stage == "final" else (spec.stage,)
-    coordinates = (spec.dataset, spec.model, spec.repetition, *stage)
     return RunRecord(
         key=key,
         status="failed",
@@ -38,7 +34,7 @@ def blank_record(
         data=facts,
         protocol=ProtocolFacts.of(protocol),
         code_hash=code_hash,
-        seeds={purpose: derive_seed(spec.base_seed, *coordinates, purpose) for purpose in SEED_PURPOSES},
+        seeds=seeds_of(spec),
         command=command,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=describe(device),

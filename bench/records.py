@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from bench.dataset_names import base_name
 from bench.digest import hash_value
 from bench.names import readable
+from bench.private_paths import shortened
 from bench.protocol import CUTOFFS, FIRST, TOPK_DEPTH, HideAtTest, Protocol, ProtocolName
 from bench.types import BenchmarkData, Source
 from bench.validation import Frozen
@@ -128,6 +129,15 @@ class DataFacts(Frozen):
             missing={name: readable(reason) for name, reason in data.missing.items()},
             notes=[readable(note) for note in data.notes],
             advice=data.advice,
+        ).without_paths()
+
+    def without_paths(self) -> DataFacts:
+        """Shorten the paths of this machine in all sentences; see `bench.private_paths`."""
+        modalities = [each.model_copy(update={"origin": shortened(each.origin)}) for each in self.modalities]
+        texts = {"origin": shortened(self.origin), "advice": shortened(self.advice), "modalities": modalities}
+        missing = {name: shortened(why) for name, why in self.missing.items()}
+        return self.model_copy(
+            update={**texts, "missing": missing, "notes": [shortened(note) for note in self.notes]}
         )
 
     @property
@@ -260,6 +270,7 @@ class RunRecord(Frozen):
     best_epoch: int | None = None
     cost: Cost | None = None
     lists_hash: str | None = None
+    checkpoint_hash: str | None = None
     error: Failure | None = None
 
     @property

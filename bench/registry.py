@@ -119,6 +119,11 @@ def _places() -> tuple[Place, ...]:
     return (*_built_in(), *plugins.places())
 
 
+def built_in_names() -> set[str]:
+    """Names of the models in `models/`."""
+    return {place.name for place in _built_in()}
+
+
 def _built_in() -> tuple[Place, ...]:
     folder = shared_folder()
     found = sorted(module.name for module in pkgutil.iter_modules(models.__path__))

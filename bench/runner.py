@@ -16,19 +16,21 @@ import torch
 
 from bench import registry
 from bench.allocator import keep_freed_memory
-from bench.array_cache import ArrayCache
+from bench.array_cache import ArrayCache, code_of_lists
 from bench.assignment import PlannedRun, RunOptions, RunTask
 from bench.checkpoint import Checkpoint
 from bench.claims import claim
+from bench.digest import hash_value
 from bench.environment import PeakMemory, Share, threads
 from bench.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.evaluate import Evaluator
 from bench.feature_controls import with_features
+from bench.identity import run_key
 from bench.names import readable
 from bench.observe import Tell, observed
-from bench.plan import run_key
 from bench.plugins import plugged
 from bench.policy import is_kept
+from bench.private_paths import shortened
 from bench.protocol import Protocol
 from bench.recbole_bridge import TrainingView, model_config
 from bench.recbole_models.samplers import sampler_for
@@ -46,6 +48,7 @@ def planned_runs(
     specs: Sequence[RunSpec], data: Mapping[str, BenchmarkData], store: ResultsStore, protocol: Protocol
 ) -> list[PlannedRun]:
     """Every run of a plan with its key and the place of its record; nothing is read."""
+    code_of_lists()  # now, beside the models' own: an edit while runs are made must not name later code
     facts = {name: DataFacts.of(each) for name, each in data.items()}
     hashes = {model: registry.code_hash(model) for model in {spec.model for spec in specs}}
     runs = []
@@ -152,16 +155,20 @@ def _make(task: RunTask, checkpoint: Checkpoint, tell: Tell) -> RunRecord:
     except (UsageError, ConfigError, DataError, ResultsError):
         raise
     except NotFiniteError as problem:
-        failure = Failure(kind="NotFinite", message=readable(str(problem)), epoch=problem.epoch, step=problem.step)
+        failure = Failure(
+            kind="NotFinite", message=readable(shortened(str(problem))), epoch=problem.epoch, step=problem.step
+        )
         return _failed(blank, failure, checkpoint)
     except Exception as problem:  # a defect of one model must not take the other runs down
         tell(traceback.format_exc())
-        return _failed(blank, Failure(kind=type(problem).__name__, message=readable(str(problem))), checkpoint)
+        return _failed(
+            blank, Failure(kind=type(problem).__name__, message=readable(shortened(str(problem)))), checkpoint
+        )
     if blank.spec.stage == "final":
         store = ResultsStore(task.results_dir)
         lists_hash = store.write_topk(blank.key, outcome.test.topk, outcome.test.per_user)
-        blank = blank.model_copy(update={"lists_hash": lists_hash})
-        store.write_checkpoint(blank.key, outcome.result.best_state, blank.spec.model_dump())
+        checkpoint_hash = store.write_checkpoint(blank.key, outcome.result.best_state, blank.spec.model_dump())
+        blank = blank.model_copy(update={"lists_hash": lists_hash, "checkpoint_hash": checkpoint_hash})
     seconds, cpu_seconds = time.perf_counter() - start, checkpoint.cpu_seconds()
     return finished_record(blank, outcome, memory, seconds, cpu_seconds, data)
 
@@ -211,12 +218,18 @@ def _train_and_test(
     return Outcome(model, result, test, n_valid, time.perf_counter() - start)
 
 
+def _derivation(blank: RunRecord) -> str:
+    """Hash the code of what a model derives: all of ours derive by the same code, another's may have its own."""
+    is_ours = blank.spec.model in registry.built_in_names()
+    return hash_value([code_of_lists(), "" if is_ours else blank.code_hash])
+
+
 def _build(blank: RunRecord, data: BenchmarkData, options: RunOptions) -> Recommender:
     entry = registry.load(blank.spec.model)
     params = entry.model_class.Params(**blank.spec.params)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(blank.seeds["init"])
-        view = TrainingView(data, ArrayCache(options.cache_dir / "graphs"))
+        view = TrainingView(data, ArrayCache(options.cache_dir / "graphs", _derivation(blank)))
         try:
             model: Recommender = entry.model_class(model_config(params), view).to(options.device)
         except (ConfigError, DataError) as problem:

@@ -1,7 +1,7 @@
 """Layer 4. A loaded data set as files that several processes read: written once, opened by memory map.
 
-Each array is one .npy file under the hash of its content, so that data sets share what they have in common
-and a file never has to change. The only reader and writer of that folder.
+Each array is one .npy file under the hash of its content, so that data sets share what they have in common and a
+file never has to change; a process that opens one compares the two. The only reader and writer of that folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bench.array_cache import unwritable
 from bench.digest import hash_array, hash_value
 from bench.errors import DataError
-from bench.files import write_atomically
+from bench.files import check_regular, write_atomically
 from bench.records import DataFacts
 from bench.types import BenchmarkData
 
@@ -79,13 +79,17 @@ def open_shared(shared: SharedData) -> BenchmarkData:
 
     def mapped(array: StoredArray) -> NDArray[Any]:
         try:
+            check_regular(array.path)
             # copy on write: torch warns of arrays that it may not write, and nothing written reaches the file
-            return np.asarray(np.load(array.path, mmap_mode="c"))
-        except (OSError, ValueError) as problem:
+            opened = np.asarray(np.load(array.path, mmap_mode="c"))
+            if hash_array(opened) != array.path.stem:
+                raise ValueError("its content is not what its name says")
+        except (OSError, ValueError, EOFError) as problem:
             raise DataError(
                 f"The shared array {array.path} cannot be read ({problem}). Leave the cache folder alone while "
                 f"runs are made, and give the same command again."
             ) from problem
+        return opened
 
     opened: BenchmarkData = _with_arrays(shared.outline, StoredArray, mapped)
     return opened
@@ -106,6 +110,7 @@ def _with_arrays(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
 def _holds(path: Path, array: NDArray[Any]) -> bool:
     """Whether a file is there and whole; a damaged one is written again."""
     try:
+        check_regular(path)
         there = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return False

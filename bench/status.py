@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.assignment import PlannedRun, RunOptions
 from bench.checkpoint import files_of
@@ -67,12 +68,13 @@ def show_status(
 ) -> None:
     """A line a data set and model with the number of its runs in each state, then every run that needs a word."""
     states = [state_of_run(run, store) for run in planned_runs(specs, data, store, options.protocol)]
-    table = Table("data", "model", *STATES, title=f"status of {store.root}, protocol {options.protocol.tag}")
+    title = Text(f"status of {store.root}, protocol {options.protocol.tag}")
+    table = Table("data", "model", *STATES, title=title)
     counts: dict[tuple[str, str], Counter[str]] = {}
     for each in states:
         counts.setdefault((each.run.facts.label, each.run.spec.label), Counter())[each.state] += 1
     for (label, model), count in counts.items():
-        table.add_row(label.replace("[", r"\["), model, *(str(count[state] or "") for state in STATES))
+        table.add_row(Text(label), Text(model), *(str(count[state] or "") for state in STATES))
     console.print(table)
     for each in states:
         if each.state not in ("done", "missing"):
@@ -97,8 +99,8 @@ def show_trials(
         metric = options.protocol.selection_metric
         scores = [each.metrics.valid.values[metric] for each in records if each.metrics is not None]
         table.add_row(
-            DataFacts.of(search.data).label.replace("[", r"\["),
-            search.label,
+            Text(DataFacts.of(search.data).label),
+            Text(search.label),
             str(len(scores)),
             str(len(records) - len(scores) or ""),
             str(settings.budget.limit(search.space.size)) if settings.budget.minutes is None else "?",

@@ -1,4 +1,4 @@
-"""Layer 4. The reader and writer of a results directory, but for what runs in progress keep there.
+"""Layer 5. The reader and writer of a results directory, but for what runs in progress keep there.
 
 Layout, described in results/README.md:
     runs/<protocol>/<data>-<source>/<model>/<key>.json    one record a run
@@ -11,55 +11,31 @@ Every write is a temporary file and a rename. Nothing is ever unpickled.
 
 from __future__ import annotations
 
-import io
 import json
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
-from bench.digest import hash_array, hash_in_full
+from bench.digest import hash_bytes
 from bench.errors import ResultsError
-from bench.files import file_name, write_bytes, write_text
-from bench.names import is_readable
+from bench.files import read_regular, write_bytes, write_text
+from bench.identity import place_of
+from bench.list_files import ContradictedError, StoredLists, UnfitListsError, from_bytes, to_bytes
 from bench.protocol import Protocol
 from bench.record_files import Damaged, RecordFile, read_record, to_text
 from bench.records import RunRecord, RunSpec
-from bench.types import IntArray, TopK
+from bench.safe_text import for_line
+from bench.types import TopK
 
 
-@dataclass(frozen=True, eq=False)
-class StoredLists:
-    """What is kept of a test evaluation.
-
-    Attributes:
-        users: evaluated users, ascending, `[n]`.
-        items: their recommendations, best first, `[n, depth]`; -1 where a user has fewer candidates.
-        per_user: metrics by name, `[n]` each.
-    """
-
-    users: IntArray
-    items: IntArray
-    per_user: dict[str, NDArray[np.float64]]
-
-    @property
-    def content_hash(self) -> str:
-        """Hash of the arrays, whatever compressed them; a record holds that of its own."""
-        arrays: dict[str, NDArray[Any]] = {
-            "users": self.users.astype(np.int64),
-            "items": self.items.astype(np.int32),
-            **self.per_user,
-        }
-        return hash_in_full({name: hash_array(array) for name, array in arrays.items()})
+class Contradicted(Damaged):
+    """Lists as the run left them, whose means are not those of the record."""
 
 
 class ResultsStore:
@@ -91,8 +67,7 @@ class ResultsStore:
 
     def record_path(self, key: str, protocol: Protocol, data: str, source: str, spec: RunSpec) -> Path:
         """Where the record of a run lies: those of trials apart from those of reported runs."""
-        folder = "runs" if spec.stage == "final" else "trials"
-        return self.root / folder / protocol.tag / f"{data}-{source}" / file_name(spec.model) / f"{key}.json"
+        return self.root / place_of(key, protocol, data, source, spec)
 
     def claim_path(self, key: str) -> Path:
         """What a runner locks while it makes that run."""
@@ -115,7 +90,7 @@ class ResultsStore:
                 yield found
 
     def write_record(self, path: Path, record: RunRecord) -> None:
-        """Write a record; a damaged file in its place is kept beside it as `.damaged`.
+        """Write a record; what is damaged or of another run in its place is kept beside it as `.damaged`.
 
         Raises:
             ResultsError: it cannot be written.
@@ -130,43 +105,46 @@ class ResultsStore:
         Raises:
             ResultsError: they cannot be written.
         """
-        path = self.root / "topk" / f"{key}.npz"
-        arrays = {f"metric:{name}": values for name, values in per_user.items()}
-
-        content = io.BytesIO()
-        np.savez_compressed(content, users=topk.users, items=topk.items.astype(np.int32), **arrays)
-        self._guarded(path, lambda: write_bytes(path, content.getvalue()))
+        path, content = lists_path(self.root, key), to_bytes(topk, per_user)
+        self._guarded(path, lambda: write_bytes(path, content))
         return StoredLists(topk.users, topk.items, dict(per_user)).content_hash
 
-    def read_topk(self, key: str) -> StoredLists | None:
-        """What `write_topk` wrote; None where nothing can be read."""
+    def read_lists(self, record: RunRecord) -> StoredLists | Damaged:
+        """Read what `write_topk` wrote for a finished run; or why it cannot be used."""
+        path = lists_path(self.root, record.key)
         try:
-            with np.load(self.root / "topk" / f"{key}.npz", allow_pickle=False) as file:
-                metrics = {n.removeprefix("metric:"): file[n] for n in file.files if n.startswith("metric:")}
-                return StoredLists(file["users"], file["items"].astype(np.int64), metrics)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+            return from_bytes(read_regular(path), record)
+        except FileNotFoundError:
+            return Damaged(path, "it is missing")
+        except OSError as problem:
+            return Damaged(path, for_line(str(problem.strerror or problem)))
+        except ContradictedError as problem:
+            return Contradicted(path, for_line(str(problem)))
+        except UnfitListsError as problem:
+            return Damaged(path, for_line(str(problem)))
+
+    def read_checkpoint(self, record: RunRecord) -> dict[str, Tensor] | None:
+        """Read what `write_checkpoint` wrote for a run; None where it is gone, damaged or changed since."""
+        try:
+            content = read_regular(self.root / "checkpoints" / f"{record.key}.safetensors")
+            is_own = record.checkpoint_hash in (None, hash_bytes(content))
+            return load(content) if is_own else None
+        except (OSError, SafetensorError, ValueError):
             return None
 
-    def read_checkpoint(self, key: str) -> dict[str, Tensor] | None:
-        """What `write_checkpoint` wrote; None where nothing can be read."""
-        try:
-            path = self.root / "checkpoints" / f"{key}.safetensors"
-            return load_file(path) if is_readable(path) else load(path.read_bytes())
-        except (OSError, SafetensorError):
-            return None
-
-    def write_checkpoint(self, key: str, state: Mapping[str, Tensor], spec: Mapping[str, object]) -> None:
-        """Write the parameters of the best epoch, and what they are the parameters of.
+    def write_checkpoint(self, key: str, state: Mapping[str, Tensor], spec: Mapping[str, object]) -> str:
+        """Write the parameters of the best epoch, and what they are the parameters of; the hash of the former.
 
         Raises:
             ResultsError: they cannot be written.
         """
         path = self.root / "checkpoints" / f"{key}.safetensors"
         # clones: safetensors refuses tensors that share memory, as a shared parameter does
-        tensors = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
-        self._guarded(path, lambda: write_bytes(path, save(tensors)))  # its own writing hides the system's error
+        content = save({name: tensor.detach().cpu().clone() for name, tensor in state.items()})
+        self._guarded(path, lambda: write_bytes(path, content))  # its own writing hides the system's error
         note = path.with_suffix(".json")
         self._guarded(note, lambda: write_text(note, json.dumps({"key": key, "spec": spec}, indent=1) + "\n"))
+        return hash_bytes(content)
 
     @staticmethod
     def _guarded(path: Path, write: Callable[[], object]) -> None:
@@ -177,3 +155,8 @@ class ResultsStore:
                 f"{path} cannot be written ({problem.strerror or problem}). What was there before is kept: "
                 f"free some space or make the directory writable, and run the same command again to go on."
             ) from problem
+
+
+def lists_path(root: Path, key: str) -> Path:
+    """Return where the lists of a run lie in a results directory."""
+    return root / "topk" / f"{key}.npz"

@@ -12,13 +12,15 @@ import importlib.util
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from bench.errors import BenchError, UsageError, nearest_hint
+from bench.safe_text import for_terminal
 
 PIPED_WIDTH = 160
 INTERRUPTED = 130
@@ -56,10 +58,21 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
 
+class SafeConsole(Console):
+    """A console that shows names as they are: no markup in them counts, and control characters are escapes."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Make what is printed, at any depth of tables and panels."""
+        for each in super().render(renderable, options):
+            yield each if each.control else Segment(for_terminal(each.text), each.style)
+
+
 def make_console(stderr: bool = False) -> Console:
-    """A console as wide as the terminal, or wide enough for tables when piped."""
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
+    """A console as wide as the terminal, or wide enough for tables when piped; safe for any text."""
+    console = SafeConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    return console
 
 
 def write_any_letter() -> None:

@@ -152,6 +152,7 @@ def _train_epoch(
 ) -> float:
     """One pass over all training pairs; the mean loss of its steps. The losses are read once, at the end."""
     model.train()
+    stepper.begin(epoch)
     stacked = stepper.epoch(sampler.epoch(generator), model.params.train_batch_size).double()
     broken = (~torch.isfinite(stacked)).nonzero()
     if len(broken):

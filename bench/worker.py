@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from bench import registry
+from bench.array_cache import code_of_lists
 from bench.assignment import RunTask
 from bench.environment import with_variables
 from bench.errors import BenchError, ConfigError
@@ -148,6 +149,7 @@ def _check_code(hashes: Mapping[str, str]) -> None:
     Raises:
         ConfigError: a model's code was changed since the plan was made.
     """
+    code_of_lists()  # read with the code that is imported
     for model, planned in hashes.items():
         registry.load(model)
         if registry.code_hash(model) != planned:

@@ -135,6 +135,14 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
         """Id embeddings of users and items as one table, `[n_users + n_items, d]`."""
         return torch.cat([self.user_embedding.weight, self.item_embedding.weight])
 
+    def learning_rate(self, epoch: int) -> float:
+        """Step size of Adam in an epoch, counted from 1; it depends on nothing else, so that a run can go on.
+
+        `bench.train` asks for it at every epoch's start. RecBole's own trainer does not.
+        """
+        rate: float = self.params.learning_rate
+        return rate
+
     def embed(self) -> Tables:
         """Final vectors of all users and all items, `[n_users, D]` and `[n_items, D]`."""
         return self.user_embedding.weight, self.item_embedding.weight

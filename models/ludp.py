@@ -11,7 +11,7 @@ Systems", ACM TOMM 19(3s), 2023.
 | `LUDP._item_content` | Eqs. 5-8: propagation over the item graphs, attention fusion H |
 | `models._preference.Preference` | Eqs. 9-11: pooled content of the user's items |
 | `LUDP._user_content` | Eq. 12: attention fusion P |
-| `LUDP._finish` | Eqs. 13-14: e* = E + P, e* = E + H, dot product |
+| `models.ludp._finished` | Eqs. 13-14: e* = E + P, e* = E + H, dot product |
 | `LUDP.regularisation` | Eq. 15 |
 
 Deviations: the defaults follow the equations as printed (sum read-out, unweighted k^-1/2 item graph); where
@@ -143,23 +143,15 @@ class LUDP(ContentRecommender):
         fused: Tensor = self.user_fusion(phat, mask, inputs)
         return fused
 
-    def _finish(self, collaborative: Tensor, content: Tensor | None) -> Tensor:
-        """e* (Eq. 13): the collaborative vectors with the content added or appended."""
-        if content is None:
-            return collaborative
-        if self.params.final_combine == "concat":
-            return torch.cat([collaborative, content], dim=1)
-        return collaborative + content
-
     def embed(self) -> Tables:
         """Final vectors of all users and items (Eq. 13)."""
-        users, items = self._collaborative().split([self.n_users, self.n_items])
+        p, (users, items) = self.params, self._collaborative().split([self.n_users, self.n_items])
         content = None
-        if self.params.use_user_pref:
+        if p.use_user_pref:
             every = torch.arange(self.n_users, device=users.device)
             content = self._user_content(every, self.user_embedding.weight, users, None)
-        start = self.item_embedding.weight if self.params.item_graph_input == "ego" else items
-        return self._finish(users, content), self._finish(items, self._item_content(start))
+        start = self.item_embedding.weight if p.item_graph_input == "ego" else items
+        return _finished(p, users, content), _finished(p, items, self._item_content(start))
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
         """The batch's final vectors, `[B, d]` each."""
@@ -185,8 +177,8 @@ class LUDP(ContentRecommender):
         sizes = [len(users), len(items)]
         (own, others), (own_ego, other_ego) = rows.split(sizes), ego.split(sizes)
         content = self._user_content(users, own_ego, own, left_out) if p.use_user_pref else None
-        final = repeated(self._finish(own, content), of_user)
-        final_items = repeated(self._finish(others, self._item_content(start, items)), of_item)
+        final = repeated(_finished(p, own, content), of_user)
+        final_items = repeated(_finished(p, others, self._item_content(start, items)), of_item)
         if not p.reg_scope.startswith("ego"):
             return (final, *halves(final_items)), None
         return (final, *halves(final_items)), (repeated(own_ego, of_user), *halves(repeated(other_ego, of_item)))
@@ -219,6 +211,15 @@ class LUDP(ContentRecommender):
             return rows
         tables = (self.user_embedding.weight, self.item_embedding.weight)
         return rows + sum_of_squares(w for w in self.parameters() if all(w is not t for t in tables)) / 2
+
+
+def _finished(p: Params, collaborative: Tensor, content: Tensor | None) -> Tensor:
+    """e* (Eq. 13): the collaborative vectors with the content added or appended."""
+    if content is None:
+        return collaborative
+    if p.final_combine == "concat":
+        return torch.cat([collaborative, content], dim=1)
+    return collaborative + content
 
 
 def _item_graphs(p: Params, lists: list[Neighbours]) -> ItemGraphs:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bench import registry
+from bench.identity import run_key, seeds_of
 from bench.metrics import means, per_user
-from bench.plan import run_key
-from bench.protocol import CUTOFFS, TOPK_DEPTH, Protocol
+from bench.protocol import CUTOFFS, METRICS, TOPK_DEPTH, Protocol, metric_key
 from bench.records import (
     Cost,
     DataFacts,
@@ -26,7 +26,7 @@ from bench.records import (
 from bench.store import ResultsStore
 from bench.types import Interactions, TopK
 
-N_USERS, N_ITEMS = 60, 90
+N_USERS, N_ITEMS, N_EPOCHS = 60, 90, 4
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -34,10 +34,12 @@ def facts_of(name: str = "tiktok", **changes: Any) -> DataFacts:
     fields: dict[str, Any] = {
         "name": name, "source": "real", "origin": "public files.", "scale": None, "split": "random",
         "data_hash": "aaaabbbbccccdddd", "split_hash": "1111222233334444", "n_users": N_USERS,
-        "n_items": N_ITEMS, "n_interactions": 300, "n_train": 200, "n_valid": 50, "n_test": 50, "modalities": [],
+        "n_items": N_ITEMS, "n_train": 200, "n_valid": 70, "n_test": len(held_out()), "modalities": [],
         "missing": {}, "notes": [], "advice": "",
     }  # fmt: skip
-    return DataFacts(**(fields | changes))
+    fields |= changes
+    parts = fields["n_train"] + fields["n_valid"] + fields["n_test"]
+    return DataFacts(**({"n_interactions": parts} | fields))
 
 
 def held_out() -> Interactions:
@@ -92,7 +94,7 @@ def add_run(
     fields: dict[str, Any] = {
         "key": key, "status": status, "spec": spec, "data": data,
         "protocol": ProtocolFacts.of(protocol),
-        "code_hash": code, "seeds": {}, "command": f"python run_all.py --models {label} 'a <b>'",
+        "code_hash": code, "seeds": seeds_of(spec), "command": f"python run_all.py --models {label} 'a <b>'",
         "started": "2023-01-01T00:00:00+00:00", "environment": environment(),
     }  # fmt: skip
     if status == "failed":
@@ -111,12 +113,19 @@ def finished(
     topk = lists_of(skill, sum(map(ord, label)) + 1000 * repetition)
     users = per_user(topk, held_out(), CUTOFFS)
     test = Metrics(values=means(users), n_users=N_USERS, n_skipped=0)
-    valid = Metrics(values={metric: skill}, n_users=N_USERS, n_skipped=0)
+    curve = [
+        EpochFacts(
+            epoch=n + 1, loss=0.5 / (n + 1) + repetition / 1000, train_seconds=(1.5 + repetition) / N_EPOCHS,
+            valid_seconds=0.25,
+            valid=dict.fromkeys((metric_key(m, k) for m in METRICS for k in CUTOFFS), skill / (n + 1)),
+        )
+        for n in range(N_EPOCHS)
+    ]  # fmt: skip
+    valid = Metrics(values=curve[0].valid, n_users=N_USERS, n_skipped=0)
     cost = Cost(
-        train_seconds=1.5 + repetition, valid_seconds=1, test_seconds=1, total_seconds=9, epochs=4,
+        train_seconds=1.5 + repetition, valid_seconds=1, test_seconds=1, total_seconds=9, epochs=N_EPOCHS,
         peak_memory_bytes=2**28, peak_memory_scope="run", n_parameters=1234,
     )  # fmt: skip
-    curve = [EpochFacts(epoch=1, loss=0.5, train_seconds=1, valid_seconds=1, valid={metric: skill})]
     found: dict[str, Any] = {"metrics": MetricsByPart(valid=valid, test=test), "cost": cost, "curve": curve}
     if stage == "final":
         found["lists_hash"] = store.write_topk(key, topk, users)

@@ -23,6 +23,7 @@ from faults import (
     leaderboard,
     multimodal,
     pipeline,
+    search,
     significance,
     single,
     smoke,
@@ -38,6 +39,7 @@ FAULTS = [
     *significance.FAULTS,
     *layouts.FAULTS,
     *hostile.FAULTS,
+    *search.FAULTS,
     *additions.FAULTS,
     *leaderboard.FAULTS,
 ]

@@ -42,13 +42,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _checked(model: str, console: Console) -> int:
     """Run and print all checks."""
     from rich.table import Table
+    from rich.text import Text
 
     from bench.contract.suite import outcomes
 
     found = list(outcomes(model))
     table = Table("", "check", title=f"contract of {model}", title_justify="left")
     for each in found:
-        table.add_row("[red]✗[/red]" if each.problem else "[green]✓[/green]", each.check.title)
+        table.add_row(Text("✗", "red") if each.problem else Text("✓", "green"), each.check.title)
     console.print(table)
     failed = [each for each in found if each.problem is not None]
     for each in failed:

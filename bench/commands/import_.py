@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from bench import cards
     from bench.layouts.importing import import_data
     from bench.layouts.next_steps import run_command
+    from bench.options import CACHE
 
     a = arguments
     done = import_data(a.path, a.name, cards.DATASETS, a.cache_dir, a.layout, columns_of(a), a.force)
@@ -38,6 +39,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.print(f"not read: {unread}", markup=False, soft_wrap=True)
     for place in (done.card, done.directory):
         console.print(f"wrote {place}", markup=False, soft_wrap=True)
-    elsewhere = a.cache_dir if a.cache_dir.parent != cards.DATASETS else None
+    elsewhere = a.cache_dir if a.cache_dir.resolve() != CACHE.resolve() else None
     console.print(f"Next: {run_command(a.name, cache_dir=elsewhere)}", markup=False, soft_wrap=True)
     return 0

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Build it and show it.
+    """Build it and show it; 1 if there is no finished run to show.
 
     Raises:
         UsageError: a number of seeds below 1.
@@ -31,17 +31,22 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     if arguments.seeds is not None and arguments.seeds < 1:
         raise UsageError(f"--seeds must be at least 1, not {arguments.seeds}.")
-    from bench.leaderboard.build import update
+    from bench.leaderboard.build import outcome, refresh
 
-    paths = update(arguments.results_dir, arguments.seeds)
+    paths, is_new = refresh(arguments.results_dir, arguments.seeds)
     if not paths:
         raise ResultsError(
             f"There is no result record below {arguments.results_dir / 'runs'}. Make runs with run_all.py, or "
             f"name their directory with --results-dir."
         )
-    show(json.loads(paths[-1].read_text(encoding="utf-8")), console)
-    console.print(f"wrote {', '.join(map(str, paths))}", markup=False, soft_wrap=True)
-    return 0
+    value = json.loads(paths[-1].read_text(encoding="utf-8"))
+    show(value, console)
+    console.print(outcome(paths, is_new), markup=False, soft_wrap=True)
+    if value["tables"]:
+        return 0
+    if value["n_failed"]:
+        console.print(f"{value['n_failed']} of {value['n_runs']} runs failed; run the same command to try again.")
+    return 1
 
 
 def show(value: dict[str, Any], console: Console) -> None:

@@ -16,13 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """List them."""
     from rich.table import Table
+    from rich.text import Text
 
     from bench.recbole_models.catalogue import PREFIX, shipped, unusable
 
     table = Table("", "model", "why not", title="RecBole's general recommenders", title_justify="left")
     for name in shipped():
         reason = unusable().get(name, "")
-        table.add_row("[red]✗[/red]" if reason else "[green]✓[/green]", f"{PREFIX}{name}", reason)
+        table.add_row(Text("✗", "red") if reason else Text("✓", "green"), f"{PREFIX}{name}", Text(reason))
     console.print(table)
     counts = f"{len(shipped()) - len(unusable())} of {len(shipped())}"
     told = f"{counts} run, with RecBole's parameters; --set {PREFIX}EASE.reg_weight=100 changes one."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench import cards
 from bench.cards import DatasetCard, DatasetChoice
@@ -51,7 +52,7 @@ def _prepare(choice: DatasetChoice, cache: Path, offline: bool, console: Console
     if reports:
         grid = Table.grid(padding=(0, 2))
         for report in reports:
-            grid.add_row(f"  {report.path}", report.state, report.note)
+            grid.add_row(*map(Text, (f"  {report.path}", report.state, report.note)))
         console.print(f"{card.name}: {len(reports)} files in {cache}", markup=False, soft_wrap=True)
         console.print(grid)
     else:

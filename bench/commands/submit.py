@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     if arguments.seeds is not None and arguments.seeds < 1:
         raise UsageError(f"--seeds must be at least 1, not {arguments.seeds}.")
-    from bench.leaderboard.build import update
+    from bench.leaderboard.build import outcome, refresh
     from bench.leaderboard.merge import submit
 
     merged = submit(arguments.results_dirs, arguments.to, arguments.seeds, arguments.unsigned)
@@ -43,6 +43,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         markup=False,
         soft_wrap=True,
     )
-    paths = update(arguments.to)
-    console.print(f"wrote {', '.join(map(str, paths))}", markup=False, soft_wrap=True)
+    if merged.n_unhashed:
+        console.print(
+            f"{merged.n_unhashed} files of parameters were left behind: their records, of an earlier version, "
+            f"have no hash of them; --unsigned takes them.",
+            soft_wrap=True,
+        )
+    console.print(outcome(*refresh(arguments.to)), markup=False, soft_wrap=True)
     return 0

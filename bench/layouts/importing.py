@@ -62,17 +62,7 @@ def import_data(
         DataError: the data is malformed; nothing was written.
         ResultsError: nothing can be written there.
     """
-    if SEPARATOR in name:
-        raise UsageError(
-            f"--name '{name}' names a split, which data does not have before it is imported. Import it as "
-            f"'{base_name(name) or 'my-data'}', and ask for the split where you use it: --datasets "
-            f"{base_name(name) or 'my-data'}{SEPARATOR}{parted(name)[1] or 'random'}."
-        )
-    if not NAME.fullmatch(name):
-        raise UsageError(
-            f"--name '{name}' is no name of a data set. Take small letters, digits, '-', '_' and '.', for "
-            f"example '{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'my-data'}'."
-        )
+    _check_name(name)
     loaded = load_place(path, layout, columns)
     _refuse_broken(loaded)
     directory = cache_dir / FOLDER / name
@@ -97,6 +87,21 @@ def import_data(
             )
         raise ResultsError(f"{place} cannot be written: {problem.strerror}. {advice}") from problem
     return Imported(card, directory, loaded)
+
+
+def _check_name(name: str) -> None:
+    """Refuse what cannot be the name of a data set."""
+    if SEPARATOR in name:
+        raise UsageError(
+            f"--name '{name}' names a split, which data does not have before it is imported. Import it as "
+            f"'{base_name(name) or 'my-data'}', and ask for the split where you use it: --datasets "
+            f"{base_name(name) or 'my-data'}{SEPARATOR}{parted(name)[1] or 'random'}."
+        )
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"--name '{name}' is no name of a data set. Take small letters, digits, '-', '_' and '.', for "
+            f"example '{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'my-data'}'."
+        )
 
 
 def _refuse_broken(loaded: Loaded) -> None:

@@ -137,7 +137,7 @@ def _features(raw: RawData) -> list[tuple[str, str]]:
          f"({int(one.present.sum()):,}); {one.origin}")
         for one in raw.modalities
     ]  # fmt: skip
-    lacking = "none; models that use item content (VBPR, MMGCN, LATTICE, LUDP and others) cannot be trained"
+    lacking = "none; models that use item content (VBPR, MMGCN, LATTICE, LUDP and others) are left out of runs"
     return lines or [("modality", lacking)]
 
 

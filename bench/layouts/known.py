@@ -73,7 +73,7 @@ def _readable(source: SourceCard, layout: str, here: set[str]) -> bool:
     if not isinstance(source, DirectorySource):
         return True  # it reads its own copy
     needed = {Path(file.path).name for file in files_of(source) if not getattr(file, "optional", False)}
-    return source.layout == layout and needed <= here  # type: ignore[attr-defined]
+    return source.layout == layout and needed <= here
 
 
 def _match(name: str, source: SourceCard, blobs: dict[str, str], raw: RawData, namesake: bool) -> Match | None:

@@ -59,6 +59,7 @@ def read(place: Place) -> Content:
         )
     rows = _rows(found[0], place)
     raw = interactions(f"interactions, read from {found[0]}", [rows]).raw
+    assert raw.item_ids is not None  # a table always has ids
     keys = ItemKeys(as_texts(raw.item_ids, raw.parts[0].n_items), positions(raw.item_ids))
     return Content(raw, keys, (found[0],))
 

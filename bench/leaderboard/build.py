@@ -5,23 +5,27 @@ What was built of the same records by the same program stands as it is: its fing
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.digest import hash_bytes
 from bench.errors import ResultsError
-from bench.files import write_text
+from bench.files import read_regular, write_text
 from bench.leaderboard.entries import entries_of
 from bench.leaderboard.found import RUNS, TRIALS, Found, find
 from bench.leaderboard.page import to_html
 from bench.leaderboard.rows import boards
-from bench.leaderboard.scores import BoardScores, behind_best, chosen_for_page, read_scores
+from bench.leaderboard.scores import BoardScores, Lists, behind_best, chosen_for_page, read_scores
 from bench.leaderboard.texts import Section, headings, markdown
-from bench.leaderboard.tidy import csv_text, json_text
+from bench.leaderboard.tidy import csv_text, is_unchanged, json_text
+from bench.record_files import Damaged
 from bench.report.paper import Paper, load_paper
+from bench.safe_text import for_line
 from bench.store import ResultsStore
 
 NAME = "leaderboard"
@@ -37,28 +41,37 @@ class Leaderboard:
         sections: tables with their rows.
         scores: users' scores of each.
         left_out: what is in no table and why, in sentences.
+        n_failed: runs that failed.
+        n_runs: of all runs.
     """
 
     sections: Sequence[Section]
     scores: Sequence[BoardScores]
     left_out: Sequence[str]
+    n_failed: int = 0
+    n_runs: int = 0
 
 
 def update(root: Path, n_asked: int | None = None) -> list[Path]:
-    """Build and write the four files, unless what is there is made of the same.
+    """Build and write the four files; see `refresh`."""
+    return refresh(root, n_asked)[0]
+
+
+def refresh(root: Path, n_asked: int | None = None) -> tuple[list[Path], bool]:
+    """Build and write the four files, unless what is there is made of the same and is as it was written.
 
     Args:
         root: the results directory.
-        n_asked: repetitions of a complete row; None takes the largest number of each table.
+        n_asked: repetitions of a complete row; None takes the largest number that most rows of a table have.
 
     Returns:
-        Their paths; none where there is no record of a run.
+        Their paths, none where there is no record of a run; and whether they were written.
 
     Raises:
-        ResultsError: a file cannot be read or written.
+        ResultsError: a file cannot be written.
     """
     try:
-        return _update(root, n_asked)
+        return _refresh(root, n_asked)
     except OSError as problem:
         raise ResultsError(
             f"The leaderboard cannot be written to {root} ({problem.strerror or problem}). The records are kept: "
@@ -66,39 +79,70 @@ def update(root: Path, n_asked: int | None = None) -> list[Path]:
         ) from problem
 
 
-def _update(root: Path, n_asked: int | None) -> list[Path]:
+def outcome(paths: Sequence[Path], is_new: bool) -> str:
+    """Say what became of the files."""
+    return f"{'wrote' if is_new else 'up to date:'} {', '.join(map(str, paths))}"
+
+
+def _refresh(root: Path, n_asked: int | None) -> tuple[list[Path], bool]:
     paths = {form: root / f"{NAME}.{form}" for form in FORMS}
     if not any((root / RUNS).glob("**/*.json")):
-        return []
+        return [], False
     fingerprint = _fingerprint(root, n_asked)
-    if _built_of(paths["json"]) == fingerprint and all(path.is_file() for path in paths.values()):
-        return list(paths.values())
+    if _stands(paths, fingerprint):
+        return list(paths.values()), False
     paper = load_paper()
     found = build(find(root), n_asked, paper)
     texts = {
         "md": markdown(found.sections, found.left_out, paper),
         "csv": csv_text(found.sections),
         "html": page(found, paper),
-        "json": json_text(found.sections, found.left_out, fingerprint),
     }
+    files = {form: hash_bytes(text.encode()) for form, text in texts.items()}
+    counts = {"n_runs": found.n_runs, "n_failed": found.n_failed}
+    texts["json"] = json_text(found.sections, found.left_out, fingerprint, files, counts)
     for form, path in paths.items():
         write_text(path, texts[form])
-    return list(paths.values())
+    return list(paths.values()), True
 
 
-def build(found: Found, n_asked: int | None, paper: Paper) -> Leaderboard:
-    """The tables of what lies in a results directory; nothing is written."""
-    store = ResultsStore(found.root)
+def build(found: Found, n_asked: int | None, paper: Paper, lists: Lists | None = None) -> Leaderboard:
+    """Build the tables of what lies in a results directory; nothing is written.
+
+    Args:
+        found: its records.
+        n_asked: see `refresh`.
+        paper: for names.
+        lists: where the lists of the runs are; None takes them from the same directory.
+    """
+    store = lists or ResultsStore(found.root)
     tables, others = boards([file.record for file in found.runs], n_asked)
-    files = {file.record.key: file.path.relative_to(found.root) for file in found.runs}
     scores = [read_scores(board, store) for board in tables]
+    contradicted = [each for own in scores for each in own.contradicted]
+    if contradicted:  # a mean that its own users contradict must not take a rank
+        keys = {each.path.stem for each in contradicted}
+        places = {file.record.key: file.path for file in found.runs}
+        runs = tuple(file for file in found.runs if file.record.key not in keys)
+        damaged = [Damaged(places[each.path.stem], f"by its lists {each.problem}") for each in contradicted]
+        return build(replace(found, runs=runs, damaged=(*found.damaged, *damaged)), n_asked, paper, lists)
+    files = {file.record.key: file.path.relative_to(found.root) for file in found.runs}
     sections = [
-        Section(board, heading, entries_of(board, own, behind_best(board, own), found.trial_records, files, paper))
+        Section(
+            board,
+            heading,
+            entries_of(board, own, behind_best(board, own), found.trial_records, files, paper),
+            own.is_blind,
+        )
         for board, heading, own in zip(tables, headings(tables), scores, strict=True)
     ]
-    left_out = [f"{each.path.relative_to(found.root)}: {each.problem}." for each in found.damaged]
+    left_out = [for_line(f"{_below(each.path, found.root)}: {each.problem}.") for each in found.damaged]
     left_out += [f"{n} run{'' if n == 1 else 's'}: {why}." for why, n in sorted(others.items())]
-    return Leaderboard(sections, scores, left_out)
+    failed = sum(file.record.status == "failed" for file in found.runs)
+    return Leaderboard(sections, scores, left_out, failed, len(found.runs))
+
+
+def _below(path: Path, root: Path) -> Path:
+    return path.relative_to(root) if path.is_relative_to(root) else path
 
 
 def page(found: Leaderboard, paper: Paper) -> str:
@@ -107,12 +151,16 @@ def page(found: Leaderboard, paper: Paper) -> str:
     return to_html(found.sections, found.scores, chosen_for_page(held), found.left_out, paper)
 
 
-def _built_of(path: Path) -> str | None:
+def _stands(paths: Mapping[str, Path], fingerprint: str) -> bool:
+    """Whether the files are made of this and nobody changed them since."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return value.get("fingerprint") if isinstance(value, dict) else None
+        value = json.loads(read_regular(paths["json"]))
+        is_own = is_unchanged(value) and value["fingerprint"] == fingerprint
+        return is_own and all(
+            value["files"][form] == hash_bytes(read_regular(paths[form])) for form in paths if form != "json"
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _fingerprint(root: Path, n_asked: int | None) -> str:
@@ -120,10 +168,14 @@ def _fingerprint(root: Path, n_asked: int | None) -> str:
     digest = hashlib.sha256(repr(n_asked).encode())
     for path in _inputs(root):
         digest.update(b"\n" + os.fsencode(path) + b"\n")
-        digest.update(path.read_bytes())
+        try:
+            digest.update(read_regular(path))
+        except OSError as problem:  # `find` says so among what is left out
+            digest.update(str(problem.strerror).encode())
     for path in sorted((root / "topk").glob("*.npz")):
-        about = path.stat()
-        digest.update(f"{path.name} {about.st_size} {about.st_mtime_ns}\n".encode())
+        with contextlib.suppress(OSError):
+            about = path.stat()
+            digest.update(f"{path.name} {about.st_size} {about.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

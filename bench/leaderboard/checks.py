@@ -1,27 +1,29 @@
-"""Layer 10. What is wrong with results that are submitted, in sentences. Reads the stored lists."""
+"""Layer 10. What is wrong with results that are submitted, in sentences. Reads the stored lists and parameters."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
+from pydantic import ValidationError
 
-from bench.digest import hash_value
-from bench.leaderboard.found import RUNS, TRIALS, Found
+from bench.digest import hash_bytes, hash_value
+from bench.files import read_regular
+from bench.leaderboard.found import Found
 from bench.leaderboard.rows import configuration
-from bench.plan import run_key
-from bench.record_files import RecordFile
-from bench.records import RunRecord
+from bench.record_files import Damaged, RecordFile
+from bench.records import RunRecord, RunSpec
 from bench.report.aggregate import data_key
-from bench.store import ResultsStore, StoredLists
+from bench.safe_text import for_line
+from bench.store import ResultsStore, lists_path
 
-DEPTH = 5  # runs/<protocol>/<data>-<source>/<model>/<key>.json
-SAME = 1e-12  # between means of the same numbers that were added in another order
+SHOWN_SEEDS = 5
 
 
 def file_problems(found: Found, allow_unhashed: bool) -> Iterator[str]:
-    """Files that are no record, or not the one that a run left.
+    """Files that are not records, or not the ones that a run left.
 
     Args:
         found: a results directory.
@@ -32,43 +34,64 @@ def file_problems(found: Found, allow_unhashed: bool) -> Iterator[str]:
     for file in (*found.runs, *found.trials):
         if not (file.is_hashed or allow_unhashed):
             yield f"{file.path}: it has no content hash, as records of earlier versions; --unsigned takes it"
-        elif _key(file.record) != file.record.key:
-            yield f"{file.path}: its key is not that of what it says was run, so one of the two was changed"
-        elif not _is_inside(place_of(file.record)):
-            yield f"{file.path}: its data set, model or protocol is no name of a folder"
+        elif outside(file.path, found.root):
+            yield f"{file.path}: {outside(file.path, found.root)}"
+
+
+def outside(path: Path, root: Path) -> str:
+    """Say how a path leaves the directory that it is in; empty if it does not.
+
+    A link in submitted results may lead to any file of the person who submits them.
+    """
+    if path.resolve().is_relative_to(root.resolve()):
+        return ""
+    return f"it leads to {path.resolve()}, outside of the directory; only files within it are taken"
 
 
 def list_problems(file: RecordFile, store: ResultsStore) -> Iterator[str]:
     """What does not fit between a finished run's record and its lists."""
     record = file.record
-    if record.status != "finished":
+    if record.status != "finished" or record.spec.stage != "final":
         return
-    if record.metrics is None:
-        yield f"{file.path}: it is finished, but holds no metrics"
+    path = lists_path(store.root, record.key)
+    problem = outside(path, store.root)
+    if problem:
+        yield f"{path}: {problem}"
         return
-    lists, where = store.read_topk(record.key), store.root / "topk" / f"{record.key}.npz"
-    if lists is None:
-        yield f"{where}: missing or damaged, and {file.path.name} needs it"
-    elif record.lists_hash not in (None, lists.content_hash):
-        yield f"{where}: it is not what the run left, by the hash in its record; it was changed since"
-    else:
-        yield from (f"{where}: {problem}" for problem in _mismatches(record, lists))
+    lists = store.read_lists(record)
+    if isinstance(lists, Damaged):
+        yield f"{path}: {lists.problem}, and {file.path.name} needs it"
+    elif record.metrics is not None:
+        missing = sorted(set(record.metrics.test.values) - set(lists.per_user))
+        yield from (f"{path}: {metric} of every user is missing" for metric in missing)
 
 
-def _mismatches(record: RunRecord, lists: StoredLists) -> Iterator[str]:
-    """The record's means against those of the lists."""
-    assert record.metrics is not None
-    test, n = record.metrics.test, len(lists.users)
-    if n != test.n_users or lists.items.shape != (n, record.protocol.topk_depth):
-        shape = f"{lists.items.shape[0]:,} lists of {lists.items.shape[1]}"
-        yield f"{n:,} users and {shape}, where the record says {test.n_users:,} and {record.protocol.topk_depth}"
-        return
-    for metric, value in test.values.items():
-        own = lists.per_user.get(metric)
-        if own is None or own.shape != (n,):
-            yield f"{metric} of every user is missing"
-        elif not abs(float(np.mean(own)) - value) <= SAME:
-            yield f"the mean {metric} of its users is {float(np.mean(own))!r}, the record says {value!r}"
+def checkpoint_problems(file: RecordFile, store: ResultsStore) -> Iterator[str]:
+    """What does not fit between a run's record and the files of its parameters, where there are any."""
+    record = file.record
+    path = store.root / "checkpoints" / f"{record.key}.safetensors"
+    for each in (path, path.with_suffix(".json")):
+        if not (each.exists() or each.is_symlink()):
+            continue
+        try:
+            problem = outside(each, store.root)
+            content = b"" if problem else read_regular(each)
+        except OSError as error:
+            problem = str(error.strerror or error)
+        if not problem and each == path and record.checkpoint_hash not in (None, hash_bytes(content)):
+            problem = "it is not what the run left, by the hash in its record; it was changed since"
+        if not problem and each != path and not _is_note(content, record):
+            problem = "it does not say which run the parameters are of"
+        if problem:
+            yield f"{each}: {problem}"
+
+
+def _is_note(content: bytes, record: RunRecord) -> bool:
+    try:
+        note = json.loads(content)
+        return bool(note["key"] == record.key and RunSpec.model_validate(note["spec"]) == record.spec)
+    except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
+        return False
 
 
 def gap_problems(records: Sequence[RunRecord], ours: set[str], n_asked: int | None) -> Iterator[str]:
@@ -89,9 +112,14 @@ def gap_problems(records: Sequence[RunRecord], ours: set[str], n_asked: int | No
         most = max((record.spec.repetition + 1 for group in submitted for record in group), default=0)
         for group in submitted:
             has = {record.spec.repetition for record in group if record.status == "finished"}
-            missing = [str(number + 1) for number in range(n_asked or most) if number not in has]
+            n = n_asked or most
+            missing = [str(number + 1) for number in islice(_gaps(has, n), SHOWN_SEEDS + 1)]
             if missing:
-                yield _told(group, missing, n_asked or most)
+                yield _told(group, missing, n)
+
+
+def _gaps(has: set[int], n: int) -> Iterator[int]:
+    return (number for number in range(n) if number not in has)
 
 
 def _told(group: Sequence[RunRecord], missing: Sequence[str], n: int) -> str:
@@ -99,21 +127,7 @@ def _told(group: Sequence[RunRecord], missing: Sequence[str], n: int) -> str:
     failed = sum(record.status == "failed" for record in group)
     runs = "run" if len(missing) == 1 else "runs"
     return (
-        f"{first.spec.label} on {first.data.label}: no finished {runs} for seed {', '.join(missing)} of {n}"
+        f"{for_line(first.spec.label)} on {for_line(first.data.label)}: no finished {runs} for seed "
+        f"{', '.join(missing[:SHOWN_SEEDS])}{' and more' if len(missing) > SHOWN_SEEDS else ''} of {n}"
         f"{f' ({failed} failed)' if failed else ''}"
     )
-
-
-def _key(record: RunRecord) -> str:
-    return run_key(record.spec, record.data, record.protocol.protocol, record.code_hash)
-
-
-def _is_inside(place: Path) -> bool:
-    """Whether a record from elsewhere stays in the results directory and goes as deep as all others."""
-    return place.parts[0] in (RUNS, TRIALS) and len(place.parts) == DEPTH and ".." not in place.parts
-
-
-def place_of(record: RunRecord) -> Path:
-    """Where a record lies in a results directory."""
-    data, used = record.data, record.protocol.protocol
-    return ResultsStore(Path()).record_path(record.key, used, data.name, data.source, record.spec)

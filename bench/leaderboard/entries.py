@@ -11,6 +11,7 @@ from typing import Any
 from bench.leaderboard.origin import Origin, code_path, origin_of
 from bench.leaderboard.rows import Board, BoardRow
 from bench.leaderboard.scores import BoardScores
+from bench.private_paths import shortened
 from bench.records import Cost, RunRecord
 from bench.report.gaps import Gap
 from bench.report.paper import Paper
@@ -128,7 +129,7 @@ def entries_of(
             commits=_distinct(_commit(record) for record in row.records),
             code=code_path(row.model),
             link=_link(row.records[0], code_path(row.model)),
-            commands=_distinct(record.command for record in row.records),
+            commands=_distinct(shortened(record.command) for record in row.records),
             files=[files[record.key].as_posix() for record in row.records],
         )
         for row, mean in zip(board.rows, means, strict=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.errors import ResultsError
+from bench.leaderboard.agreement import disagreements
 from bench.record_files import Damaged, RecordFile, read_record
 from bench.records import RunRecord
+from bench.safe_text import for_line
 
 RUNS, TRIALS = "runs", "trials"
 
@@ -20,7 +23,8 @@ class Found:
         root: the directory.
         runs: records of reported runs, in the order of their paths.
         trials: those of trials of the tuning.
-        damaged: files that hold no valid record, were changed after the run, or are at another record's place.
+        damaged: files that hold no valid record, were changed after the run, are at another record's place, or
+            contradict the others.
     """
 
     root: Path
@@ -35,11 +39,7 @@ class Found:
 
 
 def find(root: Path) -> Found:
-    """Read a results directory.
-
-    Raises:
-        ResultsError: a file cannot be read.
-    """
+    """Read a results directory; what cannot be read or used is among the damaged, with the reason."""
     by_folder: dict[str, list[RecordFile]] = {RUNS: [], TRIALS: []}
     damaged: list[Damaged] = []
     for folder, files in by_folder.items():
@@ -48,16 +48,22 @@ def find(root: Path) -> Found:
                 files.append(each)
             else:
                 damaged.append(each)
-    return Found(root, tuple(by_folder[RUNS]), tuple(by_folder[TRIALS]), tuple(damaged))
+    return without_disagreements(Found(root, tuple(by_folder[RUNS]), tuple(by_folder[TRIALS]), tuple(damaged)))
+
+
+def without_disagreements(found: Found) -> Found:
+    """Put records of runs that contradict the others among the damaged."""
+    odd = disagreements(found.runs)
+    runs = tuple(file for file in found.runs if file.path.stem not in odd)
+    return replace(found, runs=runs, damaged=(*found.damaged, *odd.values()))
 
 
 def _read(folder: Path) -> Iterator[RecordFile | Damaged]:
-    seen: dict[str, Path] = {}
     for path in sorted(folder.glob("**/*.json")):
-        file = read_record(path)
-        if isinstance(file, RecordFile) and file.record.key != path.stem:
-            yield Damaged(path, f"it holds the record of the run {file.record.key}")
-        elif isinstance(file, RecordFile) and seen.setdefault(path.stem, path) != path:
-            yield Damaged(path, f"the same run has a record at {seen[path.stem]}")
-        elif file is not None:
+        try:
+            file = read_record(path)
+        except ResultsError as problem:
+            yield Damaged(path, for_line(str(problem).rstrip(".")))
+            continue
+        if file is not None:
             yield file

@@ -6,19 +6,25 @@ last digit; a failed one gives way to a finished one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.digest import hash_bytes
 from bench.errors import ResultsError, UsageError
-from bench.files import write_bytes
-from bench.leaderboard.checks import file_problems, gap_problems, list_problems, place_of
+from bench.files import UnfitFileError, read_regular, write_bytes
+from bench.identity import place_of_record
+from bench.leaderboard.build import build
+from bench.leaderboard.checks import checkpoint_problems, file_problems, gap_problems, list_problems, outside
 from bench.leaderboard.entries import machine
-from bench.leaderboard.found import Found, find
-from bench.record_files import RecordFile
+from bench.leaderboard.found import Found, find, without_disagreements
+from bench.list_files import StoredLists, UnfitListsError, from_bytes
+from bench.record_files import Damaged, RecordFile
 from bench.records import RunRecord
+from bench.report.paper import load_paper
+from bench.safe_text import for_line
 from bench.store import ResultsStore
 
 SHOWN_PROBLEMS = 5
@@ -35,21 +41,31 @@ class Kept:
 
 @dataclass(frozen=True)
 class Merged:
-    """What was done: runs and trials that were copied, and those that were there already."""
+    """What was done.
+
+    Attributes:
+        n_runs: runs that were copied.
+        n_trials: trials that were copied.
+        n_there: of both, those that were there already.
+        n_unhashed: files of parameters that were left behind, since no hash in a record covers them.
+    """
 
     n_runs: int
     n_trials: int
     n_there: int
+    n_unhashed: int = 0
 
 
 def submit(sources: Sequence[Path], target: Path, n_asked: int | None, allow_unhashed: bool) -> Merged:
     """Check the results of some directories and copy them into another, which may hold results already.
 
+    The leaderboard of all of them together is built before the first file is copied.
+
     Args:
         sources: results directories.
         target: another one; made if needed.
         n_asked: repetitions that every submitted row must have; None takes the most of each data set.
-        allow_unhashed: whether records without a content hash are taken.
+        allow_unhashed: whether records without a content hash are taken, and parameters that no hash covers.
 
     Raises:
         UsageError: a directory does not exist, or is given twice.
@@ -62,22 +78,50 @@ def submit(sources: Sequence[Path], target: Path, n_asked: int | None, allow_unh
         raise ResultsError(f"There is no result record in {empty[0]}. Name a directory with runs/ in it.")
     there = find(target)
     problems = [f"{each.path}: {each.problem}" for each in there.damaged]
-    problems += [problem for found in submitted for problem in file_problems(found, allow_unhashed)]
-    problems += [
-        problem
-        for found in submitted
-        for file in found.runs
-        for problem in list_problems(file, ResultsStore(found.root))
-    ]
+    for found in submitted:
+        store = ResultsStore(found.root)
+        problems += file_problems(found, allow_unhashed)
+        problems += [problem for file in found.runs for problem in list_problems(file, store)]
+        problems += [problem for file in found.runs for problem in checkpoint_problems(file, store)]
     kept: dict[str, Kept] = {}
     for found in (there, *submitted):
         problems += _join(kept, found)
+    merged = _as_found(kept, target)
+    agreed = without_disagreements(merged)
+    problems += [f"{kept_path(each.path, target, kept)}: {each.problem}" for each in agreed.damaged]
     ours = {file.record.key for found in submitted for file in found.runs}
-    runs = [each.file.record for each in kept.values() if each.file.record.spec.stage == "final"]
-    problems += gap_problems(runs, ours, n_asked)
+    problems += gap_problems([file.record for file in merged.runs], ours, n_asked)
     if problems:
         raise _refused(problems)
-    return _copy(kept, target)
+    build(merged, None, load_paper(), Roots(kept))
+    return _copy(kept, target, allow_unhashed)
+
+
+class Roots:
+    """Lists of merged runs, each read where it lies now.
+
+    Args:
+        kept: the runs by the place that they will have.
+    """
+
+    def __init__(self, kept: Mapping[str, Kept]) -> None:
+        self._roots = {each.file.record.key: each.root for each in kept.values()}
+
+    def read_lists(self, record: RunRecord) -> StoredLists | Damaged:
+        """Read the lists of a finished run; or why they cannot be used."""
+        return ResultsStore(self._roots[record.key]).read_lists(record)
+
+
+def _as_found(kept: Mapping[str, Kept], target: Path) -> Found:
+    """What the target will hold."""
+    files = [replace(each.file, path=target / name) for name, each in kept.items()]
+    runs = tuple(file for file in files if file.record.spec.stage == "final")
+    return Found(target, runs, tuple(file for file in files if file.record.spec.stage != "final"), ())
+
+
+def kept_path(path: Path, target: Path, kept: Mapping[str, Kept]) -> Path:
+    """Return where a file lies that will have a path in the target."""
+    return kept[path.relative_to(target).as_posix()].file.path
 
 
 def _check_directories(sources: Sequence[Path], target: Path) -> None:
@@ -97,7 +141,7 @@ def _check_directories(sources: Sequence[Path], target: Path) -> None:
 def _join(kept: dict[str, Kept], found: Found) -> Iterator[str]:
     """Add the records of a directory; what contradicts what is there is a problem."""
     for file in (*found.runs, *found.trials):
-        name, new = place_of(file.record).as_posix(), Kept(found.root, file)
+        name, new = place_of_record(file.record).as_posix(), Kept(found.root, file)
         old = kept.get(name)
         if old is None or (old.file.record.status, file.record.status) == ("failed", "finished"):
             kept[name] = new
@@ -146,7 +190,7 @@ def _where(kept: Kept) -> str:
 
 
 def _refused(problems: Sequence[str]) -> ResultsError:
-    shown = "; ".join(problems[:SHOWN_PROBLEMS])
+    shown = for_line("; ".join(problems[:SHOWN_PROBLEMS]))
     more = len(problems) - SHOWN_PROBLEMS
     rest = f"; and {more} more" if more > 0 else ""
     return ResultsError(
@@ -155,18 +199,41 @@ def _refused(problems: Sequence[str]) -> ResultsError:
     )
 
 
-def _copy(kept: dict[str, Kept], target: Path) -> Merged:
+def _copy(kept: dict[str, Kept], target: Path, allow_unhashed: bool) -> Merged:
     """Write what is not there, bytes as they are; a run's other files before its record."""
     new = {name: each for name, each in kept.items() if each.root != target}
+    n_unhashed = 0
     for name, each in new.items():
-        key = each.file.record.key
+        record = each.file.record
         for beside in BESIDE:
-            source = each.root / beside.format(key)
-            if source.is_file():
-                _write(target / beside.format(key), source.read_bytes)
+            source = each.root / beside.format(record.key)
+            is_covered = beside.startswith("topk") or record.checkpoint_hash is not None or allow_unhashed
+            if not (source.is_file() and not outside(source, each.root)):
+                continue
+            if is_covered:
+                _write(target / beside.format(record.key), partial(_unchanged, source, record))
+            else:
+                n_unhashed += source.suffix == ".safetensors"
         _write(target / name, partial(bytes, each.file.content))
     n_trials = sum(each.file.record.spec.stage != "final" for each in new.values())
-    return Merged(len(new) - n_trials, n_trials, len(kept) - len(new))
+    return Merged(len(new) - n_trials, n_trials, len(kept) - len(new), n_unhashed)
+
+
+def _unchanged(source: Path, record: RunRecord) -> bytes:
+    """Read a file once more, as it was when it was checked.
+
+    Raises:
+        OSError: it was changed meanwhile.
+    """
+    content = read_regular(source)
+    if source.suffix == ".safetensors" and record.checkpoint_hash not in (None, hash_bytes(content)):
+        raise UnfitFileError("it was changed while it was copied")
+    if source.suffix == ".npz":
+        try:
+            from_bytes(content, record)
+        except UnfitListsError as problem:
+            raise UnfitFileError(f"it was changed while it was copied: {problem}") from problem
+    return content
 
 
 def _write(path: Path, content: Callable[[], bytes]) -> None:

@@ -11,6 +11,7 @@ from bench import registry
 from bench.digest import hash_value
 from bench.errors import BenchError
 from bench.leaderboard.rows import Board, BoardRow
+from bench.private_paths import shortened
 from bench.records import RunRecord
 from bench.tuned import TunedFile, tuned_path
 from bench.tuning.results import Confirmed, valid_score
@@ -110,4 +111,4 @@ def code_path(model: str) -> str:
         return ""
     path = registry.load(model).path.with_suffix(".py")
     root = Path(__file__).resolve().parents[2]
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else shortened(str(path))

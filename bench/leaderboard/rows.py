@@ -3,7 +3,8 @@
 Records share a table if data, split and protocol are the same, the protocol's changed choices included, and a row
 if everything but the repetition is.
 A row is complete with the finished repetitions 1 to n, where n is the table's: what was asked for, else the
-largest number that one of its rows has. Only complete rows have means and ranks.
+largest number that more than half of its rows have, so that one row with more repetitions does not take rank and
+mean from all others. Only complete rows have means and ranks; further repetitions are left out, and that is said.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ SHOWN = tuple(metric_key(metric, cutoff) for cutoff in (10, 20) for metric in ME
 CONTENT = "the content was replaced, a control for single tables"
 VARIATION = "a variation for single tables and figures, which is no candidate"
 FAILED = "no finished run in its row"
+FURTHER = "a repetition beyond those that most rows of its table have (--seeds N takes more)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +109,7 @@ def boards(records: Iterable[RunRecord], n_asked: int | None) -> tuple[list[Boar
 
     Args:
         records: of reported runs; failed ones count as missing.
-        n_asked: repetitions of a complete row; None takes the largest number of each table.
+        n_asked: repetitions of a complete row; None takes the largest number that most rows of a table have.
     """
     tables: dict[tuple[DataKey, Protocol], dict[str, list[RunRecord]]] = {}
     left_out: Counter[str] = Counter()
@@ -129,8 +131,18 @@ def boards(records: Iterable[RunRecord], n_asked: int | None) -> tuple[list[Boar
             else:
                 named.setdefault(label, []).append(group)
         if named:
-            found.append(_board(key[1], named, n_asked))
-    return found, left_out
+            n = n_asked or _most([group for several in named.values() for group in several])
+            found.append(_board(key[1], named, n))
+            left_out[FURTHER] += sum(
+                record.spec.repetition >= n for several in named.values() for group in several for record in group
+            )
+    return found, +left_out  # without those that count nothing
+
+
+def _most(groups: Sequence[Sequence[RunRecord]]) -> int:
+    """The largest number of repetitions that more than half of the rows have begun."""
+    begun = sorted(max(record.spec.repetition + 1 for record in group) for group in groups)
+    return begun[(len(begun) - 1) // 2]
 
 
 def _table_place(key: tuple[DataKey, Protocol]) -> tuple[DataKey, bool, str]:
@@ -175,12 +187,12 @@ def _is_as_in_file(entry: ModelEntry, dataset: str, variant: str, params: dict[s
         return False
 
 
-def _board(used: Protocol, named: dict[str, list[list[RunRecord]]], n_asked: int | None) -> Board:
+def _board(used: Protocol, named: dict[str, list[list[RunRecord]]], n: int) -> Board:
     groups = [(label, group) for label, several in named.items() for group in several]
-    n = n_asked or max(record.spec.repetition + 1 for _, group in groups for record in group)
     rows = [_row(label, group, named[label], n) for label, group in groups]
     ranked = sorted(filter(None, rows), key=lambda row: _place(row, used.selection_metric))
-    return Board(groups[0][1][0].data, used, n, tuple(ranked))  # rows without a run among the first n go
+    facts = groups[0][1][0].data.without_paths()
+    return Board(facts, used, n, tuple(ranked))  # rows without a run among the first n go
 
 
 def _row(label: str, group: Sequence[RunRecord], namesakes: list[list[RunRecord]], n: int) -> BoardRow | None:

@@ -12,15 +12,19 @@ import base64
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol as Structural
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.leaderboard.rows import Board, BoardRow
+from bench.list_files import StoredLists
+from bench.record_files import Damaged
+from bench.records import RunRecord
 from bench.report.gaps import Gap, gaps
 from bench.report.resampling import FloatArray
 from bench.seeds import derive_seed
-from bench.store import ResultsStore, StoredLists
+from bench.store import Contradicted
 
 UNIT = 1e-9
 MAX_VALUES = 1_000_000  # users x rows of a page: 24 MB in the browser, a tenth of it in the file
@@ -35,11 +39,19 @@ class BoardScores:
             `[n_metrics, n_users]`.
         ranking: by a row's id, scores in the metric that ranks, `[n_seeds, n_users]`.
         problems: by the id of a complete row, why it is not among them.
+        contradicted: lists whose means are not those of their record, by which the record was changed.
     """
 
     by_row: dict[str, FloatArray]
     ranking: dict[str, FloatArray]
     problems: dict[str, str]
+    contradicted: tuple[Contradicted, ...] = ()
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether every user has the same scores by all rows, so that the metric that ranks tells none apart."""
+        first, *others = self.ranking.values() or [np.zeros(0)]
+        return bool(others) and all(np.array_equal(first, each) for each in others)
 
     @property
     def n_users(self) -> int:
@@ -47,36 +59,44 @@ class BoardScores:
         return next((scores.shape[-1] for scores in self.by_row.values()), 0)
 
 
-def read_scores(board: Board, store: ResultsStore) -> BoardScores:
+class Lists(Structural):
+    """Where lists of runs are read."""
+
+    def read_lists(self, record: RunRecord) -> StoredLists | Damaged:
+        """Read the lists of a finished run; or why they cannot be used."""
+        ...
+
+
+def read_scores(board: Board, store: Lists) -> BoardScores:
     """Read the lists of the complete rows; none stops the others."""
     by_row: dict[str, FloatArray] = {}
     ranking: dict[str, FloatArray] = {}
     problems: dict[str, str] = {}
+    contradicted: list[Contradicted] = []
     users: NDArray[np.int64] | None = None
     for row in board.complete:
-        lists = [store.read_topk(record.key) for record in row.records]
+        lists = [store.read_lists(record) for record in row.records]
+        contradicted += [each for each in lists if isinstance(each, Contradicted)]
         problem = _problem(board, row, lists, users)
         if problem:
             problems[row.id] = problem
             continue
-        whole = [each for each in lists if each is not None]
+        whole = [each for each in lists if isinstance(each, StoredLists)]
         users = whole[0].users
         by_row[row.id] = np.array(
             [np.mean([each.per_user[metric] for each in whole], axis=0) for metric in board.shown]
         )
         ranking[row.id] = np.array([each.per_user[board.ranked_by] for each in whole])
-    return BoardScores(by_row, ranking, problems)
+    return BoardScores(by_row, ranking, problems, tuple(contradicted))
 
 
 def _problem(
-    board: Board, row: BoardRow, lists: Sequence[StoredLists | None], users: NDArray[np.int64] | None
+    board: Board, row: BoardRow, lists: Sequence[StoredLists | Damaged], users: NDArray[np.int64] | None
 ) -> str:
-    """Why the lists of a row cannot be compared; empty if they can."""
+    """Say why the lists of a row cannot be compared; empty if they can."""
     for record, found in zip(row.records, lists, strict=True):
-        if found is None:
-            return f"the lists of {record.key} are missing or damaged"
-        if record.lists_hash not in (None, found.content_hash):
-            return f"the lists of {record.key} were changed after the run"
+        if isinstance(found, Damaged):
+            return f"the lists of {record.key}: {found.problem}"
         if not set(board.shown) <= set(found.per_user):
             return f"the lists of {record.key} lack a metric"
         users = found.users if users is None else users

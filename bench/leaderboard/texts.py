@@ -11,7 +11,7 @@ from bench.report.comparisons import STAR, shown_p
 from bench.report.gaps import Gap
 from bench.report.paper import Paper
 from bench.report.render import to_markdown
-from bench.report.stops import sign_notes, stopped_by_cap
+from bench.report.stops import sign_notes, sign_sentence, stopped_by_cap
 from bench.report.table import Block, Cell, Column, Mark, Row, Table, marks
 from bench.report.wording import (
     DASH,
@@ -21,28 +21,33 @@ from bench.report.wording import (
     metric_title,
     protocol_sentence,
 )
+from bench.safe_text import for_markdown
 
 MEBIBYTE = 2**20
 TITLE = "Leaderboard"
 INTRODUCTION = (
     "All result records of this directory. Rows of one table share data, split and protocol; numbers of two "
-    "tables do not compare. `ludp-bench leaderboard` builds it, as does every `run_all.py`."
+    "tables do not compare. `ludp-bench leaderboard` builds it, as does every `run_all.py`. Paths are shortened "
+    "to what lies below the checkout, a directory of data or home (~); of others the last part is left (…)."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A table with its rows as they are shown, and its heading."""
+    """A table with its rows as they are shown, its heading, and whether its metric tells no rows apart."""
 
     board: Board
     heading: str
     entries: Sequence[Entry]
+    is_blind: bool = False
 
 
 def headings(boards: Sequence[Board]) -> list[str]:
     """One a table: the data with its source, and what else sets it apart where two would read the same."""
     facts = {board.facts.label + board.facts.split + board.facts.data_hash + board.facts.split_hash: board.facts
              for board in boards}  # fmt: skip
+    if not facts:  # all runs failed
+        return []
     named = {id(each): name for each, name in zip(facts.values(), data_headings([*facts.values()]), strict=True)}
     by_key = {key: named[id(each)] for key, each in facts.items()}
     found = [
@@ -60,7 +65,8 @@ def caption(section: Section) -> str:
     board = section.board
     seeds = "One seed" if board.n_asked == 1 else f"Mean ± sample standard deviation over {board.n_asked} seeds"
     capped = stopped_by_cap(record for row in board.rows for record in row.records)
-    return " ".join(filter(None, (protocol_sentence(board.protocol), capped, _reading(board, seeds))))
+    signs = sign_sentence(each.stops for each in section.entries)
+    return " ".join(filter(None, (protocol_sentence(board.protocol), capped, _reading(board, seeds), signs)))
 
 
 def _reading(board: Board, seeds: str) -> str:
@@ -78,6 +84,11 @@ def notes(section: Section, paper: Paper) -> list[str]:
     said = data_notes(section.board.facts, section.heading, paper)
     said += sign_notes(section.heading, {each.title: each.stops for each in section.entries})
     said += [f"{each.title} is not compared: {each.uncompared}." for each in section.entries if each.uncompared]
+    if section.is_blind:
+        said.append(
+            f"{ranked_by} is the same for every user by every row: it cannot tell these models "
+            f"apart, and equal ranks say nothing of them."
+        )
     several: dict[str, list[Entry]] = {}
     for each in section.entries:
         if each.valid.mean is not None:
@@ -100,9 +111,9 @@ def markdown(sections: Sequence[Section], left_out: Sequence[str], paper: Paper)
     for section in sections:
         blocks = (_score_block(section), _origin_block(section))
         table = Table(section.heading, caption(section), blocks, tuple(notes(section, paper)), (), ())
-        parts += [f"## {section.heading}".replace("[", "\\["), to_markdown(table)]
+        parts += [f"## {for_markdown(section.heading)}", to_markdown(table)]
     if left_out:
-        parts += ["## Left out", "\n".join(f"- {each}" for each in left_out)]
+        parts += ["## Left out", "\n".join(f"- {for_markdown(each, begins_line=True)}" for each in left_out)]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 

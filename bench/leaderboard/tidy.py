@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from bench.digest import hash_in_full
 from bench.leaderboard.entries import COSTS, Entry
 from bench.leaderboard.rows import SHOWN, Board
 from bench.leaderboard.texts import TITLE, Section
+from bench.record_files import HASH_FIELD
 from bench.report.render import to_csv
 from bench.report.stops import sign_notes
 from bench.report.table import CsvValue, Table
@@ -80,11 +82,37 @@ def _csv_row(board: Board, each: Entry) -> Iterator[CsvValue]:
     yield "; ".join(each.files)
 
 
-def json_text(sections: Sequence[Section], left_out: Sequence[str], fingerprint: str) -> str:
-    """Everything that is shown, with the single results of every repetition."""
+def json_text(
+    sections: Sequence[Section],
+    left_out: Sequence[str],
+    fingerprint: str,
+    files: Mapping[str, str],
+    counts: Mapping[str, int],
+) -> str:
+    """Everything that is shown, with the single results of every repetition.
+
+    Args:
+        sections: tables with their rows.
+        left_out: sentences on what is in no table.
+        fingerprint: hash of what all of it is made of.
+        files: hashes of the other forms, by which a change of them is found.
+        counts: of runs, by name.
+    """
     tables = [_json_table(section) for section in sections]
-    value = {"schema_version": SCHEMA, "fingerprint": fingerprint, "tables": tables, "left_out": list(left_out)}
-    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+    value: dict[str, Any] = {
+        "schema_version": SCHEMA,
+        "fingerprint": fingerprint,
+        "files": dict(files),
+        "tables": tables,
+    }
+    value |= {"left_out": list(left_out), **counts}
+    return json.dumps({**value, HASH_FIELD: hash_in_full(value)}, indent=1, allow_nan=False) + "\n"
+
+
+def is_unchanged(value: dict[str, Any]) -> bool:
+    """Whether the JSON form is of this version, and as it was written."""
+    content = {name: each for name, each in value.items() if name != HASH_FIELD}
+    return bool(value["schema_version"] == SCHEMA and value[HASH_FIELD] == hash_in_full(content))
 
 
 def _json_table(section: Section) -> Mapping[str, Any]:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import ResultsError, UsageError
-from bench.files import check_plain, write_text
+from bench.files import read_regular, write_text
+from bench.safe_text import for_terminal
 from bench.validation import Frozen
 
-SCHEMA = 1
-MOST_BYTES = 64 << 20  # of a baseline; the one that comes with the project has 90 kB
+SCHEMA: Literal[1] = 1
+LEAST_RATE, MOST_RATE = 1e-6, 0.1  # of false alarms; below and above, no band means anything
+MOST_SLOWDOWN = 20.0
+MOST_BYTES = 2**26
 
 
-class NumberRecord(Frozen):
+class Finite(Frozen):
+    """Without infinite numbers, which would make infinite tolerances."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+
+class NumberRecord(Finite):
     """One number of one model.
 
     Attributes:
@@ -26,8 +35,18 @@ class NumberRecord(Frozen):
     """
 
     values: list[float] = Field(min_length=1)
-    step: float
-    drift: float = 0.0
+    step: float = Field(ge=0)
+    drift: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _drift_is_a_part_of_the_value(self) -> NumberRecord:
+        """Refuse a drift or a step that would allow any value."""
+        most = max(abs(value) for value in self.values)
+        if self.drift > most + self.step or self.step > max(most, 1.0):
+            raise ValueError(
+                f"a step of {self.step:g} or drift of {self.drift:g} is more than the values themselves"
+            )
+        return self
 
     @property
     def is_random(self) -> bool:
@@ -35,11 +54,11 @@ class NumberRecord(Frozen):
         return self.step > 0 and len(self.values) > 1
 
 
-class ModelRecord(Frozen):
+class ModelRecord(Finite):
     """One model: its numbers, and its epochs in units of the reference computation, one entry a round."""
 
-    numbers: dict[str, NumberRecord]
-    speed: list[float]
+    numbers: dict[str, NumberRecord] = Field(min_length=1)
+    speed: list[Annotated[float, Field(gt=0)]]
 
 
 class SuiteFacts(Frozen):
@@ -67,7 +86,7 @@ class Change(Frozen):
     environment: dict[str, Any]
 
 
-class Baseline(Frozen):
+class Baseline(Finite):
     """The whole file.
 
     Attributes:
@@ -78,12 +97,12 @@ class Baseline(Frozen):
         history: the oldest first; the environment of a model is that of the last change that names it.
     """
 
-    schema_version: int = SCHEMA
+    schema_version: Literal[1] = SCHEMA
     suite: SuiteFacts
     base_seed: int
-    false_alarm_rate: float = Field(gt=0, lt=1)
-    max_slowdown: float = Field(gt=1)
-    models: dict[str, ModelRecord]
+    false_alarm_rate: float = Field(ge=LEAST_RATE, le=MOST_RATE)
+    max_slowdown: float = Field(gt=1, le=MOST_SLOWDOWN)
+    models: dict[str, ModelRecord] = Field(min_length=1)
     history: list[Change] = Field(min_length=1)
 
     @property
@@ -100,8 +119,7 @@ def read(path: Path) -> Baseline:
         ResultsError: it cannot be read, or holds something else.
     """
     try:
-        check_plain(path, MOST_BYTES)
-        return Baseline.model_validate_json(path.read_bytes())
+        return Baseline.model_validate_json(read_regular(path, MOST_BYTES))
     except FileNotFoundError as problem:
         raise UsageError(
             f"There is no baseline {path}. Make one with --update-baseline {path} --reason 'first baseline', or "
@@ -111,8 +129,8 @@ def read(path: Path) -> Baseline:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ResultsError(
-            f"{path} is no baseline of this version ({where}: {first['msg']}). Take it back from version control, "
-            f"or make it anew with --update-baseline under another name."
+            f"{path} is not a baseline of this version ({for_terminal(where)}: {first['msg']}). Take it back from "
+            f"version control, or make it anew with --update-baseline under another name."
         ) from problem
     except OSError as problem:
         raise ResultsError(

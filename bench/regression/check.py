@@ -16,12 +16,21 @@ from bench.errors import UsageError, listed, nearest_hint
 from bench.protocol import Protocol
 from bench.regression import baseline as files
 from bench.regression.baseline import Baseline
-from bench.regression.compare import Row, compare_numbers, compare_speed, compare_suite
+from bench.regression.compare import Row, compare_numbers, compare_speed, compare_suite, unmeasured_speed
 from bench.regression.data import SPEED_SCALE, suite_data
 from bench.regression.junit import write_junit
 from bench.regression.show import show
 from bench.regression.speed import epoch_ratio
-from bench.regression.suite import SPEED_BATCH, Overrides, Request, facts_of, measure, plan, settings_of
+from bench.regression.suite import (
+    SPEED_BATCH,
+    Overrides,
+    Request,
+    facts_of,
+    is_control,
+    measure,
+    plan,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from bench.options import Options
@@ -111,4 +120,5 @@ def speed_rows(names: Sequence[str], baseline: Baseline, overrides: Overrides, m
     rows = {name: measured(name) for name in names if baseline.models[name].speed}
     for _ in range(MORE_ROUNDS):
         rows |= {name: measured(name) for name, row in rows.items() if not row.holds}
-    return list(rows.values())
+    unknown = [name for name in names if not baseline.models[name].speed and not is_control(name)]
+    return [*rows.values(), *map(unmeasured_speed, unknown)]

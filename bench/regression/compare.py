@@ -12,6 +12,9 @@ from bench.regression.numbers import Value
 
 Against = Literal["suite", "run", "constant", "same seed", "seeds", "speed"]
 MISSING = "nothing"
+FEW_SEEDS = 5  # of a baseline; the interval of fewer may well hold every value
+SPEED = "epoch / reference"
+STEPS_APART = 10  # a step is a share of a number, and seeds' numbers differ less than so many times
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,22 @@ def compare_numbers(baseline: Baseline, name: str, measured: Measured, base_seed
             one, other = (MISSING if each is None else "a number" for each in (known, got))
             rows.append(Row(name, number, "run", one, other, "", False))
             continue
-        rows += [_row(name, number, *each, got.value) for each in _bands(known, baseline, same_seed)]
+        if known.step > STEPS_APART * got.step:
+            steps = f"a step of {known.step:.3g}", f"a step of {got.step:.3g}"
+            rows.append(Row(name, number, "run", *steps, "", False))
+        for against, band in _bands(known, baseline, same_seed):
+            rows.append(_row(name, number, against, band, got.value))
+            few = against == "seeds" and len(known.values) < FEW_SEEDS  # wide for want of seeds, as it should be
+            if known.is_random and not few and _allows_all(number, band):
+                rows.append(Row(name, number, against, "a band", "one that allows every value", "", False))
     return rows
+
+
+def _allows_all(number: str, band: Band) -> bool:
+    """Whether a band is so wide that no fault could leave it: all metrics from 0 to 1, or all losses."""
+    if number.startswith("loss"):
+        return band.low <= 0
+    return number.startswith(("valid ", "test ")) and band.low <= 0 and band.high >= 1
 
 
 def _bands(known: NumberRecord, baseline: Baseline, same_seed: bool) -> list[tuple[Against, Band]]:
@@ -87,9 +104,14 @@ def _bands(known: NumberRecord, baseline: Baseline, same_seed: bool) -> list[tup
     return [("same seed", exact), ("seeds", over_seeds)] if same_seed else [("seeds", over_seeds)]
 
 
+def unmeasured_speed(name: str) -> Row:
+    """Make the row of a model with epochs whose speed the baseline does not hold."""
+    return Row(name, SPEED, "speed", MISSING, "a number", "", False)
+
+
 def compare_speed(name: str, known: ModelRecord, ratio: float, max_slowdown: float) -> Row:
     """An epoch's share of the reference computation against the baseline's."""
-    return _row(name, "epoch / reference", "speed", speed_band(known.speed, max_slowdown), ratio)
+    return _row(name, SPEED, "speed", speed_band(known.speed, max_slowdown), ratio)
 
 
 def _row(model: str, number: str, against: Against, band: Band, got: float) -> Row:

@@ -1,4 +1,4 @@
-"""Layer 5. The numbers that the check compares, from a run's record and lists. Pure.
+"""Layer 6. The numbers that the check compares, from a run's record and lists. Pure.
 
 A number is there because some fault shows in it first:
 
@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench.list_files import StoredLists
 from bench.protocol import TOPK_DEPTH, metric_key
 from bench.records import Metrics, RunRecord
 from bench.regression.data import cold_items
-from bench.store import StoredLists
 from bench.types import BenchmarkData
 
 CUTOFFS = (10, 20)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench import registry
 from bench.regression.baseline import Baseline
@@ -32,8 +33,8 @@ def show(
     if shown:
         table = Table("model", "metric", "against", "expected", "got", "tolerance", title="regression check")
         for row in shown:
-            got = row.got if row.holds else f"[red]{_plain(row.got)}[/red]"
-            table.add_row(row.model, row.number, row.against, _plain(row.expected), got, row.tolerance)
+            got = Text(row.got, style="" if row.holds else "red")
+            table.add_row(*map(Text, (row.model, row.number, row.against, row.expected)), got, Text(row.tolerance))
         console.print(table)
     counts, holding = Counter(row.against for row in rows), Counter(row.against for row in rows if row.holds)
     parts = [f"{holding[against]} of {n} against {QUESTIONS[against]}" for against, n in counts.items()]
@@ -84,8 +85,3 @@ def _machine(baseline: Baseline, names: Sequence[str]) -> list[str]:
 def _versions(environment: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = environment.get("packages", {})
     return found
-
-
-def _plain(text: str) -> str:
-    """Text that rich does not read as markup."""
-    return text.replace("[", r"\[")

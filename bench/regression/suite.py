@@ -27,6 +27,7 @@ from bench.executor import Listener, execute
 from bench.plan import make_plan
 from bench.profiles import PROFILES
 from bench.protocol import VERSION, Protocol
+from bench.record_files import Damaged
 from bench.records import EpochFacts, RunRecord, RunSpec
 from bench.regression.arguments import PROFILE
 from bench.regression.baseline import SuiteFacts
@@ -173,9 +174,11 @@ def measure_elsewhere(request: Request, variables: Mapping[str, str]) -> dict[st
 
 
 def _measured(record: RunRecord, store: ResultsStore, data: BenchmarkData) -> Measured:
-    lists = store.read_topk(record.key)
-    if record.error is not None or lists is None:
-        return Measured({}, "no lists" if record.error is None else f"failed: {record.error.message}")
+    if record.error is not None:
+        return Measured({}, f"failed: {record.error.message}")
+    lists = store.read_lists(record)
+    if isinstance(lists, Damaged):
+        return Measured({}, f"no lists: {lists.problem}")
     return Measured(numbers_of(record, lists, data))
 
 

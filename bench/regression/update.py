@@ -17,6 +17,7 @@ from bench import registry
 from bench.console import RunDisplay
 from bench.environment import describe
 from bench.errors import UsageError
+from bench.private_paths import shortened
 from bench.protocol import Protocol
 from bench.regression import baseline as files
 from bench.regression.baseline import Baseline, Change, ModelRecord, NumberRecord, SuiteFacts
@@ -170,7 +171,7 @@ def _change(asked: CheckRequest, names: Sequence[str], command: str) -> Change:
     return Change(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         reason=(asked.reason or "").strip(),
-        command=command,
+        command=shortened(command),
         user=_user(),
         commit=git["commit"],
         modified=git["modified"],

@@ -15,7 +15,7 @@ from bench.report.figure import Figure
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.runs import NO_MEAN, DataRuns, runs_by_data
-from bench.report.stops import sign_notes, stops_of
+from bench.report.stops import sign_notes, sign_sentence, stops_of
 from bench.report.table import CsvValue
 from bench.report.wording import DATA_FIELDS, data_values, metric_name, model_display, seeds
 
@@ -58,6 +58,8 @@ def curves_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
         f"{metric_name(used.selection_metric)} on the validation part by epoch, model by model, and by seconds of "
         f"training and validation. {lines} Controls have no epochs; their levels are grey."
     )
+    signs = sign_sentence(stops_of(runs) for same in by_data for runs in same.by_label.values())
+    caption = f"{caption} {signs}" if signs else caption
     notes = [note for same in by_data for note in (*same.notes(paper, NO_MEAN), *_end_notes(same, paper))]
     rows = [
         (*data_values(same.facts), used.tag, label, *row)

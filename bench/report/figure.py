@@ -19,6 +19,7 @@ from bench.registry import names
 from bench.report.paper import Paper
 from bench.report.render import to_csv
 from bench.report.table import CsvValue
+from bench.safe_text import for_markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -151,5 +152,11 @@ def _save(drawing: Drawing, path: Path) -> None:
 
 
 def _markdown(figure: Figure, name: str) -> str:
-    notes = "\n".join(f"- {note}" for note in figure.notes)
-    return f"![{figure.name}]({name}.svg)\n\n**{figure.name}.** {figure.caption}\n\n{notes}\n"
+    return f"{markdown_of(figure, f'{name}.svg', figure.notes)}\n"
+
+
+def markdown_of(figure: Figure, address: str, notes: Sequence[str]) -> str:
+    """Write the image, the caption and some notes of a figure as Markdown."""
+    title = for_markdown(figure.name)
+    lines = "\n".join(f"- {for_markdown(note, begins_line=True)}" for note in notes)
+    return f"![{title}]({address})\n\n**{title}.** {for_markdown(figure.caption)}\n\n{lines}"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.list_files import StoredLists
 from bench.metrics import hit_matrix
 from bench.protocol import PRIMARY_CUTOFF, metric_key
-from bench.store import StoredLists
 from bench.types import BenchmarkData, BoolArray, IntArray, TopK
 
 QUARTERS = (0.25, 0.5, 0.75)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.list_files import StoredLists
 from bench.protocol import PRIMARY_CUTOFF, metric_key
 from bench.records import DataFacts, RunRecord
 from bench.report import group_measures as measure
@@ -28,7 +29,6 @@ from bench.report.wording import (
     model_display,
     row_order,
 )
-from bench.store import StoredLists
 from bench.types import BenchmarkData, IntArray
 
 CSV_HEADER = (

@@ -9,12 +9,14 @@ from functools import cached_property
 import pandas as pd
 
 from bench.errors import ResultsError
+from bench.list_files import StoredLists
 from bench.protocol import Protocol
+from bench.record_files import Damaged
 from bench.records import DataFacts, RunRecord
 from bench.report.aggregate import data_key, tidy
 from bench.report.paper import Paper
 from bench.report.scores import Scores
-from bench.store import ResultsStore, StoredLists
+from bench.store import ResultsStore
 from bench.tuning.results import StudyResult
 from bench.types import BenchmarkData
 
@@ -81,12 +83,11 @@ class Material:
         Raises:
             ResultsError: they are gone, damaged, or not those that the run left.
         """
-        found = self.store.read_topk(record.key)
-        if found is None or record.lists_hash not in (None, found.content_hash):
-            what = "missing or damaged" if found is None else "not those that the run left, but changed since,"
+        found = self.store.read_lists(record)
+        if isinstance(found, Damaged):
             raise ResultsError(
-                f"The lists of the run {record.key} ({record.spec.dataset} {record.spec.label}) are {what} "
-                f"in {self.store.root / 'topk'}. Give the same command with --on-existing rerun to make "
-                f"them again."
+                f"The lists of the run {record.key} ({record.spec.dataset} {record.spec.label}) cannot be used: "
+                f"{found.path}: {found.problem}. Give the same command with --on-existing rerun to make them "
+                f"again."
             )
         return found

@@ -11,31 +11,32 @@ from bench.errors import ResultsError, UsageError
 from bench.files import write_text
 from bench.report.latex import to_latex
 from bench.report.table import Block, Cell, Table, Tidy
+from bench.safe_text import for_csv, for_markdown
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-MARKDOWN_SPECIAL = str.maketrans(
-    {character: f"\\{character}" for character in "\\|*_`~"} | {"<": "&lt;", ">": "&gt;", "\n": " "}
-)
 MARKDOWN_MARKS = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
 RICH_MARKS = {"": "", "best": "bold", "second": "underline"}
 
 
 def to_markdown(table: Table) -> str:
     """Caption, one pipe table a block with the group in every column head, and the notes."""
-    caption = f"**{_plain(table.name)}.** {_plain(table.caption)}"
-    notes = [f"- {_plain(note)}" for note in table.notes]
+    caption = f"**{for_markdown(table.name)}.** {for_markdown(table.caption)}"
+    notes = [f"- {for_markdown(note, begins_line=True)}" for note in table.notes]
     parts = [caption, *(_markdown_block(block) for block in table.blocks), *(["\n".join(notes)] if notes else [])]
     return "\n\n".join(parts) + "\n"
 
 
 def to_csv(tidy: Tidy) -> str:
-    """The tidy rows; floats in the shortest form that reads back as the same float, None as nothing."""
+    """The tidy rows; floats in the shortest form that reads back as the same float, None as nothing.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(tidy.csv_header)
-    writer.writerows(tidy.csv_rows)
+    writer.writerows([for_csv(each) if isinstance(each, str) else each for each in row] for row in tidy.csv_rows)
     return text.getvalue()
 
 
@@ -92,7 +93,8 @@ def _markdown_block(block: Block) -> str:
     from tabulate import tabulate
 
     heads = [
-        "<br>".join(_plain(part) for part in (column.group, column.title) if part) for column in block.columns
+        "<br>".join(for_markdown(part) for part in (column.group, column.title) if part)
+        for column in block.columns
     ]
     return str(
         tabulate(
@@ -106,8 +108,4 @@ def _markdown_block(block: Block) -> str:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    return MARKDOWN_MARKS[cell.mark].format(_plain(cell.text)) if cell.text else ""
-
-
-def _plain(text: str) -> str:
-    return text.translate(MARKDOWN_SPECIAL)
+    return MARKDOWN_MARKS[cell.mark].format(for_markdown(cell.text)) if cell.text else ""

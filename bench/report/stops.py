@@ -56,12 +56,12 @@ def sign_notes(heading: str, by_name: Mapping[str, Stops]) -> list[str]:
     notes = []
     if capped:
         notes.append(
-            f"{heading}: {CAP} may still rise: the cap of epochs ended the training before patience ran out: "
-            f"{listed(capped)}."
+            f"{heading}: {CAP} the cap of epochs ended the training before patience ran out, so that the score "
+            f"may still have been rising: {listed(capped)}."
         )
     if early:
         notes.append(
-            f"{heading}: {START} best at the start: the kept epoch is one of the first {N_FIRST_EPOCHS}: "
+            f"{heading}: {START} best at the start, the kept epoch is one of the first {N_FIRST_EPOCHS}: "
             f"{listed(early)}."
         )
     return notes
@@ -73,6 +73,12 @@ def sign_legend(stops: Iterable[Stops]) -> list[str]:
     n_runs, n_cap, n_start = (sum(getattr(one, name) for one in each) for name in ("n_runs", "n_cap", "n_start"))
     said = {f"{CAP} ended by the cap": n_cap, f"{START} best at the start": n_start}
     return [f"{words}: {n} of {n_runs} runs" for words, n in said.items() if n]
+
+
+def sign_sentence(stops: Iterable[Stops]) -> str:
+    """The same as a sentence of a caption; empty where no row has a sign."""
+    said = "; ".join(sign_legend(stops))
+    return f"{said}; the notes say whose." if said else ""
 
 
 def stopped_by_cap(records: Iterable[RunRecord]) -> str:

@@ -20,7 +20,7 @@ from bench.report.comparisons import STAR, Comparisons, against_proposed
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.scores import Score, Scores
-from bench.report.stops import Stops, sign_notes, stops_of
+from bench.report.stops import Stops, sign_notes, sign_sentence, stops_of
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table, improvement, marks
 from bench.report.wording import (
     DATA_FIELDS,
@@ -109,6 +109,8 @@ def table3(
         for metric in metrics:
             csv_rows += _score_csv(each, labels, metric, found[metric], scores, tested, ends, paper)
     caption = _score_caption(scores, labels, any(tested.found for tested in tests), paper)
+    signs = sign_sentence(each for ends in stops for each in ends.values())
+    caption = f"{caption} {signs}" if signs else caption
     return Table("Table 3", caption, tuple(blocks), tuple(notes), CSV_HEADER, tuple(csv_rows))
 
 

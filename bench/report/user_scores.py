@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.errors import ResultsError, listed
+from bench.list_files import StoredLists
 from bench.protocol import METRICS, PRIMARY_CUTOFF, metric_key
 from bench.records import DataFacts, RunRecord
 from bench.report.material import Material
 from bench.report.resampling import FloatArray, Resamples
 from bench.seeds import derive_seed
-from bench.store import StoredLists
 
 COMPARED = tuple(metric_key(metric, PRIMARY_CUTOFF) for metric in METRICS)
 

@@ -18,6 +18,7 @@ from bench.report.wording import metric_title, model_display
 
 Verdict = Literal["holds", "does not hold", "not decidable here"]
 Outcome = Literal["for", "against", "open"]
+BLIND = "the interval of a difference has no width"
 SOURCES = {
     "surrogate": "generated data tell nothing of real users",
     "embedded": "these data stand in for the paper's",
@@ -62,7 +63,8 @@ def judge(claim: Claim, scores: UserScores, resamples: Resamples | None, paper: 
     if resamples is not None and weights:
         contrasts = {metric: resamples.family(metric, weights) for metric in claim.metrics}
     outcomes = {metric: _outcome(claim, found, metric, scores, paper) for metric, found in contrasts.items()}
-    verdict, reason = _verdict(claim, scores, outcomes, bool(missing))
+    blind = [metric for metric, found in contrasts.items() if any(map(_is_blind, found))]
+    verdict, reason = _verdict(claim, scores, outcomes, bool(missing), blind)
     return Finding(claim, contrasts, verdict, reason, _missing_words(missing, scores, paper))
 
 
@@ -72,7 +74,7 @@ def strongest(contrasts: list[Contrast]) -> Contrast:
 
 
 def _verdict(
-    claim: Claim, scores: UserScores, outcomes: dict[str, Outcome], is_partial: bool
+    claim: Claim, scores: UserScores, outcomes: dict[str, Outcome], is_partial: bool, blind: list[str]
 ) -> tuple[Verdict, str]:
     """Verdict and reason from the outcomes by metric."""
     if scores.facts.source != "real":
@@ -85,13 +87,15 @@ def _verdict(
         return "does not hold", f"in {against}"
     if is_partial:
         return "not decidable here", "runs are missing"
+    if "open" in outcomes.values() and blind:
+        return "not decidable here", f"{listed(map(metric_title, blind))} cannot tell rows apart: {BLIND}"
     if "open" in outcomes.values():
         return "not decidable here", f"{_open_words(claim)} in {still_open}"
     return "holds", ""
 
 
 def _outcome(claim: Claim, found: list[Contrast], metric: str, scores: UserScores, paper: Paper) -> Outcome:
-    signs = [each.sign for each in found]
+    signs = [0 if _is_blind(each) else each.sign for each in found]
     if claim.rule == "differ":
         return "for" if any(signs) else "open"
     if claim.rule == "close":
@@ -103,10 +107,18 @@ def _outcome(claim: Claim, found: list[Contrast], metric: str, scores: UserScore
     return "against" if min(signs) < 0 else "for" if min(signs) > 0 else "open"
 
 
+def _is_blind(contrast: Contrast) -> bool:
+    """Whether the metric cannot tell the rows apart: no resample of the users gives another difference.
+
+    So it is where a list holds all candidates, and every user has the same score whatever the model.
+    """
+    return contrast.low == contrast.high
+
+
 def _closeness(contrast: Contrast, margin: float) -> Outcome:
     """Whether the interval of the relative difference lies within the margin, outside, or across."""
     low, high = contrast.relative_low, contrast.relative_high
-    if low is None or high is None:
+    if low is None or high is None or _is_blind(contrast):
         return "open"
     if -margin <= low and high <= margin:
         return "for"
@@ -116,7 +128,7 @@ def _closeness(contrast: Contrast, margin: float) -> Outcome:
 def _size(contrast: Contrast, printed: float) -> Outcome:
     """Whether the printed improvement is one that the interval allows."""
     low, high = contrast.relative_low, contrast.relative_high
-    if low is None or high is None:
+    if low is None or high is None or _is_blind(contrast):
         return "open"
     return "for" if low <= printed <= high else "against"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from bench import registry
 from bench.errors import UsageError
-from bench.protocol import Protocol
+from bench.protocol import PRIMARY_CUTOFF, Protocol
 from bench.recbole_models.catalogue import is_recbole
 from bench.records import DataFacts
 from bench.report.aggregate import DataKey, data_key
@@ -84,9 +84,10 @@ def metric_name(metric: str) -> str:
 
 def protocol_sentence(used: Protocol) -> str:
     """The protocol with its choices, for captions."""
+    name = "" if used.name in used.tag else f" ({used.name}, version {used.version})"
     return (
-        f"Protocol {used.tag}: validation {metric_name(used.selection_metric)} selects, patience {used.patience}, "
-        f"at most {used.max_epochs:,} epochs; hidden at test: {used.hide_at_test} items."
+        f"Protocol {used.tag}{name}: validation {metric_name(used.selection_metric)} selects, patience "
+        f"{used.patience}, at most {used.max_epochs:,} epochs; hidden at test: {used.hide_at_test} items."
     )
 
 
@@ -146,7 +147,19 @@ def data_notes(facts: DataFacts, heading: str, paper: Paper) -> list[str]:
     notes = [f"{heading}: {_split_and_hash(facts)}; {sizes}."]
     notes += [_comparability(facts, heading, paper)]
     notes += [f"{heading}: no {name} modality ({_bare(why)})." for name, why in facts.missing.items()]
+    notes += [_few_candidates(facts, heading)]
     return [note for note in notes if note]
+
+
+def _few_candidates(facts: DataFacts, heading: str) -> str:
+    """Say that a list of the first K holds all that could be recommended; empty where it does not."""
+    n_candidates = facts.n_items - (facts.n_train + facts.n_valid) / max(facts.n_users, 1)
+    if n_candidates > PRIMARY_CUTOFF:
+        return ""
+    return (
+        f"{heading}: a user has {n_candidates:.1f} candidates on average, and a list of {PRIMARY_CUTOFF} holds "
+        f"them all: metrics at {PRIMARY_CUTOFF} can hardly tell models apart."
+    )
 
 
 def _comparability(facts: DataFacts, heading: str, paper: Paper) -> str:

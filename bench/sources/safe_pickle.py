@@ -6,6 +6,7 @@ checked.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,21 @@ LARGEST = 1 << 53  # of sizes that a file may state
 Triplet = tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, int]]
 
 
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """A matrix of interactions.
+
+    Attributes:
+        triplet: rows, columns and shape, of the cells above 0.
+        held: the least and the greatest stored value.
+        n_zero: stored values of 0, which are no interactions.
+    """
+
+    triplet: Triplet
+    held: tuple[float, float]
+    n_zero: int
+
+
 def read_matrix(path: Path) -> Triplet:
     """Rows, columns and shape of the non-zero cells of a pickled sparse matrix.
 
@@ -30,6 +46,11 @@ def read_matrix(path: Path) -> Triplet:
     Raises:
         DataError: the file asks for anything but arrays and matrices, or does not hold one sound matrix.
     """
+    return read_cells(path).triplet
+
+
+def read_cells(path: Path) -> Cells:
+    """The same, with what the values are; raises as `read_matrix`."""
     check_plain(path, MOST_BYTES)
     content = path.read_bytes()
     try:
@@ -43,7 +64,7 @@ def read_matrix(path: Path) -> Triplet:
         ) from error
 
 
-def _triplet(record: Any, limit: int) -> Triplet:
+def _triplet(record: Any, limit: int) -> Cells:
     """Rebuild the cells of a recorded matrix; `limit` is the size of the file in bytes."""
     if kind_of(record) not in (COO, CSR, CSC):
         raise ValueError(f"it holds a {kind_of(record)}, expected a coo, csr or csc matrix")
@@ -71,7 +92,8 @@ def _triplet(record: Any, limit: int) -> Triplet:
     if not (np.isfinite(values) & (values >= 0)).all():
         raise ValueError("a value is negative or not finite, expected 1 for an interaction")
     kept = values > 0
-    return rows[kept], columns[kept], (n_rows, n_columns)
+    held = (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)
+    return Cells((rows[kept], columns[kept], (n_rows, n_columns)), held, int((~kept).sum()))
 
 
 def _expanded(pointers: NDArray[np.int64], n_lines: int, n_values: int) -> NDArray[np.int64]:

@@ -299,7 +299,8 @@ def read_parquet(path: Path, wanted: Sequence[str]) -> pa.Table:
     kinds = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
     texts = [name for name in wanted if pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])]
     try:
-        check_pages(path, file.metadata, wanted)
+        if file.metadata.num_rows:  # an empty table has no page with values
+            check_pages(path, file.metadata, wanted)
         table = _parquet(path, texts).read(columns=list(wanted), use_threads=False)
         for index, field in enumerate(table.schema):
             if pa.types.is_dictionary(field.type):

@@ -91,9 +91,9 @@ def _keep(result: StudyResult, settings: TuningSettings, options: RunOptions, co
         message += f"{result.chosen_values}."
     elif not settings.may_write:
         message = (
-            f"{about}: the trials had {settings.max_epochs} epochs at most, fewer than the profile gives, so "
+            f"{about}: the trials had {settings.max_epochs} epochs at most, fewer than without --epochs, so "
             f"{path} stays as it is and the chosen values hold for this call: {result.chosen_values}. Add "
-            f"--save-tuned to write them, or leave out --epochs."
+            f"--save-tuned to write them."
         )
     else:
         write_chosen(result, entry, options.protocol)

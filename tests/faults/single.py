@@ -17,7 +17,7 @@ FAULTS = [
     Fault("LUDP: user content without the embedding", PREF, "return projected + base", "return projected", "tests/numeric/test_golden.py"),
     Fault("LUDP: mean of one less still over all", PREF, "(n - inside).clamp_min(1)", "n.clamp_min(1)", f"{LUDP} -k leaving_the_positive_out"),
     Fault("LUDP: user without content takes part", PREF, "return counts > 0", "return counts >= 0", f"{LUDP} -k leaving_the_positive_out", slow=True),
-    Fault("LUDP: item graphs start from the ids", L, 'if self.params.item_graph_input == "ego" else items', "", f"{LUDP} -k switch_changes"),
+    Fault("LUDP: item graphs start from the ids", L, 'if p.item_graph_input == "ego" else items', "", f"{LUDP} -k switch_changes"),
     Fault("LUDP: propagated user base ignored", L, '"propagated": collaborative', '"propagated": ego', f"{LUDP} -k switch_changes", slow=True),
     Fault("LUDP: attention sees the other input", L, 'user_att_input == "phat"', 'user_att_input != "phat"', f"{LUDP} -k scores_equal", slow=True),
     Fault("LUDP: normalised H ignored", L, 'F.normalize(fused, dim=1, eps=1e-12) if p.item_aux_norm == "l2" else fused', "fused", f"{LUDP} -k switch_changes", slow=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -352,6 +353,7 @@ def test_mapped_ids_give_the_split_of_a_table(kind: str, tmp_path: Path, home: A
         assert list(raw.item_ids) == list(raw_two.item_ids)  # type: ignore[arg-type]
         home.take(folder, "same", force=True)
     of_card = cards.load("movielens").sources[0]
+    of_card = of_card.model_copy(update={"expected": cards.Counts()})
     by_card = read(of_card, folder)  # type: ignore[arg-type]
     assert np.array_equal(by_card.parts[0].keys, raw.parts[0].keys)
     assert np.array_equal(by_card.modalities[0].matrix, raw.modalities[0].matrix)
@@ -389,3 +391,19 @@ def test_a_table_of_no_utf8_and_a_short_row_are_said_by_row(tmp_path: Path) -> N
         load_place(tmp_path)
     with pytest.raises(BenchError):
         read_text(tmp_path / "t.csv", ",", ["user"], quoted=False)
+
+
+def test_the_values_of_pickled_matrices_are_told(tmp_path: Path) -> None:
+    """Ratings in a matrix are no more used than those in a column; stored zeros are no interactions."""
+    folder = examples.make("pickled-coo", tmp_path / "p")
+    assert load_place(folder).raw.notes == ()
+    for name in ("train_mat", "val_mat", "test_mat"):
+        matrix = pickle.loads((folder / name).read_bytes())
+        matrix.data[:] = np.arange(len(matrix.data)) % 5 + 1
+        (folder / name).write_bytes(pickle.dumps(matrix, 3))
+    assert load_place(folder).raw.notes == ("Every cell above 0 is a positive, whatever its value (1 to 5).",)
+    matrix.data[:2] = 0
+    (folder / "test_mat").write_bytes(pickle.dumps(matrix, 3))
+    raw = load_place(folder).raw
+    assert raw.notes[1] == "2 cells of the matrices hold 0 and were left out."
+    assert accounted(raw) == len(examples.PAIRS)

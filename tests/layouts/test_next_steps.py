@@ -68,9 +68,11 @@ def next_of(path: Path, **options: Any) -> str:
     return dict(found.lines)["next"]
 
 
+TAKEN = [(user, item) for user in range(20) for item in range(12) if (user + item) % 4]
 ODD = "user-id;ISBN;stars;when\n" + "".join(
-    f"u{k % 20};{k // 20:03d};{k % 5 + 1};{1_700_000_000 + k}\n" for k in range(240)
+    f"u{user};{item:03d};{(3 * user + item) % 5 + 1};{1_700_000_000 + k}\n" for k, (user, item) in enumerate(TAKEN)
 )
+RATED = sum((3 * user + item) % 5 + 1 > 2 for user, item in TAKEN)
 
 
 def test_the_next_step_keeps_every_option(typed: Callable[[str], str], tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ def test_the_next_step_keeps_every_option(typed: Callable[[str], str], tmp_path:
     out = typed(next_of(folder, columns=columns))
     assert "popularity seed 1: valid" in out
     card = cards.load("my-data-a", tmp_path / "cards")
-    assert card.sources[0].expected.n_interactions == 240 * 3 // 5  # type: ignore[union-attr]
+    assert card.sources[0].expected.n_interactions == RATED  # type: ignore[union-attr]
     again = card.sources[0].how_to_get.partition(": ")[2]  # what the card says works as well
     typed(again)
 
@@ -99,7 +101,7 @@ def test_a_count_that_is_known_in_another_layout_is_imported(typed: Callable[[st
     text = path.read_text()
     for name, count in (("n_users", "943"), ("n_items", "1682"), ("n_interactions", "100000")):
         text = text.replace(
-            f"{name}: {count}", f"{name}: {({'n_users': 20, 'n_items': 12, 'n_interactions': 240})[name]}"
+            f"{name}: {count}", f"{name}: {({'n_users': 20, 'n_items': 12, 'n_interactions': len(TAKEN)})[name]}"
         )
     path.write_text(text)
     folder = tmp_path / "given"
@@ -111,9 +113,7 @@ def test_a_count_that_is_known_in_another_layout_is_imported(typed: Callable[[st
     typed(dict(found.lines)["next"])
 
 
-def test_files_of_a_card_under_another_name_get_a_link(
-    typed: Callable[[str], str], tmp_path: Path, home: Any
-) -> None:
+def test_files_of_a_card_under_another_name_get_a_link(typed: Callable[[str], str], tmp_path: Path) -> None:
     """Nothing of the user's is moved or renamed."""
     folder = examples.make("csv", tmp_path / "given")
     import_data(folder, "mine", tmp_path / "cards", tmp_path / "cache")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bench import cards
 from bench.cli import main
@@ -135,7 +136,7 @@ def test_the_error_itself_names_model_and_data_set(call: Any, tmp_path: Path) ->
 
     data = load_dataset("bare", DataRequest(cache_dir=tmp_path / "cache"))
     (spec,) = make_plan(["bare"], ["vbpr"], 1, 1, 1, {})
-    blank = blank_record(spec, "k", DataFacts.of(data), "c", Protocol(), "x", "cpu")
-    options = RunOptions(Protocol(), "cpu", "skip", "x", tmp_path / "cache")
+    blank = blank_record(spec, "k", DataFacts.of(data), "c", Protocol(), "x", torch.device("cpu"))
+    options = RunOptions(Protocol(), torch.device("cpu"), "skip", "x", tmp_path / "cache")
     with pytest.raises(DataError, match=r"^vbpr cannot be trained on the data set bare: This model needs item"):
         _build(blank, data, options)

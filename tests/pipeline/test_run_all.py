@@ -229,6 +229,28 @@ def test_another_patience_is_another_protocol(call: Any, tmp_path: Path) -> None
     assert len(short["curve"]) < 9
 
 
+def test_another_selection_metric_is_another_protocol(call: Any, tmp_path: Path) -> None:
+    call("--datasets", "tiktok", *SMALL, "--epochs", "9", "--select", "ndcg@5")
+    call("--datasets", "tiktok", *SMALL, "--protocol", "paper")
+    runs = tmp_path / "results" / "runs"
+    assert {path.name for path in runs.iterdir()} == {"p2-field-epochs9-select-ndcg@5", "p2-paper-epochs2"}
+    otherwise = set()
+    for record in records(tmp_path):
+        metric = record["protocol"]["selection_metric"]
+        scores = [epoch["valid"][metric] for epoch in record["curve"]]
+        assert record["best_epoch"] == scores.index(max(scores)) + 1
+        if metric == "ndcg@5":
+            others = [epoch["valid"]["recall@20"] for epoch in record["curve"]]
+            otherwise.add(record["best_epoch"] != others.index(max(others)) + 1)
+    assert True in otherwise  # the default's metric would have chosen another epoch
+    text = (tmp_path / "results" / "tables" / "table3.md").read_text(encoding="utf-8")
+    assert "Protocol p2-paper-epochs2: validation Recall@10 selects, patience 10, at most 2 epochs" in text
+    assert "Stopped by the cap of 2 epochs: 2 of 2 runs." in text
+    code, _, error = call("--datasets", "tiktok", "--protocol", "papre")
+    assert code == 2
+    assert "Did you mean 'paper'?" in error
+
+
 def test_table2_alone_trains_nothing(call: Any, tmp_path: Path) -> None:
     code, _, _ = call("--datasets", "movielens", "--artifacts", "table2")
     assert code == 0

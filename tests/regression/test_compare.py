@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -9,14 +11,15 @@ import pytest
 import toy
 
 from bench.errors import ResultsError, UsageError
+from bench.list_files import StoredLists
 from bench.protocol import Protocol
 from bench.records import Metrics, MetricsByPart
 from bench.regression import baseline as files
 from bench.regression.baseline import Baseline, Change, ModelRecord, NumberRecord, SuiteFacts
+from bench.regression.check import speed_rows
 from bench.regression.compare import Measured, Row, compare_numbers, compare_speed, compare_suite
 from bench.regression.junit import write_junit
 from bench.regression.numbers import Value, numbers_of
-from bench.store import StoredLists
 
 FACTS = SuiteFacts(suite_version=1, protocol_version="1", data_hash="d", split_hash="s", max_epochs=10)
 RECALL = NumberRecord(values=[0.30, 0.32, 0.34, 0.28, 0.31], step=0.002, drift=0.001)
@@ -173,3 +176,58 @@ def a_record() -> Any:
     ]
     cost = SimpleNamespace(epochs=3, n_parameters=12)
     return SimpleNamespace(key="k", metrics=parts, cost=cost, best_epoch=1, curve=curve, protocol=Protocol())
+
+
+def changed_baseline(path: Path, change: Any) -> Path:
+    files.write(path, a_baseline())
+    values = json.loads(path.read_text(encoding="utf-8"))
+    change(values)
+    path.write_text(json.dumps(values), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda v: v.update(models={}),
+        lambda v: v["models"]["mf"].update(numbers={}),
+        lambda v: v.update(schema_version=99),
+        lambda v: v.update(false_alarm_rate=1e-300),
+        lambda v: v.update(max_slowdown=float("inf")),
+        lambda v: v.update(max_slowdown=1e9),
+        lambda v: v["models"]["mf"]["numbers"]["test recall@10"].update(drift=float("inf")),
+        lambda v: v["models"]["mf"]["numbers"]["test recall@10"].update(drift=9.0),
+        lambda v: v["models"]["mf"]["numbers"]["test recall@10"].update(drift=-1.0),
+        lambda v: v["models"]["mf"]["numbers"]["test recall@10"].update(step=1e9),
+        lambda v: v["models"]["mf"]["numbers"]["test recall@10"].update(values=[float("nan")] * 5),
+        lambda v: v["models"]["mf"].update(speed=[-1.0]),
+        lambda v: v.update(history=[]),
+    ],
+)
+def test_a_baseline_that_allows_everything_is_none(tmp_path: Path, change: Any) -> None:
+    with pytest.raises(ResultsError, match="is not a baseline of this version"):
+        files.read(changed_baseline(tmp_path / "b.json", change))
+
+
+@pytest.mark.parametrize(
+    ("change", "base_seed"),
+    [({"drift": 0.3}, 1), ({"values": [0.0, 1.0] * 5}, 2), ({"step": 0.3}, 2)],
+)
+def test_a_band_that_holds_every_value_is_red(change: dict[str, Any], base_seed: int) -> None:
+    model = ModelRecord(numbers={"test recall@10": RECALL.model_copy(update=change)}, speed=[2.0])
+    rows = compare_numbers(
+        a_baseline(models={"mf": model}), "mf", Measured({"test recall@10": Value(0.3, 0.002)}), base_seed
+    )
+    assert not all(row.holds for row in rows)
+
+
+def test_a_trained_model_without_a_measured_speed_is_red() -> None:
+    model = ModelRecord(numbers={"test recall@10": RECALL}, speed=[])
+    rows = speed_rows(["mf"], a_baseline(models={"mf": model}), {}, 1.5)
+    assert [(row.against, row.holds) for row in rows] == [("speed", False)]
+
+
+def test_a_pipe_is_no_baseline(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "b.json")
+    with pytest.raises(ResultsError, match="a pipe"):
+        files.read(tmp_path / "b.json")

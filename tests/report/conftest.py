@@ -60,7 +60,7 @@ def record_of(
     model, _, variant = label.partition("@")
     names = [metric_key(metric, cutoff) for metric in METRICS for cutoff in CUTOFFS]
     values = {name: scores.get(name, 0.5) if isinstance(scores, Mapping) else scores for name in names}
-    part = Metrics(values=values, n_users=10, n_skipped=0)
+    part = Metrics(values=values, n_users=changes.pop("n_users", 10), n_skipped=0)
     spec_fields = ("params", "max_epochs", "base_seed")
     spec: dict[str, Any] = {"params": {"reg_weight": 0.1}, "max_epochs": 5, "base_seed": 1}
     spec |= {name: changes.pop(name) for name in spec_fields if name in changes}

@@ -19,6 +19,7 @@ from bench.report.material import Material
 from bench.report.render import to_csv, to_latex, to_markdown
 from bench.report.user_scores import COMPARED, UserScores
 from bench.report.verdicts import judge
+from bench.report.wording import data_notes
 from bench.store import ResultsStore
 
 BASELINES = ["mf", "vbpr", "acf", "ngcf", "mmgcn", "lightgcn", "grcn", "lattice"]
@@ -296,3 +297,29 @@ def test_a_damaged_ledger_is_refused(
     damaged.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(error, match=complaint):
         load_claims(paper, damaged)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        claim_of("close", ["ludp"], ["mf"], margin_percent=5),
+        claim_of("above", ["ludp"], ["mf"]),
+        claim_of("mean_above", ["ludp"], ["mf"]),
+        claim_of("differ", ["ludp", "mf"]),
+        claim_of("gain", ["ludp"], ["mf"], datasets=["tiktok"]),
+    ],
+    ids=lambda claim: claim.rule,
+)
+def test_a_metric_that_cannot_tell_rows_apart_decides_nothing(paper: Any, make_facts: Any, claim: Claim) -> None:
+    same = dict.fromkeys(COMPARED, np.ones((2, 2, N_USERS)))  # a list holds all candidates: every user has 1
+    scores = UserScores(make_facts(), ("ludp", "mf"), N_USERS, same, {})
+    found = judge(claim, scores, scores.resamples(20), paper)
+    assert found.verdict == "not decidable here"
+    assert found.reason == "R@10 cannot tell rows apart: the interval of a difference has no width"
+
+
+def test_a_list_that_holds_all_candidates_is_noted(paper: Any, make_facts: Any) -> None:
+    few = make_facts(n_users=50, n_items=12, n_train=250, n_valid=50)
+    (note,) = (each for each in data_notes(few, "f24 [real]", paper) if "candidates" in each)
+    assert "a user has 6.0 candidates on average" in note
+    assert not any("candidates" in each for each in data_notes(make_facts(), "tiktok [real]", paper))

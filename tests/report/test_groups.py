@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from toy import data_of, pairs
 
+from bench.list_files import StoredLists
 from bench.records import DataFacts
 from bench.report import group_measures as measure
 from bench.report.groups import CSV_HEADER, build
 from bench.report.material import Material
 from bench.report.paper import Paper
-from bench.store import ResultsStore, StoredLists
+from bench.store import ResultsStore
 from bench.types import BenchmarkData, TopK
 
 # Item 0 has four training interactions, item 1 two, items 2 and 3 one each, and items 4 and 5 none.
@@ -133,8 +134,8 @@ def test_the_table_means_over_runs_and_tells_gaps(
     data: BenchmarkData, lists: StoredLists, make_record: Any, paper: Paper, tmp_path: Path
 ) -> None:
     store, facts = ResultsStore(tmp_path), DataFacts.of(data)
-    records = [make_record("mf", repetition, facts=facts) for repetition in (0, 1)]
-    records.append(make_record("ludp", 0, facts=facts))
+    means = {("mf", 0): 0.375, ("mf", 1): 0.0, ("ludp", 0): 0.0}
+    records = [make_record(*row, {"recall@10": mean}, facts, n_users=4) for row, mean in means.items()]
     for record, recall in zip(records, ([0.5, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0] * 4), strict=True):
         topk = TopK(lists.users, lists.items, 0)
         store.write_topk(record.key, topk, {"recall@10": np.array(recall)})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 import statistics
 import time
 from pathlib import Path
@@ -12,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from boards import COMMIT, add_run, environment, facts_of, record_file
+from boards import COMMIT, N_USERS, add_run, environment, facts_of, record_file
 
 from bench.__main__ import main
+from bench.digest import hash_in_full
 from bench.leaderboard.build import Leaderboard, build, update
 from bench.leaderboard.entries import Entry
 from bench.leaderboard.found import find
@@ -22,12 +25,14 @@ from bench.leaderboard.origin import origin_of
 from bench.leaderboard.rows import boards
 from bench.leaderboard.scores import UNIT, chosen_for_page, packed, read_scores
 from bench.leaderboard.texts import caption, notes
-from bench.protocol import FIRST, named
-from bench.records import EpochFacts
+from bench.metrics import means
+from bench.protocol import FIRST, TOPK_DEPTH, named
+from bench.records import EpochFacts, Metrics
 from bench.report.gaps import gaps
 from bench.report.paper import Paper
 from bench.report.resampling import Resamples, pair
 from bench.store import ResultsStore
+from bench.types import TopK
 
 
 def board_of(root: Path, paper: Paper, n_asked: int | None = None) -> Leaderboard:
@@ -66,7 +71,7 @@ def test_rows_are_ranked_by_the_mean_over_all_seeds(tmp_path: Path, paper: Paper
     [
         {"facts": facts_of(data_hash="ffff")},
         {"facts": facts_of(split_hash="ffff")},
-        {"facts": facts_of(source="surrogate", scale=0.1)},
+        {"facts": facts_of(source="surrogate", scale=0.1, data_hash="ffff")},
         {"facts": facts_of(split="shipped")},
         {"hide_at_test": "train"},
     ],
@@ -165,7 +170,7 @@ def test_edited_records_and_lists_are_left_out_and_said(tmp_path: Path, paper: P
     assert "content hash" in found.left_out[0]
     assert path.name in found.left_out[0]
     (problem,) = (each.uncompared for each in found.sections[0].entries if each.uncompared)
-    assert problem == f"the lists of {made['lightgcn'].key} were changed after the run"
+    assert problem.startswith(f"the lists of {made['lightgcn'].key}: it is not what the run left")
     assert problem in update_text(tmp_path, "md")
 
 
@@ -239,7 +244,7 @@ def test_all_forms_say_the_same(tmp_path: Path, paper: Paper) -> None:
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     spread = best.scores["ndcg@20"]
     assert f"**{spread.mean:.4f} ± {spread.sd:.4f}**" in text
-    assert "tiktok [real, random split]" in text
+    assert "tiktok \\[real, random split]" in text
     assert "another data set" in text  # than the paper's
     assert "a &lt;b&gt;" in text
 
@@ -338,7 +343,8 @@ def test_a_table_is_ranked_by_its_protocols_metric(tmp_path: Path, paper: Paper)
         assert best.scores[metric].mean > other.scores[metric].mean
         assert best.valid.mean == 0.9
         assert other.gap is not None
-        assert f"Protocol {section.board.protocol.tag}: validation" in caption(section)
+        assert caption(section).startswith(f"Protocol {section.board.protocol.tag}")
+    assert "Protocol p1 (paper, version 1): validation Recall@10 selects, patience 10" in caption(sections[-1])
     update(tmp_path)
     tables = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))["tables"]
     assert [table["ranked_by"] for table in tables] == [section.board.ranked_by for section in sections]
@@ -367,6 +373,7 @@ def test_rows_that_ended_at_the_cap_or_found_nothing_are_marked(
     signs = {each.row.label: each.stops.signs for each in section.entries}
     assert signs == {"mf": " †‡", "lightgcn": " ‡", "popularity": ""}
     assert "Stopped by the cap of 30 epochs: 1 of 4 runs." in caption(section)
+    assert "† ended by the cap: 1 of 4 runs; ‡ best at the start: 3 of 4 runs;" in caption(section)
     said = [note for note in notes(section, paper) if "†" in note or "‡" in note]
     assert [note.rpartition(": ")[2] for note in said] == [
         "MF (1 of 2 runs).", "LightGCN (2 of 2 runs), MF (1 of 2 runs).",
@@ -386,3 +393,138 @@ def test_rows_that_ended_at_the_cap_or_found_nothing_are_marked(
         for row in json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))["tables"][0]["rows"]
     }
     assert stops["mf"] == {"n_runs": 2, "n_cap": 1, "n_start": 1, "signs": "†‡"}
+
+
+def test_one_row_with_more_repetitions_takes_no_rank_from_the_others(tmp_path: Path, paper: Paper) -> None:
+    for n in range(2):
+        add_run(tmp_path, "mf", n, 0.2)
+        add_run(tmp_path, "vbpr", n, 0.5)
+    for n in range(5):
+        add_run(tmp_path, "lightgcn", n, 0.9)
+    found = board_of(tmp_path, paper)
+    assert [(each.rank, each.row.label) for each in found.sections[0].entries] == [
+        (1, "lightgcn"), (2, "vbpr"), (3, "mf"),
+    ]  # fmt: skip
+    assert all(each.scores["recall@10"].mean is not None for each in found.sections[0].entries)
+    assert any(line.startswith("3 runs: a repetition beyond") for line in found.left_out)
+    alone = board_of(tmp_path, paper, n_asked=5).sections[0].entries
+    assert [each.rank for each in alone] == [1, None, None]
+
+
+def test_an_edited_leaderboard_is_built_anew_and_only_then_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_run(tmp_path, "mf")
+    command = ["leaderboard", "--results-dir", str(tmp_path)]
+    assert main(command) == 0
+    assert "wrote" in capsys.readouterr().out
+    whole = {form: (tmp_path / f"leaderboard.{form}").read_bytes() for form in ("md", "csv", "html", "json")}
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "up to date" in out
+    assert "wrote" not in out
+    for form, content in whole.items():
+        path = tmp_path / f"leaderboard.{form}"
+        path.write_bytes(content.replace(b"0.", b"9."))
+        assert main(command) == 0
+        assert "wrote" in capsys.readouterr().out, form
+        assert path.read_bytes() == content, form
+    (tmp_path / "leaderboard.csv").unlink()
+    os.mkfifo(tmp_path / "leaderboard.csv")
+    assert main(command) == 0
+    assert (tmp_path / "leaderboard.csv").read_bytes() == whole["csv"]
+
+
+def test_odd_entries_below_runs_are_left_out_and_hang_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = add_run(tmp_path, "mf")
+    folder = record_file(tmp_path, record).parent
+    os.mkfifo(folder / "pipe.json")
+    os.mkfifo(tmp_path / "topk" / "pipe.npz")
+    (folder / "link.json").symlink_to("/dev/zero")
+    (folder / "gone.json").symlink_to(tmp_path / "nothing")
+    (folder / "folder.json").mkdir()
+    (folder / "<img src=x>\n# x [a](javascript:1).json").write_text("{", encoding="utf-8")
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.json")).write_text("{", encoding="utf-8")
+    (folder / "deep.json").write_text("[" * 100_000, encoding="utf-8")
+    assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    for name in ("pipe.json", "link.json", "gone.json", "folder.json", "deep.json", "<img src=x>", r"\udcff"):
+        assert name in out, name
+    value = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
+    assert len(value["left_out"]) == 7
+    assert len(value["tables"][0]["rows"]) == 1
+    text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    assert "<img" not in text
+    assert "\n# x" not in text
+    assert "[a](javascript" not in text.replace("\\[", "")
+
+
+def test_runs_that_all_failed_are_said_and_are_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_run(tmp_path, "mf", status="failed")
+    assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 1
+    assert "1 of 1 runs failed; run the same command to try again." in capsys.readouterr().out
+    assert "There is no finished run yet." in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+
+
+def test_a_record_whose_mean_is_not_its_users_takes_no_rank(tmp_path: Path, paper: Paper) -> None:
+    made = {label: add_run(tmp_path, label) for label in ("mf", "lightgcn")}
+    path = record_file(tmp_path, made["mf"])
+    values = json.loads(path.read_text(encoding="utf-8"))
+    del values["content_hash"]
+    values["metrics"]["test"]["values"]["recall@10"] = 0.99
+    path.write_text(json.dumps({**values, "content_hash": hash_in_full(values)}), encoding="utf-8")
+    found = board_of(tmp_path, paper)
+    assert [each.row.label for each in found.sections[0].entries] == ["lightgcn"]
+    assert any("the record says 0.99" in line and path.name in line for line in found.left_out)
+
+
+def test_data_of_other_counts_under_the_same_hashes_is_left_out(tmp_path: Path, paper: Paper) -> None:
+    for label in ("mf", "lightgcn"):
+        add_run(tmp_path, label)
+    odd = record_file(tmp_path, add_run(tmp_path, "vbpr", facts=facts_of(n_train=201)))
+    found = board_of(tmp_path, paper)
+    assert {each.row.label for each in found.sections[0].entries} == {"mf", "lightgcn"}
+    assert any(odd.name in line and "same hashes" in line for line in found.left_out)
+
+
+def test_one_run_given_as_two_seeds_is_left_out(tmp_path: Path, paper: Paper) -> None:
+    first, second = (add_run(tmp_path, "mf", n) for n in range(2))
+    copied = second.model_copy(
+        update={name: getattr(first, name) for name in ("metrics", "lists_hash", "curve", "cost")}
+    )
+    ResultsStore(tmp_path).write_record(record_file(tmp_path, second), copied)
+    shutil.copy(tmp_path / "topk" / f"{first.key}.npz", tmp_path / "topk" / f"{second.key}.npz")
+    found = board_of(tmp_path, paper)
+    assert [each.seeds for each in found.sections[0].entries] == ["1"]
+    assert any("one run is given as two" in line for line in found.left_out)
+
+
+def test_a_metric_that_tells_no_rows_apart_is_said(tmp_path: Path, paper: Paper) -> None:
+    made = [add_run(tmp_path, label) for label in ("mf", "lightgcn")]
+    for record in made:
+        users = dict.fromkeys(record.metrics.test.values if record.metrics else (), np.ones(N_USERS))
+        topk = TopK(np.arange(N_USERS), np.zeros((N_USERS, TOPK_DEPTH), dtype=np.int64), 0)
+        kept = ResultsStore(tmp_path).write_topk(record.key, topk, users)
+        part = Metrics(values=means(users), n_users=N_USERS, n_skipped=0)
+        metrics = record.metrics and record.metrics.model_copy(update={"test": part})
+        changed = record.model_copy(update={"metrics": metrics, "lists_hash": kept})
+        ResultsStore(tmp_path).write_record(record_file(tmp_path, record), changed)
+    section = board_of(tmp_path, paper).sections[0]
+    assert [each.rank for each in section.entries] == [1, 1]
+    assert any("cannot tell these models apart" in note for note in notes(section, paper))
+
+
+def test_paths_of_a_machine_are_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/alice")
+    facts = facts_of(source="embedded", origin="read from /home/alice/sets/tiktok.")
+    command = "python run_all.py --results-dir /scratch/bob/r --data-dir /home/alice/sets"
+    add_run(tmp_path, "mf", facts=facts, command=command)
+    for form in ("md", "csv", "html", "json"):
+        text = update_text(tmp_path, form)
+        assert "alice" not in text, form
+        assert "bob" not in text, form
+        assert "~/sets" in text.replace("\\~", "~"), form

@@ -29,6 +29,7 @@ from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.render import to_csv
 from bench.report.table import Block, Cell, Column, Row, Table
+from bench.safe_text import for_markdown
 from bench.store import ResultsStore
 from bench.types import BenchmarkData
 
@@ -126,7 +127,7 @@ def test_a_control_that_wins_is_called_a_control_and_small_differences_small(mat
 
 def test_one_seed_on_real_data(material: Any) -> None:
     found = material({"mf": [0.1], "ludp": [0.2]}, n_seeds=1, source="real", scale=None)
-    best, proposed, mind = summarise(found, replace(ABOUT, n_trials=20))
+    best, proposed, mind = summarise(found, replace(ABOUT, budget="20 trials"))
     assert best == "By test Recall@20, the best is LUDP on tiktok [real, random split] (0.2000)."
     assert proposed == "LUDP comes first of 2 on tiktok [real, random split] (100.0% above MF)."
     assert mind == "Mind that one seed does not tell a difference from chance."
@@ -134,7 +135,7 @@ def test_one_seed_on_real_data(material: Any) -> None:
 
 def test_nothing_to_mind_is_said_so(material: Any) -> None:
     found = material({"mf": [0.1, 0.1], "ludp": [0.1, 0.1]}, source="real", scale=None)
-    _, proposed, mind = summarise(found, replace(ABOUT, n_trials=20))
+    _, proposed, mind = summarise(found, replace(ABOUT, budget="20 trials"))
     assert "second of 2 on tiktok [real, random split] (level with MF)" in proposed
     assert mind == (
         "All 4 runs finished, over 2 seeds on real data, with 20 trials of tuning a model and data set."
@@ -178,7 +179,7 @@ def test_what_the_quick_profile_leaves_out(material: Any) -> None:
 
 def test_nothing_is_left_out_of_the_whole_programme(material: Any) -> None:
     found = material({"mf": [0.1] * 5}, n_seeds=5, source="real", scale=None)
-    assert left_out(found, About("", "full", 1000, 20)) == []
+    assert left_out(found, About("", "full", 1000, "20 trials")) == []
 
 
 def test_no_address_leaves_the_page(page: str) -> None:
@@ -314,7 +315,7 @@ def test_the_same_results_give_the_same_bytes(material: Any, figure: Figure, tmp
 def test_the_markdown_has_summary_tables_and_figures(material: Any, figure: Figure, tmp_path: Path) -> None:
     found = material({"mf": [0.1, 0.2]})
     text = write_report({"table3": TABLE, "curves": figure}, found, tmp_path, ABOUT)[1].read_text(encoding="utf-8")
-    assert " ".join(summarise(found, ABOUT)) in text
+    assert for_markdown(" ".join(summarise(found, ABOUT))) in text
     assert "![Learning curves](figures/curves.svg)" in text
     assert "| B " in text
     assert "surrogate data: drawn at random" in text

@@ -17,7 +17,7 @@ from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.render import to_markdown
 from bench.report.runs import DataRuns
-from bench.report.stops import Stops, sign_legend, sign_notes, stopped_by_cap, stops_of
+from bench.report.stops import Stops, sign_legend, sign_notes, sign_sentence, stopped_by_cap, stops_of
 from bench.report.table3 import table3
 from bench.store import ResultsStore
 
@@ -63,12 +63,13 @@ def test_both_signs_and_none_for_controls(run: Any, make_failed: Any) -> None:
 def test_footnotes_count_the_runs_of_every_marked_row() -> None:
     by_name = {"MF": Stops(3, 2, 0), "LightGCN": Stops(3, 1, 3), "VBPR": Stops(3, 0, 0), "Popularity": Stops()}
     cap, start = sign_notes("tiktok [real]", by_name)
-    assert cap.startswith("tiktok [real]: † may still rise")
-    assert "before patience ran out" in cap
+    assert cap.startswith("tiktok [real]: † the cap of epochs ended the training before patience ran out")
+    assert "may still have been rising" in cap
     assert cap.endswith("MF (2 of 3 runs), LightGCN (1 of 3 runs).")
     assert start.startswith("tiktok [real]: ‡ best at the start")
     assert start.endswith("one of the first 3: LightGCN (3 of 3 runs).")
     assert sign_notes("tiktok [real]", {"VBPR": Stops(3)}) == []
+    assert sign_sentence([Stops(3)]) == ""
     assert sign_legend(by_name.values()) == ["† ended by the cap: 3 of 9 runs", "‡ best at the start: 3 of 9 runs"]
 
 
@@ -89,6 +90,7 @@ def test_table_3_marks_names_and_leaves_published_values_alone(run: Any, make_fa
         *("MF †", "VBPR †", "ACF †", "NGCF ‡", "LightGCN ‡", "LUDP ‡", "Popularity"),
         *("%Improv.", "%Improv. over controls"),
     ]  # fmt: skip
+    assert "† ended by the cap: 3 of 6 runs; ‡ best at the start: 3 of 6 runs;" in table.caption
     cap, start = (next(note for note in table.notes if sign in note) for sign in "†‡")
     assert cap.endswith("MF (1 of 1 runs), VBPR (1 of 1 runs), ACF (1 of 1 runs).")
     assert start.endswith("NGCF (1 of 1 runs), LightGCN (1 of 1 runs), LUDP (1 of 1 runs).")
@@ -112,6 +114,7 @@ def test_the_curves_carry_the_signs_and_their_legend(run: Any, make_facts: Any, 
         *("† ended by the cap: 1 of 2 runs", "‡ best at the start: 1 of 2 runs"),
     ]
     assert sum("†" in note or "‡" in note for note in figure.notes) == 2
+    assert "† ended by the cap: 1 of 2 runs; ‡ best at the start: 1 of 2 runs;" in figure.caption
 
 
 @pytest.mark.parametrize("used", [USED, PROTOCOLS["paper"]])

@@ -57,7 +57,7 @@ def test_any_number_of_modalities(make_facts, paper):
     assert (baby["smell"], baby["textual"], baby["visual"]) == ("3 (50.00%)", "384 (99.35%)", "–")
     assert len(table.blocks[0].rows) == 3
     assert (
-        "movielens [embedded, random split] is embedded data (shipped): its numbers cannot be compared"
+        "movielens \\[embedded, random split] is embedded data (shipped): its numbers cannot be compared"
         in to_markdown(table)
     )
     assert "Download it." in to_markdown(table)

@@ -314,7 +314,7 @@ def look_up(folder: Path, together: Any, answers: Any) -> None:
         return {"x": np.arange(3)}
 
     together.wait(60)
-    answers.put(ArrayCache(folder / "graphs")("key", compute)["x"].tolist())
+    answers.put(ArrayCache(folder / "graphs", "code")("key", compute)["x"].tolist())
 
 
 def test_two_processes_that_need_the_same_arrays_compute_them_once(tmp_path: Path) -> None:

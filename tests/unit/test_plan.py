@@ -13,8 +13,9 @@ from bench.artifacts import check_names
 from bench.assignments import overrides
 from bench.environment import pick_device
 from bench.errors import ConfigError, UsageError
+from bench.identity import run_key
 from bench.options import MISSING, parse
-from bench.plan import make_plan, run_key, with_shared
+from bench.plan import make_plan, with_shared
 from bench.policy import check_on_existing
 from bench.profiles import profile
 from bench.protocol import Protocol

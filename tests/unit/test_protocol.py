@@ -10,8 +10,9 @@ import torch
 import toy
 
 from bench.errors import UsageError
+from bench.identity import run_key
 from bench.options import parse
-from bench.plan import make_plan, run_key
+from bench.plan import make_plan
 from bench.protocol import FIRST, PROTOCOLS, Protocol, named
 from bench.records import DataFacts, EpochFacts, ProtocolFacts, RunRecord
 from bench.sampling import TripleSampler

@@ -16,7 +16,8 @@ from bench.assignment import RunOptions
 from bench.errors import UsageError
 from bench.executor import execute
 from bench.feature_controls import with_features
-from bench.plan import make_plan, run_key
+from bench.identity import run_key
+from bench.plan import make_plan
 from bench.protocol import Protocol
 from bench.records import DataFacts, Features
 from bench.rows import Row

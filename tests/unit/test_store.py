@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from toy import random_data
 
+from bench import array_cache
 from bench.array_cache import ArrayCache
-from bench.errors import ResultsError
+from bench.errors import DataError, ResultsError
 from bench.files import write_atomically, write_text
-from bench.protocol import Protocol
+from bench.identity import run_key, seeds_of
+from bench.list_files import StoredLists
+from bench.metrics import means
+from bench.protocol import CUTOFFS, TOPK_DEPTH, VERSION, Protocol
 from bench.record_files import Damaged, RecordFile, read_record
-from bench.records import RunRecord, RunSpec
+from bench.records import DataFacts, Metrics, MetricsByPart, RunRecord, RunSpec
+from bench.shared_data import open_shared, publish
 from bench.store import ResultsStore
 from bench.types import TopK
 
@@ -42,27 +50,35 @@ def record_values() -> dict[str, Any]:
     }  # fmt: skip
     data = {
         "name": "toy", "source": "surrogate", "origin": "test", "scale": 0.1, "split": "random",
-        "data_hash": "d", "split_hash": "s", "n_users": 1, "n_items": 2, "n_interactions": 3, "n_train": 1,
+        "data_hash": "d", "split_hash": "s", "n_users": 1, "n_items": 5, "n_interactions": 3, "n_train": 1,
         "n_valid": 1, "n_test": 1, "modalities": [], "missing": {}, "notes": [], "advice": "",
     }  # fmt: skip
     protocol = {
-        "version": "1", "hide_at_test": "train+valid", "patience": 10, "cutoffs": [10],
-        "selection_metric": "recall@10", "topk_depth": 50,
+        "version": VERSION, "hide_at_test": "train+valid", "patience": 10, "cutoffs": list(CUTOFFS),
+        "selection_metric": "recall@10", "topk_depth": TOPK_DEPTH,
     }  # fmt: skip
+    key = run_key(RunSpec(**spec), DataFacts(**data), Protocol(patience=10), "c")
     return {
-        "key": "abc", "status": "failed", "spec": spec, "data": data, "protocol": protocol, "code_hash": "c",
-        "seeds": {"init": 2**62 + 1}, "command": "x", "started": "now", "environment": {"cores": 2},
+        "key": key, "status": "failed", "spec": spec, "data": data, "protocol": protocol, "code_hash": "c",
+        "seeds": seeds_of(RunSpec(**spec)), "command": "x", "started": "now", "environment": {"cores": 2},
+        "error": {"kind": "NotFinite", "message": "The loss is nan."},
     }  # fmt: skip
+
+
+def place(store: ResultsStore) -> Path:
+    """Where the record of `record_values` lies."""
+    values = record_values()
+    return store.record_path(values["key"], Protocol(), "toy", "surrogate", RunSpec(**values["spec"]))
 
 
 def test_record_survives_a_round_trip_exactly(tmp_path: Path) -> None:
     store = ResultsStore(tmp_path)
     record = RunRecord.model_validate(record_values())
-    path = store.record_path("abc", Protocol(), "toy", "surrogate", record.spec)
+    path = place(store)
     store.write_record(path, record)
     assert store.read(path) == record
     assert list(store.records()) == [record]
-    assert path.relative_to(tmp_path).as_posix() == "runs/p2-field/toy-surrogate/mf/abc.json"
+    assert path.relative_to(tmp_path).as_posix() == f"runs/{Protocol().tag}/toy-surrogate/mf/{record.key}.json"
     assert json.loads(path.read_text(encoding="utf-8"))["spec"]["params"]["reg_weight"] == 1 / 3
 
 
@@ -71,18 +87,19 @@ def test_trials_lie_apart_from_reported_runs(tmp_path: Path) -> None:
     record = RunRecord.model_validate(record_values())
     trial = record.spec.model_copy(update={"stage": "tuning"})
     path = store.record_path("abc", Protocol(), "toy", "surrogate", trial)
-    store.write_record(path, record)
-    assert path.relative_to(tmp_path).as_posix() == "trials/p2-field/toy-surrogate/mf/abc.json"
+    write_text(path, "{}")
+    assert path.relative_to(tmp_path).as_posix() == f"trials/{Protocol().tag}/toy-surrogate/mf/abc.json"
     assert list(store.records()) == []
 
 
 def test_a_record_that_was_changed_by_hand_is_damaged(tmp_path: Path) -> None:
-    store, path = ResultsStore(tmp_path), tmp_path / "runs" / "abc.json"
+    store = ResultsStore(tmp_path)
+    path = place(store)
     store.write_record(path, RunRecord.model_validate(record_values()))
     text = path.read_text(encoding="utf-8")
     for before, after in (
         ('"cores": 2', '"cores": 4'),
-        ('"n_items": 2', '"n_items": 3'),
+        ('"n_items": 5', '"n_items": 6'),
         ("0.333333", "0.333334"),
     ):
         assert text.count(before) == 1
@@ -95,7 +112,8 @@ def test_a_record_that_was_changed_by_hand_is_damaged(tmp_path: Path) -> None:
 
 
 def test_a_record_of_an_earlier_version_has_no_hash_and_is_read(tmp_path: Path) -> None:
-    store, path = ResultsStore(tmp_path), tmp_path / "runs" / "abc.json"
+    store = ResultsStore(tmp_path)
+    path = place(store)
     record = RunRecord.model_validate(record_values())
     store.write_record(path, record)
     hashed = read_record(path)
@@ -113,7 +131,7 @@ def test_a_record_of_an_earlier_version_has_no_hash_and_is_read(tmp_path: Path) 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"key": NaN}', b'{"key": "abc"}', b"\xff\xfe"])
 def test_a_damaged_record_is_recognised_and_kept_beside_the_new_one(tmp_path: Path, content: bytes) -> None:
     store = ResultsStore(tmp_path)
-    path = store.record_path("abc", Protocol(), "toy", "surrogate", RunSpec(**record_values()["spec"]))
+    path = place(store)
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     found = store.read(path)
@@ -134,9 +152,14 @@ def test_unwritable_directory_is_found_before_anything_runs(tmp_path: Path) -> N
 def test_lists_and_checkpoint_are_readable_without_pickle(tmp_path: Path) -> None:
     store = ResultsStore(tmp_path)
     topk = TopK(np.array([1, 2]), np.array([[3, 4], [5, -1]]), 7)
-    written = store.write_topk("k", topk, {"recall@10": np.array([0.1, 1 / 3])})
-    read = store.read_topk("k")
-    assert read is not None
+    users = {"recall@10": np.array([0.1, 1 / 3])}
+    written = store.write_topk("k", topk, users)
+    part = Metrics(values=means(users), n_users=2, n_skipped=7)
+    values = record_values() | {"key": "k", "metrics": MetricsByPart(valid=part, test=part), "lists_hash": written}
+    values["data"] = values["data"] | {"n_users": 9, "n_items": 6}
+    values["protocol"] = values["protocol"] | {"topk_depth": 2}
+    read = store.read_lists(RunRecord.model_validate(values))
+    assert isinstance(read, StoredLists)
     assert read.content_hash == written
     read.per_user["recall@10"][0] += 1e-15
     assert read.content_hash != written
@@ -149,7 +172,7 @@ def test_lists_and_checkpoint_are_readable_without_pickle(tmp_path: Path) -> Non
 
 
 def test_array_cache_computes_once_and_repairs_a_damaged_file(tmp_path: Path) -> None:
-    cache, calls = ArrayCache(tmp_path / "graphs"), []
+    cache, calls = ArrayCache(tmp_path / "graphs", "code"), []
 
     def compute() -> dict[str, np.ndarray]:
         calls.append(1)
@@ -162,3 +185,63 @@ def test_array_cache_computes_once_and_repairs_a_damaged_file(tmp_path: Path) ->
     file.write_bytes(file.read_bytes()[:10])
     assert cache("key/with:odd letters", compute)["x"].tolist() == [0, 1, 2]
     assert len(calls) == 2
+
+
+def test_other_code_or_flipped_bits_compute_the_lists_again(tmp_path: Path) -> None:
+    def compute(value: float) -> Any:
+        return lambda: {"cosines": np.full(4, value)}
+
+    folder = tmp_path / "graphs"
+    assert ArrayCache(folder, "one")("key", compute(1.0))["cosines"][0] == 1.0
+    assert ArrayCache(folder, "other")("key", compute(2.0))["cosines"][0] == 2.0
+    assert ArrayCache(folder, "one")("key", compute(3.0))["cosines"][0] == 1.0
+    (file,) = (path for path in folder.iterdir() if "code-one" in path.name)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 0x80  # the sign of the last cosine
+    file.write_bytes(content)
+    assert ArrayCache(folder, "one")("key", compute(4.0))["cosines"].tolist() == [4.0] * 4
+    (other,) = (path for path in folder.iterdir() if "code-other" in path.name)
+    file.write_bytes(other.read_bytes())  # whole, and of another key
+    assert ArrayCache(folder, "one")("key", compute(5.0))["cosines"][0] == 5.0
+    file.unlink()
+    os.mkfifo(file)
+    assert ArrayCache(folder, "one")("key", compute(6.0))["cosines"][0] == 6.0
+    assert not file.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after"),
+    [
+        ("models/_knn.py", "SPARE = 16", "SPARE = 17"),
+        ("models/_missing.py", "return", "return None or"),
+        ("bench/ranking.py", "return", "return None or"),
+    ],
+)
+def test_the_hash_of_the_lists_code_follows_what_they_are_made_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, before: str, after: str
+) -> None:
+    root = Path(array_cache.__file__).resolve().parents[1]
+    for folder in ("bench", "models"):
+        shutil.copytree(root / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(array_cache, "__file__", str(tmp_path / "bench" / "array_cache.py"))
+    monkeypatch.setattr(array_cache, "shared_folder", lambda: tmp_path / "models")
+    first = array_cache.code_of_lists.__wrapped__()
+    path = tmp_path / file
+    text = path.read_text(encoding="utf-8")
+    place = text.rindex(before)
+    path.write_text(text[:place] + after + text[place + len(before) :], encoding="utf-8")
+    assert array_cache.code_of_lists.__wrapped__() != first
+
+
+def test_a_shared_array_that_was_changed_is_refused(tmp_path: Path) -> None:
+    data = random_data(n_users=20)
+    shared = publish(data, tmp_path)
+    file = max(tmp_path.iterdir(), key=lambda path: path.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    open_shared.cache_clear()
+    with pytest.raises(DataError, match="not what its name says"):
+        open_shared(shared)
+    publish(data, tmp_path)  # writes it anew
+    assert open_shared(shared).n_users == 20

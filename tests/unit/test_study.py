@@ -186,23 +186,21 @@ def test_every_list_of_numbers_is_searched_as_ascending_values(model: str) -> No
 
 
 def test_the_sampler_uses_the_order_also_across_zero(tmp_path: Path) -> None:
-    """It comes near the best of forty values; a sampler to which they are mere names does not know what is near."""
-    values = (0.0, *(10.0 ** (place / 8) for place in range(39)))
-    means = []
+    """It finds the best of a thousand settings in 24 trials; one to which the values are mere names does not."""
+    values = (0.0, *(10.0**power for power in range(-6, 3)))
+    best = dict[str, list[int]](ordered=[], unordered=[])
     for kind, each in (("ordered", values), ("unordered", tuple(map(str, values)))):
-        toy = SearchSpace({"a": each[35]}, {"a": each})
-        far: list[int] = []
-        for seed in range(4):
+        toy = SearchSpace(dict.fromkeys("abc", each[8]), dict.fromkeys("abc", each))
+        for seed in range(3):
             with opened(tmp_path / f"{kind}{seed}.journal", "toy", toy, "tpe", seed) as study:
                 n_made = 0
-                while wave := study.wave(n_made, 18):
-                    for trial in wave:  # 0.0 and its neighbours are best
-                        study.tell(trial, -float(toy.positions(trial.values)["a"]))
+                while wave := study.wave(n_made, 24):
+                    for trial in wave:  # 0.0 is best for all three
+                        study.tell(trial, -float(sum(toy.positions(trial.values).values())))
                     n_made += len(wave)
-                far += [toy.positions(trial.values)["a"] for trial in study.trials()[N_STARTUP:]]
-        means.append(sum(far) / len(far))
-    assert means[0] < 10
-    assert means[1] > 14  # at random: 20
+                best[kind].append(min(sum(toy.positions(trial.values).values()) for trial in study.trials()))
+    assert best["ordered"] == [0, 0, 0]
+    assert min(best["unordered"]) > 0
 
 
 @pytest.mark.parametrize("model", registry.names())
@@ -257,7 +255,7 @@ def tuned(dataset: str, values: dict[str, Any]) -> TunedFile:
     return TunedFile((entry,))
 
 
-def _with_search(search: dict[str, list[Any]], tuned: TunedFile = TunedFile(), **sections: Any) -> ModelEntry:
+def _with_search(search: dict[str, list[Any]], tuned: TunedFile | None = None, **sections: Any) -> ModelEntry:
     entry = registry.load("mf")
     file = ModelFile(defaults=entry.file.defaults, search=search, **sections)
-    return ModelEntry("mf", entry.model_class, file, entry.path, tuned=tuned)
+    return ModelEntry("mf", entry.model_class, file, entry.path, tuned=tuned or TunedFile())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 from boards import add_run, environment, facts_of, record_file
 
 from bench.__main__ import main
-from bench.digest import hash_in_full
-from bench.records import RunRecord
+from bench.digest import hash_bytes, hash_in_full
+from bench.errors import ResultsError
+from bench.protocol import Protocol
+from bench.record_files import to_text
 
 Submit = Callable[..., str]
 
@@ -56,7 +59,8 @@ def test_results_of_two_machines_become_one_directory(tmp_path: Path, submit: Su
         add_run(tmp_path / "b", "mf", n, environment=other, started="later")
     add_run(tmp_path / "b", "mf", stage="tuning")
     (tmp_path / "b" / "checkpoints").mkdir()
-    key = record_file(tmp_path / "b", add_run(tmp_path / "b", "mf", 2)).stem
+    covered = {"checkpoint_hash": hash_bytes(b"parameters")}
+    key = record_file(tmp_path / "b", add_run(tmp_path / "b", "mf", 2, **covered)).stem
     (tmp_path / "b" / "checkpoints" / f"{key}.safetensors").write_bytes(b"parameters")
     (tmp_path / "b" / "checkpoints" / "other.safetensors").write_bytes(b"of nobody")
     out = submit("a", "b")
@@ -167,14 +171,14 @@ def test_lists_that_are_missing_changed_or_cut_are_refused(tmp_path: Path, submi
     path = tmp_path / "a" / "topk" / f"{record.key}.npz"
     whole, arrays = path.read_bytes(), dict(np.load(path))
     path.write_bytes(whole[:100])
-    assert "missing or damaged" in submit("a", code=2)
+    assert "it is damaged" in submit("a", code=2)
     path.unlink()
-    assert "missing or damaged" in submit("a", code=2)
+    assert "it is missing" in submit("a", code=2)
     np.savez(path, **(arrays | {"items": arrays["items"][:, ::-1]}))
     assert "changed since" in submit("a", code=2)
     rewrite(record_file(tmp_path / "a", record), lambda values: values.update(lists_hash=None))
     np.savez(path, **{name: array[:-1] for name, array in arrays.items()})
-    assert "59 users and 59 lists of 50, where the record says 60 and 50" in submit("a", code=2)
+    assert "its users have the shape (59,), where the record says (60,)" in submit("a", code=2)
     np.savez(path, **{name: array for name, array in arrays.items() if name != "metric:ndcg@20"})
     assert "ndcg@20 of every user is missing" in submit("a", code=2)
     np.savez(path, **arrays)  # compressed otherwise, the same arrays
@@ -200,15 +204,12 @@ def test_a_spec_that_is_not_what_the_key_says_is_refused(tmp_path: Path, submit:
     assert "its key is not that of" in submit("a", "--unsigned", code=2)
 
 
-def test_a_record_under_another_folder_goes_where_it_belongs(tmp_path: Path, submit: Submit) -> None:
+def test_a_record_under_another_folder_is_refused_with_its_own_place(tmp_path: Path, submit: Submit) -> None:
     record = add_run(tmp_path / "a", "mf", facts=facts_of("movielens"))
     path = record_file(tmp_path / "a", record)
-    moved = tmp_path / "a" / "runs" / path.name
-    path.rename(moved)
-    submit("a")
-    place = record_file(tmp_path / "to", record)
-    assert place.relative_to(tmp_path / "to").as_posix() == f"runs/p2-field/movielens-real/mf/{record.key}.json"
-    assert isinstance(record, RunRecord)
+    path.rename(tmp_path / "a" / "runs" / path.name)
+    assert f"{Protocol().tag}/movielens-real/mf/{record.key}.json" in submit("a", code=2)
+    assert not (tmp_path / "to").exists()
 
 
 @pytest.mark.parametrize("name", ["../../outside", "ABSOLUTE", "a/b"])
@@ -217,7 +218,7 @@ def test_a_record_cannot_be_written_outside_of_the_target(tmp_path: Path, submit
     path = next((tmp_path / "a" / "runs").rglob("*.json"))
     name = name.replace("ABSOLUTE", str(tmp_path / "outside"))
     rewrite(path, lambda values: values["data"].update(name=name))  # the key does not hold the card's name
-    assert "no name of a folder" in submit("a", code=2)
+    assert "not a name of a folder" in submit("a", code=2)
 
 
 def test_damage_in_the_target_is_not_written_over(tmp_path: Path, submit: Submit) -> None:
@@ -249,3 +250,103 @@ def test_directories_that_are_none_or_the_same(tmp_path: Path, submit: Submit) -
     assert "given twice" in submit("a", "a", code=2)
     (tmp_path / "to").mkdir()
     assert "given twice" in submit("a", "to", code=2)
+
+
+@pytest.mark.parametrize("name", ["checkpoints/KEY.json", "checkpoints/KEY.safetensors", "topk/KEY.npz", "RECORD"])
+def test_a_link_to_a_file_elsewhere_is_not_followed(tmp_path: Path, submit: Submit, name: str) -> None:
+    record = add_run(tmp_path / "a", "mf")
+    path = record_file(tmp_path / "a", record)
+    secret = tmp_path / "id_rsa"
+    place = path if name == "RECORD" else tmp_path / "a" / name.replace("KEY", record.key)
+    secret.write_bytes(place.read_bytes() if place.exists() else b"private")
+    place.parent.mkdir(exist_ok=True)
+    place.unlink(missing_ok=True)
+    place.symlink_to(secret)
+    error = submit("a", code=2)
+    assert str(secret) in error
+    assert "outside of the directory" in error
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_folder_that_is_a_link_to_elsewhere_is_not_followed(tmp_path: Path, submit: Submit) -> None:
+    add_run(tmp_path / "a", "mf")
+    (tmp_path / "a" / "topk").rename(tmp_path / "elsewhere")
+    (tmp_path / "a" / "topk").symlink_to(tmp_path / "elsewhere")
+    assert "outside of the directory" in submit("a", code=2)
+
+
+def test_parameters_must_be_those_of_the_record(tmp_path: Path, submit: Submit) -> None:
+    record = add_run(tmp_path / "a", "mf", checkpoint_hash=hash_bytes(b"parameters"))
+    path = tmp_path / "a" / "checkpoints" / f"{record.key}.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(b"others")
+    assert "it is not what the run left" in submit("a", code=2)
+    path.write_bytes(b"parameters")
+    path.with_suffix(".json").write_text('{"key": "other"}', encoding="utf-8")
+    assert "does not say which run" in submit("a", code=2)
+    path.with_suffix(".json").write_text(
+        json.dumps({"key": record.key, "spec": record.spec.model_dump()}), encoding="utf-8"
+    )
+    submit("a")
+    assert (tmp_path / "to" / "checkpoints" / path.name).read_bytes() == b"parameters"
+
+
+def test_parameters_that_no_hash_covers_stay_behind(tmp_path: Path, submit: Submit) -> None:
+    record = add_run(tmp_path / "a", "mf")
+    path = tmp_path / "a" / "checkpoints" / f"{record.key}.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(b"anything")
+    assert "1 files of parameters were left behind" in submit("a")
+    assert not (tmp_path / "to" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("with_seeds", [False, True])
+def test_one_run_as_ten_repetitions_is_refused(tmp_path: Path, submit: Submit, with_seeds: bool) -> None:
+    first, *others = (add_run(tmp_path / "a", "mf", n) for n in range(10))
+    own = ("metrics", "lists_hash", "curve", "cost", *(() if with_seeds else ("seeds",)))
+    for record in others:
+        copied = record.model_copy(update={name: getattr(first, name) for name in own})
+        record_file(tmp_path / "a", record).write_text(to_text(copied), encoding="utf-8")
+        lists = tmp_path / "a" / "topk"
+        (lists / f"{record.key}.npz").write_bytes((lists / f"{first.key}.npz").read_bytes())
+    error = submit("a", code=2)
+    assert ("one run is given as two" if with_seeds else "its seeds are not those of seed") in error
+    assert not (tmp_path / "to").exists()
+
+
+def test_controls_give_the_same_whatever_the_seed(tmp_path: Path, submit: Submit) -> None:
+    for n in range(2):
+        record = add_run(tmp_path / "a", "popularity", n)
+        if n == 0:
+            first = record
+        curve = [each.model_copy(update={"loss": None}) for each in first.curve]
+        update = {"metrics": first.metrics, "lists_hash": first.lists_hash, "curve": curve, "cost": first.cost}
+        path = record_file(tmp_path / "a", record)
+        path.write_text(to_text(record.model_copy(update=update)), encoding="utf-8")
+        lists = tmp_path / "a" / "topk"
+        (lists / f"{record.key}.npz").write_bytes((lists / f"{first.key}.npz").read_bytes())
+    submit("a")
+
+
+def test_a_repetition_in_the_millions_is_refused_at_once(tmp_path: Path, submit: Submit) -> None:
+    add_run(tmp_path / "a", "mf", 20_000_000)
+    assert "no finished runs for seed 1, 2, 3, 4, 5 and more of 20000001" in submit("a", code=2)
+
+
+def test_nothing_is_copied_unless_the_leaderboard_can_be_built(
+    tmp_path: Path, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ResultsError("It cannot be built.")
+
+    add_run(tmp_path / "a", "mf")
+    monkeypatch.setattr("bench.leaderboard.merge.build", broken)
+    assert "It cannot be built." in submit("a", code=2)
+    assert not (tmp_path / "to").exists()
+
+
+def test_an_odd_entry_in_the_target_is_said(tmp_path: Path, submit: Submit) -> None:
+    add_run(tmp_path / "a", "mf")
+    (tmp_path / "to" / "runs").mkdir(parents=True)
+    os.mkfifo(tmp_path / "to" / "runs" / "pipe.json")
+    assert "pipe.json: it is a pipe, and not a file" in submit("a", code=2)

@@ -8,6 +8,7 @@ import pytest
 import torch
 import toy
 
+from bench.recbole_bridge import batches
 from bench.records import EpochFacts
 from bench.sampling import TripleSampler
 from bench.train import NotFiniteError, TrainSettings, train
@@ -112,3 +113,31 @@ def test_loss_falls_on_average() -> None:
     losses = [epoch.loss for epoch in result.curve]
     thirds = [sum(losses[start : start + 10]) for start in (0, 10, 20)]
     assert thirds[0] > thirds[1] > thirds[2]
+
+
+@pytest.mark.parametrize(("decay", "over"), [(1.0, 50), (0.96, 50), (0.5, 2)])
+def test_the_step_size_shrinks_from_epoch_to_epoch_as_torchs_schedule_does(decay: float, over: int) -> None:
+    def built() -> Any:
+        switches = {"lr_decay": decay, "lr_decay_epochs": over, "train_batch_size": 16, "learning_rate": 0.01}
+        return toy.build("lattice", toy.random_data(absent=True), embedding_size=8, **switches)
+
+    data, model, other = toy.random_data(absent=True), built(), built()
+    sampler = TripleSampler(data.split.train, CPU)
+    curve = train(model, sampler, lambda: {"recall@10": 0.5, "recall@20": 0.5}, settings(4, 9)).curve
+    optimizer = torch.optim.Adam(other.parameters(), lr=0.01, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: decay ** (epoch / over))
+    generator, losses = torch.Generator().manual_seed(1), []
+    for _ in range(4):
+        other.train()
+        losses.append([])
+        for batch in batches(sampler.epoch(generator), 16):
+            optimizer.zero_grad()
+            loss = sum(other.calculate_loss(batch))
+            loss.backward()
+            optimizer.step()
+            losses[-1].append(loss.detach().double())
+        schedule.step()
+        other.eval()
+    assert [facts.loss for facts in curve] == [float(torch.stack(some).mean()) for some in losses]
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from bench.report.figure import Figure
+from bench.report.figure import Figure, markdown_of
 from bench.report.html import provenance
 from bench.report.html.about import About, left_out
 from bench.report.html.summary import summarise
@@ -13,17 +13,18 @@ from bench.report.html.view import BADGES
 from bench.report.material import Material
 from bench.report.render import to_markdown as table_to_markdown
 from bench.report.table import Table
+from bench.safe_text import for_markdown
 
 
 def to_markdown(written: Mapping[str, Table | Figure], material: Material, about: About) -> str:
     """Summary, provenance, every table, and every figure by its file under `figures/`."""
-    sources = [f"- **{facts.label}**: {BADGES[facts.source]}" for facts in material.facts]
-    limits = [f"- {each}" for each in left_out(material, about)]
+    sources = [f"- **{for_markdown(facts.label)}**: {BADGES[facts.source]}" for facts in material.facts]
+    limits = [f"- {for_markdown(each, begins_line=True)}" for each in left_out(material, about)]
     block = provenance.provenance(material, about)
     parts = [
         "# Benchmark report",
         "\n".join(sources),
-        " ".join(summarise(material, about)),
+        for_markdown(" ".join(summarise(material, about)), begins_line=True),
         *(["## What this call leaves out", "\n".join(limits)] if limits else []),
         "## Results",
         *_results(written),
@@ -43,5 +44,4 @@ def _results(written: Mapping[str, Table | Figure]) -> Iterator[str]:
         if isinstance(each, Table):
             yield table_to_markdown(replace(each, notes=new))
         else:
-            notes = "\n".join(f"- {note}" for note in new)
-            yield f"![{each.name}](figures/{name}.svg)\n\n**{each.name}.** {each.caption}\n\n{notes}"
+            yield markdown_of(each, f"figures/{name}.svg", new)
