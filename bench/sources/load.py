@@ -67,7 +67,7 @@ def _ready(card: DatasetCard, request: DataRequest, source: SourceCard, raw: Raw
     missing = {name: "this source does not have it" for name in card.modalities if name not in present}
     scale = None
     found = audit(split)
-    notes = [*warnings(found), *remarks(found), *raw.notes, *_split_notes(split), *_coverage_notes(modalities)]
+    notes = [*raw.notes, *_split_notes(split), *_coverage_notes(modalities), *warnings(found), *remarks(found)]
     if source.kind == "surrogate":
         scale = _scale(request)
     elif request.scale is not None:

@@ -158,6 +158,7 @@ def test_prepare_fetches_checks_and_tells(
     assert "5 files" in told
     assert told.count(" fetched ") == 5
     assert "REAL DATA" in told
+    assert "  audit      Pairs with the highest item index of their user: validation " in told
     (tmp_path / "cache" / "tiktok" / "valMat.pkl").write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"valMat.pkl \(damaged\)"):
         prepare("--offline")

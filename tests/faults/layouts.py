@@ -1,4 +1,4 @@
-"""Faults in reading, importing and exporting what users have."""
+"""Faults in reading, importing and exporting what users have, and in the audit of its split."""
 # ruff: noqa: E501
 
 from faults import Fault
@@ -6,6 +6,7 @@ from faults import Fault
 READERS, IMPORT = "tests/layouts/test_readers.py", "tests/layouts/test_import.py"
 ROUND, FUZZ = "tests/layouts/test_round_trip.py", "tests/layouts/test_fuzz.py"
 CLAIMS = "tests/layouts/test_claims.py"
+A, AUDIT = "bench/split_audit.py", "tests/data/test_split_audit.py"
 
 FAULTS = [
     Fault("features by position although ids are given", "bench/sources/features.py", "pd.Index(keys.ids).get_indexer(given).astype(np.int64)", "np.arange(len(given))", f"{READERS} -k content_by"),
@@ -22,4 +23,13 @@ FAULTS = [
     Fault("claims of archives believed", "bench/sources/blocks.py", "if claimed > limit:", "if False:", CLAIMS, slow=True),
     Fault("claims of matrices believed", "bench/sources/raw.py", "if count > limit:", "if False:", CLAIMS, slow=True),
     Fault("an error of another class", "bench/sources/parsing.py", "    except Exception as problem:", "    except KeyError as problem:", f"{FUZZ} -k broken_files", slow=True),
+    Fault("audit: users without training items count", A, "known = (n_train > 0) & (n_held > 0)", "known = n_held > 0", f"{AUDIT} -k above_index_by_hand"),
+    Fault("audit: a tie in time counts in full", A, "(1 / (n_equal[part.users[held == bound]] + 1)).sum()", "(held == bound).sum()", f"{AUDIT} -k with_ties"),
+    Fault("audit: everything is random", A, "return self.deviation <= LIMIT and (", "return True or (", f"{AUDIT} -k split_by_index"),
+    Fault("audit: a split by time not named", A, 'if name == "latest" and mostly:', "if False:", f"{AUDIT} -k leave_last_out", slow=True),
+    Fault("audit: global_time is warned of", A, "    if found.split == BY_TIME:\n", "    if False:\n", f"{AUDIT} -k one_point_in_time", slow=True),
+    Fault("audit: one pair is many standard errors", A, "max(self.error, smallest)", "(self.error or 1e-9)", f"{AUDIT} -k counts_at_least"),
+    Fault("audit: pairs drawn across users", A, "np.argsort(users + rng.random(len(users)))", "rng.permutation(len(users))", f"{AUDIT} -k against_all_choices_within", slow=True),
+    Fault("audit: a variance without its last one", A, "h * n * (n + h + 1)", "h * n * (n + h)", f"{AUDIT} -k chance_above"),
+    Fault("audit: warnings are no notes", "bench/sources/load.py", ", *warnings(found), *remarks(found)]", "]", "tests/data/test_load.py -k not_random_is_told"),
 ]  # fmt: skip

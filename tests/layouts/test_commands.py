@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import examples
+import numpy as np
 import pytest
 
 from bench import cards
@@ -33,6 +34,31 @@ def test_inspect(name: str, tmp_path: Path, cards_dir: Path, capsys: pytest.Capt
     assert f"ludp-bench import {folder} --name mine" in told
     assert (f"{examples.PART.count(0)} training" in told) == (name not in ("csv", "tsv", "parquet"))
     assert ("2023-11-14 to " in told) == (name in ("mmrec", "recbole", "csv", "parquet"))
+
+
+def test_inspect_tells_of_a_split_by_index(
+    tmp_path: Path, cards_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """40 users of 10 items each; the two highest are held out."""
+    rng = np.random.default_rng(1)
+    rows = [
+        f"{user}\t{item}\t{max(place - 7, 0)}"
+        for user in range(40)
+        for place, item in enumerate(sorted(rng.choice(50, 10, replace=False)))
+    ]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.inter").write_text("\n".join(["userID\titemID\tx_label", *rows]) + "\n")
+    assert main(["inspect", str(tmp_path / "mine"), "--layout", "mmrec"]) == 0
+    told = capsys.readouterr().out
+    assert "320 training, 40 validation, 40 test" in told
+    assert (
+        "  audit       Pairs with the highest item index of their user: validation 100.0% (random 11.1% ± " in told
+    )
+    assert (
+        "  WARNING     Validation and test items have the highest index of their user in 100.0% and 100.0%" in told
+    )
+    assert "The split was made by index, not at random." in told
+    assert "'random' would draw anew 320 training, 40 validation and 40 test interactions" in told
 
 
 def test_problems_are_told_together(tmp_path: Path, cards_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
