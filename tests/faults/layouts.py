@@ -1,4 +1,4 @@
-"""Faults in reading, importing and exporting what users have."""
+"""Faults in reading, importing and exporting what users have, and in the audit of its split."""
 # ruff: noqa: E501
 
 from faults import Fault
@@ -8,6 +8,7 @@ ROUND, FUZZ = "tests/layouts/test_round_trip.py", "tests/layouts/test_fuzz.py"
 CLAIMS, NAMES = "tests/layouts/test_claims.py", "tests/data/test_dataset_names.py"
 ACCOUNTS, BESIDE = "tests/layouts/test_accounts.py", "tests/layouts/test_beside.py"
 NEXT, LEFT_OUT = "tests/layouts/test_next_steps.py", "tests/pipeline/test_left_out.py"
+A, AUDIT = "bench/split_audit.py", "tests/data/test_split_audit.py"
 
 FAULTS = [
     Fault("features by position although ids are given", "bench/sources/features.py", "pd.Index(keys.ids).get_indexer(given).astype(np.int64)", "np.arange(len(given))", f"{READERS} -k content_by"),
@@ -42,4 +43,13 @@ FAULTS = [
     Fault("the next step without options", "bench/layouts/next_steps.py", "for option in place.columns.given for", "for option in () for", f"{NEXT} -k every_option", slow=True),
     Fault("a card advised whose files these are not", "bench/layouts/known.py", "source.layout == layout and", "True or", f"{NEXT} -k another_layout", slow=True),
     Fault("content models not left out", "bench/suited.py", "        if reason is None:", "        if True:", f"{LEFT_OUT} -k others_are_trained", slow=True),
+    Fault("audit: users without training items count", A, "known = (n_train > 0) & (n_held > 0)", "known = n_held > 0", f"{AUDIT} -k above_index_by_hand"),
+    Fault("audit: a tie in time counts in full", A, "(1 / (n_equal[part.users[held == bound]] + 1)).sum()", "(held == bound).sum()", f"{AUDIT} -k with_ties"),
+    Fault("audit: everything is random", A, "return self.deviation <= LIMIT and (", "return True or (", f"{AUDIT} -k split_by_index"),
+    Fault("audit: a split by time not named", A, 'if name == "latest" and mostly:', "if False:", f"{AUDIT} -k leave_last_out", slow=True),
+    Fault("audit: global_time is warned of", A, "    if found.split == BY_TIME:\n", "    if False:\n", f"{AUDIT} -k one_point_in_time", slow=True),
+    Fault("audit: one pair is many standard errors", A, "max(self.error, smallest)", "(self.error or 1e-9)", f"{AUDIT} -k counts_at_least"),
+    Fault("audit: pairs drawn across users", A, "np.argsort(users + rng.random(len(users)))", "rng.permutation(len(users))", f"{AUDIT} -k against_all_choices_within", slow=True),
+    Fault("audit: a variance without its last one", A, "h * n * (n + h + 1)", "h * n * (n + h)", f"{AUDIT} -k chance_above"),
+    Fault("audit: warnings are no notes", "bench/sources/load.py", "    notes += [*warnings(found), *remarks(found)]\n", "", "tests/data/test_load.py -k not_random_is_told"),
 ]  # fmt: skip
