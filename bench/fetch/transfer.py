@@ -20,7 +20,7 @@ from bench.downloads import is_safe
 from bench.errors import FetchError
 from bench.fetch.watch import Watch
 
-CHUNK = 1 << 12  # what is counted as arrived; small, so that a slow server is seen to send
+CHUNK = 1 << 14  # what counts as something arrived; small, so that a slow server is seen to send
 LOOK = 0.1  # seconds between two looks at a transfer
 LONGEST_PAUSE = 8.0
 MOST_BYTES = 64 << 30  # of a file whose size no card states

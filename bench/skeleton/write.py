@@ -105,7 +105,8 @@ def check_name(name: str) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name) or name == "base" or name.startswith("test_"):
         raise UsageError(
             f"'{name}' cannot be the name of a model. Take small letters, digits and underscores, after a first "
-            f"letter, at most {LONGEST}; no word of Python's own, not 'base' and not 'test_...': for example my_model."
+            f"letter, at most {LONGEST}; no word of Python's own, not 'base' and not 'test_...': for example "
+            "my_model."
         )
     if name in registry.names():
         raise UsageError(f"There is a model '{name}' already: {registry.place_of(name).path}. Take another name.")

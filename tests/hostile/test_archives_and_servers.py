@@ -101,7 +101,7 @@ def server() -> Iterator[Misbehaving]:
 
 QUIET = Watch(Console(file=io.StringIO()))
 IMPATIENT = Patience(
-    connect=2.0, read=1.0, idle=1.0, contacts=2, pause=0.01, attempts=3, grace=0.5, slowest=50_000
+    connect=10.0, read=5.0, idle=10.0, contacts=2, pause=0.01, attempts=3, grace=2.0, slowest=50_000
 )
 
 
@@ -113,7 +113,7 @@ def test_a_server_that_drips_is_given_up(how: str, server: Misbehaving, tmp_path
     start = time.monotonic()
     with pytest.raises(FetchError, match=r"less than 50,000 bytes a second|too little at a time"):
         transfer(f"{server.url}/a", tmp_path / "a", 100_000, Wait(IMPATIENT), QUIET)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 20
     kept = (tmp_path / "a").stat().st_size
     time.sleep(0.3)
     assert (tmp_path / "a").stat().st_size == kept  # who was left behind writes nothing more
@@ -150,6 +150,6 @@ def test_what_arrives_slowly_but_well_is_taken(server: Misbehaving, tmp_path: Pa
     server.script["/a"] = ["slow"]
     content = bytes(range(250)) * 150
     server.files["/a"] = content
-    patience = Patience(connect=2.0, read=1.0, idle=1.0, grace=0.5, slowest=1_000)
+    patience = Patience(connect=10.0, read=5.0, idle=10.0, grace=5.0, slowest=1_000)
     transfer(f"{server.url}/a", tmp_path / "a", len(content), Wait(patience), QUIET)
     assert hashlib.sha256((tmp_path / "a").read_bytes()).digest() == hashlib.sha256(content).digest()

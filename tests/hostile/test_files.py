@@ -138,13 +138,13 @@ def test_every_file_of_every_layout_as_holes(layout: str, tmp_path: Path) -> Non
         folder = examples.make(layout, tmp_path / name.replace(".", "-"))
         (folder / name).unlink()
         holes(folder / name)
-        start = time.monotonic()
+        start = time.process_time()
         try:
             problems = load_place(folder).problems
         except BenchError as problem:
             problems = (str(problem),)
         assert any("holes" in problem for problem in problems), (name, problems)
-        assert time.monotonic() - start < 5
+        assert time.process_time() - start < 5
 
 
 def test_a_large_file_that_is_stored_is_none_of_holes(tmp_path: Path) -> None:

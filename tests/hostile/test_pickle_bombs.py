@@ -86,10 +86,10 @@ def test_the_cell_that_the_bombs_are_made_of_is_read(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_at_once(case: str, tmp_path: Path) -> None:
     path = tmp_path / "trnMat.pkl"
     path.write_bytes(BOMBS[case])
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(DataError, match=r"trnMat\.pkl.*etch it again") as caught:
         read_matrix(path)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
     assert len(str(caught.value)) < 700
 
 

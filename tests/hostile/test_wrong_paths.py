@@ -143,7 +143,7 @@ def drive(commands: list[list[bytes]], root: Path) -> list[dict[str, Any]]:
         capture_output=True,
         text=True,
         cwd=root,
-        timeout=280,
+        timeout=590,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
         env={**os.environ, "PYTHONPATH": str(ROOT), "CARDS": str(root / "cards"), "LUDP_BENCH_DATA": ""},
@@ -173,6 +173,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[st
     (root / "forbidden-folder").chmod(0o700)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES, ids=" - ".join)
 def test_one_paragraph(case: tuple[str, str], outcomes: dict[tuple[str, str], dict[str, Any]]) -> None:
     found = outcomes[case]

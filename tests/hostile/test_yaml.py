@@ -52,10 +52,10 @@ BOMBS = {
 @pytest.mark.timeout(30)
 def test_bombs_are_refused_at_once(case: str, tmp_path: Path) -> None:
     text, words = BOMBS[case]
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(yaml.YAMLError, match=words):
         parse_yaml(text)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"x\.yaml .*(Correct the file|remove it)\.") as caught:
         read_yaml(tmp_path / "x.yaml")
