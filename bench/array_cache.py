@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from bench.digest import hash_array, hash_in_full, hash_value
+from bench.digest import hash_array, hash_in_full
 from bench.errors import ResultsError
 from bench.files import UnfitFileError, read_regular, write_bytes
-from bench.model_code import SHARED, code_hash, shared_folder
+from bench.model_code import SHARED, module_hash, shared_folder
 
 Arrays = dict[str, NDArray[Any]]
 CHECKSUM = "checksum"
@@ -36,7 +36,7 @@ def code_of_lists() -> str:
     """
     bench = Path(__file__).resolve().parent
     packages = {SHARED: shared_folder(), bench.name: bench}
-    return hash_value([code_hash(f"{SHARED}.base", packages), code_hash(f"{bench.name}.recbole_bridge", packages)])
+    return module_hash([f"{SHARED}.base", f"{bench.name}.recbole_bridge"], packages)
 
 
 class ArrayCache:

@@ -5,15 +5,15 @@ A new one is a function from `Material` to a table or figure, and a line in `ART
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench import experiments
 from bench.errors import UsageError, unknown_name
-from bench.records import DataFacts
+from bench.records import DataFacts, RunRecord
 from bench.rows import Row
 
 if TYPE_CHECKING:
@@ -46,14 +46,31 @@ class Artifact:
     rows: Callable[[DataFacts], Sequence[Row]] = _no_rows
 
     def build(self, material: Material) -> Table | Figure:
-        """Make it."""
+        """Make it; its caption names the protocol and counts the runs that a cap of epochs ended."""
         module, _, function = self.builder.partition(".")
         made: Table | Figure = getattr(import_module(f"bench.report.{module}"), function)(material)
-        return made
+        if self.needs == "nothing":
+            return made
+        from bench.report.stops import stopped_by_cap
+        from bench.report.wording import protocol_sentence
+
+        words = (made.caption, protocol_sentence(material.protocol), stopped_by_cap(self._records(material)))
+        return replace(made, caption=" ".join(filter(None, words)))
+
+    def _records(self, material: Material) -> Iterator[RunRecord]:
+        """The runs, or trials, that it shows."""
+        if self.needs == "studies":
+            yield from (record for study in material.studies for record in study.records)
+            return
+        for facts in material.facts:
+            labels = [row.label for row in self.rows(facts)]
+            for label in dict.fromkeys([*(material.labels if self.needs == "models" else ()), *labels]):
+                yield from material.runs(facts, label)
 
 
 ARTIFACTS = {
     "table2": Artifact("data statistics, the paper's beside ours", "nothing", "table2.build"),
+    "audit": Artifact("how far the splits are from random ones", "nothing", "audit.build"),
     "table3": Artifact(
         "all models: Precision, Recall and NDCG@10, the paper's values beside ours", "models", "table3.build"
     ),
@@ -90,7 +107,7 @@ ARTIFACTS = {
         "fig6.build",
         lambda facts: [*experiments.neighbour_rows().values()],
     ),
-    "curves": Artifact("validation Recall@10 of all models by epoch and by second", "models", "curves.build"),
+    "curves": Artifact("validation scores of all models by epoch and by second", "models", "curves.build"),
     "patience": Artifact("what an earlier stop of the training would have kept", "models", "patience.build"),
     "cost": Artifact("seconds, parameters and memory of all models, and the machine", "models", "cost.build"),
     "groups": Artifact(
@@ -124,7 +141,9 @@ ARTIFACTS = {
             *experiments.neighbour_rows().values(),
         ],
     ),
-    "tuning": Artifact("the tuning: default and chosen values, every trial in the CSV", "studies", "tuning.build"),
+    "tuning": Artifact(
+        "the search: its cost, default and chosen values, every run in the CSV", "studies", "tuning.build"
+    ),
     "budget": Artifact("what fewer trials would have given, for every model", "studies", "budget.build"),
 }
 
@@ -145,7 +164,8 @@ def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> 
             raise unknown_name("artifact", name, ARTIFACTS)
         if ARTIFACTS[name].needs == "studies" and not is_tuned:
             raise UsageError(
-                f"The artifact '{name}' shows a tuning. Add --tune N; trials that exist are not made again."
+                f"The artifact '{name}' shows a search. Add --tune N or --tune-minutes M; trials that exist are "
+                f"not made again."
             )
     if names:
         return [name for name in ARTIFACTS if name in names]
@@ -155,6 +175,16 @@ def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> 
         for name, artifact in ARTIFACTS.items()
         if possible[artifact.needs] and (artifact.rows is _no_rows or experiments.LUDP in models)
     ]
+
+
+def with_rows(names: Sequence[str], facts: Sequence[DataFacts], left_out: Container[tuple[str, str]]) -> list[str]:
+    """The names without those whose own rows are left out on every data set, so that nothing would be shown."""
+    return [name for name in names if _shows(ARTIFACTS[name], facts, left_out)]
+
+
+def _shows(artifact: Artifact, facts: Sequence[DataFacts], left_out: Container[tuple[str, str]]) -> bool:
+    rows = [(each.name, row.label) for each in facts for row in artifact.rows(each)]
+    return artifact.needs == "models" or not rows or any(row not in left_out for row in rows)
 
 
 def rows_of(names: Sequence[str], facts: DataFacts) -> list[Row]:
@@ -173,7 +203,7 @@ def write(
     from bench.report.figure import Figure, write_figure
     from bench.report.render import write_table
 
-    built = {name: ARTIFACTS[name].build(material) for name in names}
+    built = {name: _with_notes(name, ARTIFACTS[name].build(material), material) for name in names}
     written: dict[str, tuple[Table | Figure, list[Path]]] = {}
     for name, each in built.items():
         if isinstance(each, Figure):
@@ -181,3 +211,12 @@ def write(
         else:
             written[name] = each, write_table(each, directory / "tables", name)
     return written
+
+
+def _with_notes(name: str, made: Table | Figure, material: Material) -> Table | Figure:
+    """A table of runs with what was left out of the call."""
+    from bench.report.table import Table
+
+    if not isinstance(made, Table) or ARTIFACTS[name].needs == "nothing":
+        return made
+    return replace(made, notes=(*made.notes, *material.left_out))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from bench.assignment import Cluster, RunOptions
 from bench.cluster.runs import connected
@@ -13,8 +12,8 @@ from bench.observe import check_tensorboard
 from bench.options import Options
 from bench.plan import with_shared
 from bench.policy import check_on_existing
-from bench.protocol import HideAtTest, Protocol
 from bench.tuning.command import check_sampler
+from bench.tuning.pruning import MEDIAN
 from bench.tuning.search import TuningSettings
 
 
@@ -31,7 +30,7 @@ def run_options_of(options: Options, command: str) -> RunOptions:
     if cluster is None:  # for its error only, before data is read; how many runs are due is not known yet
         divide_cores(options.n_workers, options.n_threads, 1, device, usable_cores())
     return RunOptions(
-        protocol=Protocol(hide_at_test=cast(HideAtTest, options.hide_at_test), patience=options.patience),
+        protocol=options.protocol,
         device=device,
         on_existing=check_on_existing(options.on_existing),
         command=command,
@@ -61,7 +60,9 @@ def cluster_of(options: Options, address: str) -> Cluster:
 
 
 def tuning_settings_of(options: Options, labels: Sequence[str], max_epochs: int) -> TuningSettings | None:
-    """What `--tune` asks for; None without it.
+    """What `--tune` or `--tune-minutes` asks for; None without them.
+
+    What was found with fewer epochs than usual is not written beside the models' files unless that is asked for.
 
     Args:
         options: the command line.
@@ -72,8 +73,17 @@ def tuning_settings_of(options: Options, labels: Sequence[str], max_epochs: int)
         UsageError: an unknown sampler, or a value for all models that none of them has a parameter for.
     """
     fixed = with_shared(labels, options.everywhere, options.overrides)
-    if options.n_trials is None:
+    asked = options.search
+    if asked is None:
         return None
-
-    sampler = check_sampler(options.sampler)
-    return TuningSettings(options.n_trials, sampler, max_epochs, options.base_seed, fixed)
+    return TuningSettings(
+        budget=asked.budget,
+        sampler=check_sampler(asked.sampler),
+        max_epochs=max_epochs,
+        base_seed=options.base_seed,
+        overrides=fixed,
+        rule=MEDIAN if asked.is_pruned else None,
+        n_settings=asked.n_settings,
+        n_seeds=asked.n_seeds,
+        may_write=asked.is_saved or max_epochs >= options.usual_epochs,
+    )

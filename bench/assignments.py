@@ -1,4 +1,4 @@
-"""Layer 1. What `--set MODEL.KEY=VALUE` says. Pure."""
+"""Layer 2. What `--set MODEL.KEY=VALUE` says. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from bench.errors import UsageError
+from bench.validation import parse_yaml
 
 
 def overrides(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -23,7 +24,11 @@ def overrides(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
         if not (equals and dot and model and key):
             raise UsageError(f"--set takes MODEL.KEY=VALUE, for example ludp.knn_k=20, not '{assignment}'.")
         try:
-            found.setdefault(model, {})[key] = yaml.safe_load(text)
+            found.setdefault(model, {})[key] = parse_yaml(text)
         except yaml.YAMLError as problem:
-            raise UsageError(f"--set {assignment}: the value is no YAML ({problem}).") from problem
+            reason = " ".join(str(problem).split())[:300]
+            raise UsageError(
+                f"--set {assignment[:200]}: the value is no YAML ({reason}). Give a number, true, false, a "
+                "word or a list such as [1, 2]."
+            ) from problem
     return found

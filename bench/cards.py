@@ -5,21 +5,26 @@ One model for each layout of files that a source can have; `layout` tells them a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from bench.dataset_names import SEPARATOR, SPLITS, SplitName, canonical, parted
 from bench.downloads import Count, Download, GitBlob, InsidePath
-from bench.errors import ConfigError, listed, unknown_name
+from bench.errors import ConfigError, UsageError, listed, unknown_name
+from bench.names import checked_name
 from bench.types import Source
 from bench.validation import Frozen, read_yaml, validated
 
-__all__ = ["DatasetCard", "SourceCard", "load", "names", "read_yaml", "validated"]
+__all__ = ["DatasetCard", "DatasetChoice", "SourceCard", "choose", "load", "names", "read_yaml", "validated"]
 
 DATASETS = Path(__file__).resolve().parent.parent / "datasets"
 
 
+FileName = Annotated[str, AfterValidator(checked_name)]
+Package = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -31,11 +36,19 @@ class DataFile(Frozen):
     git_blob: GitBlob | None = None
 
 
+class Encoder(Frozen):
+    """What made a feature file, in words: said of the file with this checksum, and of no other in its place."""
+
+    words: str
+    git_blob: GitBlob
+
+
 class FeatureFile(DataFile):
     """A feature matrix: row = item index, or a .json keyed by it; absent is fine if `optional`."""
 
     dim: Count | None = None
     optional: bool = False
+    encoder: Encoder | None = None
 
 
 class Counts(Frozen):
@@ -85,7 +98,7 @@ class DirectorySource(_SourceBase):
 
     kind: Literal["real"]
     directory: InsidePath
-    features: dict[str, FeatureFile]
+    features: dict[FileName, FeatureFile]
     expected: Counts = Counts()
     download: Download | None = None
 
@@ -122,20 +135,21 @@ class RatingsSource(DirectorySource):
 class Ml100kSource(_SourceBase):
     """MovieLens-100K inside an installed package.
 
-    `text` replaces the derived textual modality, and `people` brings the knowledge modality, where they are found.
+    Its `features` are modalities where their files are found, the textual one in place of the derived; `people`
+    brings the knowledge modality likewise.
     """
 
     kind: Literal["embedded"]
     layout: Literal["recbole-ml100k"]
-    package: str
+    package: Package
     directory: InsidePath
     files: Ml100kFiles
-    text: FeatureFile
+    features: dict[FileName, FeatureFile]
     people: DataFile
     textual_dim: Count
     metadata_dim: Count
     knowledge_dim: Count
-    unavailable: dict[str, str]
+    unavailable: dict[FileName, str]
     expected: Counts = Counts()
 
 
@@ -177,7 +191,7 @@ class SurrogateSource(_SourceBase):
     n_users: Count
     n_items: Count
     n_interactions: Count
-    features: dict[str, PlantedModality]
+    features: dict[FileName, PlantedModality]
     collaborative: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     n_topics: Count
     latent_dim: Count
@@ -199,20 +213,18 @@ class DatasetCard(Frozen):
     Attributes:
         paper_name: column name in the paper's tables.
         modalities: the paper's modalities, in the order of its columns; a source may bring more.
-        split: rule of the split; "shipped" where the source ships parts.
-        fallback_split: rule for sources that ship whole interactions although `split` is "shipped".
+        split: rule of the split where a name says none; `NAME@SPLIT` asks for another one.
         sources: where the data can come from; "auto" takes the first that is available.
     """
 
-    name: str
+    name: FileName
     title: str
     paper_name: str
     licence: str
     citation: str
     homepage: str
-    modalities: list[str]
-    split: Literal["shipped", "random", "user", "global_time"]
-    fallback_split: Literal["random", "user", "global_time"] = "random"
+    modalities: list[FileName]
+    split: SplitName
     sources: list[Annotated[SourceCard, Field(discriminator="layout")]] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -248,3 +260,48 @@ def load(name: str, directory: Path = DATASETS) -> DatasetCard:
     if card.name != name:
         raise ConfigError(f"{file}: 'name' is '{card.name}', expected '{name}' like the file. Change one of them.")
     return card
+
+
+@dataclass(frozen=True)
+class DatasetChoice:
+    """A data set with its split, as a user chose it.
+
+    Attributes:
+        card: its card.
+        split: name of the rule that makes the parts.
+    """
+
+    card: DatasetCard
+    split: str
+
+    @property
+    def name(self) -> str:
+        """The canonical name; see `bench.dataset_names`."""
+        return canonical(self.card.name, self.split, self.card.split)
+
+
+def choose(dataset: str, split: str | None = None) -> DatasetChoice:
+    """Find what `NAME` or `NAME@SPLIT` means.
+
+    Args:
+        dataset: as the user typed it.
+        split: rule for a name that says none; None takes the card's.
+
+    Raises:
+        UsageError: there is no such card or split.
+        ConfigError: the card does not say what it must.
+    """
+    name, own = parted(dataset)
+    card = load(name)
+    if own == "":
+        raise UsageError(
+            f"'{dataset}' names no split after '{SEPARATOR}'. Write '{name}' for its default, the split "
+            f"'{card.split}', or one of {listed(f'{name}{SEPARATOR}{each}' for each in SPLITS)}."
+        )
+    chosen = own or split or card.split
+    if chosen not in SPLITS:
+        where = f"in '{dataset}'" if own else "of --split"
+        raise unknown_name(
+            "split", chosen, SPLITS, f"Correct the split {where}; '{name}' alone is split '{card.split}'."
+        )
+    return DatasetChoice(card, chosen)

@@ -25,7 +25,6 @@ from torch import Tensor
 from bench.claims import claim
 from bench.errors import ResultsError
 from bench.files import read_regular, write_bytes
-from bench.protocol import SELECTION_METRIC
 from bench.records import EpochFacts, RunRecord
 from bench.training_state import TrainingState, TrainResult
 
@@ -53,6 +52,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, blank: RunRecord, n_threads: int, tell: Callable[[str], None]) -> None:
         self._folder, self._key, self._tell = folder, blank.key, tell
+        self._selection_metric = blank.protocol.selection_metric
         environment = blank.environment
         self._facts: dict[str, Any] = {
             "schema": SCHEMA,
@@ -65,6 +65,7 @@ class Checkpoint:
         self._curve: list[str] = []  # as text: that of a long training is not written anew after every epoch
         self._written_out: Path | None = None
         self._written_out_at = time.monotonic()
+        self._cpu_before, self._cpu_start = 0.0, time.process_time()
 
     def load(self) -> None:
         """Find the state after the last epoch that can be gone on from; what cannot is set aside.
@@ -89,6 +90,10 @@ class Checkpoint:
         curve = [] if self.state is None else self.state.result.curve
         return sum(facts.train_seconds + facts.valid_seconds for facts in curve)
 
+    def cpu_seconds(self) -> float:
+        """CPU time of this process since the run began or was taken up, and what was kept of earlier ones."""
+        return self._cpu_before + time.process_time() - self._cpu_start
+
     def keep(self, state: TrainingState) -> None:
         """Write a state; earlier ones are removed.
 
@@ -98,6 +103,7 @@ class Checkpoint:
         result = state.result
         self._curve += [facts.model_dump_json() for facts in result.curve[len(self._curve) :]]
         facts = self._facts | {"threads": self.n_threads, "best_epoch": result.best_epoch}
+        facts["cpu_seconds"] = self.cpu_seconds()
         tensors = dict(state.tensors)
         if result.best_epoch < len(result.curve):  # else the best parameters are those of now
             tensors |= {f"best/{name}": tensor for name, tensor in result.best_state.items()}
@@ -161,10 +167,11 @@ class Checkpoint:
             curve = [EpochFacts.model_validate(each) for each in json.loads(texts["curve"])]
         except ValidationError as problem:
             raise _UnusableError("its curve is of another form") from problem
+        self._cpu_before = float(facts.get("cpu_seconds", 0.0))  # states of earlier versions do not tell
         best_epoch, own = facts["best_epoch"], {n: t for n, t in tensors.items() if not n.startswith("best/")}
         room = "best/" if best_epoch < len(curve) else "model/"
         best = {name.removeprefix(room): t for name, t in tensors.items() if name.startswith(room)}
-        score = curve[best_epoch - 1].valid[SELECTION_METRIC]
+        score = curve[best_epoch - 1].valid[self._selection_metric]
         return TrainingState(TrainResult(best_epoch, score, best, curve), own), facts["threads"]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 from rich.console import Console
 
 from bench import cards, registry
-from bench.artifacts import ARTIFACTS, rows_of, write
+from bench.artifacts import ARTIFACTS, rows_of, with_rows, write
 from bench.artifacts import check_names as check_artifacts
+from bench.names import readable
 from bench.options import Options, parse
 from bench.plugins import plugged
 from bench.private_paths import below, shortened
@@ -27,10 +28,13 @@ from bench.types import DataRequest
 
 if TYPE_CHECKING:
     from bench.assignment import RunOptions
+    from bench.cards import DatasetChoice
+    from bench.errors import DataError
     from bench.plan import Tuned
     from bench.records import RunRecord, RunSpec
     from bench.report.material import Material
     from bench.store import ResultsStore
+    from bench.suited import LeftOut
     from bench.tuning.results import StudyResult
     from bench.tuning.search import TuningSettings
     from bench.types import BenchmarkData
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code: 0 done, 1 failed runs or moved numbers, 2 a user's error."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = shlex.join(["python", "run_all.py", *given])
+    command = readable(shlex.join(["python", "run_all.py", *given]))
     kept = "Interrupted. Finished runs are kept, and begun ones to their last finished epoch."
     interrupted = f"{kept} The same command goes on from there: {command}"
     if any(word.startswith(("--check", "--update-baseline")) for word in given):
@@ -74,9 +78,9 @@ def run(options: Options, command: str, console: Console) -> int:
 
 
 def _compare(options: Options, command: str, console: Console) -> int:
-    labels = check_names(options)
+    datasets, labels = check_names(options)
     models = [label.partition("@")[0] for label in labels]
-    artifacts = check_artifacts(options.artifacts, models, options.n_trials is not None)
+    artifacts = check_artifacts(options.artifacts, models, options.search is not None)
     from bench.asked import run_options_of, tuning_settings_of
     from bench.listing import show_plan
     from bench.plan import make_plan
@@ -84,32 +88,72 @@ def _compare(options: Options, command: str, console: Console) -> int:
     from bench.report.paper import load_paper
     from bench.status import show_status, show_trials
     from bench.store import ResultsStore
+    from bench.suited import said, suited
     from bench.tuning.search import searches
 
     chosen = profile(options.profile)
     n_seeds = chosen.n_seeds if options.n_seeds is None else options.n_seeds
-    max_epochs = chosen.max_epochs if options.max_epochs is None else options.max_epochs
+    max_epochs = options.epochs_at_most
     seeds_and_sets = (n_seeds, max_epochs, options.base_seed, options.overrides)
-    make_plan(options.datasets, labels, *seeds_and_sets)  # for its errors, before data is read
+    asked = make_plan([*datasets], labels, *seeds_and_sets)  # before data is read, for its errors
     run_options = run_options_of(options, shortened(command))
     tuning = tuning_settings_of(options, labels, max_epochs)
     store = ResultsStore(options.results_dir)
     if not (options.dry_run or options.status):
         store.check_writable()
-    data = load_data(options, chosen.scale, console)
+    data = load_data(datasets, options, chosen.scale, console)
     shown = labels if any(ARTIFACTS[name].needs == "models" for name in artifacts) else []
     rows = {name: rows_of(artifacts, DataFacts.of(each)) for name, each in data.items()}
-    plan = partial(make_plan, options.datasets, shown, *seeds_and_sets, more=rows, everywhere=options.everywhere)
+    plan = partial(make_plan, [*datasets], shown, *seeds_and_sets, more=rows, everywhere=options.everywhere)
+    content = {name: [modality.name for modality in each.modalities] for name, each in data.items()}
+    left_out, artifacts = leave_out(asked, plan(), data, artifacts, options, console)
     if options.dry_run or options.status:
         show = show_status if options.status else show_plan
-        show(plan(), data, store, run_options, console)
+        show(suited(plan(), content)[0], data, store, run_options, console)
         if tuning is not None:
             show_trials(searches(labels, data, tuning.overrides), tuning, store, run_options, console)
         return 0
     studies, tuned = tune_models(labels, data, tuning, store, run_options, console)
-    records = make_runs(plan(tuned=tuned), data, store, run_options, console)
-    material = Material(data, labels, records, n_seeds, load_paper(), store, studies)
+    records = make_runs(suited(plan(tuned=tuned), content)[0], data, store, run_options, console)
+    material = Material(data, labels, records, n_seeds, load_paper(), store, studies, tuple(said(left_out)))
     return report(artifacts, material, options, command, console)
+
+
+def leave_out(
+    asked: Sequence[RunSpec],
+    plan: Sequence[RunSpec],
+    data: dict[str, BenchmarkData],
+    artifacts: Sequence[str],
+    options: Options,
+    console: Console,
+) -> tuple[LeftOut, list[str]]:
+    """What is left out since its data lacks the content, told by name, and the artifacts that are left to show.
+
+    Args:
+        asked: runs of the models of the call.
+        plan: runs that the artifacts need.
+        data: the data sets by name.
+        artifacts: their names; those that nobody named go where all their own rows are left out.
+        options: the command line.
+        console: to tell.
+
+    Raises:
+        UsageError: nothing is left.
+        ConfigError: a modality is named that no data set of the call has.
+    """
+    from bench.suited import refuse_nothing, said, suited
+
+    content = {name: [modality.name for modality in each.modalities] for name, each in data.items()}
+    (kept, left_out), (others, more) = suited(asked, content), suited(plan, content)
+    left_out |= more
+    if all(ARTIFACTS[name].needs == "nothing" for name in artifacts):
+        return left_out, [*artifacts]
+    refuse_nothing([*kept, *(others if options.artifacts else ())], left_out)
+    for sentence in said(left_out):
+        console.print(sentence, style="bold yellow", markup=False, soft_wrap=True)
+    if options.artifacts:
+        return left_out, [*artifacts]
+    return left_out, with_rows(artifacts, [DataFacts.of(each) for each in data.values()], left_out)
 
 
 def tune_models(
@@ -129,25 +173,27 @@ def tune_models(
     return studies, tuned_values(studies)
 
 
-def check_names(options: Options) -> list[str]:
-    """Model labels to run, all models by default, with every named data set known to exist.
+def check_names(options: Options) -> tuple[dict[str, DatasetChoice], list[str]]:
+    """Find the data sets with their splits by canonical name, each once, and the models to run, by default all.
 
     Raises:
-        UsageError: a data set or model does not exist.
+        UsageError: a data set, split or model does not exist.
     """
-    for name in options.datasets:
-        cards.load(name)
+    choices = (cards.choose(name, options.split) for name in options.datasets)
+    datasets = {choice.name: choice for choice in choices}
     for label in options.models:
         registry.check(label.partition("@")[0])
-    return list(options.models) or registry.names()
+    return datasets, list(options.models) or registry.names()
 
 
-def load_data(options: Options, default_scale: float, console: Console) -> dict[str, BenchmarkData]:
-    """All data sets by name, each announced with its source."""
+def load_data(
+    datasets: Mapping[str, DatasetChoice], options: Options, default_scale: float, console: Console
+) -> dict[str, BenchmarkData]:
+    """Load all data sets by canonical name, each announced with its source; what they share is fetched once."""
     from bench.console import announce
     from bench.fetch import HASTE, Watch
     from bench.obtain import fallback, obtain, to_fetch
-    from bench.sources import describe_source, load_dataset
+    from bench.sources import describe_source, load_from_card
 
     request = DataRequest(
         source=cast(Any, options.source),
@@ -155,21 +201,21 @@ def load_data(options: Options, default_scale: float, console: Console) -> dict[
         cache_dir=options.cache_dir,
         scale=options.scale,
         default_scale=default_scale,
-        split=options.split,
         base_seed=options.base_seed,
     )
-    loaded = {}
-    for name in options.datasets:
-        card, problem = cards.load(name), None
+    loaded: dict[str, BenchmarkData] = {}
+    problems: dict[str, DataError | None] = {}
+    for name, chosen in datasets.items():
+        card = chosen.card
         if options.dry_run or options.status:
             source = None if options.offline else to_fetch(card, request)
             if source is not None:
                 console.print(f"{name}: a run would first fetch {source.title}", markup=False, soft_wrap=True)
-        elif not options.offline:
+        elif not options.offline and card.name not in problems:
             with Watch(console) as watch:
-                problem = obtain(card, request, HASTE, watch)
-        loaded[name] = load_dataset(name, request)
-        if problem is not None:
+                problems[card.name] = obtain(card, request, HASTE, watch)
+        loaded[name] = load_from_card(card, replace(request, split=chosen.split))
+        if problem := problems.get(card.name):
             console.print(fallback(problem, loaded[name]), style="bold yellow", markup=False, soft_wrap=True)
         announce(console, name, describe_source(loaded[name]), loaded[name].source)
     return loaded
@@ -188,7 +234,7 @@ def make_runs(
 
     if not specs:
         return []
-    with RunDisplay(console, len(specs), options.protocol.patience) as display:
+    with RunDisplay(console, len(specs), options.protocol) as display:
         return execute(specs, data, store, options, display)
 
 
@@ -206,8 +252,8 @@ def report(names: Sequence[str], material: Material, options: Options, command: 
         new = tuple(note for note in table.notes if note not in said)
         console.print(console_table(replace(table, notes=new)))
         said.update(new)
-    max_epochs = options.max_epochs or profile(options.profile).max_epochs
-    about = About(shortened(command), options.profile, max_epochs, options.n_trials)
+    budget = None if options.search is None else options.search.budget.words
+    about = About(shortened(command), options.profile, options.epochs_at_most, budget)
     page = write_report({name: each for name, (each, _) in written.items()}, material, options.results_dir, about)
     board, is_new = refresh(options.results_dir)
     for paths in (*(paths for _, paths in written.values()), page):

@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from bench.protocol import SELECTION_METRIC
+from bench.protocol import Protocol
 from bench.records import EpochFacts, RunRecord, RunSpec
 
 SOURCE_STYLE = {"real": "green", "embedded": "yellow", "surrogate": "bold red"}
@@ -40,14 +40,14 @@ class RunDisplay:
 
     Args:
         console: where to; its `is_terminal` chooses between bars and lines.
-        n_runs: length of the plan.
-        patience: epochs without a better score after which a run stops.
+        n_runs: length of the plan; None where that is not known beforehand.
+        protocol: of the runs; says what chooses their epochs and when they stop.
     """
 
-    def __init__(self, console: Console, n_runs: int, patience: int) -> None:
+    def __init__(self, console: Console, n_runs: int | None, protocol: Protocol) -> None:
         self._console = console
         self._n_runs = n_runs
-        self._patience = patience
+        self._protocol = protocol
         self._n_done = 0
         self._rows: dict[int, Row] = {}
         self._progress = Progress(
@@ -81,11 +81,12 @@ class RunDisplay:
     def epoch_done(self, facts: EpochFacts, worker: int) -> None:
         """Advance the run's bar and show its best validation score so far."""
         row = self._rows[worker]
-        row.done, score = facts.epoch, facts.valid[SELECTION_METRIC]
+        metric = self._protocol.selection_metric
+        row.done, score = facts.epoch, facts.valid[metric]
         if score > row.best[1]:
             row.best = (facts.epoch, score)
-        left = self._patience - (facts.epoch - row.best[0])
-        note = f"valid {SELECTION_METRIC} {row.best[1]:.4f} at epoch {row.best[0]}, stops in {left}"
+        left = self._protocol.patience - (facts.epoch - row.best[0])
+        note = f"valid {metric} {row.best[1]:.4f} at epoch {row.best[0]}, stops in {left}"
         self._progress.update(row.bar, completed=facts.epoch, note=note)
         self._advance()
 
@@ -96,7 +97,8 @@ class RunDisplay:
             self._rows[worker].done = 0
             self._progress.update(self._rows[worker].bar, visible=False)
         self._advance()
-        line = f"[{self._n_done}/{self._n_runs}] {_label(record.spec)}: {summary(record, worker is None)}"
+        of = "" if self._n_runs is None else f"/{self._n_runs}"
+        line = f"[{self._n_done}{of}] {_label(record.spec)}: {summary(record, worker is None)}"
         self._console.print(line, markup=False)
 
     def _advance(self) -> None:
@@ -110,21 +112,26 @@ class RunDisplay:
 
 
 def _label(spec: RunSpec) -> str:
-    return f"{spec.dataset} {spec.label} {'trial' if spec.stage == 'tuning' else f'seed {spec.repetition + 1}'}"
+    stages = {"tuning": "trial", "confirm": f"confirmation {spec.repetition + 1}"}
+    return f"{spec.dataset} {spec.label} {stages.get(spec.stage, f'seed {spec.repetition + 1}')}"
 
 
 def summary(record: RunRecord, reused: bool) -> str:
-    """A run in one line."""
+    """A run in one line, without test scores where it is part of a search: these are for what was chosen."""
     if record.metrics is None or record.cost is None:
         reason = record.error.message if record.error else "unknown reason"
         return f"FAILED ({reason})"
     kept = " (kept)" if reused else ""
+    metric = record.protocol.selection_metric
     scores = ", ".join(
-        f"{part} {SELECTION_METRIC} {values.values[SELECTION_METRIC]:.4f}"
+        f"{part} {metric} {values.values[metric]:.4f}"
         for part, values in (("valid", record.metrics.valid), ("test", record.metrics.test))
+        if part == "valid" or record.spec.stage == "final"
     )
     epochs = f"best epoch {record.best_epoch} of {record.cost.epochs}"
-    return f"{scores}, {epochs}, {record.cost.total_seconds:.1f} s{kept}"
+    capped = ", ended by the cap of epochs" if record.stop_reason == "cap" else ""
+    capped = " (pruned)" if record.stop_reason == "pruned" else capped
+    return f"{scores}, {epochs}{capped}, {record.cost.total_seconds:.1f} s{kept}"
 
 
 def announce(console: Console, title: str, text: str, source: str) -> None:

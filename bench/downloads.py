@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def inside(path: str) -> str:
@@ -25,7 +28,29 @@ Count = Annotated[int, Field(strict=True, gt=0)]
 GitBlob = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-Address = Annotated[str, Field(pattern=r"^https?://[^/\s]+/\S*$")]
+
+
+def is_safe(url: str) -> bool:
+    """Whether what an address answers cannot be exchanged on the way: it is encrypted, or of this machine."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme.lower() == "https" or parts.hostname in LOOPBACK
+    except ValueError:  # such as half an address of version 6
+        return False
+
+
+def safe_address(url: str) -> str:
+    """Refuse addresses without encryption but for those of this machine, which no one else can answer for.
+
+    Raises:
+        ValueError: the address begins with http: and names another machine.
+    """
+    if not is_safe(url):
+        raise ValueError("expected an address that begins with https://")
+    return url
+
+
+Address = Annotated[str, Field(pattern=r"^https?://[^/\s]+/\S*$"), AfterValidator(safe_address)]
 
 
 class _Strict(BaseModel):

@@ -1,4 +1,6 @@
-"""Layer 1. Writing a file so that it is there whole or not at all: temporary file beside it, then rename.
+"""Layer 1. Writing a file so that it is there whole or not at all, and refusing what is no file before it is read.
+
+Writing is a temporary file beside the final place, then a rename.
 
 Reading one that others may have put there: `read_regular` never waits for a pipe and never reads without end.
 
@@ -17,14 +19,11 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bench.errors import DataError
+from bench.names import readable
+from bench.plain_files import KINDS, not_plain
+
 MOST_BYTES = 2**33
-KINDS = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFDIR: "a folder",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 class UnfitFileError(OSError):
@@ -92,6 +91,22 @@ def file_name(label: str) -> str:
     return label.replace(":", "-")
 
 
+def check_plain(path: Path, most: int | None = None) -> None:
+    """Refuse what would hang or fill the memory when it is read; every reader of a user's files asks first.
+
+    Args:
+        path: where a file is expected; links are followed.
+        most: bytes that its reader takes at once.
+
+    Raises:
+        DataError: there is something else than a file, or the file is larger than `most` or made of holes.
+        OSError: nothing is there, or it cannot be looked at.
+    """
+    problem = not_plain(path, most)
+    if problem is not None:
+        raise DataError(f"{path} {problem}. Put the right file there, or remove it.")
+
+
 def write_atomically(path: Path, write: Callable[[Path], None], durable: bool = True) -> None:
     """Call `write` on a temporary path in the same folder, then rename it to `path`.
 
@@ -129,8 +144,8 @@ def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically; see `write_atomically`."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a UTF-8 text file atomically; see `write_atomically` and, for paths in it, `names.readable`."""
+    write_bytes(path, readable(text).encode("utf-8"))
 
 
 @contextlib.contextmanager

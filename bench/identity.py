@@ -10,12 +10,12 @@ from pathlib import Path, PurePath
 
 from bench.digest import hash_value
 from bench.files import file_name
-from bench.protocol import HideAtTest, Protocol
-from bench.records import DataFacts, ProtocolFacts, RunRecord, RunSpec
+from bench.protocol import Protocol
+from bench.records import DataFacts, RunRecord, RunSpec
 from bench.seeds import derive_seed
 
 SEED_PURPOSES = ("init", "triples", "model")
-FOLDERS = {"final": "runs", "tuning": "trials"}
+FOLDERS = {"final": "runs", "tuning": "trials", "confirm": "trials"}
 DEPTH = 5  # runs/<protocol>/<data>-<source>/<model>/<key>.json
 
 
@@ -26,11 +26,12 @@ def run_key(spec: RunSpec, data: DataFacts, protocol: Protocol, code_hash: str) 
     """
     return hash_value(
         {
-            "spec": spec.model_dump(exclude={"variant", "features"}),
-            # a field that came later and is left out at its first value, so that earlier records stay valid
+            "spec": spec.model_dump(exclude={"variant", "features", "bounds"}),
+            # fields that came later are left out at their first value, so that earlier records stay valid
             **({} if spec.features == "given" else {"features": spec.features}),
+            **({"bounds": spec.bounds} if spec.bounds else {}),
             "data": [data.data_hash, data.split_hash],
-            "protocol": [protocol.version, protocol.hide_at_test, protocol.patience],
+            "protocol": protocol.identity,
             "code": code_hash,
         }
     )
@@ -38,7 +39,7 @@ def run_key(spec: RunSpec, data: DataFacts, protocol: Protocol, code_hash: str) 
 
 def seeds_of(spec: RunSpec) -> dict[str, int]:
     """Derive the seeds of a run by purpose."""
-    stage = ("tuning",) if spec.stage == "tuning" else ()
+    stage = () if spec.stage == "final" else (spec.stage,)
     coordinates = (spec.dataset, spec.model, spec.repetition, *stage)
     return {purpose: derive_seed(spec.base_seed, *coordinates, purpose) for purpose in SEED_PURPOSES}
 
@@ -48,24 +49,16 @@ def place_of(key: str, protocol: Protocol, data: str, source: str, spec: RunSpec
     return Path(FOLDERS[spec.stage], protocol.tag, f"{data}-{source}", file_name(spec.model), f"{key}.json")
 
 
-def protocol_of(used: ProtocolFacts) -> Protocol:
-    """Return the protocol that a record names."""
-    hidden: HideAtTest = "train" if used.hide_at_test == "train" else "train+valid"
-    return Protocol(version=used.version, hide_at_test=hidden, patience=used.patience)
-
-
 def place_of_record(record: RunRecord) -> Path:
     """Place a record by what it says was run."""
     data = record.data
-    return place_of(record.key, protocol_of(record.protocol), data.name, data.source, record.spec)
+    return place_of(record.key, record.protocol.protocol, data.name, data.source, record.spec)
 
 
 def identity_problem(record: RunRecord) -> str:
     """Say why a record's key, seeds or names do not fit what it says was run; empty if they do."""
     spec = record.spec
-    key = run_key(spec, record.data, protocol_of(record.protocol), record.code_hash)
-    if record.protocol.hide_at_test not in ("train", "train+valid"):
-        return f"it hides '{record.protocol.hide_at_test}' at test, which no protocol does"
+    key = run_key(spec, record.data, record.protocol.protocol, record.code_hash)
     if record.key != key:
         return "its key is not that of what it says was run, so one of the two was changed"
     place = place_of_record(record)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bench import cards, registry
 from bench.artifacts import ARTIFACTS
+from bench.dataset_names import SPLITS
 from bench.errors import listed
 from bench.plugins import problems
 from bench.profiles import PROFILES
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 def show_names(console: Console) -> None:
     """Data sets, models, artifacts and profiles; imports no model."""
     datasets = [(name, cards.load(name)) for name in cards.names()]
-    _section(console, "data sets", ((name, f"{card.title} ({_sources(card)})") for name, card in datasets))
+    title = f"data sets, as NAME or NAME@SPLIT ({listed(SPLITS)})"
+    _section(console, title, ((name, f"{card.title} ({_sources(card)})") for name, card in datasets))
     _section(console, "models", registry.said_places())
     _section(console, "models of RecBole", [(f"{PREFIX}NAME", listed(map(_bare, usable())))])
     _section(console, "plugins that cannot be used", (("", problem) for problem in problems()))
@@ -35,7 +37,7 @@ def show_names(console: Console) -> None:
 
 
 def _sources(card: cards.DatasetCard) -> str:
-    return ", ".join(source.kind for source in card.sources)
+    return f"{', '.join(source.kind for source in card.sources)}; split {card.split}"
 
 
 def _bare(name: str) -> str:
@@ -65,7 +67,9 @@ def show_plan(
     from bench.policy import state_of
     from bench.runner import planned_runs
 
-    table = Table("run", "data", "model", "seed", "max epochs", "state", title="plan")
+    table = Table(
+        "run", "data", "model", "seed", "max epochs", "state", title=f"plan, protocol {options.protocol.tag}"
+    )
     for run in planned_runs(specs, data, store, options.protocol):
         spec, state = run.spec, state_of(store.read(run.path), options.on_existing)
         table.add_row(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from bench.dataset_names import base_name
 from bench.errors import ConfigError, UsageError, listed, nearest_hint, unknown_name
+from bench.names import checked_name
 from bench.validation import read_yaml, validated
 
 if TYPE_CHECKING:
@@ -19,12 +23,31 @@ if TYPE_CHECKING:
 Values = dict[str, Any]
 
 
+class TunedValues(Protocol):
+    """What searches found for a model; see `bench.tuned`."""
+
+    def values(self, dataset: str, variant: str = "") -> Values:
+        """Those for a data set and variant; empty where no search was made."""
+
+
+class NothingTuned:
+    """No search was made."""
+
+    def values(self, dataset: str, variant: str = "") -> Values:
+        """Nothing."""
+        return {}
+
+
+NOTHING = NothingTuned()
+
+
 class ModelFile(BaseModel):
     """The content of a model's YAML.
 
     Attributes:
         defaults: a value for every parameter.
-        datasets: values that differ on a data set, by the card's name, or `name@variant` for a variant of it.
+        datasets: values set by hand for a data set, whatever its split, by the card's name, or `name@variant` for
+            a variant of the model; those that searches chose lie in another file, see `bench.tuned`.
         variants: values of named variants, each shown as a row of its own when asked for as `model@variant`.
         search: candidate values for tuning, by parameter.
     """
@@ -33,7 +56,7 @@ class ModelFile(BaseModel):
 
     defaults: Values
     datasets: dict[str, Values] = Field(default_factory=dict)
-    variants: dict[str, Values] = Field(default_factory=dict)
+    variants: dict[Annotated[str, AfterValidator(checked_name)], Values] = Field(default_factory=dict)
     search: dict[str, list[Any]] = Field(default_factory=dict)
 
 
@@ -46,7 +69,8 @@ class ModelEntry:
         model_class: the recommender.
         file: its parameters' values.
         path: the file that those were read from.
-        takes_values: whether tuning may write chosen values into that file.
+        takes_values: whether tuning may write a file beside that one.
+        tuned: what searches found.
     """
 
     name: str
@@ -54,16 +78,26 @@ class ModelEntry:
     file: ModelFile
     path: Path
     takes_values: bool = True
+    tuned: TunedValues = NOTHING
 
     @property
     def card(self) -> ModelCard:
         """Title, family and paper."""
         return self.model_class.CARD
 
-    def params(self, dataset: str, variant: str = "", overrides: Values | None = None) -> ModelParams:
-        """Parameters for a data set: defaults, the data set's, the variant's, the variant's on it, overrides.
+    def params(
+        self, dataset: str, variant: str = "", overrides: Values | None = None, with_tuned: bool = True
+    ) -> ModelParams:
+        """Parameters for a data set: what people set, what searches found, and overrides; a later one wins.
 
-        A later one wins.
+        The order is: defaults, the data set's, those tuned for it; then the variant's, the variant's on the data
+        set, those tuned for the variant; then overrides.
+
+        Args:
+            dataset: `NAME` or `NAME@SPLIT`; "" for no data set.
+            variant: name of a variant, "" for the model's own row.
+            overrides: values of the call.
+            with_tuned: whether what searches found counts.
 
         Raises:
             ConfigError: a value has a wrong type or a key does not exist.
@@ -71,11 +105,14 @@ class ModelEntry:
         """
         if variant and variant not in self.file.variants:
             raise unknown_name(f"variant of {self.name}", variant, self.file.variants, f"See {self.path}.")
+        tuned = self.tuned if with_tuned else NOTHING
         layers = [
             self.file.defaults,
-            self.file.datasets.get(dataset, {}),
+            self.file.datasets.get(base_name(dataset), {}),
+            tuned.values(dataset),
             self.file.variants.get(variant, {}),
-            self.file.datasets.get(f"{dataset}@{variant}", {}),
+            self.file.datasets.get(f"{base_name(dataset)}@{variant}", {}) if variant else {},
+            tuned.values(dataset, variant) if variant else {},
         ]
         merged: Values = {}
         for layer in layers:
@@ -87,12 +124,36 @@ class ModelEntry:
                     f"{self.name} has no parameter '{key}'.{nearest_hint(key, allowed)} "
                     f"Its parameters: {listed(allowed)}."
                 )
-        params = validated(self.model_class.Params, merged, self.path)
+        params = checked_params(self.model_class.Params, merged, str(self.path))
         if not overrides:
             return params
-        given = listed(f"{self.name}.{key}={value}" for key, value in overrides.items())
+        given = listed(f"{self.name}.{key}={reprlib.repr(value)}" for key, value in overrides.items())
         source, advice = f"{given} in place of the values in {self.path}", "Correct what was given."
-        return validated(self.model_class.Params, {**merged, **overrides}, source, advice)
+        return checked_params(self.model_class.Params, {**merged, **overrides}, source, advice)
+
+
+def checked_params(
+    kind: type[ModelParams], values: Values, source: str, advice: str = "Correct the file."
+) -> ModelParams:
+    """Values as parameters, with two rules that pydantic does not have: `true` is no 1, and no number is endless.
+
+    Raises:
+        ConfigError: a value has a wrong type or is not finite, or a key does not exist.
+    """
+    params = validated(kind, values, source, advice)
+    for key, value in values.items():
+        taken = getattr(params, key)
+        for given, kept in zip(_leaves(value), _leaves(taken), strict=False):
+            if isinstance(given, bool) and not isinstance(kept, bool):
+                raise ConfigError(f"{source}: '{key}' is {str(given).lower()}, expected a number. {advice}")
+            if isinstance(kept, float) and not math.isfinite(kept):
+                raise ConfigError(f"{source}: '{key}' is {kept}, expected a finite number. {advice}")
+    return params
+
+
+def _leaves(value: Any) -> list[Any]:
+    """A value, or the values of a list."""
+    return [one for part in value for one in _leaves(part)] if isinstance(value, list) else [value]
 
 
 def entry_of(name: str, module: ModuleType, path: Path) -> ModelEntry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.assignments import overrides
+from bench.dataset_names import SPLITS
 from bench.errors import UsageError, unknown_name
 from bench.plugins import resolved
-from bench.protocol import PATIENCE
+from bench.profiles import profile
+from bench.protocol import PROTOCOLS, SELECTABLE, Protocol, named
 from bench.regression import arguments as regression
 from bench.terminal import Parser
+from bench.tuning.budget import N_SEEDS, N_SETTINGS, Budget
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("auto", "real", "embedded", "surrogate")
@@ -24,6 +28,26 @@ MISSING = ("mask", "zero", "mean", "neighbour-mean")
 CACHE = ROOT / "datasets" / "cache"
 DATA_VARIABLE = "LUDP_BENCH_DATA"
 OFFLINE_VARIABLE = "LUDP_BENCH_OFFLINE"
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What `--tune` or `--tune-minutes` asks for.
+
+    Attributes:
+        budget: of every model on every data set.
+        sampler: who proposes trials.
+        is_pruned: whether trials below the median are stopped.
+        n_settings, n_seeds: of the confirmation.
+        is_saved: whether values of a search with few epochs are written, too.
+    """
+
+    budget: Budget
+    sampler: str
+    is_pruned: bool
+    n_settings: int
+    n_seeds: int
+    is_saved: bool
 
 
 @dataclass(frozen=True)
@@ -48,12 +72,10 @@ class Options:
     n_workers: int | None
     n_threads: int | None
     on_existing: str
-    hide_at_test: str
-    patience: int
+    protocol: Protocol
     overrides: dict[str, dict[str, Any]]
     missing: str | None
-    n_trials: int | None
-    sampler: str
+    search: SearchRequest | None
     plugins: tuple[str, ...]
     executor: str
     scheduler: str | None
@@ -62,6 +84,26 @@ class Options:
     dry_run: bool
     list_names: bool
     check: regression.CheckRequest | None
+
+    @property
+    def epochs_at_most(self) -> int:
+        """Upper bound on the epochs of a run: `--epochs`, else the smaller one of profile and protocol.
+
+        Raises:
+            UsageError: there is no such profile.
+        """
+        cap = profile(self.profile).max_epochs
+        return self.protocol.max_epochs if self.max_epochs or not cap else min(cap, self.protocol.max_epochs)
+
+    @property
+    def usual_epochs(self) -> int:
+        """The same bound without `--epochs`.
+
+        Raises:
+            UsageError: there is no such profile.
+        """
+        own = PROTOCOLS[self.protocol.name].max_epochs
+        return min(profile(self.profile).max_epochs or own, own)
 
     @property
     def everywhere(self) -> dict[str, Any]:
@@ -77,6 +119,8 @@ def parser() -> Parser:
         allow_abbrev=False,
     )
     _add_what(p.add_argument_group("what to run"))
+    _add_protocol(p.add_argument_group("protocol"))
+    _add_search(p.add_argument_group("search for hyperparameters"))
     _add_data(p.add_argument_group("data"))
     _add_how(p.add_argument_group("how"))
     regression.add_arguments(p.add_argument_group("regression check"))
@@ -84,19 +128,16 @@ def parser() -> Parser:
 
 
 def _add_what(what: argparse._ArgumentGroup) -> None:
-    what.add_argument("--datasets", nargs="+", default=["tiktok", "movielens"], metavar="NAME")
+    what.add_argument(
+        "--datasets", nargs="+", default=["tiktok", "movielens"], metavar="NAME", help="NAME or NAME@SPLIT"
+    )
     what.add_argument(
         "--models", nargs="+", metavar="NAME", help="model, model@variant or recbole:NAME (default: all of ours)"
     )
     add_plugin(what)
     what.add_argument("--artifacts", nargs="+", metavar="NAME", help="tables to write (default: all)")
-    what.add_argument("--profile", metavar="NAME", help="quick (default), smoke or paper; see --list")
+    what.add_argument("--profile", metavar="NAME", help="quick (default), smoke or full; see --list")
     what.add_argument("--seeds", type=int, metavar="N", help="repetitions (default: the profile's)")
-    what.add_argument("--epochs", type=int, metavar="N", help="upper bound on epochs (default: the profile's)")
-    what.add_argument(
-        "--patience", type=_count, default=PATIENCE, metavar="N",
-        help=f"epochs without a better validation score after which training stops (default {PATIENCE})",
-    )  # fmt: skip
     what.add_argument("--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)")
     what.add_argument(
         "--set", action="append", default=[], metavar="MODEL.KEY=VALUE", help="a model parameter; repeatable"
@@ -105,11 +146,58 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         "--missing", metavar="POLICY",
         help=f"what items without a modality do, in all models: {', '.join(MISSING)} (default: the models' mask)",
     )  # fmt: skip
-    what.add_argument(
+
+
+def _add_search(search: argparse._ArgumentGroup) -> None:
+    search.add_argument(
         "--tune", type=_count, metavar="N",
         help="first give every model N trials on the validation part of each data set, and use the best",
     )  # fmt: skip
-    what.add_argument("--tune-sampler", default="tpe", metavar="NAME", help="tpe (default) or grid")
+    search.add_argument(
+        "--tune-minutes", type=_minutes, metavar="M",
+        help="the same with M CPU minutes of trials for every model and data set in place of a number",
+    )  # fmt: skip
+    search.add_argument("--tune-sampler", default="tpe", metavar="NAME", help="tpe (default) or grid")
+    search.add_argument(
+        "--no-pruning", action="store_true",
+        help="let every trial run to its end; else one below the median of earlier trials is stopped",
+    )  # fmt: skip
+    search.add_argument(
+        "--confirm-settings", type=_count_or_none, default=N_SETTINGS, metavar="N",
+        help=f"best settings that are trained again with fresh seeds (default {N_SETTINGS}); 0 or 1: none",
+    )  # fmt: skip
+    search.add_argument(
+        "--confirm-seeds", type=_count_or_none, default=N_SEEDS, metavar="N",
+        help=f"fresh seeds of each, whose mean chooses (default {N_SEEDS}); 0 or 1: the search's one seed chooses",
+    )  # fmt: skip
+    search.add_argument(
+        "--save-tuned", action="store_true",
+        help="write chosen values beside the models' files even with fewer --epochs than the profile's",
+    )  # fmt: skip
+
+
+def _add_protocol(protocol: argparse._ArgumentGroup) -> None:
+    field, paper = PROTOCOLS["field"], PROTOCOLS["paper"]
+    protocol.add_argument(
+        "--protocol", default="field", metavar="NAME",
+        help=f"field (default: validation {field.selection_metric}, patience {field.patience}, at most "
+        f"{field.max_epochs:,} epochs) or paper ({paper.selection_metric}, {paper.patience}, {paper.max_epochs})",
+    )  # fmt: skip
+    protocol.add_argument(
+        "--patience", type=_count, metavar="N",
+        help="epochs without a better validation score after which training stops (default: the protocol's)",
+    )  # fmt: skip
+    protocol.add_argument(
+        "--epochs", type=int, metavar="N",
+        help="upper bound on epochs, in place of the protocol's and of the profile's",
+    )  # fmt: skip
+    protocol.add_argument(
+        "--select", metavar="METRIC@K",
+        help="validation metric that chooses epochs and hyperparameters (default: the protocol's)",
+    )  # fmt: skip
+    protocol.add_argument(
+        "--hide-at-test", default="train+valid", help="whose items are hidden: train+valid (default) or train"
+    )
 
 
 def add_plugin(parser: argparse._ActionsContainer) -> None:
@@ -131,8 +219,9 @@ def _add_data(data: argparse._ArgumentGroup) -> None:
         help=f"fetch nothing (also the environment variable {OFFLINE_VARIABLE}=1)",
     )
     data.add_argument("--scale", type=float, metavar="X", help="surrogate size relative to the paper's data")
-    data.add_argument("--split", help="random, user or global_time instead of the card's split")
-    data.add_argument("--hide-at-test", default="train+valid", help="train+valid (default) or train")
+    data.add_argument(
+        "--split", help=f"rule for data sets that name none, as NAME@SPLIT does: {', '.join(SPLITS)}"
+    )
 
 
 def _add_how(how: argparse._ArgumentGroup) -> None:
@@ -187,12 +276,10 @@ def parse(arguments: Sequence[str]) -> Options:
         n_workers=a.workers,
         n_threads=a.threads,
         on_existing=a.on_existing,
-        hide_at_test=a.hide_at_test,
-        patience=a.patience,
+        protocol=_protocol(a),
         overrides=overrides(a.set),
         missing=a.missing,
-        n_trials=a.tune,
-        sampler=a.tune_sampler,
+        search=_search(a),
         plugins=_distinct([resolved(location) for location in a.plugin]),
         executor=a.executor,
         scheduler=a.scheduler,
@@ -201,6 +288,29 @@ def parse(arguments: Sequence[str]) -> Options:
         dry_run=a.dry_run,
         list_names=a.list,
         check=check,
+    )
+
+
+def _search(a: argparse.Namespace) -> SearchRequest | None:
+    """The search that is asked for; None without one.
+
+    Raises:
+        UsageError: two budgets are given.
+    """
+    if a.tune is not None and a.tune_minutes is not None:
+        raise UsageError(
+            f"--tune {a.tune} and --tune-minutes {a.tune_minutes:g} are two budgets: give the number of trials or "
+            f"the CPU minutes, the same for every model."
+        )
+    if a.tune is None and a.tune_minutes is None:
+        return None
+    return SearchRequest(
+        budget=Budget(a.tune, a.tune_minutes),
+        sampler=a.tune_sampler,
+        is_pruned=not a.no_pruning,
+        n_settings=a.confirm_settings,
+        n_seeds=a.confirm_seeds,
+        is_saved=a.save_tuned,
     )
 
 
@@ -214,10 +324,15 @@ def _check(a: argparse.Namespace) -> None:
     for kind, given, allowed in (
         ("--source", a.source, SOURCES),
         ("--hide-at-test policy", a.hide_at_test, HIDE_AT_TEST),
+        ("protocol", a.protocol, PROTOCOLS),
         ("--executor", a.executor, EXECUTORS),
     ):
         if given not in allowed:
             raise unknown_name(kind, given, allowed)
+    if a.select is not None and a.select not in SELECTABLE:
+        raise unknown_name("--select metric", a.select, SELECTABLE)
+    if a.split is not None and a.split not in SPLITS:
+        raise unknown_name("--split", a.split, SPLITS)
     if a.missing is not None and a.missing not in MISSING:
         raise unknown_name("--missing policy", a.missing, MISSING)
     if (a.executor == "dask") != (a.scheduler is not None):
@@ -227,11 +342,34 @@ def _check(a: argparse.Namespace) -> None:
         )
 
 
+def _protocol(a: argparse.Namespace) -> Protocol:
+    """The protocol that was named, with the choices that were changed; the values are checked."""
+    given = {"patience": a.patience, "max_epochs": a.epochs, "selection_metric": a.select}
+    changes = {choice: value for choice, value in given.items() if value is not None}
+    return named(a.protocol, hide_at_test=a.hide_at_test, **changes)
+
+
 def _count(text: str, expected: str = "a whole number from 1") -> int:
     """A positive whole number, for argparse."""
     if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected {expected}, not '{text}'")
     return int(text)
+
+
+def _count_or_none(text: str) -> int:
+    """A whole number, for argparse."""
+    return 0 if text == "0" else _count(text, "a whole number from 0")
+
+
+def _minutes(text: str) -> float:
+    """CPU minutes, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"expected CPU minutes above 0, such as 90, not '{text}'")
+    return value
 
 
 def _workers(text: str) -> int | None:

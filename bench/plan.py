@@ -10,6 +10,7 @@ from bench.errors import UsageError, listed, unknown_name
 from bench.records import RunSpec
 from bench.rows import Row
 
+MOST_SEEDS = 10_000  # a plan is a list of all its runs
 Overrides = Mapping[str, Mapping[str, Any]]
 Tuned = Mapping[tuple[str, str], Mapping[str, Any]]
 
@@ -42,6 +43,8 @@ def make_plan(
         UsageError: a model, variant or parameter does not exist, or a count is not positive.
         ConfigError: a parameter value has a wrong type.
     """
+    if n_seeds > MOST_SEEDS:
+        raise UsageError(f"--seeds must be at most {MOST_SEEDS:,}, not {n_seeds:,}.")
     for name, value in (("--seeds", n_seeds), ("--epochs", max_epochs)):
         if value < 1:
             raise UsageError(f"{name} must be at least 1, not {value}.")

@@ -25,6 +25,7 @@ from types import ModuleType
 from bench.digest import hash_value
 from bench.errors import ConfigError, UsageError
 from bench.model_code import SHARED, code_hash, shared_folder
+from bench.names import ALLOWED, is_name
 
 GROUP = "ludp_bench.models"
 ALIAS = "plugin"  # of a folder in code hashes, which must not depend on where it lies
@@ -167,7 +168,15 @@ def _in_module(name: str, said: str) -> list[Place]:
 def _models_in(path: Path) -> list[Path]:
     """A file, or those of a folder, that have a parameter file beside them."""
     files = sorted(path.glob("*.py")) if path.is_dir() else [path]
-    return [each for each in files if each.with_suffix(".yaml").is_file() and not each.stem.startswith("_")]
+    found = [
+        each
+        for each in files
+        if each.is_file() and each.with_suffix(".yaml").is_file() and not each.stem.startswith("_")
+    ]
+    for each in found:
+        if not is_name(each.stem):
+            raise UsageError(f"{each} cannot be a model: its name becomes that of files. Take {ALLOWED}.")
+    return found
 
 
 def import_module(place: Place) -> ModuleType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.errors import unknown_name
+from bench.errors import UsageError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -13,13 +13,14 @@ class Profile:
 
     Attributes:
         n_seeds: repetitions of every run.
-        max_epochs: upper bound on epochs; the early stop usually comes first.
+        max_epochs: a lower bound on epochs than the protocol's, None to leave it at that. It saves time and is no
+            choice of the evaluation: every caption counts the runs that it stopped.
         scale: size of a surrogate relative to the paper's data set.
         purpose: one line for `--list`.
     """
 
     n_seeds: int
-    max_epochs: int
+    max_epochs: int | None
     scale: float
     purpose: str
 
@@ -29,7 +30,7 @@ PROFILES = {
         1, 30, 0.05, "one seed, 30 epochs at most, surrogates a twentieth of the size: minutes on a laptop"
     ),
     "smoke": Profile(1, 10, 0.01, "one seed, 10 epochs, tiny surrogates; with --check, its own data: a minute"),
-    "paper": Profile(5, 300, 1.0, "five seeds, at most 300 epochs, surrogates at full size"),
+    "full": Profile(5, None, 1.0, "five seeds, epochs up to the protocol's bound, surrogates at full size"),
 }
 
 
@@ -39,6 +40,11 @@ def profile(name: str) -> Profile:
     Raises:
         UsageError: there is none.
     """
+    if name == "paper":
+        raise UsageError(
+            "The profile 'paper' is called 'full' now, because 'paper' names a protocol: give --profile full, and "
+            "--protocol paper beside it to stop and select as the paper does."
+        )
     if name not in PROFILES:
         raise unknown_name("profile", name, PROFILES)
     return PROFILES[name]

@@ -10,24 +10,33 @@
 | users without held-out items | left out and counted | zero: the mean then measures the split |
 | Recall | hits / held-out items | / min(held-out, K): another metric under the same name |
 | NDCG | ideal over min(held-out, K) | ideal over the hits found: inflated |
-| selection | best validation Recall@10 | test scores |
+| selection | best validation score, in `selection_metric` | test scores |
+| a tie with the best epoch | is no improvement, as in MMRec (`>`) | an improvement, as in RecBole (`>=`) |
 | rounding | only when rendered | before model selection |
 
-`VERSION` enters every record and every path; raise it when any of this changes meaning.
+What stops a training differs between a paper and the public code of its field, so there are two protocols by name:
+
+| | `field` (default) | `paper` |
+|---|---|---|
+| chooses epochs and hyperparameters | validation Recall@20 | validation Recall@10 |
+| epochs without a better score | 20 | 10 |
+| epochs at most | 1,000 | 300 |
+| source | MMRec and what is built on it | the LUDP paper, Sec. 5.1.4; it gives no limit, 300 is RecBole's |
+
+Their numbers never share a table. `VERSION` and the name enter every record and every path; raise the version
+when any of this changes meaning.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
-VERSION = "1"
+VERSION = "2"
 METRICS = ("precision", "recall", "ndcg")
 CUTOFFS = (5, 10, 20, 50)
 TOPK_DEPTH = 50
 PRIMARY_CUTOFF = 10
-SELECTION_METRIC = "recall@10"
-PATIENCE = 10  # Sec. 5.1.4 of the LUDP paper
 
 ProtocolName = Literal["field", "paper"]
 HideAtTest = Literal["train+valid", "train"]
@@ -35,30 +44,66 @@ HideAtTest = Literal["train+valid", "train"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """The evaluation of one run.
+    """The evaluation of one run. Without arguments it is `field`; `named` gives the others.
 
     Attributes:
         name: which of the named protocols it is, or was changed from.
         version: version of this module's choices.
         hide_at_test: whose items cannot be recommended at test.
-        patience: epochs without a better validation score after which training stops.
+        patience: epochs without a better validation score after which training stops; a tie is not better.
         selection_metric: validation metric that chooses epochs and hyperparameters.
+        max_epochs: epochs after which training stops in any case. A profile may stop it earlier; see `RunSpec`.
     """
 
-    name: ProtocolName = "paper"
+    name: ProtocolName = "field"
     version: str = VERSION
     hide_at_test: HideAtTest = "train+valid"
-    patience: int = PATIENCE
-    selection_metric: str = SELECTION_METRIC
+    patience: int = 20
+    selection_metric: str = "recall@20"
+    max_epochs: int = 1000
 
     @property
     def tag(self) -> str:
-        """Short name for paths, for example `p1`, or `p1-hide-train` and `p1-patience40` for other choices."""
-        hidden = "" if self.hide_at_test == "train+valid" else "-hide-train"
-        waits = "" if self.patience == PATIENCE else f"-patience{self.patience}"
-        return f"p{self.version}{hidden}{waits}"
+        """Short name for paths and tables: `p2-field`, or `p2-field-patience40` where a choice was changed."""
+        first = self.version == FIRST.version
+        base = FIRST if first else PROTOCOLS[self.name]
+        hidden = "" if self.hide_at_test == base.hide_at_test else "-hide-train"
+        waits = "" if self.patience == base.patience else f"-patience{self.patience}"
+        if first:
+            return f"p{self.version}{hidden}{waits}"
+        epochs = "" if self.max_epochs == base.max_epochs else f"-epochs{self.max_epochs}"
+        select = "" if self.selection_metric == base.selection_metric else f"-select-{self.selection_metric}"
+        return f"p{self.version}-{self.name}{waits}{epochs}{select}{hidden}"
+
+    @property
+    def identity(self) -> dict[str, str | int] | list[str | int]:
+        """All of it as plain values, for the keys of runs and searches; the form of version 1 keeps its keys."""
+        if self.version == FIRST.version:
+            return [self.version, self.hide_at_test, self.patience]
+        return asdict(self)
+
+
+PROTOCOLS: dict[ProtocolName, Protocol] = {
+    "field": Protocol(),
+    # Sec. 5.1.4 of the LUDP paper, which names no limit of epochs; 300 is RecBole's
+    "paper": Protocol("paper", patience=10, selection_metric="recall@10", max_epochs=300),
+}
+FIRST = replace(PROTOCOLS["paper"], version="1")  # the only protocol of version 1, before protocols had names
+
+
+def named(name: ProtocolName, **changes: Any) -> Protocol:
+    """The protocol of that name, with choices of the call in place of its own.
+
+    Args:
+        name: one of `PROTOCOLS`.
+        changes: values of `Protocol` by field.
+    """
+    return replace(PROTOCOLS[name], **changes)
 
 
 def metric_key(metric: str, cutoff: int) -> str:
     """The name of a metric in records, for example `recall@10`."""
     return f"{metric}@{cutoff}"
+
+
+SELECTABLE = tuple(metric_key(metric, cutoff) for metric in METRICS for cutoff in CUTOFFS)

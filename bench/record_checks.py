@@ -157,7 +157,7 @@ def _epoch(each: EpochFacts) -> Iterator[str]:
 def _cost(cost: Cost, curve: list[EpochFacts]) -> Iterator[str]:
     numbers: dict[str, Any] = cost.model_dump(exclude={"peak_memory_scope"})
     for name, value in numbers.items():
-        if not 0 <= value <= LARGEST:
+        if value is not None and not 0 <= value <= LARGEST:  # records of earlier versions lack some
             yield f"its {name} is {value}"
     if cost.epochs != len(curve):
         yield f"its cost is of {cost.epochs} epochs, and its curve has {len(curve)}"

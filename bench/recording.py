@@ -10,7 +10,7 @@ import torch
 from bench.environment import PeakMemory, describe
 from bench.evaluate import Evaluation
 from bench.identity import seeds_of
-from bench.protocol import CUTOFFS, SELECTION_METRIC, TOPK_DEPTH, Protocol
+from bench.protocol import Protocol
 from bench.records import Cost, DataFacts, Metrics, MetricsByPart, ProtocolFacts, RunRecord, RunSpec
 from bench.training_state import TrainResult
 from bench.types import BenchmarkData
@@ -32,14 +32,7 @@ def blank_record(
         status="failed",
         spec=spec,
         data=facts,
-        protocol=ProtocolFacts(
-            version=protocol.version,
-            hide_at_test=protocol.hide_at_test,
-            patience=protocol.patience,
-            cutoffs=list(CUTOFFS),
-            selection_metric=SELECTION_METRIC,
-            topk_depth=TOPK_DEPTH,
-        ),
+        protocol=ProtocolFacts.of(protocol),
         code_hash=code_hash,
         seeds=seeds_of(spec),
         command=command,
@@ -60,7 +53,12 @@ class Outcome:
 
 
 def finished_record(
-    blank: RunRecord, outcome: Outcome, memory: PeakMemory, seconds: float, data: BenchmarkData
+    blank: RunRecord,
+    outcome: Outcome,
+    memory: PeakMemory,
+    seconds: float,
+    cpu_seconds: float,
+    data: BenchmarkData,
 ) -> RunRecord:
     """The record of a run that came to its end.
 
@@ -69,6 +67,7 @@ def finished_record(
         outcome: what training and test gave.
         memory: started with the run.
         seconds: the whole run.
+        cpu_seconds: CPU time of it.
         data: what it was made on.
     """
     result, curve = outcome.result, outcome.result.curve
@@ -84,6 +83,8 @@ def finished_record(
         peak_memory_bytes=memory.bytes(),
         peak_memory_scope=memory.scope,
         n_parameters=sum(p.numel() for p in outcome.model.parameters() if p.requires_grad),
+        cpu_seconds=cpu_seconds,
+        steps=result.steps_per_epoch * len(curve),
     )
     update = {
         "status": "finished",

@@ -6,35 +6,53 @@ Raise `SCHEMA` when a field changes meaning.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import asdict, fields
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
+from bench.dataset_names import base_name
 from bench.digest import hash_value
+from bench.names import readable
 from bench.private_paths import shortened
+from bench.protocol import CUTOFFS, FIRST, TOPK_DEPTH, HideAtTest, Protocol, ProtocolName
 from bench.types import BenchmarkData, Source
 from bench.validation import Frozen
 
 SCHEMA = 1
 
 Features = Literal["given", "shuffled", "noise", "constant"]
-Stage = Literal["final", "tuning"]
+Stage = Literal["final", "tuning", "confirm"]
+StopReason = Literal["patience", "cap", "pruned"]
+N_FIRST_EPOCHS = 3  # a best epoch among these tells of a training that went nowhere
 ParamValue = str | int | float | bool | None | list[str] | list[int] | list[float]
+
+
+def _tuples(value: Any) -> Any:
+    """Lists of lists, as JSON has them, as the tuples that they were; whatever else stays as it is."""
+    if not isinstance(value, list):
+        return value
+    return tuple(tuple(rung) if isinstance(rung, list) else rung for rung in value)
+
+
+Bounds = Annotated[tuple[tuple[int, float], ...], BeforeValidator(_tuples)]
 
 
 class RunSpec(Frozen):
     """One run, completely: nothing that could change its numbers is left out.
 
     Attributes:
-        dataset: name of the data card.
+        dataset: canonical name of the data set with its split; see `bench.dataset_names`.
         model: name of the model file.
         variant: name of a variant in the model's YAML, "" for the model's own row.
         repetition: 0-based number of the repetition; seeds derive from it.
         base_seed: root of all seeds.
-        max_epochs: upper bound on training epochs.
+        max_epochs: upper bound on training epochs: the protocol's, or a lower one of the profile.
         params: every parameter of the model, resolved.
         features: what the model gets to see of the items' content; see `bench.feature_controls`.
-        stage: whether its test scores are reported, or it is a trial of the tuning, with seeds of its own.
+        stage: whether its test scores are reported ("final"), or it is a trial of a search, or confirms the
+            setting of one over fresh seeds. Each stage has seeds of its own.
+        bounds: rungs `(steps, score)` of a trial that may be pruned; see `bench.tuning.pruning`.
     """
 
     dataset: str
@@ -46,6 +64,7 @@ class RunSpec(Frozen):
     base_seed: int
     max_epochs: int
     params: dict[str, ParamValue]
+    bounds: Bounds = ()
 
     @property
     def label(self) -> str:
@@ -96,7 +115,7 @@ class DataFacts(Frozen):
         return cls(
             name=data.name,
             source=data.source,
-            origin=data.origin,
+            origin=readable(data.origin),
             scale=data.scale,
             split=split.name,
             data_hash=data.data_hash,
@@ -109,12 +128,16 @@ class DataFacts(Frozen):
             n_test=len(split.test),
             modalities=[
                 ModalityFacts(
-                    name=m.name, dim=m.dim, coverage=m.coverage, origin=m.origin, fingerprint=m.fingerprint
+                    name=m.name,
+                    dim=m.dim,
+                    coverage=m.coverage,
+                    origin=readable(m.origin),
+                    fingerprint=m.fingerprint,
                 )
                 for m in data.modalities
             ],
-            missing=dict(data.missing),
-            notes=list(data.notes),
+            missing={name: readable(reason) for name, reason in data.missing.items()},
+            notes=[readable(note) for note in data.notes],
             advice=data.advice,
         ).without_paths()
 
@@ -128,21 +151,50 @@ class DataFacts(Frozen):
         )
 
     @property
+    def card(self) -> str:
+        """Name of the data card, which the paper's values and claims are known by, whatever the split."""
+        return base_name(self.name)
+
+    @property
     def label(self) -> str:
-        """Name that can never be mistaken for another source, for example `tiktok [surrogate x0.1]`."""
+        """Name the data with source and split, for example `tiktok [surrogate x0.1, random split]`."""
         scale = "" if self.scale is None else f" x{self.scale:g}"
-        return f"{self.name} [{self.source}{scale}]"
+        return f"{self.card} [{self.source}{scale}, {self.split} split]"
 
 
 class ProtocolFacts(Frozen):
-    """The evaluation choices of a run; see `bench.protocol`."""
+    """The evaluation choices of a run; see `bench.protocol`. Records of version 1 lack `name` and `max_epochs`."""
 
+    name: ProtocolName
     version: str
-    hide_at_test: str
+    hide_at_test: HideAtTest
     patience: int
     cutoffs: list[int]
     selection_metric: str
+    max_epochs: int
     topk_depth: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_version_1(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("version") == FIRST.version:
+            return {"name": FIRST.name, "max_epochs": FIRST.max_epochs, **values}
+        return values
+
+    @classmethod
+    def of(cls, protocol: Protocol) -> Self:
+        """The choices of a protocol, with those that are the same in all protocols."""
+        return cls(**asdict(protocol), cutoffs=list(CUTOFFS), topk_depth=TOPK_DEPTH)
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol as a value."""
+        return Protocol(**{each.name: getattr(self, each.name) for each in fields(Protocol)})
+
+    @property
+    def tag(self) -> str:
+        """Short name of the protocol with its changed choices; see `Protocol.tag`."""
+        return self.protocol.tag
 
 
 class Metrics(Frozen):
@@ -178,7 +230,10 @@ class Cost(Frozen):
         valid_seconds: all validation passes together.
         test_seconds: the one test pass.
         total_seconds: the whole run, including building the model.
+        cpu_seconds: CPU time of the process during the run, all threads together; interrupted parts count, as far
+            as their epochs are kept. None in records of earlier versions.
         epochs: epochs trained.
+        steps: training steps; 0 for a control, None in records of earlier versions.
         peak_memory_bytes: highest resident memory of the process during the run, or memory of its CUDA device.
         peak_memory_scope: "device" on CUDA; "run" where the peak could be reset at the start, else "process".
         n_parameters: trainable parameters, padding rows included.
@@ -192,15 +247,18 @@ class Cost(Frozen):
     peak_memory_bytes: int
     peak_memory_scope: Literal["run", "process", "device"]
     n_parameters: int
+    cpu_seconds: float | None = None
+    steps: int | None = None
 
 
 class Failure(Frozen):
-    """Why a run failed."""
+    """Why a run failed, where, and after how much CPU time as far as that is known."""
 
     kind: str
     message: str
     epoch: int | None = None
     step: int | None = None
+    cpu_seconds: float | None = None
 
 
 class RunRecord(Frozen):
@@ -224,3 +282,36 @@ class RunRecord(Frozen):
     lists_hash: str | None = None
     checkpoint_hash: str | None = None
     error: Failure | None = None
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU time of the run, finished or failed; None where it is not known."""
+        about = self.cost or self.error
+        return None if about is None else about.cpu_seconds
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has epochs of gradient training; a control is fitted in one go and has no loss."""
+        return any(epoch.loss is not None for epoch in self.curve)
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        """What ended the training; None for a failed run and for a control.
+
+        "patience" where the protocol's patience ran out, also in the last epoch allowed; "cap" where the limit of
+        epochs came first, so that a better epoch may have followed; "pruned" where neither did.
+        """
+        if self.status == "failed" or not self.is_trained:
+            return None
+        scores = [epoch.valid[self.protocol.selection_metric] for epoch in self.curve]
+        best = scores.index(max(scores)) + 1  # the first of equal ones: a tie is no improvement
+        if len(scores) - best >= self.protocol.patience:
+            return "patience"
+        return "cap" if len(scores) >= self.spec.max_epochs else "pruned"
+
+    @property
+    def is_best_at_start(self) -> bool:
+        """Whether a trained run kept one of its first epochs, although it made later ones."""
+        if not self.is_trained or self.best_epoch is None:
+            return False
+        return self.best_epoch <= N_FIRST_EPOCHS and self.best_epoch < len(self.curve)

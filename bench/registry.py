@@ -16,6 +16,7 @@ from bench.model_code import SHARED, shared_folder
 from bench.model_entry import ModelEntry, entry_of
 from bench.plugins import Place
 from bench.recbole_models import catalogue
+from bench.tuned import with_tuned
 
 if TYPE_CHECKING:
     from models.base import ModelCard
@@ -66,13 +67,14 @@ def load(name: str) -> ModelEntry:
     Raises:
         UsageError: there is no such model, or there are two.
         ConfigError: the file cannot be imported, does not hold exactly one recommender of the expected name with a
-            card, or its YAML does not give a value to exactly the parameters that the class declares.
+            card, its YAML does not give a value to exactly the parameters that the class declares, or its tuned
+            values are damaged.
     """
     if catalogue.is_recbole(name):
         from bench.recbole_models.entry import recbole_entry
 
         return recbole_entry(name)
-    return _loaded(place_of(name))
+    return with_tuned(_loaded(place_of(name)))
 
 
 @cache

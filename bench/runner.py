@@ -26,6 +26,7 @@ from bench.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.evaluate import Evaluator
 from bench.feature_controls import with_features
 from bench.identity import run_key
+from bench.names import readable
 from bench.observe import Tell, observed
 from bench.plugins import plugged
 from bench.policy import is_kept
@@ -155,19 +156,26 @@ def _make(task: RunTask, checkpoint: Checkpoint, tell: Tell) -> RunRecord:
         raise
     except NotFiniteError as problem:
         failure = Failure(
-            kind="NotFinite", message=shortened(str(problem)), epoch=problem.epoch, step=problem.step
+            kind="NotFinite", message=readable(shortened(str(problem))), epoch=problem.epoch, step=problem.step
         )
-        return blank.model_copy(update={"error": failure})
+        return _failed(blank, failure, checkpoint)
     except Exception as problem:  # a defect of one model must not take the other runs down
         tell(traceback.format_exc())
-        failure = Failure(kind=type(problem).__name__, message=shortened(str(problem)))
-        return blank.model_copy(update={"error": failure})
+        return _failed(
+            blank, Failure(kind=type(problem).__name__, message=readable(shortened(str(problem)))), checkpoint
+        )
     if blank.spec.stage == "final":
         store = ResultsStore(task.results_dir)
         lists_hash = store.write_topk(blank.key, outcome.test.topk, outcome.test.per_user)
         checkpoint_hash = store.write_checkpoint(blank.key, outcome.result.best_state, blank.spec.model_dump())
         blank = blank.model_copy(update={"lists_hash": lists_hash, "checkpoint_hash": checkpoint_hash})
-    return finished_record(blank, outcome, memory, time.perf_counter() - start, data)
+    seconds, cpu_seconds = time.perf_counter() - start, checkpoint.cpu_seconds()
+    return finished_record(blank, outcome, memory, seconds, cpu_seconds, data)
+
+
+def _failed(blank: RunRecord, failure: Failure, checkpoint: Checkpoint) -> RunRecord:
+    failure = failure.model_copy(update={"cpu_seconds": checkpoint.cpu_seconds()})
+    return blank.model_copy(update={"error": failure})
 
 
 def _data(task: RunTask) -> BenchmarkData:
@@ -187,6 +195,8 @@ def _train_and_test(
         patience=options.protocol.patience,
         triples_seed=blank.seeds["triples"],
         model_seed=blank.seeds["model"],
+        selection_metric=options.protocol.selection_metric,
+        bounds=blank.spec.bounds,
     )
     model = _build(blank, data, options)
     for remark in model.remarks:
@@ -220,5 +230,10 @@ def _build(blank: RunRecord, data: BenchmarkData, options: RunOptions) -> Recomm
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(blank.seeds["init"])
         view = TrainingView(data, ArrayCache(options.cache_dir / "graphs", _derivation(blank)))
-        model: Recommender = entry.model_class(model_config(params), view).to(options.device)
+        try:
+            model: Recommender = entry.model_class(model_config(params), view).to(options.device)
+        except (ConfigError, DataError) as problem:
+            raise type(problem)(
+                f"{blank.spec.label} cannot be trained on the data set {blank.spec.dataset}: {problem}"
+            ) from problem
     return model

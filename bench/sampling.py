@@ -45,6 +45,11 @@ class TripleSampler:
     def __len__(self) -> int:
         return len(self.users)
 
+    @property
+    def epoch_size(self) -> int:
+        """Rows of an epoch, which batches are cut from."""
+        return len(self)
+
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """All positive pairs in a fresh order with fresh negatives, `[n_pairs]` each, 0-based ids."""
         order = torch.randperm(len(self), generator=generator, device=self.users.device)

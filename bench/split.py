@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.dataset_names import SPLITS
 from bench.errors import DataError, UsageError, unknown_name
 from bench.types import IntArray, Interactions, Split
 
-RULES = ("random", "user", "global_time")
+RULES = tuple(name for name in SPLITS if name != "shipped")
 TRAIN, VALID, TEST = 0, 1, 2
 
 

@@ -13,7 +13,6 @@ from rich.text import Text
 from bench.assignment import PlannedRun, RunOptions
 from bench.checkpoint import files_of
 from bench.claims import is_claimed
-from bench.protocol import SELECTION_METRIC
 from bench.record_files import Damaged
 from bench.records import DataFacts, RunRecord, RunSpec
 from bench.runner import planned_runs
@@ -43,8 +42,9 @@ def state_of_run(run: PlannedRun, store: ResultsStore) -> RunState:
     """How far a run is; nothing is written."""
     found = store.read(run.path)
     if isinstance(found, RunRecord) and found.status == "finished":
-        scores = "" if found.metrics is None else f"{found.metrics.test.values[SELECTION_METRIC]:.4f}"
-        return RunState(run, "done", f"test {SELECTION_METRIC} {scores}")
+        metric = found.protocol.selection_metric
+        scores = "" if found.metrics is None else f"{found.metrics.test.values[metric]:.4f}"
+        return RunState(run, "done", f"test {metric} {scores}")
     kept = files_of(store.unfinished, run.key)
     epoch = int(kept[-1].stem.rpartition("-")[2]) if kept else 0
     begun = f"after epoch {epoch} of {run.spec.max_epochs} at most"
@@ -68,7 +68,8 @@ def show_status(
 ) -> None:
     """A line a data set and model with the number of its runs in each state, then every run that needs a word."""
     states = [state_of_run(run, store) for run in planned_runs(specs, data, store, options.protocol)]
-    table = Table("data", "model", *STATES, title=Text(f"status of {store.root}"))
+    title = Text(f"status of {store.root}, protocol {options.protocol.tag}")
+    table = Table("data", "model", *STATES, title=title)
     counts: dict[tuple[str, str], Counter[str]] = {}
     for each in states:
         counts.setdefault((each.run.facts.label, each.run.spec.label), Counter())[each.state] += 1
@@ -88,17 +89,22 @@ def show_status(
 def show_trials(
     found: Sequence[Search], settings: TuningSettings, store: ResultsStore, options: RunOptions, console: Console
 ) -> None:
-    """A line a search with the number of its trials that are finished and failed, of those asked for."""
-    table = Table("data", "model", "finished", "failed", "of", "best valid", title="trials")
+    """A line a search with the number of its trials that are finished and failed, of those asked for.
+
+    Where CPU minutes are asked for, the number is not known beforehand; those used up are shown.
+    """
+    table = Table("data", "model", "finished", "failed", "of", "CPU minutes", "best valid", title="trials")
     for search in found:
         records = trial_records(search, settings, store, options)
-        scores = [each.metrics.valid.values[SELECTION_METRIC] for each in records if each.metrics is not None]
+        metric = options.protocol.selection_metric
+        scores = [each.metrics.valid.values[metric] for each in records if each.metrics is not None]
         table.add_row(
             Text(DataFacts.of(search.data).label),
             Text(search.label),
             str(len(scores)),
             str(len(records) - len(scores) or ""),
-            str(min(settings.n_trials, search.space.size)),
+            str(settings.budget.limit(search.space.size)) if settings.budget.minutes is None else "?",
+            f"{sum(each.cpu_seconds or 0 for each in records) / 60:.1f}",
             f"{max(scores):.4f}" if scores else "",
         )
     console.print(table)

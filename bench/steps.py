@@ -33,6 +33,11 @@ class Stepper:
         self._stream: torch.cuda.Stream | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
 
+    def begin(self, epoch: int) -> None:
+        """Set the step size of an epoch, counted from 1. A recorded step has it built in; epochs record anew."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._model.learning_rate(epoch)
+
     def epoch(self, triples: Triples, batch_size: int) -> Tensor:
         """A step for each batch of the triples, in our ids, `[n]` each; the last batch may be short.
 

@@ -2,7 +2,7 @@
 
 Layout, described in results/README.md:
     runs/<protocol>/<data>-<source>/<model>/<key>.json    one record a run
-    trials/<protocol>/...                                 the same for trials of the tuning
+    trials/<protocol>/...                                 the same for trials of searches, and their confirmation
     topk/<key>.npz                                        per-user lists and metrics of the test part
     checkpoints/<key>.safetensors, .json                  parameters of the best epoch
     unfinished/, claims/                                  runs in progress: `bench.checkpoint`, `bench.claims`

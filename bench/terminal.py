@@ -1,10 +1,19 @@
-"""Layer 1. What every command line needs: a parser, a console, and an end without a traceback."""
+"""Layer 1. What every command line needs: a parser, a console, and an end without a traceback.
+
+A console may lack letters (Latin-1, ASCII, a Windows code page), and a path need not be UTF-8. What a stream
+cannot write is written as an escape, so that no message is lost to a letter in it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
 import logging
+import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -15,6 +24,10 @@ from bench.safe_text import for_terminal
 
 PIPED_WIDTH = 160
 INTERRUPTED = 130
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = "models"
+MOST_SHOWN = 400  # letters of a word of an error; the longest path of Linux has 4,096
+LONG_WORD = re.compile(rf"\S{{{MOST_SHOWN + 1},}}")
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,20 +75,76 @@ def make_console(stderr: bool = False) -> Console:
     return console
 
 
+def write_any_letter() -> None:
+    """Have both standard streams write as escapes what their encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or put in place by someone else
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def check_own_packages() -> None:
+    """See that `models` is this project's package; nothing of it is imported.
+
+    `python -m bench` looks into the working directory first, and everything else into PYTHONPATH: a project of the
+    user's own with a package of that name, as many recommenders have, would take the place of ours.
+
+    Raises:
+        UsageError: another one is in the way.
+    """
+    loaded = sys.modules.get(MODELS)
+    spec = importlib.util.find_spec(MODELS) if loaded is None else None
+    places = getattr(loaded or spec, "__path__" if loaded else "submodule_search_locations", None) or []
+    origin = getattr(loaded, "__file__", None) if loaded else getattr(spec, "origin", None)
+    found = next(iter(places), origin)
+    own = ROOT / MODELS
+    if found is None or Path(found).resolve() != own:
+        raise UsageError(
+            f"The package '{MODELS}' that Python finds is {found or 'none'}, and ludp-bench needs its own, {own}. "
+            "Folders of the working directory and of PYTHONPATH come before those of an installation. Give the "
+            "command 'ludp-bench' in another directory, or 'python -P -m bench', which leaves the working "
+            "directory out; and take the folder above that package out of PYTHONPATH."
+        )
+
+
 def exit_code_of(action: Callable[[Console], int], when_interrupted: str) -> int:
     """Do something for a user; the exit code: the action's own, 2 for a user's error, 130 if interrupted.
+
+    What the system refuses, and no one nearer to it has told, is a user's error too: a disk, a permission, a path.
 
     Args:
         action: gets the console to print on.
         when_interrupted: one paragraph for whoever presses Ctrl-C.
     """
+    write_any_letter()
     console, errors = make_console(), make_console(stderr=True)
     logging.getLogger().setLevel(logging.ERROR)
+
+    def tell(problem: object) -> int:
+        text = LONG_WORD.sub(lambda found: _short(found.group()), str(problem))
+        errors.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return BenchError.exit_code
+
     try:
+        check_own_packages()
         return action(console)
     except BenchError as problem:
-        errors.print(f"error: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
-        return problem.exit_code
+        return tell(problem)
+    except BrokenPipeError:
+        raise  # whoever reads our output has left
+    except OSError as problem:
+        return tell(
+            f"{problem.filename or 'The system'}: {problem.strerror or problem or type(problem).__name__}. Look "
+            "at the path, its permissions and the free space, and give the same command again."
+        )
+    except MemoryError:
+        return tell(
+            "The free memory does not suffice. Take smaller data or fewer workers, or a machine with more of it."
+        )
     except KeyboardInterrupt:
         errors.print(when_interrupted, style="yellow", markup=False, soft_wrap=True)
         return INTERRUPTED
+
+
+def _short(word: str) -> str:
+    """A long word, such as a path, without its middle."""
+    return f"{word[: MOST_SHOWN // 2]}...{word[-MOST_SHOWN // 2 :]}"

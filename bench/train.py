@@ -1,8 +1,9 @@
 """Layer 5. Training: Adam on BPR triples, early stop on validation only. Writes nothing.
 
-The same loop for every model: one shuffled epoch of triples, one validation pass, stop after `patience`
-epochs without a strictly better validation score. A loss that is not finite ends the run. After every epoch the
-state is handed out; a training that takes it up goes on with the same bits as if it had never stopped.
+The same loop for every model: one shuffled epoch of triples, one validation pass, stop after `patience` epochs
+without a strictly better validation score; an equal one is no improvement. A loss that is not finite ends the run.
+A trial of a search also stops where it is below its bounds. After every epoch the state is handed out; a training
+that takes it up goes on with the same bits as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from dataclasses import dataclass
 import torch
 
 from bench.errors import TrainingError
-from bench.protocol import SELECTION_METRIC
+from bench.protocol import Protocol
 from bench.records import EpochFacts
 from bench.sampling import TripleSampler
 from bench.steps import Stepper
 from bench.training_state import Training, TrainingState, TrainResult
+from bench.tuning.pruning import Bounds, bound_at
 from models._control import Control
 from models.base import Recommender
 
@@ -47,12 +49,16 @@ class TrainSettings:
         patience: epochs without a better validation score after which training stops.
         triples_seed: seed of order and negatives.
         model_seed: seed of what the model draws while training (dropout).
+        selection_metric: validation metric that chooses the epoch.
+        bounds: what a trial of a search must have reached after so many steps, or it is pruned.
     """
 
     max_epochs: int
     patience: int
     triples_seed: int
     model_seed: int
+    selection_metric: str = Protocol().selection_metric
+    bounds: Bounds = ()
 
 
 def train(
@@ -80,7 +86,7 @@ def train(
         ForeignStateError: `resume` is of another training; the model is as it was.
     """
     if isinstance(model, Control):
-        return _fitted(model, validate, on_epoch)
+        return _fitted(model, validate, settings.selection_metric, on_epoch)
     device = sampler.users.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.model_seed)
@@ -88,6 +94,7 @@ def train(
         if resume is not None:
             training.take_up(resume)
         result, stepper = training.result, Stepper(model, training.optimizer)
+        result.steps_per_epoch = -(-sampler.epoch_size // model.params.train_batch_size)
         while not _is_over(result, settings):
             epoch, start = len(result.curve) + 1, time.perf_counter()
             loss = _train_epoch(model, sampler, stepper, training.generator, epoch)
@@ -102,8 +109,9 @@ def train(
                 valid=scores,
             )
             result.curve.append(facts)
-            if scores[SELECTION_METRIC] > result.best_score:
-                result.best_epoch, result.best_score = epoch, scores[SELECTION_METRIC]
+            score = scores[settings.selection_metric]
+            if score > result.best_score:
+                result.best_epoch, result.best_score = epoch, score
                 result.best_state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             keep(training.state())
             on_epoch(facts)
@@ -111,7 +119,10 @@ def train(
 
 
 def _fitted(
-    model: Control, validate: Callable[[], dict[str, float]], on_epoch: Callable[[EpochFacts], None]
+    model: Control,
+    validate: Callable[[], dict[str, float]],
+    selection_metric: str,
+    on_epoch: Callable[[EpochFacts], None],
 ) -> TrainResult:
     """The result of a control, which was fitted when it was built: one epoch without a step or a loss."""
     start = time.perf_counter()
@@ -121,12 +132,15 @@ def _fitted(
     facts = EpochFacts(epoch=1, loss=None, train_seconds=model.fit_seconds, valid_seconds=seconds, valid=scores)
     on_epoch(facts)
     best_state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    return TrainResult(best_epoch=1, best_score=scores[SELECTION_METRIC], best_state=best_state, curve=[facts])
+    return TrainResult(best_epoch=1, best_score=scores[selection_metric], best_state=best_state, curve=[facts])
 
 
 def _is_over(result: TrainResult, settings: TrainSettings) -> bool:
     n_epochs = len(result.curve)
-    return n_epochs >= settings.max_epochs or n_epochs - result.best_epoch >= settings.patience
+    if n_epochs >= settings.max_epochs or n_epochs - result.best_epoch >= settings.patience:
+        return True
+    bound = bound_at(settings.bounds, n_epochs, n_epochs * result.steps_per_epoch)
+    return bound is not None and result.best_score < bound
 
 
 def _train_epoch(
@@ -138,6 +152,7 @@ def _train_epoch(
 ) -> float:
     """One pass over all training pairs; the mean loss of its steps. The losses are read once, at the end."""
     model.train()
+    stepper.begin(epoch)
     stacked = stepper.epoch(sampler.epoch(generator), model.params.train_batch_size).double()
     broken = (~torch.isfinite(stacked)).nonzero()
     if len(broken):

@@ -27,12 +27,13 @@ class ForeignStateError(TrainingError):
 
 @dataclass
 class TrainResult:
-    """The outcome: the best epoch's parameters and the whole curve."""
+    """The outcome: the best epoch's parameters, the whole curve, and the training steps of each epoch."""
 
     best_epoch: int = 0
     best_score: float = -1.0
     best_state: dict[str, Tensor] = field(default_factory=dict)
     curve: list[EpochFacts] = field(default_factory=list)
+    steps_per_epoch: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -144,8 +144,8 @@ class DataRequest:
         cache_dir: the project's own data cache.
         scale: size of a surrogate relative to the paper's data set, where the user gave one.
         default_scale: the size where the user gave none.
-        split: "random", "user" or "global_time" instead of the card's choice.
-        base_seed: root of all seeds; splits and surrogates depend on it and on the data set's name only.
+        split: one of `bench.dataset_names.SPLITS` instead of the card's choice.
+        base_seed: root of all seeds; splits and surrogates depend on it and on the card's name only.
     """
 
     source: Source | Literal["auto"] = "auto"
@@ -162,7 +162,7 @@ class BenchmarkData:
     """A data set ready to run, with its provenance.
 
     Attributes:
-        name: name of the card.
+        name: the canonical name, `NAME` or `NAME@SPLIT`; see `bench.dataset_names`.
         source: real, embedded or surrogate; shown with every number that comes of this data.
         origin: one sentence on what this data is and where it was read.
         split: the three parts.

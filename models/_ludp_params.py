@@ -75,9 +75,9 @@ class Params(ContentParams):
     final_combine: Literal["add", "concat"]
     """Eq. 13 adds; the introduction says concatenated."""
     reg_scope: Literal["ego", "final", "ego+weights", "all_params"]
-    """What Theta of Eq. 15 covers."""
+    """Theta of Eq. 15: the triples' rows, their final rows, the rows and the matrices, or every parameter."""
     bpr_reduction: Literal["mean", "sum"]
-    """Eq. 15 sums over the triples."""
+    """Eq. 15 sums over the triples; with a sum, the weight of the L2 term is 1/B of what it is with a mean."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

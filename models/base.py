@@ -135,6 +135,14 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
         """Id embeddings of users and items as one table, `[n_users + n_items, d]`."""
         return torch.cat([self.user_embedding.weight, self.item_embedding.weight])
 
+    def learning_rate(self, epoch: int) -> float:
+        """Step size of Adam in an epoch, counted from 1; it depends on nothing else, so that a run can go on.
+
+        `bench.train` asks for it at every epoch's start. RecBole's own trainer does not.
+        """
+        rate: float = self.params.learning_rate
+        return rate
+
     def embed(self) -> Tables:
         """Final vectors of all users and all items, `[n_users, D]` and `[n_items, D]`."""
         return self.user_embedding.weight, self.item_embedding.weight
@@ -167,6 +175,10 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
             return sum_of_squares(self.parameters())
         return l2(self.params.reg_form, *self.ego_batch(*batch))
 
+    def regularised(self, ego: Batch) -> Tensor:
+        """The same from the rows that it acts on, where `embed_with_ego` brought them."""
+        return l2(self.params.reg_form, *ego)
+
     def calculate_loss(self, interaction: Any) -> tuple[Tensor, Tensor]:
         """BPR loss and weighted L2 term of a batch (LUDP Eq. 15), to be summed."""
         self.forget()
@@ -176,7 +188,7 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
         bpr = bpr_loss((final[0] * final[1]).sum(1), (final[0] * final[2]).sum(1), self.bpr_reduction)
         if ego is None or self.params.reg_form == "all_params":
             return bpr, self.params.reg_weight * self.regularisation(batch, final)
-        return bpr, self.params.reg_weight * l2(self.params.reg_form, *ego)
+        return bpr, self.params.reg_weight * self.regularised(ego)
 
 
 class ContentRecommender(Recommender):

@@ -15,8 +15,9 @@ Paper: Zhang, Zhu, Liu, Wu, Wang, Wang, "Mining Latent Structures for Multimedia
 Deviations from the paper: the modalities are mixed before the normalisation, as the released code does
 (`lattice_mix` paper normalises each first), and only the first batch of an epoch sends gradients into the
 graph, again as in the code (`lattice_graph_grad`). Deviations from the released code: negative similarities
-are cut at 0 as in the paper; no step-size decay; the loss is divided by the batch's true size; an item without
-a modality is its own only neighbour in it. The code multiplies dense n x n matrices; here only the n k chosen
+are cut at 0 as in the paper; the step size stays the same unless `lr_decay` is set (the code multiplies it by
+.96^(epoch / 50), epochs from 0: `lr_decay` 0.96); the loss is divided by the batch's true size; an item without a
+modality is its own only neighbour in it. The code multiplies dense n x n matrices; here only the n k chosen
 similarities exist. The top k is piecewise constant, so gradients through the chosen entries are the exact ones.
 
 The parameters behind the graph get no gradient after the first batch of an epoch, and Adam skips them then.
@@ -77,6 +78,10 @@ class Params(ContentParams):
     """Whether the features are fine-tuned."""
     message_dropout: Annotated[float, Field(ge=0, lt=1)]
     """Dropout of the ngcf part."""
+    lr_decay: Annotated[float, Field(gt=0, le=1)]
+    """What the step size is multiplied by over `lr_decay_epochs` epochs, a little every epoch; 1 keeps it."""
+    lr_decay_epochs: PositiveInt
+    """Epochs over which `lr_decay` acts once."""
 
 
 class LATTICE(ContentRecommender):
@@ -102,6 +107,12 @@ class LATTICE(ContentRecommender):
         self.sums = nn.ModuleList(nn.Linear(size, size) for _ in range(n_layers))
         self.products = nn.ModuleList(nn.Linear(size, size) for _ in range(n_layers))
         self._held: tuple[int, ItemGraph, SparseRows] | None = None
+
+    def learning_rate(self, epoch: int) -> float:
+        """Step size of an epoch, counted from 1: it shrinks by the power (epoch - 1) / `lr_decay_epochs`."""
+        p = self.params
+        rate: float = p.learning_rate * p.lr_decay ** ((epoch - 1) / p.lr_decay_epochs)
+        return rate
 
     def _modality(self, features: ItemFeatures) -> Modality:
         p, table = self.params, scaled(features, self.params.feat_norm)
@@ -136,9 +147,6 @@ class LATTICE(ContentRecommender):
         users, items = read_out(layers, "mean").split([self.n_users, self.n_items])
         return users, items
 
-    def _parts(self) -> list[Modality]:
-        return cast(list[Modality], list(self.modalities))
-
     def _graph(self, pairs: list[Edges] | None = None) -> ItemGraph:
         """G with gradients to features, projections and modality weights.
 
@@ -150,8 +158,10 @@ class LATTICE(ContentRecommender):
         if p.lam == 1:
             return ItemGraph([], [], omega)
         if pairs is None:
-            pairs = [modality.choose() for modality in self._parts()]
-        cosines = [modality.similarities(some) for modality, some in zip(self._parts(), pairs, strict=True)]
+            pairs = [modality.choose() for modality in _parts(self.modalities)]
+        cosines = [
+            modality.similarities(some) for modality, some in zip(_parts(self.modalities), pairs, strict=True)
+        ]
         ones = omega.new_ones(self.n_items, 1)
         degrees = [weighted_spmm(*part, ones).squeeze(1) for part in zip(pairs, cosines, strict=True)]
         if p.lattice_mix == "code":
@@ -168,7 +178,7 @@ class LATTICE(ContentRecommender):
         if self._held is None or self._held[0] != epoch:
             graph = self._graph()
             detached = ItemGraph(graph.pairs, [v.detach() for v in graph.values], graph.initial.detach())
-            self._held = epoch, detached, merged(detached, [part.initial for part in self._parts()])
+            self._held = epoch, detached, merged(detached, [part.initial for part in _parts(self.modalities)])
             return graph
         if self.params.lattice_graph_grad == "every_step":
             return self._graph(self._held[1].pairs)
@@ -180,7 +190,7 @@ class LATTICE(ContentRecommender):
         for _ in range(self.params.n_item_layers):
             parts = [weighted_spmm(*part, rows) for part in zip(graph.pairs, graph.values, strict=True)]
             if self.params.lam > 0:
-                initial = zip(graph.initial, self._parts(), strict=True)
+                initial = zip(graph.initial, _parts(self.modalities), strict=True)
                 parts += [weight * spmm(modality.initial, rows) for weight, modality in initial]
             rows = torch.stack(parts).sum(0)
         return rows
@@ -227,3 +237,7 @@ class LATTICE(ContentRecommender):
         self._held = None  # holds tensors that the module does not move
         moved: LATTICE = super()._apply(fn, recurse)
         return moved
+
+
+def _parts(modalities: nn.ModuleList) -> list[Modality]:
+    return cast(list[Modality], list(modalities))

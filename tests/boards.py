@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from bench import registry
 from bench.identity import run_key, seeds_of
 from bench.metrics import means, per_user
-from bench.protocol import CUTOFFS, METRICS, SELECTION_METRIC, TOPK_DEPTH, Protocol, metric_key
+from bench.protocol import CUTOFFS, METRICS, TOPK_DEPTH, Protocol, metric_key
 from bench.records import (
     Cost,
     DataFacts,
@@ -32,7 +32,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 def facts_of(name: str = "tiktok", **changes: Any) -> DataFacts:
     fields: dict[str, Any] = {
-        "name": name, "source": "real", "origin": "public files.", "scale": None, "split": "published",
+        "name": name, "source": "real", "origin": "public files.", "scale": None, "split": "random",
         "data_hash": "aaaabbbbccccdddd", "split_hash": "1111222233334444", "n_users": N_USERS,
         "n_items": N_ITEMS, "n_train": 200, "n_valid": 70, "n_test": len(held_out()), "modalities": [],
         "missing": {}, "notes": [], "advice": "",
@@ -88,51 +88,58 @@ def add_run(
         dataset=data.name, model=model, variant=variant, repetition=repetition, stage=stage,
         params=params_of(label, data.name, values or {}), **({"max_epochs": 30, "base_seed": 2023} | own),
     )  # fmt: skip
-    protocol = Protocol(hide_at_test=changes.pop("hide_at_test", "train+valid"))
+    protocol = changes.pop("protocol", Protocol(hide_at_test=changes.pop("hide_at_test", "train+valid")))
     code = changes.pop("code_hash", "c0dec0dec0dec0de")
     key = run_key(spec, data, protocol, code)
+    scores = changes.pop("scores", [skill / (n + 1) for n in range(N_EPOCHS)])
+    loss = changes.pop("loss", 0.5)
     fields: dict[str, Any] = {
         "key": key, "status": status, "spec": spec, "data": data,
-        "protocol": ProtocolFacts(
-            version=protocol.version, hide_at_test=protocol.hide_at_test, patience=protocol.patience,
-            cutoffs=list(CUTOFFS), selection_metric=SELECTION_METRIC, topk_depth=TOPK_DEPTH,
-        ),
+        "protocol": ProtocolFacts.of(protocol),
         "code_hash": code, "seeds": seeds_of(spec), "command": f"python run_all.py --models {label} 'a <b>'",
         "started": "2023-01-01T00:00:00+00:00", "environment": environment(),
     }  # fmt: skip
     if status == "failed":
         fields["error"] = Failure(kind="NotFinite", message="The loss is not finite.")
     else:
-        fields |= finished(store, key, label, repetition, skill, stage)
+        fields |= finished(store, key, label, repetition, skill, stage, scores, loss)
     record = RunRecord(**(fields | changes))
     store.write_record(store.record_path(key, protocol, data.name, data.source, spec), record)
     return record
 
 
 def finished(
-    store: ResultsStore, key: str, label: str, repetition: int, skill: float, stage: str
+    store: ResultsStore,
+    key: str,
+    label: str,
+    repetition: int,
+    skill: float,
+    stage: str,
+    scores: Sequence[float],
+    loss: float | None,
 ) -> dict[str, Any]:
-    """The fields of a run that came to its end; its lists are written."""
+    """The fields of a run with these validation scores by epoch; its lists are written, `loss` None is a control."""
     topk = lists_of(skill, sum(map(ord, label)) + 1000 * repetition)
     users = per_user(topk, held_out(), CUTOFFS)
     test = Metrics(values=means(users), n_users=N_USERS, n_skipped=0)
     curve = [
         EpochFacts(
-            epoch=n + 1, loss=0.5 / (n + 1) + repetition / 1000, train_seconds=(1.5 + repetition) / N_EPOCHS,
-            valid_seconds=0.25,
-            valid=dict.fromkeys((metric_key(m, k) for m in METRICS for k in CUTOFFS), skill / (n + 1)),
+            epoch=n + 1, loss=None if loss is None else loss / (n + 1) + repetition / 1000,
+            train_seconds=(1.5 + repetition) / len(scores), valid_seconds=1 / len(scores),
+            valid=dict.fromkeys((metric_key(m, k) for m in METRICS for k in CUTOFFS), score),
         )
-        for n in range(N_EPOCHS)
+        for n, score in enumerate(scores)
     ]  # fmt: skip
-    valid = Metrics(values=curve[0].valid, n_users=N_USERS, n_skipped=0)
+    best = scores.index(max(scores))
+    valid = Metrics(values=curve[best].valid, n_users=N_USERS, n_skipped=0)
     cost = Cost(
-        train_seconds=1.5 + repetition, valid_seconds=1, test_seconds=1, total_seconds=9, epochs=N_EPOCHS,
+        train_seconds=1.5 + repetition, valid_seconds=1, test_seconds=1, total_seconds=9, epochs=len(scores),
         peak_memory_bytes=2**28, peak_memory_scope="run", n_parameters=1234,
     )  # fmt: skip
     found: dict[str, Any] = {"metrics": MetricsByPart(valid=valid, test=test), "cost": cost, "curve": curve}
     if stage == "final":
         found["lists_hash"] = store.write_topk(key, topk, users)
-    return found | {"best_epoch": 1}
+    return found | {"best_epoch": best + 1}
 
 
 def environment(**changes: Any) -> dict[str, Any]:

@@ -103,6 +103,102 @@ def lost_row(lines: list[str], rng: Random) -> list[str]:
     return [*lines[:row], *lines[row + 1 :]]
 
 
+def swapped_cells(lines: list[str], rng: Random) -> list[str]:
+    def swap(fields: list[str], k: int) -> None:
+        other = rng.randrange(len(fields))
+        fields[k], fields[other] = fields[other], fields[k]
+
+    return cells(lines, rng, swap)
+
+
+def of_columns(change: Callable[[list[str], Random, int], None]) -> Callable[[list[str], Random], list[str]]:
+    """A change of one column in all rows below the header."""
+
+    def changed(lines: list[str], rng: Random) -> list[str]:
+        width = max(len(line.split("\t" if "\t" in line else ",")) for line in lines)
+        column = rng.randrange(width)
+        for row in range(1, len(lines)):
+            delimiter = "\t" if "\t" in lines[row] else ","
+            fields = lines[row].split(delimiter)
+            if column < len(fields) and lines[row]:
+                change(fields, rng, column)
+            lines[row] = delimiter.join(fields)
+        return lines
+
+    return changed
+
+
+def as_floats(fields: list[str], rng: Random, column: int) -> None:
+    if fields[column].isdigit() and rng.random() < 0.9:
+        fields[column] += ".0"
+
+
+def with_blanks(fields: list[str], rng: Random, column: int) -> None:
+    fields[column] = f" {fields[column]}"
+
+
+def exchanged(fields: list[str], rng: Random, column: int) -> None:
+    fields[column], fields[0] = fields[0], fields[column]
+
+
+def lone_quotes(lines: list[str], rng: Random) -> list[str]:
+    for _ in range(rng.randrange(1, 4)):
+        lines = cells(
+            lines, rng, lambda fields, k: fields.__setitem__(k, rng.choice(('"', '""', '"x')) + fields[k])
+        )
+    return lines
+
+
+def cut_piece(content: bytes, rng: Random) -> bytes:
+    """A piece taken out."""
+    start = rng.randrange(len(content) + 1)
+    return content[:start] + content[start + rng.randrange(1, 200) :]
+
+
+def repeated_piece(content: bytes, rng: Random) -> bytes:
+    """A piece that is there several times."""
+    start = rng.randrange(len(content) + 1)
+    end = start + rng.randrange(1, 200)
+    return content[:start] + content[start:end] * rng.randrange(2, 9) + content[end:]
+
+
+def parquet_table(change: Callable[[Any, Random, int], Any]) -> Mutation:
+    """A change of a column of a Parquet table; of other files the rows of a text."""
+
+    def changed(content: bytes, rng: Random) -> bytes:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        try:
+            table = parquet.read_table(pa.BufferReader(content))
+            stream = io.BytesIO()
+            parquet.write_table(change(table, rng, rng.randrange(table.num_columns)), stream)
+        except Exception:
+            return flip(content, rng)
+        return stream.getvalue()
+
+    return changed
+
+
+def retyped(table: Any, rng: Random, k: int) -> Any:
+    import pyarrow as pa
+
+    kind = rng.choice((pa.string(), pa.float64(), pa.int8(), pa.timestamp("us"), pa.binary()))
+    return table.set_column(k, table.column_names[k], table.column(k).cast(kind))
+
+
+def renamed(table: Any, rng: Random, k: int) -> Any:
+    names = list(table.column_names)
+    names[k] = rng.choice(("user", "item", "x", "", "part", "rating"))
+    return table.rename_columns(names)
+
+
+def emptied(table: Any, rng: Random, k: int) -> Any:
+    import pyarrow as pa
+
+    return table.set_column(k, table.column_names[k], pa.nulls(table.num_rows, table.column(k).type))
+
+
 def array(change: Callable[[Any, Random], Any]) -> Mutation:
     """A change of an .npy file's array; other files get bytes flipped."""
 
@@ -197,6 +293,17 @@ MUTATIONS: dict[str, Mutation] = {
     "lost cell": lines_of(lost_cell),
     "doubled row": lines_of(doubled_row),
     "lost row": lines_of(lost_row),
+    "swapped cells": lines_of(swapped_cells),
+    "exchanged columns": lines_of(of_columns(exchanged)),
+    "numbers with a point": lines_of(of_columns(as_floats)),
+    "blanks before cells": lines_of(of_columns(with_blanks)),
+    "lone quotes": lines_of(lone_quotes),
+    "cut piece": cut_piece,
+    "repeated piece": repeated_piece,
+    "retyped column": parquet_table(retyped),
+    "renamed Parquet column": parquet_table(renamed),
+    "empty column": parquet_table(emptied),
+    "no rows of Parquet": parquet_table(lambda table, rng, k: table.slice(0, 0)),
     "JSON value": json_value,
     "deep JSON": lambda content, rng: b"[" * 100_000,
     "NaN": array(with_value(float("nan"))),

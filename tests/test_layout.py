@@ -127,4 +127,6 @@ def test_folders_of_data_and_results_hold_no_code() -> None:
 
 def test_every_model_has_its_parameter_file() -> None:
     public = {path.stem for path in MODELS if not path.stem.startswith("_") and path.stem != "base"}
-    assert public == {path.stem for path in (ROOT / "models").glob("*.yaml")}
+    found = {path.name.removesuffix(".yaml") for path in (ROOT / "models").glob("*.yaml")}
+    assert public == {name for name in found if not name.endswith(".tuned")}
+    assert {name.removesuffix(".tuned") for name in found} == public  # what a search chose belongs to a model

@@ -13,15 +13,16 @@ SUMMARY = "write a data set with its split for RecBole or MMRec"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from bench.dataset_names import SPLITS
     from bench.options import DATA_VARIABLE, ROOT
 
-    parser.add_argument("name", metavar="NAME", help="of the data set")
+    parser.add_argument("name", metavar="NAME", help="NAME or NAME@SPLIT of a data set")
     parser.add_argument("--layout", required=True, metavar="NAME", help="recbole or mmrec")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the files go to DIR/NAME")
     parser.add_argument("--whole", action="store_true", help="leave the split out")
     parser.add_argument("--force", action="store_true", help="replace DIR/NAME")
     parser.add_argument("--source", default="auto", help="auto (default), real, embedded or surrogate")
-    parser.add_argument("--split", help="random, user or global_time instead of the card's split")
+    parser.add_argument("--split", help=f"the rule where NAME says none: {', '.join(SPLITS)}")
     parser.add_argument(
         "--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)"
     )
@@ -37,7 +38,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Write the files, and name them.
 
     Raises:
-        BenchError: no such data set or layout, or the place is taken.
+        BenchError: no such data set, split or layout, or the place is taken.
     """
     from bench import cards
     from bench.layouts.exporting import check_place, export
@@ -47,18 +48,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from bench.types import DataRequest
 
     a = arguments
+    chosen = cards.choose(a.name, a.split)
     from_environment = [Path(part) for part in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if part]
     request = DataRequest(
         source=a.source,
         data_dirs=(*a.data_dir, *from_environment),
         cache_dir=a.cache_dir,
         scale=a.scale,
-        split=a.split,
+        split=chosen.split,
         base_seed=a.base_seed,
     )
-    card = cards.load(a.name)
-    check_place(a.name, a.layout, a.to, a.force)
-    data, raw = load_with_raw(card, request)
+    check_place(chosen.name, a.layout, a.to, a.force)
+    data, raw = load_with_raw(chosen.card, request)
     console.print(describe_source(data), markup=False, soft_wrap=True)
     directory = export(data, raw, a.layout, a.to, a.whole, a.force)
     for path in sorted(directory.iterdir()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -13,6 +13,10 @@ from bench.cards import DatasetCard, DirectorySource, FeatureFile, Ml100kSource
 from bench.errors import UsageError
 from bench.options import CACHE
 from bench.types import DataRequest
+
+if TYPE_CHECKING:
+    from bench.extract.contents import ItemRows
+    from bench.sources.raw import RawData
 
 SUMMARY = "make a modality of texts, images or sounds, by an encoder that is on this machine"
 KINDS = {"textual": "text", "visual": "image", "acoustic": "audio"}
@@ -32,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=sorted(set(KINDS.values())), help="default: by the modality's name")
     parser.add_argument("--encoder", metavar="NAME", help="model of the kind's library, or a directory with one")
     parser.add_argument(
-        "--first-id", type=int, metavar="N", help="item_id of the first item (default: as the card has it)"
+        "--first-id",
+        type=int,
+        metavar="N",
+        help="item_id of the first item, where the data has no ids (default 0)",
     )
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
@@ -49,23 +56,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     from bench.extract import encoders, matrix
     from bench.extract.contents import files, texts
-    from bench.sources import load_from_card
+    from bench.sources.load import load_with_raw
 
-    card = cards.load(arguments.name)
+    card = cards.choose(arguments.name).card  # features are those of all splits
     kind = arguments.kind or KINDS.get(arguments.modality)
     if kind is None:
         raise UsageError(f"What the modality '{arguments.modality}' is made of is not known. Say it with --kind.")
     if arguments.batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, not {arguments.batch_size}.")
     request = DataRequest(data_dirs=tuple(arguments.data_dir), cache_dir=arguments.cache_dir)
-    data = load_from_card(card, request)
-    place, first, width = target(card, data.source, arguments.modality, arguments.cache_dir, arguments.output)
-    first = first if arguments.first_id is None else arguments.first_id
+    data, raw = load_with_raw(card, request)
+    place, width = target(card, data.source, arguments.modality, arguments.cache_dir, arguments.output)
+    items = item_rows(raw, arguments.first_id)
     if kind == "text":
-        contents = texts(arguments.input, arguments.fields, data.n_items, first)
+        contents, n_others = texts(arguments.input, arguments.fields, items)
         made_of = f"{', '.join(arguments.fields)} in {arguments.input.name}"
     else:
-        contents = files(arguments.input, kind, data.n_items, first)
+        contents, n_others = files(arguments.input, kind, items)
         made_of = f"the {kind} files in {arguments.input.name}"
     encoder = encoders.encoder_of(kind, arguments.encoder, arguments.device)
     with console.status(f"{arguments.name}: {arguments.modality}") as status:
@@ -83,13 +90,36 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     shown: dict[str, Any] = {"soft_wrap": True, "markup": False}
     console.print(f"wrote {place}: {rows.shape[0]:,} x {rows.shape[1]}, {made.in_words()}", **shown)
     console.print(f"{made.n_described:,} of {made.n_items:,} items have it", **shown)
+    if n_others:
+        console.print(f"{n_others:,} contents are of items that the data set does not have; left out", **shown)
     return 0
+
+
+def item_rows(raw: RawData, first_id: int | None) -> ItemRows:
+    """How contents find their items: by the original ids, or by numbers where the data has no ids of its own.
+
+    Raises:
+        UsageError: the data has ids, and a first number was given.
+    """
+    from bench.extract.contents import ItemRows
+    from bench.sources.ids import as_texts
+
+    n_items = raw.parts[0].n_items
+    if raw.item_ids is None:
+        return ItemRows.from_number(first_id or 0, n_items)
+    ids = as_texts(raw.item_ids, n_items)
+    if first_id is not None:
+        raise UsageError(
+            f"--first-id {first_id} is for data without ids; these items have some, such as '{ids[0]}', by which "
+            "contents are found. Leave it out."
+        )
+    return ItemRows.of_ids(ids)
 
 
 def target(
     card: DatasetCard, kind: str, modality: str, cache: Path, output: Path | None
-) -> tuple[Path, int, int | None]:
-    """Where the feature file goes, the number of the first item in its inputs, and its columns where fixed.
+) -> tuple[Path, int | None]:
+    """Where the feature file goes, and its columns where they are fixed.
 
     Args:
         card: of the data set.
@@ -102,19 +132,16 @@ def target(
         UsageError: the data set would not read the file there, and no other place was named.
     """
     source = next(one for one in card.sources if one.kind == kind)
-    first = 1 if isinstance(source, Ml100kSource) else 0
     if output is not None:
-        return output.with_suffix(".npy"), first, None
+        return output.with_suffix(".npy"), None
     file: FeatureFile | None = None
-    folder = cache
-    if isinstance(source, DirectorySource):
-        file, folder = source.features.get(modality), cache / source.directory
-    elif isinstance(source, Ml100kSource) and modality == "textual":
-        file = source.text
+    if isinstance(source, DirectorySource | Ml100kSource):
+        file = source.features.get(modality)
+    folder = cache / source.directory if isinstance(source, DirectorySource) else cache
     if file is None or file.git_blob is not None:
         why = "reads no file for it" if file is None else "pins the publisher's file for it"
         raise UsageError(
             f"The {kind} source of '{card.name}' {why}, so that features of one's own for the modality "
             f"'{modality}' need another place. Name it with --output FILE, and write a data card that reads it."
         )
-    return folder / file.path, first, file.dim
+    return folder / file.path, file.dim

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.commands.inspect import add_place
+from bench.commands.inspect import add_place, columns_of
 
 SUMMARY = "make a data set of a user's data: a card and a normalised copy"
 
@@ -30,17 +30,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     from bench import cards
     from bench.layouts.importing import import_data
-    from bench.layouts.place import Columns
+    from bench.layouts.next_steps import run_command
+    from bench.options import CACHE
 
     a = arguments
-    columns = Columns(a.user_column, a.item_column, a.time_column)
-    done = import_data(a.path, a.name, cards.DATASETS, a.cache_dir, a.layout, columns, a.force)
+    done = import_data(a.path, a.name, cards.DATASETS, a.cache_dir, a.layout, columns_of(a), a.force)
     for unread in done.loaded.unread:
         console.print(f"not read: {unread}", markup=False, soft_wrap=True)
     for place in (done.card, done.directory):
         console.print(f"wrote {place}", markup=False, soft_wrap=True)
-    usual = (
-        "" if "cache_dir" not in vars(a) or a.cache_dir.parent == cards.DATASETS else f" --cache-dir {a.cache_dir}"
-    )
-    console.print(f"Next: python run_all.py --datasets {a.name}{usual}", markup=False, soft_wrap=True)
+    elsewhere = a.cache_dir if a.cache_dir.resolve() != CACHE.resolve() else None
+    console.print(f"Next: {run_command(a.name, cache_dir=elsewhere)}", markup=False, soft_wrap=True)
     return 0

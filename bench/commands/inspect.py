@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from rich.console import Console
+
+from bench.sources.roles import Columns
 
 SUMMARY = "say what a user's data is, what it holds, and what is wrong with it"
 
@@ -25,6 +28,25 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     )
     for role in ("user", "item", "time"):
         parser.add_argument(f"--{role}-column", metavar="NAME", help=f"the column of {role}s in a table or .inter")
+    parser.add_argument("--min-rating", type=_number, metavar="X", help="leave out rows with a rating below X")
+    parser.add_argument("--positive", metavar="LABEL", help="leave out rows with another label, such as 0 for 1")
+    parser.add_argument("--rating-column", metavar="NAME", help="the column of ratings or labels (default: found)")
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"expected a number such as 4, got '{text}'")
+    return number
+
+
+def columns_of(arguments: argparse.Namespace) -> Columns:
+    """What the user says of columns."""
+    a = arguments
+    return Columns(a.user_column, a.item_column, a.time_column, a.rating_column, a.min_rating, a.positive)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -35,9 +57,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     from bench import cards
     from bench.layouts.inspection import inspect
-    from bench.layouts.place import Columns
 
-    columns = Columns(arguments.user_column, arguments.item_column, arguments.time_column)
-    found = inspect(arguments.path, cards.DATASETS, arguments.layout, columns)
+    found = inspect(arguments.path, cards.DATASETS, arguments.layout, columns_of(arguments))
     console.print(f"{arguments.path}\n{found.text}", markup=False, soft_wrap=True)
     return 2 if found.problems else 0

@@ -67,7 +67,14 @@ def show(value: dict[str, Any], console: Console) -> None:
             sd = "" if spread["sd"] is None else f" ± {spread['sd']:.4f}"
             number = "" if spread["mean"] is None else f"{spread['mean']:.4f}{sd}"
             seeds = str(row["n_runs"]) if is_whole else f"{row['n_runs']} of {row['n_asked']}"
-            grid.add_row(str(row["rank"] or ""), Text(row["title"]), seeds, number)
+            grid.add_row(
+                str(row["rank"] or ""),
+                Text(" ".join((row["title"], row["stops"]["signs"])).strip()),
+                seeds,
+                number,
+            )
         console.print(grid)
+        for note in table["signs"]:
+            console.print(note, markup=False, soft_wrap=True)
     for line in value["left_out"]:
         console.print(f"left out: {line}", markup=False, soft_wrap=True)

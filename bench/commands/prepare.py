@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import cards
-from bench.cards import DatasetCard
+from bench.cards import DatasetCard, DatasetChoice
 from bench.errors import DataError, listed
 from bench.options import CACHE, is_offline
 from bench.types import DataRequest
@@ -21,7 +21,9 @@ BAD = ("absent", "damaged")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("names", nargs="+", metavar="NAME", help="data sets; see 'run_all.py --list'")
+    parser.add_argument(
+        "names", nargs="+", metavar="NAME", help="data sets, NAME or NAME@SPLIT; see 'run_all.py --list'"
+    )
     parser.add_argument("--cache-dir", type=Path, default=CACHE, metavar="DIR")
     parser.add_argument("--offline", action="store_true", help="only check what is there")
 
@@ -30,20 +32,21 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Prepare the data sets, one after the other.
 
     Raises:
-        UsageError: a data set does not exist.
+        UsageError: a data set or split does not exist.
         DataError: a file cannot be fetched, is absent or damaged, or does not hold what its card promises.
     """
-    chosen = [cards.load(name) for name in dict.fromkeys(arguments.names)]
-    for card in chosen:
-        _prepare(card, arguments.cache_dir, arguments.offline or is_offline(), console)
+    chosen = {choice.name: choice for choice in map(cards.choose, arguments.names)}
+    for choice in chosen.values():
+        _prepare(choice, arguments.cache_dir, arguments.offline or is_offline(), console)
     return 0
 
 
-def _prepare(card: DatasetCard, cache: Path, offline: bool, console: Console) -> None:
+def _prepare(choice: DatasetChoice, cache: Path, offline: bool, console: Console) -> None:
     from bench.fetch import PATIENCE, Watch
     from bench.obtain import prepare
-    from bench.sources import describe_source, load_from_card
+    from bench.sources import describe_source, describe_split, load_from_card
 
+    card = choice.card
     with Watch(console) as watch:
         reports = prepare(card, DataRequest(cache_dir=cache), PATIENCE, watch, offline)
     if reports:
@@ -61,8 +64,9 @@ def _prepare(card: DatasetCard, cache: Path, offline: bool, console: Console) ->
             f"{card.name} is not complete in {cache}: {listed(f'{one.path} ({one.state})' for one in bad)}. "
             "Run the same command without --offline to fetch it."
         )
-    data = load_from_card(card, DataRequest(source="real" if reports else "auto", cache_dir=cache))
-    console.print(describe_source(data), markup=False, soft_wrap=True)
+    request = DataRequest(source="real" if reports else "auto", cache_dir=cache, split=choice.split)
+    data = load_from_card(card, request)
+    console.print(f"{describe_source(data)}\n{describe_split(data)}", markup=False, soft_wrap=True)
 
 
 def _targets(card: DatasetCard) -> dict[str, bool]:

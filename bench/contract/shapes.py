@@ -95,7 +95,7 @@ def controls_have_one_epoch(name: str) -> None:
         result.best_epoch == len(result.curve) == 1
         and result.curve == told
         and result.curve[0].loss is None
-        and result.curve[0].valid["recall@10"] == result.best_score
+        and result.curve[0].valid[SETTINGS.selection_metric] == result.best_score
     )
     unchanged = result.best_state.keys() == before.keys() and all(
         torch.equal(value, before[key]) for key, value in result.best_state.items()

@@ -6,24 +6,27 @@ is checked before a byte is written, and what it holds while it is.
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import lzma
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from bench.downloads import inside
 from bench.errors import DataError, listed, nearest_hint
-from bench.files import write_atomically
+from bench.files import check_plain, write_atomically
 
 BLOCK = 1 << 20
 MOST_BYTES = 64 << 30  # unpacked, of all wanted members together
 MOST_MEMBERS = 1_000_000
+MOST_OF_HEADERS = 1 << 20  # bytes of a tar file before a member's content: name, links, extended attributes
 BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
     OverflowError, UnicodeError, ValueError,
@@ -131,14 +134,24 @@ class _Zip(_Opened):
 class _Tar(_Opened):
     def __init__(self, path: Path, most: int) -> None:
         super().__init__(path, most)
-        self._file = self.handle = tarfile.open(path)  # noqa: SIM115
+        self.handle = contextlib.ExitStack()
+        unpacked = self.handle.enter_context(_unpacked(path))
+        self._stream = _Rationed(unpacked)
+        opened = tarfile.open(fileobj=cast(IO[bytes], self._stream), mode="r:")  # noqa: SIM115
+        self._file = self.handle.enter_context(opened)
         self._infos: dict[str, tarfile.TarInfo] = {}
-        while (info := self._file.next()) is not None:
+        while (info := self._next()) is not None:
             if info.offset_data + max(info.size, 0) > most:  # or a few bytes would be unpacked to terabytes
                 raise DataError(f"{path} unpacks to more than {most:,} bytes at '{info.name}'. Take another copy.")
             plain = info.isreg() and not info.issparse()
             self.add(info.name, info.size, None if plain else "is no plain file")
             self._infos[info.name] = info
+
+    def _next(self) -> tarfile.TarInfo | None:
+        self._stream.left = MOST_OF_HEADERS
+        found = self._file.next()
+        self._stream.left = None
+        return found
 
     def stream(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
         stream = self._file.extractfile(self._infos[name])
@@ -147,14 +160,48 @@ class _Tar(_Opened):
         return stream
 
 
+class _Rationed:
+    """The bytes of a tar file; of what lies before a member's content, only so many.
+
+    Long names and maps of holes are content too, and the library keeps them in memory: a few packed kilobytes can
+    claim a name of gigabytes.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.left: int | None = MOST_OF_HEADERS
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, count: int = -1) -> bytes:
+        """As that of a file."""
+        if self.left is not None:
+            self.left -= count
+            if count < 0 or self.left < 0:
+                raise tarfile.ReadError(f"the head of a member is longer than {MOST_OF_HEADERS:,} bytes")
+        return self._stream.read(count)
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """A file opened to be read, unpacked where it begins like one that is packed."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    packers: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+    opener = next((opener for mark, opener in packers.items() if start.startswith(mark)), open)
+    opened: IO[bytes] = opener(path, "rb")
+    return opened
+
+
 @contextlib.contextmanager
 def _open(path: Path, most: int) -> Iterator[_Opened]:
     """An archive by its content, with the many errors of damaged ones as one."""
     try:
+        check_plain(path)
         opened = _Zip(path, most) if zipfile.is_zipfile(path) else _Tar(path, most)
         with opened.handle:
             yield opened
-    except BROKEN as problem:
+    except (*BROKEN, OSError) as problem:
+        if isinstance(problem, OSError) and problem.errno is not None:
+            raise  # the disk's; those of the packers have no number
         reason = " ".join(str(problem).split()) or type(problem).__name__
         raise DataError(f"{path} is no sound zip or tar archive: {reason}. Take another copy.") from problem
 

@@ -9,10 +9,17 @@ import hashlib
 from pathlib import Path
 
 from bench.downloads import RemoteFile
+from bench.files import check_plain
 
 
 def git_blob(path: Path) -> str:
-    """Git's id of a file: 40 hexadecimal digits."""
+    """Git's id of a file: 40 hexadecimal digits.
+
+    Raises:
+        DataError: it is no file, or made of holes.
+        OSError: it cannot be read.
+    """
+    check_plain(path)
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):

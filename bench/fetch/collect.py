@@ -92,7 +92,7 @@ def fetch(
             shutil.rmtree(work)
         return reports
     except OSError as problem:
-        reason = f"the cache {cache} cannot be written ({problem.strerror or problem})"
+        reason = f"the cache {cache} cannot be written ({problem.strerror or problem}); --cache-dir names another"
         raise FetchError(download.url, reason) from problem
 
 

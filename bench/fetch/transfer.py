@@ -14,11 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urljoin
 
+from bench.downloads import is_safe
 from bench.errors import FetchError
 from bench.fetch.watch import Watch
 
-CHUNK = 1 << 16
+CHUNK = 1 << 14  # what counts as something arrived; small, so that a slow server is seen to send
+LOOK = 0.1  # seconds between two looks at a transfer
 LONGEST_PAUSE = 8.0
 MOST_BYTES = 64 << 30  # of a file whose size no card states
 HOST = re.compile(r"^\w*Connection\w*\(host=.*?\): ")
@@ -36,6 +39,9 @@ class Patience:
         contacts: tries, not seconds, until it answers for the first time.
         pause: before the second try; doubled each time.
         attempts: tries in a row that bring nothing new.
+        grace: of a file, before its average speed counts.
+        slowest: bytes a second on average that a server must send after that; with the size of a file it bounds
+            the time of a transfer, however few bytes come at a time.
     """
 
     connect: float = 4.0
@@ -44,10 +50,14 @@ class Patience:
     contacts: int = 2
     pause: float = 0.5
     attempts: int = 6
+    grace: float = 60.0
+    slowest: float = 4096.0
 
 
-HASTE = Patience()  # while somebody waits for a run
-PATIENCE = Patience(connect=20.0, read=30.0, idle=180.0, contacts=4, pause=1.0, attempts=10)  # asked to fetch
+HASTE = Patience()  # while somebody waits for a run; the other where fetching is what was asked for
+PATIENCE = Patience(
+    connect=20.0, read=30.0, idle=180.0, contacts=4, pause=1.0, attempts=10, grace=600.0, slowest=1024.0
+)
 
 
 @dataclass
@@ -57,10 +67,24 @@ class Wait:
     patience: Patience
     since: float = field(default_factory=time.monotonic)
     answered: bool = False
+    begun: float = field(default_factory=time.monotonic)
+    arrived: int = 0
 
-    def gained(self) -> None:
-        """Something arrived."""
+    def begin(self) -> None:
+        """Start on another file: checking earlier ones was not the server's time."""
+        self.since = self.begun = time.monotonic()
+        self.arrived = 0
+
+    def gained(self, count: int) -> None:
+        """Some bytes arrived."""
         self.since = time.monotonic()
+        self.arrived += count
+
+    @property
+    def is_dripping(self) -> bool:
+        """Whether the bytes of this file come too slowly to be waited for."""
+        spent = time.monotonic() - self.begun - self.patience.grace
+        return spent > 0 and self.arrived < spent * self.patience.slowest
 
     @property
     def left(self) -> float:
@@ -88,7 +112,7 @@ def transfer(url: str, partial: Path, size: int | None, wait: Wait, watch: Watch
         OSError: the file cannot be written.
     """
     watch.begin(url, size)
-    wait.gained()  # what was done with earlier files, such as checking them, is not the server's silence
+    wait.begin()
     tries = 0
     while True:
         before = _size(partial)
@@ -97,6 +121,8 @@ def transfer(url: str, partial: Path, size: int | None, wait: Wait, watch: Watch
             return
         except _BrokenOff as problem:
             reason = str(problem)
+        if wait.is_dripping:
+            raise FetchError(url, f"it sends less than {wait.patience.slowest:,.0f} bytes a second")
         if _size(partial) > before:
             tries = 0
         tries += 1
@@ -135,9 +161,39 @@ def _try(url: str, partial: Path, size: int | None, wait: Wait, watch: Watch, mo
         download = HTTPDownloader(
             chunk_size=CHUNK, headers=headers, timeout=timeout, hooks={"response": sink.begun}
         )
-        _asked(lambda: download(url, sink, None), url, partial)
+        _in_time(lambda: _asked(lambda: download(url, sink, None), url, partial), sink, wait)
     if size is not None and _size(partial) < size:
         raise _BrokenOff(f"it ended after {_size(partial):,} of {size:,} bytes")
+
+
+def _in_time(ask: Callable[[], None], sink: _Sink, wait: Wait) -> None:
+    """Send a request and take its answer in a thread, which is left behind when it takes too long.
+
+    The library's own limit is one of silence, and looks at neither the head of an answer nor a piece of it that is
+    not yet whole: a server that sends a byte every few seconds would be listened to for ever.
+    """
+    outcomes: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            ask()
+            outcomes.put(None)
+        except BaseException as problem:
+            outcomes.put(problem)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while True:
+            try:
+                problem = outcomes.get(timeout=LOOK)
+                break
+            except queue.Empty:
+                if wait.left <= 0 or wait.is_dripping:
+                    raise _BrokenOff("it sends nothing, or too little at a time") from None
+    finally:
+        sink.close()
+    if problem is not None:
+        raise problem
 
 
 def _asked(ask: Callable[[], Any], url: str, partial: Path) -> None:
@@ -168,9 +224,27 @@ class _Sink:
 
     def __init__(self, file: IO[bytes], url: str, most: int, wait: Wait, watch: Watch) -> None:
         self._file, self._url, self._most, self._wait, self._watch = file, url, most, wait, watch
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Take nothing more; a thread that was left behind may still try."""
+        with self._lock:
+            self._is_closed = True
 
     def begun(self, response: Any, *_: Any, **__: Any) -> None:
-        """Look at the head of a response, before its content is read."""
+        """Look at the head of a response, before its content is read, or the next address is asked."""
+        with self._lock:
+            self._begun(response)
+
+    def _begun(self, response: Any) -> None:
+        self._refuse_closed()
+        target = response.headers.get("Location")
+        if response.is_redirect and target:
+            following = urljoin(response.url, target)
+            if following.lower().startswith("http:") and not is_safe(following):
+                raise FetchError(self._url, f"it redirects to {target[:200]}, which is not encrypted")
+            return
         start = self._file.seek(0, 2)
         promised = response.headers.get("Content-Range", "").removeprefix("bytes").strip().partition("-")[0]
         if response.status_code == 206 and promised != str(start):
@@ -182,15 +256,26 @@ class _Sink:
 
     def write(self, chunk: bytes) -> None:
         """Append, within the size."""
+        with self._lock:
+            self._write(chunk)
+
+    def _write(self, chunk: bytes) -> None:
+        self._refuse_closed()
         if self._file.tell() + len(chunk) > self._most:
             raise FetchError(self._url, f"it sends more than the expected {self._most:,} bytes")
         self._file.write(chunk)
-        self._wait.gained()
+        self._wait.gained(len(chunk))
         self._watch.have(self._file.tell())
+
+    def _refuse_closed(self) -> None:
+        if self._is_closed:
+            raise ConnectionError("given up")
 
     def flush(self) -> None:
         """Hand over what is buffered."""
-        self._file.flush()
+        with self._lock:
+            if not self._is_closed:
+                self._file.flush()
 
 
 def unanswered(url: str, seconds: float) -> str | None:

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import ResultsError, UsageError, unknown_name
+from bench.names import ALLOWED, is_name
 from bench.sources.ids import as_texts
 from bench.sources.normalised import narrowest
 from bench.sources.raw import RawData
-from bench.types import BenchmarkData, Interactions, Modality
+from bench.types import BenchmarkData, IntArray, Interactions, Modality
+from bench.validation import dump_yaml
 
 UNWRITABLE = ("\t", "\n", "\r", '"')
 READ_AS_MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "n/a", "<NA>", "-nan", "-NaN")
@@ -88,6 +90,11 @@ def export(
     shipment = Shipment(data.name, {"": raw.whole} if whole else split, users, items, data.modalities)
     for ids in (users, items):
         _refuse_unwritable(ids, layout)
+    for name in (data.name, *(modality.name for modality in data.modalities)):
+        if not is_name(name):
+            raise UsageError(
+                f"The name {name[:80]!r} cannot be that of a file; take {ALLOWED}. Correct the data card."
+            )
     temporary = to / f".{data.name}.{secrets.token_hex(8)}.part"
     try:
         temporary.mkdir(parents=True)
@@ -147,8 +154,6 @@ def _joined(modality: Modality) -> Any:
 
 def _recbole_settings(shipment: Shipment) -> str:
     """A configuration for RecBole that names the files' columns and parts."""
-    import yaml
-
     timed = all(part.timestamps is not None for part in shipment.parts.values())
     inter = ["user_id", "item_id", *(["timestamp"] if timed else [])]
     settings: dict[str, Any] = {
@@ -166,28 +171,38 @@ def _recbole_settings(shipment: Shipment) -> str:
     head = (
         "# For RecBole: config_file_list=[this file], config_dict={'data_path': the directory above this one}.\n"
     )
-    return head + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    return head + dump_yaml(settings)
 
 
 def _mmrec(shipment: Shipment, directory: Path) -> None:
-    """One table with x_label, an .npy a modality, and the original ids in mapping files."""
+    """One table with x_label, an .npy a modality by itemID, and the original ids in mapping files."""
     parts = list(shipment.parts.values())
-    columns: dict[str, Any] = {
-        "userID": np.concatenate([part.users for part in parts]),
-        "itemID": np.concatenate([part.items for part in parts]),
-    }
+    users, items = np.concatenate([part.users for part in parts]), np.concatenate([part.items for part in parts])
+    user_order, item_order = _seen_last(users, len(shipment.users)), _seen_last(items, len(shipment.items))
+    columns: dict[str, Any] = {"userID": np.argsort(user_order)[users], "itemID": np.argsort(item_order)[items]}
     times = [part.timestamps for part in parts if part.timestamps is not None]
     if len(times) == len(parts):
         columns["timestamp"] = np.concatenate(times)
     if len(parts) > 1:
         columns["x_label"] = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     write_table(directory / f"{shipment.name}.inter", columns)
-    for letter, kind, ids in (("u", "user", shipment.users), ("i", "item", shipment.items)):
+    given = (("u", "user", shipment.users[user_order]), ("i", "item", shipment.items[item_order]))
+    for letter, kind, ids in given:
         mapping = {f"{kind}_id": ids, f"{kind}ID": np.arange(len(ids))}
         write_table(directory / f"{letter}_id_mapping.csv", mapping)
     for modality in shipment.modalities:
         stem = MMREC_FILES.get(modality.name, f"{modality.name}_feat")
-        np.save(directory / f"{stem}.npy", narrowest(modality.matrix))
+        np.save(directory / f"{stem}.npy", narrowest(modality.matrix[item_order]))
+
+
+def _seen_last(ids: IntArray, count: int) -> IntArray:
+    """The order in which users or items are numbered for MMRec, `[count]`: that of the data, the last one seen.
+
+    MMRec takes the largest number in the table plus one for their count, so that those without an interaction
+    must not end the list; they are moved to its beginning.
+    """
+    n_unseen = count - 1 - int(ids.max())
+    return np.roll(np.arange(count), n_unseen)
 
 
 def write_table(path: Path, columns: dict[str, Any]) -> None:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import re
 import secrets
-import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bench import cards
 from bench.cards import DatasetCard
-from bench.errors import BenchError, ConfigError, DataError, ResultsError, UsageError
+from bench.dataset_names import SEPARATOR, base_name, parted
+from bench.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.fetch.checksums import git_blob
 from bench.files import locked, write_text
 from bench.layouts.known import suggested_name
-from bench.layouts.loading import Loaded, load_place
-from bench.layouts.place import Columns
+from bench.layouts.loading import Loaded, load_place, refusals
+from bench.layouts.next_steps import import_command
+from bench.names import readable
 from bench.sources import normalised
 from bench.sources.raw import RawData, count_facts
-from bench.sources.validity import check
-from bench.split import make_split, shipped_split
+from bench.sources.roles import Columns
+from bench.validation import dump_yaml
 
 FOLDER = "imported"  # below the cache directory
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -63,11 +62,7 @@ def import_data(
         DataError: the data is malformed; nothing was written.
         ResultsError: nothing can be written there.
     """
-    if not NAME.fullmatch(name):
-        raise UsageError(
-            f"--name '{name}' is no name of a data set. Take small letters, digits, '-', '_' and '.', for "
-            f"example '{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'my-data'}'."
-        )
+    _check_name(name)
     loaded = load_place(path, layout, columns)
     _refuse_broken(loaded)
     directory = cache_dir / FOLDER / name
@@ -83,27 +78,38 @@ def import_data(
             finally:
                 lock.unlink()
     except OSError as problem:
-        raise ResultsError(
-            f"{problem.filename or directory} cannot be written: {problem.strerror}. Free it, or name another "
-            "place with --cache-dir."
-        ) from problem
+        place = Path(problem.filename or directory)
+        advice = "Free it, or name another place with --cache-dir."
+        if place.parent == cards_dir:
+            advice = (
+                f"Data cards lie in {cards_dir}, which belongs to the installation: make that folder writable, or "
+                "import in a checkout that can be written. --cache-dir moves the copy of the data only."
+            )
+        raise ResultsError(f"{place} cannot be written: {problem.strerror}. {advice}") from problem
     return Imported(card, directory, loaded)
 
 
+def _check_name(name: str) -> None:
+    """Refuse what cannot be the name of a data set."""
+    if SEPARATOR in name:
+        raise UsageError(
+            f"--name '{name}' names a split, which data does not have before it is imported. Import it as "
+            f"'{base_name(name) or 'my-data'}', and ask for the split where you use it: --datasets "
+            f"{base_name(name) or 'my-data'}{SEPARATOR}{parted(name)[1] or 'random'}."
+        )
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"--name '{name}' is no name of a data set. Take small letters, digits, '-', '_' and '.', for "
+            f"example '{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'my-data'}'."
+        )
+
+
 def _refuse_broken(loaded: Loaded) -> None:
-    """Refuse what could not be run afterwards."""
-    if loaded.problems:
-        more = f" ({len(loaded.problems) - 1} more: see 'ludp-bench inspect')" if len(loaded.problems) > 1 else ""
-        raise DataError(f"{loaded.problems[0]}{more}")
-    raw = loaded.raw
-    try:
-        check(raw)
-        if raw.has_parts:
-            shipped_split(*raw.parts)
-        else:
-            make_split(raw.whole, "random", 0)
-    except BenchError as problem:
-        raise DataError(f"{loaded.place.path}: {problem}") from problem
+    """Refuse what could not be run afterwards; an inspection tells of the same."""
+    problems = refusals(loaded)
+    if problems:
+        more = f" ({len(problems) - 1} more: see 'ludp-bench inspect')" if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{more}")
 
 
 def _refuse_taken(name: str, raw: RawData, directory: Path, cards_dir: Path, force: bool) -> None:
@@ -164,14 +170,6 @@ def _notes(raw: RawData) -> list[str]:
     return [*raw.notes, *([] if said else [merged])]
 
 
-def command_of(loaded: Loaded, name: str) -> str:
-    """The command line of this import."""
-    columns = vars(loaded.place.columns).items()
-    named = "".join(f" --{role}-column {shlex.quote(column)}" for role, column in columns if column is not None)
-    path = shlex.quote(str(loaded.place.path.resolve()))
-    return f"ludp-bench import {path} --name {name} --layout {loaded.layout}{named}"
-
-
 def card_text(loaded: Loaded, name: str, copy: Path) -> str:
     """The card as YAML, with the counts, dims and checksums of the copy."""
     raw, path = loaded.raw, loaded.place.path.resolve()
@@ -186,13 +184,15 @@ def card_text(loaded: Loaded, name: str, copy: Path) -> str:
     source: dict[str, Any] = {
         "kind": "real",
         "layout": "normalised",
-        "title": f"imported from {path.name} in the layout {loaded.layout}",
+        "title": f"imported from {readable(path.name)} in the layout {loaded.layout}",
         "directory": f"{FOLDER}/{name}",
         "files": pins,
         "features": features,
         "expected": {key: int(count) for key, count in count_facts(raw).items()},
-        "notes": _notes(raw),
-        "how_to_get": f"Import it again: {command_of(loaded, name)} --force",
+        "notes": [readable(note) for note in _notes(raw)],
+        "how_to_get": readable(
+            f"Import it again: {import_command(loaded.place, name, path, loaded.layout)} --force"
+        ),
     }
     content = {
         "name": name,
@@ -207,4 +207,4 @@ def card_text(loaded: Loaded, name: str, copy: Path) -> str:
     }
     cards.validated(DatasetCard, content, copy / "card")
     head = "# Written by `ludp-bench import`; datasets/README.md explains the fields.\n"
-    return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    return head + dump_yaml(content)

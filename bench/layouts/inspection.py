@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError, DataError, listed
+from bench.errors import DataError, listed
 from bench.layouts.known import content_of_a_card, matches, suggested_name
-from bench.layouts.loading import Loaded, load_place
-from bench.layouts.place import Columns
+from bench.layouts.loading import NAMED, Loaded, load_place, refusals
+from bench.layouts.next_steps import import_command, run_command
 from bench.sources.raw import RawData
+from bench.sources.roles import RATED, Columns
 from bench.split import shipped_split
+from bench.split_audit import audit, audit_lines, warnings
 from bench.types import IntArray, Interactions
 
 EARLIEST_DATE = 100_000_000  # the year 1973; smaller numbers hardly are dates
@@ -62,7 +64,8 @@ def inspect(path: Path, cards_dir: Path, layout: str | None = None, columns: Col
             raise
         return Inspection((("holds", remark[0]), ("next", remark[1])), ())
     raw = loaded.raw
-    problems = [*loaded.problems, *_split_problems(raw)]
+    problems = refusals(loaded)
+    split_lines = [] if problems else _split(raw)
     lines = [
         ("layout", f"{loaded.layout}: {loaded.reason}"),
         *_counts(raw),
@@ -71,7 +74,9 @@ def inspect(path: Path, cards_dir: Path, layout: str | None = None, columns: Col
         ("repeated", _repeated_line(raw)),
         *_features(raw),
         *_sparse_lines(raw),
+        *split_lines,
         *(("note", note) for note in raw.notes),
+        *_positives_line(raw),
         *((("not read", listed(loaded.unread)),) if loaded.unread else ()),
         *_known(loaded, cards_dir, bool(problems)),
     ]
@@ -82,7 +87,7 @@ def _counts(raw: RawData) -> list[tuple[str, str]]:
     n_users, n_items, n = raw.parts[0].n_users, raw.parts[0].n_items, sum(map(len, raw.parts))
     density = n / (n_users * n_items)
     counts = f"{n_users:,} users, {n_items:,} items, {n:,} interactions (density {density:.4%})"
-    parts = "none; they are made by --split (random, user or global_time)"
+    parts = "none; they are made by a split (NAME@random, NAME@user or NAME@global_time)"
     if raw.has_parts:
         parts = "{:,} training, {:,} validation, {:,} test".format(*map(len, raw.parts))
     return [("counts", counts), ("parts", parts)]
@@ -119,13 +124,20 @@ def _repeated_line(raw: RawData) -> str:
     return f"{raw.n_repeated:,} rows repeat an interaction of the same part; they count once"
 
 
+def _positives_line(raw: RawData) -> list[tuple[str, str]]:
+    """How to take some rows only, where there are ratings or labels and none was chosen by."""
+    if not any(note.startswith(RATED) for note in raw.notes):
+        return []
+    return [("positives", "to take some rows only: --min-rating X or --positive LABEL, here and for import")]
+
+
 def _features(raw: RawData) -> list[tuple[str, str]]:
     lines = [
         ("modality", f"{one.name}: {one.dim} columns, {one.coverage:.1%} of the items "
          f"({int(one.present.sum()):,}); {one.origin}")
         for one in raw.modalities
     ]  # fmt: skip
-    lacking = "none; models that use item content (VBPR, MMGCN, LATTICE, LUDP and others) cannot be trained"
+    lacking = "none; models that use item content (VBPR, MMGCN, LATTICE, LUDP and others) are left out of runs"
     return lines or [("modality", lacking)]
 
 
@@ -154,26 +166,31 @@ def _held_out(raw: RawData, kind: str, unseen: NDArray[np.bool_]) -> str:
     return f"; {touched(raw.parts[1]):,} validation and {touched(raw.parts[2]):,} test interactions are theirs"
 
 
-def _split_problems(raw: RawData) -> list[str]:
-    """Why the shipped parts cannot be evaluated."""
+def _split(raw: RawData) -> list[tuple[str, str]]:
+    """Compare the shipped parts with random ones; the lines of a table."""
     if not raw.has_parts:
         return []
-    try:
-        shipped_split(*raw.parts)
-    except BenchError as problem:
-        return [str(problem)]
-    return []
+    found = audit(shipped_split(*raw.parts))
+    n = sum(map(len, raw.parts))
+    anew = (
+        f"'random' would draw anew {n - 2 * (n // 10):,} training, {n // 10:,} validation and {n // 10:,} test "
+        "interactions; the parts above are 'shipped'"
+    )
+    lines = [("audit", line) for line in audit_lines(found)]
+    return [*lines, *(("WARNING", each) for each in warnings(found)), ("split", anew)]
 
 
 def _known(loaded: Loaded, cards_dir: Path, broken: bool) -> list[tuple[str, str]]:
     """Cards that this data is, or is another version of, and what to do next."""
     path, raw = loaded.place.path, loaded.raw
-    found = matches(path, loaded.place.files, raw, cards_dir)
+    found = matches(path, loaded.place.files, raw, loaded.layout, cards_dir)
     lines = [("card", match.text) for match in found] or [("card", "none of the data cards is of this data")]
     fitting = next((match for match in found if match.fits), None)
     if broken:
         return [*lines, ("next", "mend the problems below, and inspect again")]
-    if fitting is not None:
-        return [*lines, ("next", fitting.advice(path.resolve()))]
+    advice = None if fitting is None else fitting.advice(path.resolve())
+    if advice is not None:
+        return [*lines, ("next", advice)]
     name = suggested_name(found[0].card if found else path.resolve().stem, raw, cards_dir)
-    return [*lines, ("next", f"ludp-bench import {path} --name {name}, then run_all.py --datasets {name}")]
+    layout = loaded.layout if loaded.reason == NAMED else None
+    return [*lines, ("next", f"{import_command(loaded.place, name, layout=layout)} && {run_command(name)}")]

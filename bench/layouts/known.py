@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench import cards
 from bench.cards import DataFile, DirectorySource, SourceCard
 from bench.fetch.checksums import git_blob
+from bench.layouts.next_steps import link_command, run_command
 from bench.sources.raw import RawData, count_facts
 from bench.sources.versions import Difference, count_differences, exchanged, table_of
 
@@ -21,7 +23,8 @@ class Match:
 
     Attributes:
         card: name of the card.
-        fits: whether every pinned count is met and no file of the same name has another checksum.
+        fits: whether every pinned count is met, no file of the same name has another checksum, and the card
+            would read these files.
         text: what is said of it.
         source: the source of the card.
     """
@@ -31,24 +34,27 @@ class Match:
     text: str
     source: SourceCard
 
-    def advice(self, path: Path) -> str:
-        """How to run the card with the data at a path."""
-        command = f"python run_all.py --datasets {self.card}"
+    def advice(self, path: Path) -> str | None:
+        """The command that runs the card with the data at a path; None where there is none that would."""
         if not isinstance(self.source, DirectorySource):
-            return f"{command}; this source needs no files of yours"
-        folder = self.source.directory
-        if path.parts[-len(Path(folder).parts) :] == Path(folder).parts:
-            return f"{command} --data-dir {path.parents[len(Path(folder).parts) - 1]}"
-        return f"rename {path} to DIR/{folder}, then {command} --data-dir DIR"
+            return run_command(self.card)
+        folder = Path(self.source.directory)
+        if path.parts[-len(folder.parts) :] == folder.parts:
+            return run_command(self.card, path.parents[len(folder.parts) - 1])
+        place = path.parent / folder
+        if os.path.lexists(place) or not place.parent.is_dir() or not os.access(place.parent, os.W_OK):
+            return None
+        return f"{link_command(path, str(folder))} && {run_command(self.card, path.parent)}"
 
 
-def matches(path: Path, files: Iterable[Path], raw: RawData, directory: Path) -> list[Match]:
+def matches(path: Path, files: Iterable[Path], raw: RawData, layout: str, directory: Path) -> list[Match]:
     """The cards that this data is, or is another version of.
 
     Args:
         path: of the place; the name of a card in it makes it a version of that card.
         files: of the place.
         raw: what they hold.
+        layout: their layout; a card is of other files where its own is another one.
         directory: where cards lie.
     """
     blobs = {file.name: git_blob(file) for file in files}
@@ -58,8 +64,16 @@ def matches(path: Path, files: Iterable[Path], raw: RawData, directory: Path) ->
             namesake = isinstance(source, DirectorySource) and path.resolve().stem.lower().startswith(name)
             match = _match(name, source, blobs, raw, namesake)
             if match is not None:
-                found.append(match)
+                found.append(replace(match, fits=match.fits and _readable(source, layout, set(blobs))))
     return sorted(found, key=lambda match: not match.fits)
+
+
+def _readable(source: SourceCard, layout: str, here: set[str]) -> bool:
+    """Whether the card would read these very files: they are in its layout, and none that it needs is absent."""
+    if not isinstance(source, DirectorySource):
+        return True  # it reads its own copy
+    needed = {Path(file.path).name for file in files_of(source) if not getattr(file, "optional", False)}
+    return source.layout == layout and needed <= here
 
 
 def _match(name: str, source: SourceCard, blobs: dict[str, str], raw: RawData, namesake: bool) -> Match | None:
@@ -113,10 +127,10 @@ def content_of_a_card(path: Path, directory: Path) -> tuple[str, str] | None:
         for source in cards.load(name, directory).sources:
             here = [file.path for file in files_of(source) if "/" in file.path and _lies_in(path, file.path)]
             if here:
-                listing = ", ".join(Path(one).name for one in here)
+                listing, place = ", ".join(Path(one).name for one in here), path.resolve().parent
                 return (
                     f"no interactions, but content that the data set {name} ({source.kind}) uses: {listing}",
-                    f"python run_all.py --datasets {name} --data-dir {path.resolve().parent}",
+                    run_command(name, place, source=source.kind),
                 )
     return None
 

@@ -18,6 +18,7 @@ from bench.types import IntArray, Interactions
 
 NAME = "lattice"
 NEEDS = "train.json, val.json and test.json, each an object from user to a list of items, numbered from 0"
+TAKES_COLUMNS = False
 PATTERN = r"PART[a-z]*\.json"
 ID = re.compile(r"0|[1-9][0-9]{0,17}")
 

@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
-from bench.errors import DataError, listed, unknown_name
+from bench.errors import BenchError, DataError, UsageError, listed, unknown_name
 from bench.layouts import lattice, mmrec_files, normalised_files, pickled, recbole, table
-from bench.layouts.modality_names import FEATURES, USUAL, in_order, modality_name
-from bench.layouts.place import Columns, Content, Place, look
-from bench.sources.blocks import ENDINGS, holds_features, read_blocks
-from bench.sources.features import modality_of
+from bench.layouts.feature_files import read_beside
+from bench.layouts.modality_names import in_order
+from bench.layouts.place import Content, Place, look, missing_part
 from bench.sources.raw import RawData
-from bench.types import Modality
+from bench.sources.roles import Columns
+from bench.sources.validity import check
+from bench.split import make_split, shipped_split
 
+NAMED = "named with --layout"
 LAYOUTS: dict[str, ModuleType] = {
     module.NAME: module for module in (normalised_files, pickled, lattice, recbole, mmrec_files, table)
 }
@@ -74,28 +76,58 @@ def detect(place: Place, layout: str | None) -> tuple[str, str]:
     """The layout of a place and why.
 
     Raises:
-        UsageError: no layout of that name.
+        UsageError: no layout of that name, or options for columns where the layout has none.
         DataError: no layout fits.
     """
     if layout is not None:
         if layout not in LAYOUTS:
             raise unknown_name("layout", layout, LAYOUTS)
-        return layout, "named with --layout"
+        return _with_its_options(place, layout), NAMED
     for name, module in LAYOUTS.items():
         reason: str | None = module.recognise(place)
         if reason:
-            return name, reason
+            return _with_its_options(place, name), reason
+    lacking = [*(f"{path.name} is {what}." for path, what in place.others if not path.is_dir()), *_lacks(place)]
     needs = "; ".join(f"{name} needs {module.NEEDS}" for name, module in LAYOUTS.items() if name != "normalised")
-    raise DataError(
-        f"{place.path} holds no interactions in a known layout; {_some(place.files)}."
-        f"{_folders(place.path)} {needs}. See datasets/README.md, or name the layout with --layout."
-    )
+    said = [
+        f"{place.path} holds no interactions in a known layout; {_some(place.files)}.",
+        *_folders(place.path),
+        *lacking,
+        f"Layouts tried: {needs}. See datasets/README.md, or name the layout with --layout.",
+    ]
+    raise DataError(" ".join(said))
 
 
-def _folders(path: Path) -> str:
+def _lacks(place: Place) -> list[str]:
+    """What each layout lacks of which some file is there."""
+    parts = [
+        said
+        for module in (lattice, pickled, recbole)
+        if (said := missing_part(place.files, module.PATTERN)) is not None
+    ]
+    return [*parts, *table.lacks(place)]
+
+
+def _with_its_options(place: Place, layout: str) -> str:
+    """The layout, after it was seen that every option given means something in it.
+
+    Raises:
+        UsageError: one does not.
+    """
+    given = place.columns.given
+    if given and not LAYOUTS[layout].TAKES_COLUMNS:
+        raise UsageError(
+            f"{place.path} is in the layout {layout}, whose files have no named columns, so that "
+            f"{listed(f'{option} {value}' for option, value in given)} means nothing there. Leave it out, or name "
+            "another layout with --layout."
+        )
+    return layout
+
+
+def _folders(path: Path) -> list[str]:
     """What lies below a directory, for a user who has named the one above it."""
     folders = sorted(each.name for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
-    return f" If one of {listed(folders[:10])} below it holds the data, give its path." if folders else ""
+    return [f"If one of {listed(folders[:10])} below it holds the data, give its path."] if folders else []
 
 
 def _some(files: tuple[Path, ...]) -> str:
@@ -107,63 +139,25 @@ def _some(files: tuple[Path, ...]) -> str:
 
 def _with_features(place: Place, layout: str, reason: str, content: Content) -> Loaded:
     """The content with every feature file beside the tables."""
-    modalities = {modality.name: modality for modality in content.raw.modalities}
-    problems, unread, notes = [], [], list(content.raw.notes)
-    for path in place.files:
-        if path in content.used:
-            continue
-        if not _is_feature_file(path):
-            unread.append(path.name)
-            continue
-        try:
-            found, n_others = _modalities(path, content)
-            for modality in found:
-                _add(modalities, modality, path)
-        except DataError as problem:
-            if _named_so(path):
-                problems.append(str(problem))
-            else:  # such as the dictionaries of users that MMRec's models leave in the folder
-                unread.append(f"{path.name} ({problem})")
-            continue
-        if n_others:
-            notes.append(
-                f"{n_others:,} rows of {path.name} are of items without an interaction, and were left out."
-            )
-    ordered = in_order(modalities.values())
-    raw = replace(content.raw, modalities=ordered, notes=tuple(notes))
-    return Loaded(place, layout, reason, raw, tuple(problems), tuple(unread))
+    found = read_beside(place, content)
+    ordered = in_order(found.modalities.values())
+    raw = replace(content.raw, modalities=ordered, notes=(*content.raw.notes, *found.notes))
+    return Loaded(place, layout, reason, raw, tuple(found.problems), tuple(found.unread))
 
 
-def _is_feature_file(path: Path) -> bool:
-    """Whether a file beside the tables is meant to hold features; .json and .parquet may be anything else."""
-    ending = path.suffix.lower()
-    if ending not in ENDINGS:
-        return False
-    return (
-        ending not in (".json", ".parquet") or _named_so(path) or (ending == ".parquet" and holds_features(path))
-    )
+def refusals(loaded: Loaded) -> list[str]:
+    """What keeps the data from being imported and run: broken feature files, and parts that are none."""
+    return [*loaded.problems, *_split_problems(loaded)]
 
 
-def _named_so(path: Path) -> bool:
-    """Whether a file's name says that it holds features, so that anything else in it is a problem."""
-    stem = path.stem.lower()
-    return bool(FEATURES.search(stem)) or any(stem in words for words in USUAL.values())
-
-
-def _modalities(path: Path, content: Content) -> tuple[list[Modality], int]:
-    """Every modality of a feature file, and how many of its rows are of no item."""
-    found, n_others = [], 0
-    for block in read_blocks(path):
-        modality, n_left = modality_of(path, block, modality_name(block.name or path.stem), content.keys)
-        found.append(modality)
-        n_others = max(n_others, n_left)
-    return found, n_others
-
-
-def _add(modalities: dict[str, Modality], modality: Modality, path: Path) -> None:
-    if modality.name in modalities:
-        raise DataError(
-            f"{path} brings the modality '{modality.name}', which is {modalities[modality.name].origin} already. "
-            "Rename or remove one of them."
-        )
-    modalities[modality.name] = modality
+def _split_problems(loaded: Loaded) -> list[str]:
+    raw = loaded.raw
+    try:
+        check(raw)
+        if raw.has_parts:
+            shipped_split(*raw.parts)
+        else:
+            make_split(raw.whole, "random", 0)
+    except BenchError as problem:
+        return [f"{loaded.place.path}: {problem}"]
+    return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from bench.names import LONGEST
 from bench.types import Modality
 
 USUAL = {
@@ -20,7 +21,7 @@ def modality_name(given: str) -> str:
     name = given.lower()
     while FEATURES.search(name):
         name = FEATURES.sub("", name)
-    name = re.sub(r"[^a-z0-9]+", "_", name).strip("_") or "features"
+    name = re.sub(r"[^a-z0-9]+", "_", name).strip("_")[:LONGEST].strip("_") or "features"
     return next((usual for usual, words in USUAL.items() if name in words), name)
 
 

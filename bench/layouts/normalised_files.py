@@ -11,6 +11,7 @@ from bench.sources.ids import as_texts
 
 NAME = "normalised"
 NEEDS = f"{normalised.INTERACTIONS}, {normalised.USERS} and {normalised.ITEMS}, as 'ludp-bench import' writes them"
+TAKES_COLUMNS = False
 FILES = (normalised.INTERACTIONS, normalised.USERS, normalised.ITEMS)
 
 

@@ -12,6 +12,7 @@ from bench.sources.pickled_coo import read_parts
 
 NAME = "pickled-coo"
 NEEDS = "trnMat.pkl, valMat.pkl and tstMat.pkl (or train_mat, val_mat, test_mat): pickled scipy matrices"
+TAKES_COLUMNS = False
 PATTERN = r"PART[a-z]*[_-]?(mat|matrix)?(\.pkl|\.pickle)|PART[a-z]*[_-]?mat"
 
 

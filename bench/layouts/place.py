@@ -1,32 +1,23 @@
-"""Layer 4. What a user points at: a directory or one file, and which files may hold what. Lists, opens nothing."""
+"""Layer 4. What a user points at: a directory or one file, and what lies in it. Lists, opens nothing."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
-from bench.errors import DataError, UsageError, listed, nearest_hint
+from bench.errors import DataError, UsageError, listed
+from bench.files import check_plain
 from bench.sources.features import ItemKeys
+from bench.sources.locate import what_else
 from bench.sources.raw import RawData
+from bench.sources.roles import Columns
 
 PARTS = (r"(trn|train)", r"(val|valid|dev)", r"(tst|test)")
-USUAL = {
-    "user": ("userid", "user", "uid", "reviewerid", "customerid", "visitorid", "useridx", "userindex"),
-    "item": ("itemid", "item", "iid", "asin", "parentasin", "movieid", "videoid", "productid", "articleid",
-             "trackid", "songid", "bookid", "newsid", "itemidx", "itemindex"),
-    "time": ("timestamp", "time", "ts", "unixreviewtime", "unixtime", "datetime", "date", "timestamps"),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Names of the columns that the user gave; None: found by their usual names."""
-
-    user: str | None = None
-    item: str | None = None
-    time: str | None = None
+MOST_BELOW = 2_000  # files of subfolders that are looked at
 
 
 @dataclass(frozen=True)
@@ -37,11 +28,15 @@ class Place:
         path: as it was given.
         files: the files in it, sorted by name; or the one file.
         columns: what the user says of column names.
+        others: what lies beside the files and is none, with what it is, such as links to nowhere.
+        below: files in its folders.
     """
 
     path: Path
     files: tuple[Path, ...]
-    columns: Columns = Columns()
+    columns: Columns = field(default_factory=Columns)
+    others: tuple[tuple[Path, str], ...] = ()
+    below: tuple[Path, ...] = ()
 
     def ending(self, *endings: str) -> list[Path]:
         """The files with one of these endings."""
@@ -70,15 +65,35 @@ def look(path: Path, columns: Columns) -> Place:
         UsageError: there is nothing.
         DataError: it cannot be listed.
     """
+    if path.is_symlink() and not path.exists():
+        raise UsageError(f"{path} is {what_else(path)}.")
     if not path.exists():
         raise UsageError(f"There is no {path}. Give a directory with data files, or one table of interactions.")
-    if path.is_file():
+    if not path.is_dir():
+        check_plain(path)
         return Place(path, (path,), columns)
     try:
-        files = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
+        here = sorted(each for each in path.iterdir() if not each.name.startswith("."))
+        files = tuple(each for each in here if each.is_file())
+        others = tuple((each, what_else(each)) for each in here if not each.is_file())
+        below = tuple(_below(each for each in here if each.is_dir()))
     except OSError as problem:
         raise DataError(f"{path} cannot be listed: {problem.strerror}. Correct its permissions.") from problem
-    return Place(path, tuple(files), columns)
+    return Place(path, files, columns, others, below)
+
+
+def _below(folders: Iterable[Path]) -> Iterator[Path]:
+    """Files in folders and in their folders, the first few of them; links are not followed."""
+    found = (
+        Path(inner) / name
+        for folder in folders
+        if not folder.is_symlink()
+        for inner, _, names in os.walk(folder)
+        for name in sorted(names)
+    )
+    for path in islice(found, MOST_BELOW):
+        if not path.name.startswith("."):
+            yield path
 
 
 def part_files(files: Iterable[Path], pattern: str) -> tuple[Path, ...] | None:
@@ -104,30 +119,13 @@ def part_files(files: Iterable[Path], pattern: str) -> tuple[Path, ...] | None:
     return tuple(found) if len(found) == len(PARTS) else None
 
 
-def plain(name: str) -> str:
-    """A column's name without case and signs, so that `user_id`, `userId` and `UserID` are one."""
-    return "".join(letter for letter in name.lower() if letter.isalnum())
-
-
-def usual_column(names: Sequence[str], role: str, given: str | None) -> str | None:
-    """The column for a role: the one that the user named, else the first usual name; None where there is none."""
-    if given is not None:
-        return given if given in names else None
-    by_plain = {plain(name): name for name in reversed(names)}
-    return next((by_plain[name] for name in USUAL[role] if name in by_plain), None)
-
-
-def needed_column(path: Path, names: Sequence[str], role: str, given: str | None) -> str:
-    """The same, where there must be one.
-
-    Raises:
-        DataError: there is none.
-    """
-    found = usual_column(names, role, given)
-    if found is None:
-        wanted = f"the column '{given}'" if given else f"a column of {role} ids, such as '{role}_id',"
-        raise DataError(
-            f"{path}, row 1: {wanted} is missing; the columns are {listed(names)}."
-            f"{nearest_hint(given or f'{role}_id', names)} Name it with --{role}-column NAME."
-        )
-    return found
+def missing_part(files: Iterable[Path], pattern: str) -> str | None:
+    """What is said where some of the three parts are there and others are not; else None."""
+    found = {}
+    for part, word in zip(PARTS, ("training", "validation", "test"), strict=True):
+        expression = re.compile(pattern.replace("PART", part), re.IGNORECASE)
+        found[word] = [path.name for path in files if expression.fullmatch(path.name)]
+    here, absent = listed(name for names in found.values() for name in names), [w for w in found if not found[w]]
+    if not absent or len(absent) == len(found):
+        return None
+    return f"{here} may be of parts, but the file of the {' and the '.join(absent)} part is not there."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DataError, listed
-from bench.layouts.columns import interactions, positions
+from bench.layouts.columns import Rows, interactions, positions, rated_columns, rows_of
 from bench.layouts.modality_names import modality_name
-from bench.layouts.place import Content, Place, needed_column, part_files, usual_column
+from bench.layouts.place import Content, Place, part_files
 from bench.sources.blocks import Block
 from bench.sources.features import ItemKeys, modality_of
 from bench.sources.ids import as_texts, column_ids
 from bench.sources.parsing import ragged
-from bench.sources.raw import RawData
+from bench.sources.roles import needed_column, roles
 from bench.sources.tables import header, read_text, row_number
 from bench.types import Modality
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NAME = "recbole"
 NEEDS = "NAME.inter, tab-separated with a header such as 'user_id:token', or NAME.train.inter and the other parts"
+TAKES_COLUMNS = True
 PATTERN = r".+\.PART[a-z]*\.inter"
 
 
@@ -46,28 +47,19 @@ def read(place: Place) -> Content:
         DataError: a table is missing or malformed.
     """
     paths = _interaction_files(place)
-    tables = [_Table(path) for path in paths]
     others = {kind: _Table(path) for kind in ("user", "item") for path in place.ending(f".{kind}")[:1]}
-    ids = {
-        kind: [table.ids(kind, place) for table in (*tables, *([others[kind]] if kind in others else []))]
-        for kind in ("user", "item")
-    }
-    times = [table.times(place) for table in tables]
-    found = interactions(tables[0].path, ids["user"], ids["item"], times, len(tables))
-    of_rows = found.further_items if "item" in others else positions(found.item_ids)
+    further = {kind: [others[kind].ids(kind, place)] if kind in others else [] for kind in ("user", "item")}
+    rows = [_Table(path).rows(place) for path in paths]
+    found = interactions(f"interactions, read from {place.path}", rows, further["user"], further["item"])
+    item_ids = found.raw.item_ids
+    ids = as_texts(item_ids, found.raw.parts[0].n_items)
+    of_rows = found.further_items if "item" in others else positions(np.asarray(item_ids))
     if "item" in others and len(np.unique(found.further_items)) < len(found.further_items):
         raise DataError(f"{others['item'].path} lists an item twice. Keep one row for each item.")
-    keys = ItemKeys(as_texts(found.item_ids, len(found.item_ids)), of_rows)
-    raw = RawData(
-        origin=f"interactions, read from {place.path}",
-        parts=found.parts,
-        modalities=others["item"].modalities(keys) if "item" in others else (),
-        notes=_notes(tables),
-        user_ids=found.user_ids,
-        item_ids=found.item_ids,
-        n_repeated=found.n_repeated,
-    )
-    return Content(raw, keys, (*paths, *(table.path for table in others.values())))
+    keys = ItemKeys(ids, of_rows)
+    modalities = others["item"].modalities(keys) if "item" in others else ()
+    used = (*paths, *(table.path for table in others.values()))
+    return Content(replace(found.raw, modalities=modalities), keys, used)
 
 
 def _interaction_files(place: Place) -> tuple[Path, ...]:
@@ -82,16 +74,13 @@ def _interaction_files(place: Place) -> tuple[Path, ...]:
     )
 
 
-def _notes(tables: Sequence[_Table]) -> tuple[str, ...]:
-    rated = any(name.partition(":")[0] == "rating" for table in tables for name in table.names)
-    return ("Every row is a positive, whatever its rating.",) * rated
-
-
 class _Table:
     """One atomic file; its columns are read when they are asked for."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.names = path, header(path, "\t")
+        if len(self._full_names()) < len(self.names):
+            raise DataError(f"{path}, row 1: two columns differ in their types only. Name every column once.")
         untyped = [name for name in self.names if name.partition(":")[2] not in TYPES]
         if untyped:
             raise DataError(
@@ -100,27 +89,32 @@ class _Table:
             )
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """A column as texts."""
-        return read_text(self.path, "\t", [name], quoted=False).column(name)
-
-    def named(self, role: str, given: str | None) -> str | None:
-        """The full name of the column for a role."""
-        short = [name.partition(":")[0] for name in self.names]
-        found = usual_column(short, role, given)
-        return None if found is None else self.names[short.index(found)]
+        """A column as texts, by its full name."""
+        return read_text(self.path, "\t", [name], quoted=False).columns.column(name)
 
     def ids(self, kind: str, place: Place) -> pa.ChunkedArray:
-        """The ids of users or items."""
-        given = getattr(place.columns, kind)
-        name = self.named(kind, given) or needed_column(self.path, self.names, kind, given)
+        """The ids of a listing of users or items."""
+        full = self._full_names()
+        name = full[needed_column(self.path, list(full), kind, getattr(place.columns, kind))]
         return column_ids(self.path, name, self.column(name))
 
-    def times(self, place: Place) -> Any:
-        """The times of the rows, `[n]`; None where the table has none."""
-        from bench.sources.ids import seconds
+    def rows(self, place: Place) -> Rows:
+        """The interactions.
 
-        name = self.named("time", place.columns.time)
-        return None if name is None else seconds(self.path, name, self.column(name))
+        Raises:
+            DataError: a column is missing or has two roles, or an id, time or rating is malformed.
+        """
+        full = self._full_names()
+        short = roles(self.path, list(full), place.columns)
+        rated = rated_columns(list(full), short)
+        wanted = list(dict.fromkeys([*short.values(), *rated]))
+        table = read_text(self.path, "\t", [full[name] for name in wanted], quoted=False).columns
+        held = {name: table.column(full[name]) for name in wanted}
+        return rows_of(self.path, short, held, place.columns, rated)
+
+    def _full_names(self) -> dict[str, str]:
+        """The column names with their types, by the names without."""
+        return {name.partition(":")[0]: name for name in self.names}
 
     def modalities(self, keys: ItemKeys) -> tuple[Modality, ...]:
         """One for each float_seq column of an .item table, whose rows are `keys.of_rows`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,7 +167,7 @@ def _fingerprint(root: Path, n_asked: int | None) -> str:
     """Hash of all that enters: records by content, lists by size and time, the program by content."""
     digest = hashlib.sha256(repr(n_asked).encode())
     for path in _inputs(root):
-        digest.update(f"\n{path}\n".encode(errors="surrogateescape"))
+        digest.update(b"\n" + os.fsencode(path) + b"\n")
         try:
             digest.update(read_regular(path))
         except OSError as problem:  # `find` says so among what is left out

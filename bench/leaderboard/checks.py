@@ -104,7 +104,7 @@ def gap_problems(records: Sequence[RunRecord], ours: set[str], n_asked: int | No
     """
     tables: dict[str, dict[str, list[RunRecord]]] = {}
     for record in records:
-        board = hash_value([*data_key(record.data), record.protocol.version, record.protocol.hide_at_test])
+        board = hash_value([*data_key(record.data), record.protocol.tag])
         row = hash_value([configuration(record), record.spec.features])
         tables.setdefault(board, {}).setdefault(row, []).append(record)
     for rows in tables.values():

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.leaderboard.origin import Origin, code_path, origin_of
-from bench.leaderboard.rows import RANKED_BY, SHOWN, Board, BoardRow
+from bench.leaderboard.rows import Board, BoardRow
 from bench.leaderboard.scores import BoardScores
 from bench.private_paths import shortened
 from bench.records import Cost, RunRecord
 from bench.report.gaps import Gap
 from bench.report.paper import Paper
+from bench.report.stops import Stops, stops_of
 from bench.report.wording import model_display
 
 COMMIT_DIGITS = 10
@@ -38,9 +39,10 @@ class Entry:
         rank: from 1, equal for equal scores; None for an incomplete one.
         name: shown name of the model.
         family: of the model's card; "" for a model that is not here.
-        scores: test metrics of `SHOWN`.
+        scores: test metrics of `Board.shown`.
         valid: the metric that selects, on validation, of the same runs.
         cost: means of a run: `train_seconds`, `epochs`, `peak_memory_bytes`, `n_parameters`; None if incomplete.
+        stops: how its trainings ended.
         gap: to the best row; None for that one, and where nothing could be compared.
         uncompared: why there is no gap, where a complete row has none.
         machines: processors with threads.
@@ -59,6 +61,7 @@ class Entry:
     scores: Mapping[str, Spread]
     valid: Spread
     cost: Mapping[str, float | None]
+    stops: Stops
     gap: Gap | None
     uncompared: str
     machines: Sequence[str]
@@ -108,16 +111,17 @@ def entries_of(
         files: record files by key, from the results directory.
         paper: for names.
     """
-    means = [row.mean(RANKED_BY) for row in board.rows]
+    means = [row.mean(board.ranked_by) for row in board.rows]
     return [
         Entry(
             row=row,
             rank=None if mean is None else 1 + sum(other is not None and other > mean for other in means),
             name=model_display(row.label, paper),
             family=_family(row.model),
-            scores={metric: _spread(row, metric, "test") for metric in SHOWN},
-            valid=_spread(row, RANKED_BY, "valid"),
+            scores={metric: _spread(row, metric, "test") for metric in board.shown},
+            valid=_spread(row, board.ranked_by, "valid"),
             cost={name: _cost(row, get) for name, get in COSTS.items()},
+            stops=stops_of(row.records),
             gap=found.get(row.id),
             uncompared=scores.problems.get(row.id, ""),
             machines=_distinct(machine(record.environment) for record in row.records),

@@ -215,7 +215,7 @@ def _copy(kept: dict[str, Kept], target: Path, allow_unhashed: bool) -> Merged:
             else:
                 n_unhashed += source.suffix == ".safetensors"
         _write(target / name, partial(bytes, each.file.content))
-    n_trials = sum(each.file.record.spec.stage == "tuning" for each in new.values())
+    n_trials = sum(each.file.record.spec.stage != "final" for each in new.values())
     return Merged(len(new) - n_trials, n_trials, len(kept) - len(new), n_unhashed)
 
 

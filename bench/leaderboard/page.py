@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bench.leaderboard.entries import Entry
-from bench.leaderboard.rows import RANKED_BY, SHOWN
+from bench.leaderboard.rows import Board
 from bench.leaderboard.scores import UNIT, BoardScores, packed
 from bench.leaderboard.texts import (
     INTRODUCTION,
@@ -37,12 +37,16 @@ FAMILIES = {"cf": "collaborative", "gcn": "graph", "multimodal": "multimodal", "
 
 @dataclass(frozen=True)
 class Head:
-    """A column: its name in the page, its title, whether it is shown at first, and its alignment."""
+    """A column: its name in the page, its title, whether it is shown at first, its alignment, and its choice.
+
+    `choice` is the title where columns are chosen for all tables, if that is another.
+    """
 
     key: str
     title: str
     is_shown: bool = True
     align: str = "right"
+    choice: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,15 @@ class Shown:
     small: str = ""
 
 
-def heads() -> list[Head]:
-    """All columns, in order."""
-    ranked = metric_title(RANKED_BY)
+def heads(board: Board) -> list[Head]:
+    """All columns of a table, in order."""
+    ranked = metric_title(board.ranked_by)
     return [
         *(Head("rank", "#"), Head("model", "Model", align="left"), Head("family", "Family", False, "left")),
         Head("seeds", "Seeds", align="left"),
-        *(Head(metric, metric_title(metric), metric != "precision@20") for metric in SHOWN),
-        *(Head("gap", f"Difference in {ranked}"), Head("p", "p"), Head("valid", f"Validation {ranked}", False)),
+        *(Head(metric, metric_title(metric), metric != "precision@20") for metric in board.shown),
+        *(Head("gap", f"Difference in {ranked}", choice="Difference"), Head("p", "p")),
+        Head("valid", f"Validation {ranked}", False, choice="Validation"),
         *(Head("parameters", "Parameters"), Head("seconds", "Training (s)"), Head("epochs", "Epochs", False)),
         *(Head("memory", "Peak memory (MiB)", False), Head("machine", "Machine", False, "left")),
         *(Head("trials", "Trials", False), Head("origin", "Parameters from", False, "left")),
@@ -104,7 +109,7 @@ def to_html(
         policy=policy(*scripts),
         style=part("style.css") + part("leaderboard.css"),
         scripts=scripts,
-        heads=heads(),
+        columns=list({head.key: head for section in sections for head in heads(section.board)}.values()),
         badges=badges(list({each.data_hash + each.label: each for each in facts}.values())),
         is_drawn=any(each.source == "surrogate" for each in facts),
         sections=[_table(section, paper) for section in sections],
@@ -125,7 +130,8 @@ def _users(section: Section, scores: BoardScores, rows: Sequence[str]) -> dict[s
         "seeds": section.board.n_asked,
         "users": scores.n_users,
         "unit": UNIT,
-        "metrics": [[metric, metric_title(metric)] for metric in SHOWN],
+        "metrics": [[metric, metric_title(metric)] for metric in section.board.shown],
+        "ranked": section.board.ranked_by,
         "rows": [[name, titles[name]] for name in rows],
         "scores": packed(scores, rows),
     }
@@ -150,12 +156,13 @@ def _table(section: Section, paper: Paper) -> dict[str, Any]:
             "family": FAMILIES.get(each.family, each.family),
             "id": each.row.id,
             "is_complete": each.row.is_complete,
-            "cells": list(_cells(each, {metric: found[metric][place] for metric in SHOWN})),
+            "cells": list(_cells(each, {metric: found[metric][place] for metric in section.board.shown})),
         }
         for place, each in enumerate(section.entries)
     ]
     return {
         "id": section.board.id,
+        "heads": heads(section.board),
         "heading": section.heading,
         "dataset": facts.name,
         "source": facts.source,
@@ -169,12 +176,12 @@ def _table(section: Section, paper: Paper) -> dict[str, Any]:
 def _cells(each: Entry, marked: dict[str, Mark]) -> Iterator[Shown]:
     """In the order of `heads`."""
     yield Shown(str(each.rank or DASH), each.rank)
-    yield Shown(each.name, small=each.row.told)
+    yield Shown(each.name + each.stops.signs, small=each.row.told)
     yield Shown(FAMILIES.get(each.family, each.family))
     n, whole = len(each.row.records), each.row.is_complete
     failed = f"{each.row.n_failed} failed, " if each.row.n_failed else ""
     yield Shown(f"{n}" if whole else f"{n} of {each.row.n_asked}", n, small="" if whole else f"{failed}incomplete")
-    for metric in SHOWN:
+    for metric in marked:
         yield _number(each.scores[metric].mean, each.scores[metric].sd, mark=marked[metric])
     yield Shown(shown_gap(each.gap), None if each.gap is None else each.gap.difference)
     yield Shown(shown_gap_p(each.gap), None if each.gap is None else each.gap.p_holm)

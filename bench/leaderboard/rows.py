@@ -1,9 +1,10 @@
 """Layer 10. Records to tables and rows: what may stand beside what. Reads models' files by the registry only.
 
-Records share a table if data, split and protocol are the same, and a row if everything but the repetition is. A
-row is complete with the finished repetitions 1 to n, where n is the table's: what was asked for, else the largest
-number that more than half of its rows have, so that one row with more repetitions does not take rank and mean from
-all others. Only complete rows have means and ranks; further repetitions are left out, and that is said.
+Records share a table if data, split and protocol are the same, the protocol's changed choices included, and a row
+if everything but the repetition is.
+A row is complete with the finished repetitions 1 to n, where n is the table's: what was asked for, else the
+largest number that more than half of its rows have, so that one row with more repetitions does not take rank and
+mean from all others. Only complete rows have means and ranks; further repetitions are left out, and that is said.
 """
 
 from __future__ import annotations
@@ -18,18 +19,15 @@ from bench import registry
 from bench.digest import hash_value
 from bench.errors import BenchError
 from bench.model_entry import ModelEntry
-from bench.protocol import METRICS, SELECTION_METRIC, metric_key
+from bench.protocol import METRICS, VERSION, Protocol, metric_key
 from bench.records import DataFacts, RunRecord
 from bench.report.aggregate import DataKey, data_key
 
 SHOWN = tuple(metric_key(metric, cutoff) for cutoff in (10, 20) for metric in METRICS)
-RANKED_BY = SELECTION_METRIC
 CONTENT = "the content was replaced, a control for single tables"
 VARIATION = "a variation for single tables and figures, which is no candidate"
 FAILED = "no finished run in its row"
 FURTHER = "a repetition beyond those that most rows of its table have (--seeds N takes more)"
-
-BoardKey = tuple[DataKey, str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +79,7 @@ class Board:
     """One table: rows on the same data, split and protocol, the best first, incomplete ones last."""
 
     facts: DataFacts
-    version: str
-    hide_at_test: str
+    protocol: Protocol
     n_asked: int
     rows: tuple[BoardRow, ...]
 
@@ -94,7 +91,17 @@ class Board:
     @property
     def id(self) -> str:
         """The same for the same data, split and protocol."""
-        return "t" + hash_value([*data_key(self.facts), self.version, self.hide_at_test])[:8]
+        return "t" + hash_value([*data_key(self.facts), self.protocol.tag])[:8]
+
+    @property
+    def ranked_by(self) -> str:
+        """The metric that ranks: the one that the protocol selects by, on the test part."""
+        return self.protocol.selection_metric
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The metrics that are shown: `SHOWN`, and the one that ranks."""
+        return tuple(dict.fromkeys((*SHOWN, self.ranked_by)))
 
 
 def boards(records: Iterable[RunRecord], n_asked: int | None) -> tuple[list[Board], Counter[str]]:
@@ -104,16 +111,16 @@ def boards(records: Iterable[RunRecord], n_asked: int | None) -> tuple[list[Boar
         records: of reported runs; failed ones count as missing.
         n_asked: repetitions of a complete row; None takes the largest number that most rows of a table have.
     """
-    tables: dict[BoardKey, dict[str, list[RunRecord]]] = {}
+    tables: dict[tuple[DataKey, Protocol], dict[str, list[RunRecord]]] = {}
     left_out: Counter[str] = Counter()
     for record in records:
         if record.spec.features != "given":
             left_out[CONTENT] += 1
             continue
-        key = (data_key(record.data), record.protocol.version, record.protocol.hide_at_test)
+        key = (data_key(record.data), record.protocol.protocol)
         tables.setdefault(key, {}).setdefault(hash_value(configuration(record)), []).append(record)
     found = []
-    for key in sorted(tables):
+    for key in sorted(tables, key=_table_place):
         named: dict[str, list[list[RunRecord]]] = {}
         for group in tables[key].values():
             label = label_of(group)
@@ -125,7 +132,7 @@ def boards(records: Iterable[RunRecord], n_asked: int | None) -> tuple[list[Boar
                 named.setdefault(label, []).append(group)
         if named:
             n = n_asked or _most([group for several in named.values() for group in several])
-            found.append(_board(key, named, n))
+            found.append(_board(key[1], named, n))
             left_out[FURTHER] += sum(
                 record.spec.repetition >= n for several in named.values() for group in several for record in group
             )
@@ -136,6 +143,11 @@ def _most(groups: Sequence[Sequence[RunRecord]]) -> int:
     """The largest number of repetitions that more than half of the rows have begun."""
     begun = sorted(max(record.spec.repetition + 1 for record in group) for group in groups)
     return begun[(len(begun) - 1) // 2]
+
+
+def _table_place(key: tuple[DataKey, Protocol]) -> tuple[DataKey, bool, str]:
+    """By data; of one data set protocols of earlier versions come last."""
+    return key[0], key[1].version != VERSION, key[1].tag
 
 
 def configuration(record: RunRecord) -> dict[str, Any]:
@@ -175,13 +187,12 @@ def _is_as_in_file(entry: ModelEntry, dataset: str, variant: str, params: dict[s
         return False
 
 
-def _board(key: BoardKey, named: dict[str, list[list[RunRecord]]], n: int) -> Board:
+def _board(used: Protocol, named: dict[str, list[list[RunRecord]]], n: int) -> Board:
     groups = [(label, group) for label, several in named.items() for group in several]
     rows = [_row(label, group, named[label], n) for label, group in groups]
-    ranked = sorted(filter(None, rows), key=_place)
-    return Board(
-        groups[0][1][0].data.without_paths(), key[1], key[2], n, tuple(ranked)
-    )  # rows without a run among the first n go
+    ranked = sorted(filter(None, rows), key=lambda row: _place(row, used.selection_metric))
+    facts = groups[0][1][0].data.without_paths()
+    return Board(facts, used, n, tuple(ranked))  # rows without a run among the first n go
 
 
 def _row(label: str, group: Sequence[RunRecord], namesakes: list[list[RunRecord]], n: int) -> BoardRow | None:
@@ -191,8 +202,8 @@ def _row(label: str, group: Sequence[RunRecord], namesakes: list[list[RunRecord]
     return BoardRow(label, told, finished, len(asked) - len(finished), n) if finished else None
 
 
-def _place(row: BoardRow) -> tuple[float, str, str]:
-    mean = row.mean(RANKED_BY)
+def _place(row: BoardRow, ranked_by: str) -> tuple[float, str, str]:
+    mean = row.mean(ranked_by)
     return 0.0 if mean is None else -1.0 - mean, row.label, row.told
 
 

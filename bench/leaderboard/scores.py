@@ -17,7 +17,7 @@ from typing import Protocol as Structural
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.leaderboard.rows import RANKED_BY, SHOWN, Board, BoardRow
+from bench.leaderboard.rows import Board, BoardRow
 from bench.list_files import StoredLists
 from bench.record_files import Damaged
 from bench.records import RunRecord
@@ -35,7 +35,8 @@ class BoardScores:
     """What lies behind the complete rows of a table.
 
     Attributes:
-        by_row: by a row's id, scores in the metrics of `SHOWN`, averaged over repetitions, `[n_metrics, n_users]`.
+        by_row: by a row's id, scores in the metrics of `Board.shown`, averaged over repetitions,
+            `[n_metrics, n_users]`.
         ranking: by a row's id, scores in the metric that ranks, `[n_seeds, n_users]`.
         problems: by the id of a complete row, why it is not among them.
         contradicted: lists whose means are not those of their record, by which the record was changed.
@@ -76,23 +77,27 @@ def read_scores(board: Board, store: Lists) -> BoardScores:
     for row in board.complete:
         lists = [store.read_lists(record) for record in row.records]
         contradicted += [each for each in lists if isinstance(each, Contradicted)]
-        problem = _problem(row, lists, users)
+        problem = _problem(board, row, lists, users)
         if problem:
             problems[row.id] = problem
             continue
         whole = [each for each in lists if isinstance(each, StoredLists)]
         users = whole[0].users
-        by_row[row.id] = np.array([np.mean([each.per_user[metric] for each in whole], axis=0) for metric in SHOWN])
-        ranking[row.id] = np.array([each.per_user[RANKED_BY] for each in whole])
+        by_row[row.id] = np.array(
+            [np.mean([each.per_user[metric] for each in whole], axis=0) for metric in board.shown]
+        )
+        ranking[row.id] = np.array([each.per_user[board.ranked_by] for each in whole])
     return BoardScores(by_row, ranking, problems, tuple(contradicted))
 
 
-def _problem(row: BoardRow, lists: Sequence[StoredLists | Damaged], users: NDArray[np.int64] | None) -> str:
+def _problem(
+    board: Board, row: BoardRow, lists: Sequence[StoredLists | Damaged], users: NDArray[np.int64] | None
+) -> str:
     """Say why the lists of a row cannot be compared; empty if they can."""
     for record, found in zip(row.records, lists, strict=True):
         if isinstance(found, Damaged):
             return f"the lists of {record.key}: {found.problem}"
-        if not set(SHOWN) <= set(found.per_user):
+        if not set(board.shown) <= set(found.per_user):
             return f"the lists of {record.key} lack a metric"
         users = found.users if users is None else users
         if not np.array_equal(users, found.users):

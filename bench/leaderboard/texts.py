@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.leaderboard.entries import Entry
-from bench.leaderboard.rows import RANKED_BY, SHOWN, Board
+from bench.leaderboard.rows import Board
 from bench.report.comparisons import STAR, shown_p
 from bench.report.gaps import Gap
 from bench.report.paper import Paper
 from bench.report.render import to_markdown
+from bench.report.stops import sign_notes, sign_sentence, stopped_by_cap
 from bench.report.table import Block, Cell, Column, Mark, Row, Table, marks
 from bench.report.wording import (
     DASH,
@@ -18,6 +19,7 @@ from bench.report.wording import (
     data_notes,
     metric_name,
     metric_title,
+    protocol_sentence,
 )
 from bench.safe_text import for_markdown
 
@@ -53,9 +55,7 @@ def headings(boards: Sequence[Board]) -> list[str]:
         for board in boards
     ]
     return [
-        name
-        if found.count(name) == 1
-        else f"{name}, protocol {board.version}, hidden at test: {board.hide_at_test}"
+        name if found.count(name) == 1 else f"{name}, protocol {board.protocol.tag}"
         for name, board in zip(found, boards, strict=True)
     ]
 
@@ -63,36 +63,44 @@ def headings(boards: Sequence[Board]) -> list[str]:
 def caption(section: Section) -> str:
     """How to read a table."""
     board = section.board
-    seeds = "one seed" if board.n_asked == 1 else f"mean ± sample standard deviation over {board.n_asked} seeds"
+    seeds = "One seed" if board.n_asked == 1 else f"Mean ± sample standard deviation over {board.n_asked} seeds"
+    capped = stopped_by_cap(record for row in board.rows for record in row.records)
+    signs = sign_sentence(each.stops for each in section.entries)
+    return " ".join(filter(None, (protocol_sentence(board.protocol), capped, _reading(board, seeds), signs)))
+
+
+def _reading(board: Board, seeds: str) -> str:
     return (
-        f"Protocol {board.version}, hidden at test: {board.hide_at_test} items; {seeds}; ranked by test "
-        f"{metric_name(RANKED_BY)}. Difference: to the first row, with its 95% bootstrap interval over users; p: "
-        f"paired permutation test over users, all seeds together, Holm's correction over the rows of the table; "
-        f"{STAR} marks p < 0.05. Incomplete rows have no mean and no rank."
+        f"{seeds}; ranked by test {metric_name(board.ranked_by)}. "
+        f"Difference: to the first row, with its 95% bootstrap interval over users; p: paired permutation test "
+        f"over users, all seeds together, Holm's correction over the rows of the table; {STAR} marks p < 0.05. "
+        f"Incomplete rows have no mean and no rank."
     )
 
 
 def notes(section: Section, paper: Paper) -> list[str]:
     """What else to know of a table."""
+    ranked_by = metric_title(section.board.ranked_by)
     said = data_notes(section.board.facts, section.heading, paper)
+    said += sign_notes(section.heading, {each.title: each.stops for each in section.entries})
     said += [f"{each.title} is not compared: {each.uncompared}." for each in section.entries if each.uncompared]
     if section.is_blind:
         said.append(
-            f"{metric_title(RANKED_BY)} is the same for every user by every row: it cannot tell these models "
+            f"{ranked_by} is the same for every user by every row: it cannot tell these models "
             f"apart, and equal ranks say nothing of them."
         )
     several: dict[str, list[Entry]] = {}
     for each in section.entries:
         if each.valid.mean is not None:
             several.setdefault(each.name, []).append(each)
-    return said + [_by_validation(name, same) for name, same in several.items() if len(same) > 1]
+    return said + [_by_validation(name, same, ranked_by) for name, same in several.items() if len(same) > 1]
 
 
-def _by_validation(name: str, same: Sequence[Entry]) -> str:
+def _by_validation(name: str, same: Sequence[Entry], ranked_by: str) -> str:
     """Which of several rows of a model counts: the ranks are by test scores, which must not choose."""
     best = max(same, key=lambda each: each.valid.mean or 0.0)
     return (
-        f"{name} has {len(same)} rows. By validation {metric_title(RANKED_BY)}, which alone may choose among "
+        f"{name} has {len(same)} rows. By validation {ranked_by}, which alone may choose among "
         f"them, {best.row.told} is the best ({best.valid.mean:.4f})."
     )
 
@@ -121,18 +129,25 @@ def shown_gap_p(gap: Gap | None) -> str:
 
 def best_marks(section: Section) -> dict[str, list[Mark]]:
     """Best and second best of every metric, by row."""
-    return {metric: marks([each.scores[metric].mean for each in section.entries]) for metric in SHOWN}
+    return {
+        metric: marks([each.scores[metric].mean for each in section.entries]) for metric in section.board.shown
+    }
 
 
 def _score_block(section: Section) -> Block:
+    board = section.board
     columns = [Column("#"), Column("Model", align="left"), Column("Seeds")]
-    columns += [Column(metric_title(metric)) for metric in SHOWN]
-    columns += [Column(f"Difference in {metric_title(RANKED_BY)}"), Column("p")]
-    columns += [Column(f"Validation {metric_title(RANKED_BY)}")]
+    columns += [Column(metric_title(metric)) for metric in board.shown]
+    columns += [Column(f"Difference in {metric_title(board.ranked_by)}"), Column("p")]
+    columns += [Column(f"Validation {metric_title(board.ranked_by)}")]
     found, rows = best_marks(section), []
     for place, each in enumerate(section.entries):
-        cells = [Cell(words=str(each.rank or DASH)), Cell(words=each.title), Cell(words=each.seeds)]
-        cells += [_number(each.scores[m].mean, each.scores[m].sd, mark=found[m][place]) for m in SHOWN]
+        cells = [
+            Cell(words=str(each.rank or DASH)),
+            Cell(words=each.title + each.stops.signs),
+            Cell(words=each.seeds),
+        ]
+        cells += [_number(each.scores[m].mean, each.scores[m].sd, mark=found[m][place]) for m in board.shown]
         cells += [Cell(words=shown_gap(each.gap)), Cell(words=shown_gap_p(each.gap))]
         rows.append(Row((*cells, _number(each.valid.mean, each.valid.sd))))
     return Block(tuple(columns), tuple(rows))

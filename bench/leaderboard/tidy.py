@@ -9,10 +9,11 @@ from typing import Any
 
 from bench.digest import hash_in_full
 from bench.leaderboard.entries import COSTS, Entry
-from bench.leaderboard.rows import RANKED_BY, SHOWN, Board
+from bench.leaderboard.rows import SHOWN, Board
 from bench.leaderboard.texts import TITLE, Section
 from bench.record_files import HASH_FIELD
 from bench.report.render import to_csv
+from bench.report.stops import sign_notes
 from bench.report.table import CsvValue, Table
 from bench.report.wording import DATA_FIELDS, data_values
 
@@ -23,9 +24,21 @@ def csv_text(sections: Sequence[Section]) -> str:
     """A line a row, unrounded; empty where there is nothing."""
     shown = [f"{metric}{suffix}" for metric in SHOWN for suffix in ("", "_sd")]
     header = (
-        *(*DATA_FIELDS, "protocol", "hide_at_test", "rank", "model", "told", "title", "family"),
-        *("n_runs", "n_failed", "n_asked", *shown, "difference", "ci_low", "ci_high", "p_holm", "not_compared"),
-        *(f"valid_{RANKED_BY}", f"valid_{RANKED_BY}_sd", *COSTS, "machines", "n_trials", "parameters_from"),
+        *(*DATA_FIELDS, "protocol", "hide_at_test", "ranked_by", "rank", "model", "told", "title", "family"),
+        *(
+            "n_runs",
+            "n_failed",
+            "n_asked",
+            "n_stopped_by_cap",
+            "n_best_at_start",
+            *shown,
+            "difference",
+            "ci_low",
+            "ci_high",
+            "p_holm",
+            "not_compared",
+        ),
+        *("test", "test_sd", "valid", "valid_sd", *COSTS, "machines", "n_trials", "parameters_from"),
         *(
             "max_epochs",
             "patience",
@@ -45,7 +58,7 @@ def csv_text(sections: Sequence[Section]) -> str:
 
 def _csv_row(board: Board, each: Entry) -> Iterator[CsvValue]:
     row, first, gap = each.row, each.row.records[0], each.gap
-    yield from (*data_values(board.facts), board.version, board.hide_at_test)
+    yield from (*data_values(board.facts), board.protocol.tag, board.protocol.hide_at_test, board.ranked_by)
     yield from (
         each.rank,
         row.label,
@@ -55,11 +68,14 @@ def _csv_row(board: Board, each: Entry) -> Iterator[CsvValue]:
         len(row.records),
         row.n_failed,
         row.n_asked,
+        each.stops.n_cap,
+        each.stops.n_start,
     )
     for metric in SHOWN:
         yield from (each.scores[metric].mean, each.scores[metric].sd)
     yield from (None,) * 4 if gap is None else (gap.difference, gap.low, gap.high, gap.p_holm)
-    yield from (each.uncompared, each.valid.mean, each.valid.sd, *each.cost.values())
+    ranking = each.scores[board.ranked_by]
+    yield from (each.uncompared, ranking.mean, ranking.sd, each.valid.mean, each.valid.sd, *each.cost.values())
     yield from ("; ".join(each.machines), each.origin.n_trials, each.origin.words)
     yield from (first.spec.max_epochs, first.protocol.patience, first.spec.base_seed, first.spec.params_hash)
     yield from (first.code_hash, "; ".join(each.commits), each.code, each.link, "; ".join(each.commands))
@@ -105,21 +121,23 @@ def _json_table(section: Section) -> Mapping[str, Any]:
         "id": board.id,
         "heading": section.heading,
         "data": board.facts.model_dump(mode="json"),
-        "protocol": {"version": board.version, "hide_at_test": board.hide_at_test},
+        "protocol": {"tag": board.protocol.tag, **asdict(board.protocol)},
         "n_asked": board.n_asked,
-        "ranked_by": RANKED_BY,
-        "rows": [_json_row(each) for each in section.entries],
+        "ranked_by": board.ranked_by,
+        "signs": sign_notes(section.heading, {each.title: each.stops for each in section.entries}),
+        "rows": [_json_row(each, board) for each in section.entries],
     }
 
 
-def _json_row(each: Entry) -> Mapping[str, Any]:
+def _json_row(each: Entry, board: Board) -> Mapping[str, Any]:
     row, spec = each.row, each.row.records[0].spec
     return {
         **{"id": row.id, "rank": each.rank, "model": row.label, "told": row.told, "title": each.title},
         **{"family": each.family, "n_runs": len(row.records), "n_failed": row.n_failed, "n_asked": row.n_asked},
         "is_complete": row.is_complete,
+        "stops": {**asdict(each.stops), "signs": each.stops.signs.strip()},
         "test": {metric: asdict(spread) for metric, spread in each.scores.items()},
-        "valid": {RANKED_BY: asdict(each.valid)},
+        "valid": {board.ranked_by: asdict(each.valid)},
         "against_best": None if each.gap is None else asdict(each.gap),
         "not_compared": each.uncompared,
         "cost": dict(each.cost),

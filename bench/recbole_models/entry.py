@@ -15,7 +15,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, create_model
 
 from bench.digest import hash_value
-from bench.model_code import file_hash
+from bench.model_code import file_hash, module_hash
 from bench.model_entry import ModelEntry, ModelFile
 from bench.recbole_models.catalogue import FAMILY, PREFIX, check, recbole_folder, title
 from bench.validation import read_yaml
@@ -73,8 +73,9 @@ def recbole_hash(name: str) -> str:
     theirs = file_hash(
         recbole_folder() / "model" / "general_recommender" / f"{name.removeprefix(PREFIX).lower()}.py"
     )
-    ours = [file_hash(Path(__file__).with_name(f"{part}.py")) for part in OURS]
-    return hash_value([recbole.__version__, theirs, *ours])
+    here = __name__.rpartition(".")[0]
+    ours = module_hash([f"{here}.{part}" for part in OURS], {here: Path(__file__).parent})
+    return hash_value([recbole.__version__, theirs, ours])
 
 
 def _general() -> dict[str, Any]:

@@ -22,6 +22,11 @@ class PointSampler(TripleSampler):
     A batch of an even size has each positive with its negative, as RecBole's has.
     """
 
+    @property
+    def epoch_size(self) -> int:
+        """Two a pair."""
+        return 2 * len(self)
+
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """All points of an epoch, `[2 n_pairs]` each."""
         users, positives, negatives = super().epoch(generator)
@@ -31,6 +36,11 @@ class PointSampler(TripleSampler):
 
 class UserSampler(TripleSampler):
     """Epochs of the users that have training interactions, in a fresh order; the other columns hold nothing."""
+
+    @property
+    def epoch_size(self) -> int:
+        """One a user."""
+        return len(torch.unique(self.users))
 
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """All users of an epoch, `[n]`, and two columns of zeros."""

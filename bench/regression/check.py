@@ -61,7 +61,7 @@ def check(asked: CheckRequest, options: Options, command: str, console: Console)
     specs = plan(request)  # for its errors, before anything is compared
     rows = compare_suite(baseline.suite, facts_of(suite_data()))
     if all(row.holds for row in rows):
-        with RunDisplay(console, len(specs), Protocol().patience) as display:
+        with RunDisplay(console, len(specs), Protocol()) as display:
             measured = measure(request, display)
         for name in names:
             rows += compare_numbers(baseline, name, measured[name][0], options.base_seed)

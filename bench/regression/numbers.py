@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.list_files import StoredLists
-from bench.protocol import SELECTION_METRIC, TOPK_DEPTH, metric_key
+from bench.protocol import TOPK_DEPTH, metric_key
 from bench.records import Metrics, RunRecord
 from bench.regression.data import cold_items
 from bench.types import BenchmarkData
@@ -56,13 +56,14 @@ def numbers_of(record: RunRecord, lists: StoredLists, data: BenchmarkData) -> di
     if record.metrics is None or record.cost is None or record.best_epoch is None:
         raise ValueError(f"the run {record.key} is not finished")
     valid, test = record.metrics.valid, record.metrics.test
-    best = max(epoch.valid[SELECTION_METRIC] for epoch in record.curve)
+    chooses = record.protocol.selection_metric
+    best = max(epoch.valid[chooses] for epoch in record.curve)
     counts = {
         "epochs": record.cost.epochs,
         "parameters": record.cost.n_parameters,
         "users valid": valid.n_users,
         "users test": test.n_users,
-        "selection gap": best - valid.values[SELECTION_METRIC],
+        "selection gap": best - valid.values[chooses],
         **_list_counts(lists, data),
     }
     losses = [epoch.loss for epoch in (record.curve[0], record.curve[-1])]

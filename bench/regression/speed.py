@@ -15,7 +15,6 @@ import torch
 
 from bench import registry
 from bench.environment import threads
-from bench.protocol import SELECTION_METRIC
 from bench.recbole_bridge import TrainingView, model_config
 from bench.records import EpochFacts
 from bench.sampling import TripleSampler
@@ -58,6 +57,8 @@ def epoch_ratio(
         data: the speed's data set.
         clock: seconds of work done so far.
     """
+    triples_seed, model_seed = (derive_seed(0, name, purpose) for purpose in ("triples", "model"))
+    settings = TrainSettings(N_EPOCHS, N_EPOCHS, triples_seed, model_seed)
     compute = reference()
     epochs: list[float] = []
     references: list[float] = []
@@ -70,13 +71,11 @@ def epoch_ratio(
 
     def epoch_ends() -> dict[str, float]:
         epochs[-1] += clock()
-        return {SELECTION_METRIC: 0.0}
+        return {settings.selection_metric: 0.0}
 
     with threads(1), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = _built(name, overrides, data)
-        seeds = [derive_seed(0, name, purpose) for purpose in ("triples", "model")]
-        settings = TrainSettings(N_EPOCHS, N_EPOCHS, *seeds)
         sampler = TripleSampler(data.split.train, CPU)
         timed_reference()
         train(model, sampler, epoch_ends, settings, timed_reference)

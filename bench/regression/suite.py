@@ -44,6 +44,7 @@ OWN_SETTINGS: dict[str, dict[str, Any]] = {
     "ease": {"reg_weight": 50.0},  # a count of interactions
     "ludp": {"learning_rate": 0.002},  # with more, its first epoch is its best, and no later one counts
 }
+MAX_EPOCHS = PROFILES[PROFILE].max_epochs or Protocol().max_epochs
 SPEED_BATCH = 1024  # steps on the larger data that are long enough for the kernels to count
 
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -114,7 +115,7 @@ def facts_of(data: BenchmarkData) -> SuiteFacts:
         protocol_version=VERSION,
         data_hash=data.data_hash,
         split_hash=data.split_hash,
-        max_epochs=PROFILES[PROFILE].max_epochs,
+        max_epochs=MAX_EPOCHS,
     )
 
 
@@ -125,9 +126,7 @@ def plan(request: Request) -> list[RunSpec]:
         BenchError: a model or parameter does not exist.
     """
     overrides = {name: settings_of(name, request.overrides.get(name)) for name in request.models}
-    specs = make_plan(
-        [NAME], request.models, request.n_seeds, PROFILES[PROFILE].max_epochs, request.base_seed, overrides
-    )
+    specs = make_plan([NAME], request.models, request.n_seeds, MAX_EPOCHS, request.base_seed, overrides)
     return [spec for spec in specs if spec.repetition == 0 or not is_control(spec.model)]
 
 

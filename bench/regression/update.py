@@ -94,7 +94,7 @@ def measured_models(request: Request, console: Console) -> dict[str, ModelRecord
     Raises:
         BenchError: a run failed.
     """
-    with RunDisplay(console, len(plan(request)), Protocol().patience) as display:
+    with RunDisplay(console, len(plan(request)), Protocol()) as display:
         found = measure(request, display)
     whole = {name: _numbers(name, runs) for name, runs in found.items()}
     few = Request(request.models, min(DRIFT_SEEDS, request.n_seeds), n_workers=request.n_workers)

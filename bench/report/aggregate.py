@@ -24,6 +24,7 @@ COLUMNS = (
     "split_hash",
     "protocol",
     "hide_at_test",
+    "selection_metric",
     "model",
     "variant",
     "label",
@@ -61,7 +62,7 @@ def distinct_data(records: Sequence[RunRecord]) -> list[DataFacts]:
 def tidy(records: Sequence[RunRecord], n_asked: int) -> pd.DataFrame:
     """One row per data, split, protocol, model label, part and metric.
 
-    Runs on different data (hash), split (hash) or protocol (version, `hide_at_test`) fall into different rows.
+    Runs on different data (hash), split (hash) or protocol (tag) fall into different rows.
     Failed runs are counted in `n_failed` and enter no mean. Without any finished run, `mean` is null and
     `n_runs` 0. `sd` is the sample standard deviation (ddof=1), null for fewer than two runs.
 
@@ -93,8 +94,7 @@ def tidy(records: Sequence[RunRecord], n_asked: int) -> pd.DataFrame:
 
 
 def _identity(record: RunRecord) -> Cell:
-    protocol = record.protocol
-    return *data_key(record.data), protocol.version, protocol.hide_at_test, record.spec.label
+    return *data_key(record.data), record.protocol.tag, record.spec.label
 
 
 def _configuration(record: RunRecord) -> dict[str, str | int]:
@@ -205,8 +205,9 @@ def _shared_fields(record: RunRecord) -> dict[str, Any]:
         "split": facts.split,
         "data_hash": facts.data_hash,
         "split_hash": facts.split_hash,
-        "protocol": protocol.version,
+        "protocol": protocol.tag,
         "hide_at_test": protocol.hide_at_test,
+        "selection_metric": protocol.selection_metric,
         "model": spec.model,
         "variant": spec.variant,
         "label": spec.label,

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from bench.protocol import SELECTION_METRIC
 from bench.report.figure import PAGE_WIDTH, Figure, look
 from bench.report.material import Material
 from bench.report.paper import Paper
@@ -22,11 +21,7 @@ if TYPE_CHECKING:
 
 CSV_HEADER = (
     *DATA_FIELDS,
-    "model",
-    "sampler",
-    "n_trials",
-    f"valid_{SELECTION_METRIC}",
-    f"test_{SELECTION_METRIC}",
+    *("protocol", "model", "sampler", "n_trials", "metric", "valid", "test"),
 )
 PANEL_HEIGHT = 2.6
 
@@ -43,21 +38,33 @@ def budget_figure(studies: Sequence[StudyResult], paper: Paper) -> Figure:
         studies: the searches, data set by data set.
         paper: for names and order of the models.
     """
+    used = studies[0].default.protocol
     by_data = [list(group) for _, group in groupby(studies, key=lambda study: study.facts.label)]
     notes = [note for same in by_data for note in data_notes(same[0].facts, same[0].facts.label, paper)]
     caption = (
-        f"Tuning budget. Expected {metric_title(SELECTION_METRIC)} of the trial that the validation part chooses "
-        f"among n, over all subsets of the trials: left on the validation part, right on the test part. One seed."
+        f"Tuning budget. Expected {metric_title(used.selection_metric)} of the trial that the validation part "
+        f"chooses among n, over all subsets of the trials: left on the validation part, right on the test part. "
+        f"One seed."
     )
     rows = tuple(
-        (*data_values(study.facts), study.label, study.sampler, point.n_trials, point.valid, point.test)
+        (
+            *(*data_values(study.facts), used.tag, study.label, study.sampler, point.n_trials),
+            *(used.selection_metric, point.valid, point.test),
+        )
         for study in studies
         for point in study.budget_curve()
     )
-    return Figure("Tuning budget", caption, tuple(notes), CSV_HEADER, rows, lambda: _draw(by_data, paper))
+    return Figure(
+        "Tuning budget",
+        caption,
+        tuple(notes),
+        CSV_HEADER,
+        rows,
+        lambda: _draw(by_data, paper, used.selection_metric),
+    )
 
 
-def _draw(by_data: Sequence[Sequence[StudyResult]], paper: Paper) -> Drawing:
+def _draw(by_data: Sequence[Sequence[StudyResult]], paper: Paper, metric: str) -> Drawing:
     from matplotlib.figure import Figure as Drawing
     from matplotlib.ticker import MaxNLocator
 
@@ -66,6 +73,8 @@ def _draw(by_data: Sequence[Sequence[StudyResult]], paper: Paper) -> Drawing:
     for row, same in zip(panels, by_data, strict=True):
         for axes, part in zip(row, ("valid", "test"), strict=True):
             _panel(axes, same, part, paper)
+            words = "validation" if part == "valid" else "test"
+            axes.set_ylabel(f"expected {words} {metric_title(metric)}")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         row[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return drawing
@@ -79,7 +88,5 @@ def _panel(axes: Axes, studies: Sequence[StudyResult], part: str, paper: Paper) 
         scores = [point.valid if part == "valid" else point.test for point in curve]
         name = model_display(label, paper)
         axes.plot([point.n_trials for point in curve], scores, label=name, markevery=5, **style)
-    words = "validation" if part == "valid" else "test"
     axes.set_xlabel("trials")
-    axes.set_ylabel(f"expected {words} {metric_title(SELECTION_METRIC)}")
     axes.set_title(studies[0].facts.label)

@@ -23,10 +23,10 @@ def score_cell(score: Score, mark: Mark = "") -> Cell:
 
 
 def made_by(scores: Scores) -> str:
-    """One sentence for a caption: the protocol, and what the deviations are of."""
+    """One sentence for a caption: what the deviations are of."""
     if scores.n_asked is None:
         return "No run has been made yet."
-    return f"Protocol {scores.protocol}, hidden at test: {scores.hide_at_test} items; {_spread(scores.n_asked)}."
+    return _spread(scores.n_asked)
 
 
 def incomplete(by_name: Iterable[tuple[str, Score]]) -> str:
@@ -42,5 +42,5 @@ def incomplete(by_name: Iterable[tuple[str, Score]]) -> str:
 
 def _spread(n_asked: int) -> str:
     if n_asked == 1:
-        return "one seed a cell (n=1), hence no standard deviation"
-    return f"mean ± sample standard deviation over n={n_asked} seeds"
+        return "One seed a cell (n=1), hence no standard deviation."
+    return f"Mean ± sample standard deviation over n={n_asked} seeds."

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.records import DataFacts
+from bench.report.aggregate import data_key
 from bench.report.claim_words import contrast_name, our_words, paper_words
 from bench.report.comparisons import CONTRAST_FIELDS, contrast_values
 from bench.report.ledger import Claim, load_claims, printed_contrast
@@ -15,7 +16,14 @@ from bench.report.material import Material
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
 from bench.report.user_scores import read_user_scores
 from bench.report.verdicts import Finding, judge
-from bench.report.wording import DATA_FIELDS, data_headings, data_notes, data_values
+from bench.report.wording import (
+    DATA_FIELDS,
+    PAPER_SPLIT,
+    beside_random,
+    data_headings,
+    data_notes,
+    data_values,
+)
 
 CSV_HEADER = (
     *DATA_FIELDS,
@@ -39,6 +47,10 @@ def build(material: Material) -> Table:
 def claims_table(material: Material, claims: Sequence[Claim]) -> Table:
     """The named claims, a block a data set, a row a claim that is made of it; every contrast in the CSV.
 
+    The paper splits at random, so that its claims are decided on that split. Where the call has the same data on
+    another split too, that has no block, and a note says so: one claim gets one verdict. Where the call has the
+    other split alone, its verdicts stand with a note that the paper's split is another.
+
     Args:
         material: the records of a call; rows that are not among them make a claim undecidable.
         claims: in order.
@@ -48,17 +60,22 @@ def claims_table(material: Material, claims: Sequence[Claim]) -> Table:
     """
     blocks, notes = [], []
     csv_rows: list[tuple[CsvValue, ...]] = []
+    beside = beside_random(material.facts)
     for facts, heading in zip(material.facts, data_headings(material.facts), strict=True):
+        if data_key(facts) in beside:
+            notes.append(_elsewhere_note(heading, beside[data_key(facts)]))
+            continue
         findings, n_users = _findings(material, facts, claims)
         blocks.append(_block(findings, facts, heading, material))
         notes += [*data_notes(facts, heading, material.paper), _count_note(findings, heading)]
+        notes += _split_note(facts, heading)
         csv_rows += [row for each in findings for row in _csv_rows(each, facts, n_users, material)]
     return Table("Claims", _caption(material), tuple(blocks), tuple(notes), CSV_HEADER, tuple(csv_rows))
 
 
 def _findings(material: Material, facts: DataFacts, claims: Sequence[Claim]) -> tuple[list[Finding], int]:
     """Every claim about this data set, weighed, and the number of users."""
-    mine = [claim for claim in claims if claim.is_about(facts.name)]
+    mine = [claim for claim in claims if claim.is_about(facts.card)]
     scores = read_user_scores(material, facts, [label for claim in mine for label in claim.labels])
     resamples = scores.resamples(max((len(claim.contrasts()) for claim in mine), default=1))
     return [judge(claim, scores, resamples, material.paper) for claim in mine], scores.n_users
@@ -76,7 +93,7 @@ def _block(findings: Sequence[Finding], facts: DataFacts, heading: str, material
         (
             each.claim.claim,
             each.claim.place,
-            paper_words(each.claim, facts.name, material.paper),
+            paper_words(each.claim, facts.card, material.paper),
             our_words(each, material.paper),
             f"{each.verdict}: {each.reason}" if each.reason else each.verdict,
         )
@@ -112,6 +129,23 @@ def _count_note(findings: Sequence[Finding], heading: str) -> str:
     return f"{heading}: of {len(findings)} claims {', '.join(counts)}."
 
 
+def _elsewhere_note(heading: str, decisive: DataFacts) -> str:
+    return (
+        f"{heading}: no verdicts. The paper splits at random (section 5.1.3), so its claims about this data are "
+        f"decided on {decisive.label} alone; Table 3 shows both splits."
+    )
+
+
+def _split_note(facts: DataFacts, heading: str) -> list[str]:
+    """Say of verdicts on real data that another split than the paper's decides them."""
+    if facts.split == PAPER_SPLIT or facts.source != "real":
+        return []
+    return [
+        f"{heading}: the paper splits at random (section 5.1.3); these verdicts are those of the {facts.split} "
+        f"split and may differ on the paper's. {facts.card}@{PAPER_SPLIT} decides its claims."
+    ]
+
+
 def _csv_rows(finding: Finding, facts: DataFacts, n_users: int, material: Material) -> list[tuple[CsvValue, ...]]:
     """One row a contrast; one without numbers where nothing was compared."""
     claim, paper = finding.claim, material.paper
@@ -119,13 +153,13 @@ def _csv_rows(finding: Finding, facts: DataFacts, n_users: int, material: Materi
         *data_values(facts),
         *(material.scores.protocol, material.scores.hide_at_test),
         *(claim.id, claim.claim, claim.place, claim.rule, finding.verdict, finding.reason),
-        paper_words(claim, facts.name, paper),
+        paper_words(claim, facts.card, paper),
     )
     rows: list[tuple[CsvValue, ...]] = [
         (
             *start,
             *(metric, contrast_name(each.weights, paper)),
-            printed_contrast(paper, facts.name, each.weights, metric),
+            printed_contrast(paper, facts.card, each.weights, metric),
             *contrast_values(each),
             *(material.n_seeds, n_users),
         )

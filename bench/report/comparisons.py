@@ -67,7 +67,13 @@ def against_proposed(material: Material, facts: DataFacts) -> Comparisons:
     return compared(material, facts, family_name(material.paper), pairs)
 
 
-def compared(material: Material, facts: DataFacts, family: str, pairs: Sequence[Pair]) -> Comparisons:
+def compared(
+    material: Material,
+    facts: DataFacts,
+    family: str,
+    pairs: Sequence[Pair],
+    metrics: Sequence[str] = COMPARED,
+) -> Comparisons:
     """Pairs of any rows, tested together.
 
     Args:
@@ -75,11 +81,12 @@ def compared(material: Material, facts: DataFacts, family: str, pairs: Sequence[
         facts: the data set.
         family: its name.
         pairs: labels, the first minus the second.
+        metrics: to compare them in.
 
     Raises:
         ResultsError: see `read_user_scores`.
     """
-    scores = read_user_scores(material, facts, [label for each in pairs for label in each])
+    scores = read_user_scores(material, facts, [label for each in pairs for label in each], metrics)
     return _compared(scores, scores.resamples(len(pairs)), family, pairs)
 
 
@@ -146,7 +153,7 @@ def _compared(scores: UserScores, resamples: Resamples | None, family: str, pair
     found: dict[tuple[str, Pair], Contrast] = {}
     if resamples is not None:
         possible = [each for each in pairs if not set(each) & set(scores.gaps)]
-        for metric in COMPARED:
+        for metric in scores.scores:
             contrasts = resamples.family(metric, [pair(*each) for each in possible])
             found |= {(metric, each): contrast for each, contrast in zip(possible, contrasts, strict=True)}
     return Comparisons(family, tuple(pairs), found, scores)

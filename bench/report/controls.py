@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from bench import experiments
-from bench.protocol import SELECTION_METRIC
 from bench.records import DataFacts
 from bench.report.cells import made_by, score_cell
 from bench.report.comparisons import (
@@ -28,7 +27,7 @@ from bench.report.resampling import Contrast
 from bench.report.scores import Scores
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
 from bench.report.variations import CSV_HEADER as SCORE_FIELDS
-from bench.report.variations import Family, Variation, csv_rows, families, notes
+from bench.report.variations import Family, Variation, csv_rows, families, notes, with_selection
 from bench.report.wording import metric_title, model_display
 
 KINDS = ("given", *experiments.FEATURE_CONTROLS)
@@ -43,7 +42,8 @@ def build(material: Material) -> Table:
     Raises:
         ResultsError: stored lists are missing or damaged.
     """
-    found = [compared(material, facts, TESTS, control_pairs()).found for facts in material.facts]
+    metrics = with_selection(material.protocol.selection_metric)
+    found = [compared(material, facts, TESTS, control_pairs(), metrics).found for facts in material.facts]
     return controls_table(material.scores, material.facts, material.paper, found)
 
 
@@ -65,9 +65,13 @@ def controls_table(scores: Scores, facts: Sequence[DataFacts], paper: Paper, fou
     Raises:
         UsageError: there is no data set, or one is given twice.
     """
-    by_model = [families(scores, facts, partial(_variations, model=model, paper=paper)) for model in _models()]
+    chooses = scores.selection_metric
+    metrics = with_selection(chooses)
+    by_model = [
+        families(scores, facts, partial(_variations, model=model, paper=paper), metrics) for model in _models()
+    ]
     by_data = list(zip(*by_model, strict=True))
-    title = metric_title(SELECTION_METRIC)
+    title = metric_title(chooses)
     caption = (
         f"Content or capacity: {title} with the items' content as given, with the content of other items "
         f"(shuffled), with noise of the same mean and deviation, and with one constant row. {made_by(scores)} "
@@ -79,7 +83,7 @@ def controls_table(scores: Scores, facts: Sequence[DataFacts], paper: Paper, fou
     return Table(
         name="Feature controls",
         caption=caption,
-        blocks=tuple(_block(same, paper, each) for same, each in zip(by_data, found, strict=True)),
+        blocks=tuple(_block(same, paper, each, chooses) for same, each in zip(by_data, found, strict=True)),
         notes=tuple(dict.fromkeys(notes(flat, paper))),
         csv_header=CSV_HEADER,
         csv_rows=tuple(
@@ -106,22 +110,22 @@ def _against_given(row: Sequence[CsvValue], found: Found) -> Contrast | None:
     return None if given is None else found.get((metric, (label, given)))
 
 
-def _block(same: Sequence[Family], paper: Paper, found: Found) -> Block:
+def _block(same: Sequence[Family], paper: Paper, found: Found, metric: str) -> Block:
     heading = same[0].heading
     columns = (
         Column("Model", align="left"),
         *(Column(kind, group=heading) for kind in KINDS),
         *(Column(kind, group=f"{heading}, against given") for kind in KINDS[1:]),
     )
-    rows = tuple(_row(model, family, paper, found) for model, family in zip(_models(), same, strict=True))
+    rows = tuple(_row(model, family, paper, found, metric) for model, family in zip(_models(), same, strict=True))
     return Block(columns, rows)
 
 
-def _row(model: str, family: Family, paper: Paper, found: Found) -> Row:
-    scores = family.scores[SELECTION_METRIC]
-    cells = [score_cell(score, mark) for score, mark in zip(scores, family.marks(SELECTION_METRIC), strict=True)]
+def _row(model: str, family: Family, paper: Paper, found: Found, metric: str) -> Row:
+    scores = family.scores[metric]
+    cells = [score_cell(score, mark) for score, mark in zip(scores, family.marks(metric), strict=True)]
     given, *others = (one.label for one in family.variations)
-    losses = [_difference(found.get((SELECTION_METRIC, (other, given)))) for other in others]
+    losses = [_difference(found.get((metric, (other, given)))) for other in others]
     return Row((Cell(words=model_display(model, paper)), *cells, *losses))
 
 

@@ -7,6 +7,7 @@ metric on one data set. The metrics of a data set rank the same lists, so that b
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import listed
+from bench.records import DataFacts
+from bench.report.aggregate import data_key
 from bench.report.comparisons import shown_p
 from bench.report.figure import PAGE_WIDTH, Figure, look
 from bench.report.material import Material
@@ -21,7 +24,15 @@ from bench.report.paper import Paper
 from bench.report.resampling import LEVEL
 from bench.report.table import CsvValue
 from bench.report.user_scores import COMPARED
-from bench.report.wording import DATA_FIELDS, data_headings, data_notes, data_values, model_display, row_order
+from bench.report.wording import (
+    DATA_FIELDS,
+    beside_random,
+    data_headings,
+    data_notes,
+    data_values,
+    model_display,
+    row_order,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -88,7 +99,9 @@ def build(material: Material) -> Figure:
     """The diagram of a call."""
     paper, facts = material.paper, material.facts
     labels = row_order(material.labels, paper)
-    blocks = [(each, metric) for each in facts for metric in COMPARED]
+    beside = beside_random(facts)
+    ranked = [each for each in facts if data_key(each) not in beside]
+    blocks = [(each, metric) for each in ranked for metric in COMPARED]
     means = np.array(
         [[material.scores.get(each, label, metric).complete for label in labels] for each, metric in blocks],
         dtype=np.float64,
@@ -96,14 +109,7 @@ def build(material: Material) -> Figure:
     frame = pd.DataFrame(means, columns=labels)
     complete = [label for label in labels if not frame[label].isna().any()]
     ranking = Ranking(frame[complete], tuple(label for label in labels if label not in complete))
-    notes = [
-        note
-        for each, head in zip(facts, data_headings(facts), strict=True)
-        for note in data_notes(each, head, paper)
-    ]
-    if ranking.left_out:
-        names = listed(model_display(label, paper) for label in ranking.left_out)
-        notes += [f"Left out, because runs are missing on some data set: {names}."]
+    notes = _notes(facts, ranking, paper)
     ranks, average = ranking.ranks, ranking.ranks.mean()
     rows: list[tuple[CsvValue, ...]] = [
         (
@@ -117,12 +123,28 @@ def build(material: Material) -> Figure:
     ]
     return Figure(
         "Critical differences",
-        _caption(ranking, len(facts)),
+        _caption(ranking, len(ranked)),
         tuple(notes),
         CSV_HEADER,
         tuple(rows),
         lambda: _draw(ranking, paper),
     )
+
+
+def _notes(facts: Sequence[DataFacts], ranking: Ranking, paper: Paper) -> list[str]:
+    """Footnotes on the data, and on what is left out of the ranks."""
+    beside, named = beside_random(facts), list(zip(facts, data_headings(facts), strict=True))
+    notes = [note for each, head in named for note in data_notes(each, head, paper)]
+    notes += [
+        f"{head}: not among the blocks, since the same data is on its random split; two splits of it are not two "
+        f"data sets."
+        for each, head in named
+        if data_key(each) in beside
+    ]
+    if ranking.left_out:
+        names = listed(model_display(label, paper) for label in ranking.left_out)
+        notes += [f"Left out, because runs are missing on some data set: {names}."]
+    return notes
 
 
 def _caption(ranking: Ranking, n_sets: int) -> str:

@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.protocol import SELECTION_METRIC
 from bench.records import RunRecord
 from bench.report.figure import Figure
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.runs import NO_MEAN, DataRuns, runs_by_data
+from bench.report.stops import sign_notes, sign_sentence, stops_of
 from bench.report.table import CsvValue
-from bench.report.wording import DATA_FIELDS, data_values, metric_name, seeds
+from bench.report.wording import DATA_FIELDS, data_values, metric_name, model_display, seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-CSV_HEADER = (*DATA_FIELDS, "model", "repetition", "epoch", "seconds", f"valid_{SELECTION_METRIC}", "is_best")
+CSV_HEADER = (*DATA_FIELDS, "protocol", "model", "repetition", "epoch", "seconds", "metric", "valid", "is_best")
 MEAN = "mean"
 
 
@@ -40,13 +40,13 @@ def build(material: Material) -> Figure:
 
 
 def curves_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
-    """Validation Recall@10 by epoch, a panel a model, and by second, all models in one; data set by data set.
+    """Validation scores by epoch, a panel a model, and by second, all models in one; data set by data set.
 
     Args:
         by_data: the runs, data set by data set.
         paper: for names and colours.
     """
-    n_asked = by_data[0].n_asked
+    n_asked, used = by_data[0].n_asked, by_data[0].protocol
     lines = (
         f"Thin lines are single runs ({seeds(n_asked)}) with markers at the epochs whose parameters were kept, "
         f"thick ones their mean as far as all of them went. By seconds only means are drawn; a marker is the "
@@ -55,12 +55,14 @@ def curves_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
         else f"One run a model ({seeds(n_asked)}); markers are the epochs whose parameters were kept."
     )
     caption = (
-        f"{metric_name(SELECTION_METRIC)} on the validation part by epoch, model by model, and by seconds of "
+        f"{metric_name(used.selection_metric)} on the validation part by epoch, model by model, and by seconds of "
         f"training and validation. {lines} Controls have no epochs; their levels are grey."
     )
-    notes = [note for same in by_data for note in same.notes(paper, NO_MEAN)]
+    signs = sign_sentence(stops_of(runs) for same in by_data for runs in same.by_label.values())
+    caption = f"{caption} {signs}" if signs else caption
+    notes = [note for same in by_data for note in (*same.notes(paper, NO_MEAN), *_end_notes(same, paper))]
     rows = [
-        (*data_values(same.facts), label, *row)
+        (*data_values(same.facts), used.tag, label, *row)
         for same in by_data
         for label, runs in same.by_label.items()
         for row in _rows(runs, same.n_asked)
@@ -72,7 +74,8 @@ def points(run: RunRecord) -> list[Point]:
     """The curve of a finished run."""
     seconds = accumulate(epoch.train_seconds + epoch.valid_seconds for epoch in run.curve)
     return [
-        Point(epoch.epoch, at, epoch.valid[SELECTION_METRIC]) for epoch, at in zip(run.curve, seconds, strict=True)
+        Point(epoch.epoch, at, epoch.valid[run.protocol.selection_metric])
+        for epoch, at in zip(run.curve, seconds, strict=True)
     ]
 
 
@@ -105,13 +108,22 @@ def has_mean(runs: Sequence[RunRecord], n_asked: int) -> bool:
     return len(runs) == n_asked > 1
 
 
+def _end_notes(same: DataRuns, paper: Paper) -> list[str]:
+    """What the signs behind the models' names say."""
+    ends = {model_display(label, paper): stops_of(runs) for label, runs in same.by_label.items()}
+    return sign_notes(same.heading, ends)
+
+
 def _rows(runs: Sequence[RunRecord], n_asked: int) -> list[tuple[CsvValue, ...]]:
     """What is drawn of a model: its runs and their mean."""
-    rows: list[tuple[CsvValue, ...]] = [
-        (run.spec.repetition, *point, point.epoch == run.best_epoch) for run in runs for point in points(run)
-    ]
+
+    def row(repetition: CsvValue, point: Point, is_best: CsvValue) -> tuple[CsvValue, ...]:
+        metric = runs[0].protocol.selection_metric
+        return repetition, point.epoch, point.seconds, metric, point.score, is_best
+
+    rows = [row(run.spec.repetition, each, each.epoch == run.best_epoch) for run in runs for each in points(run)]
     if has_mean(runs, n_asked):
-        rows += [(MEAN, *point, None) for point in mean_points(runs)]
+        rows += [row(MEAN, each, None) for each in mean_points(runs)]
     return rows
 
 

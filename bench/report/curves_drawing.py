@@ -7,12 +7,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.protocol import SELECTION_METRIC
 from bench.records import RunRecord
 from bench.report.curves import Point, has_mean, is_level, kept_point, mean_points, points
 from bench.report.figure import PAGE_WIDTH, look
 from bench.report.paper import Paper
 from bench.report.runs import DataRuns
+from bench.report.stops import sign_legend, stops_of
 from bench.report.wording import metric_name, model_display, seeds
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _by_epoch(part: SubFigure, same: DataRuns, looks: Mapping[str, Look], paper:
     from matplotlib.ticker import MaxNLocator
 
     part.suptitle(same.heading, fontsize=8)
-    part.supylabel(f"validation {metric_name(SELECTION_METRIC)}", fontsize=8)
+    part.supylabel(f"validation {metric_name(same.protocol.selection_metric)}", fontsize=8)
     part.supxlabel("epoch", fontsize=8)
     panels = list(part.subplots(_n_rows(same), N_COLUMNS, squeeze=False, sharex=True, sharey=True).flat)
     for axes, label in zip(panels, _trained(same), strict=False):
@@ -87,7 +87,9 @@ def _by_second(part: SubFigure, same: DataRuns, looks: Mapping[str, Look], paper
         if label in _trained(same):
             _draw_model(axes, same, label, looks[label], _name(label, same, paper))
     _draw_levels(axes, same, looks, {}, paper)
-    axes.set_ylabel(f"validation {metric_name(SELECTION_METRIC)}")
+    for words in sign_legend(map(stops_of, same.by_label.values())):
+        axes.plot([], [], linestyle="none", label=words)
+    axes.set_ylabel(f"validation {metric_name(same.protocol.selection_metric)}")
     axes.set_xlabel(f"seconds of training and validation, log scale ({seeds(same.n_asked)})")
     axes.set_xscale("log")
     low, high = axes.get_xlim()
@@ -126,7 +128,8 @@ def _draw_levels(
 
 
 def _name(label: str, same: DataRuns, paper: Paper) -> str:
-    name, n = model_display(label, paper), len(same.by_label[label])
+    runs = same.by_label[label]
+    name, n = model_display(label, paper) + stops_of(runs).signs, len(runs)
     return name if n == same.n_asked else f"{name} ({n} of {same.n_asked})"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench import experiments
-from bench.protocol import SELECTION_METRIC
 from bench.records import DataFacts
 from bench.report.figure import Figure
 from bench.report.material import Material
@@ -23,7 +22,7 @@ def build(material: Material) -> Figure:
 
 
 def figure5(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Figure:
-    """LUDP by fusion of the modalities in Recall@10, a panel a data set.
+    """LUDP by fusion of the modalities in the metric that selects, a panel a data set.
 
     Args:
         scores: of all runs.
@@ -33,7 +32,7 @@ def figure5(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Figure:
     Raises:
         UsageError: there is no data set, or one is given twice.
     """
-    found = families(scores, facts, _variations, (SELECTION_METRIC,))
+    found = families(scores, facts, _variations, (scores.selection_metric,))
     caption = (
         f"Fusion of the modalities in {paper.display(experiments.LUDP)}: attention, sum, or concatenation with a "
         f"fully connected layer (FC)."

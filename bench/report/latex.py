@@ -20,6 +20,8 @@ SPECIAL = {
     "|": r"\textbar{}",
     "±": r"$\pm$",
     "–": "--",
+    "†": r"\dag{}",
+    "‡": r"\ddag{}",
     "\n": " ",
 }
 ESCAPES = str.maketrans(SPECIAL)

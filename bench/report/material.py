@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.errors import ResultsError
 from bench.list_files import StoredLists
+from bench.protocol import Protocol
 from bench.record_files import Damaged
 from bench.records import DataFacts, RunRecord
 from bench.report.aggregate import data_key, tidy
@@ -32,6 +33,7 @@ class Material:
         paper: the published values.
         store: where lists and parameters of the runs lie.
         studies: the searches of the call.
+        left_out: what was not run since the data lacks the content, in sentences.
     """
 
     data: Mapping[str, BenchmarkData]
@@ -41,11 +43,18 @@ class Material:
     paper: Paper
     store: ResultsStore
     studies: Sequence[StudyResult] = ()
+    left_out: tuple[str, ...] = ()
 
     @cached_property
     def facts(self) -> list[DataFacts]:
         """The data sets, in order."""
         return [DataFacts.of(each) for each in self.data.values()]
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The one that all records were made under; the default one where there is none."""
+        made = [*self.records, *(record for study in self.studies for record in study.records)]
+        return made[0].protocol.protocol if made else Protocol()
 
     @cached_property
     def frame(self) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import ConfigError, listed, unknown_name
-from bench.validation import Frozen
+from bench.validation import Frozen, parse_yaml
 
 PAPER_FILE = Path(__file__).resolve().parents[2] / "results" / "reference" / "paper.yaml"
 MODALITY_ROWS = ("visual", "acoustic", "textual", "all")
@@ -125,7 +125,7 @@ def load_paper(path: Path = PAPER_FILE) -> Paper:
         ConfigError: the file cannot be read, is no YAML, or lacks or adds a row or a value.
     """
     try:
-        return Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Paper.model_validate(parse_yaml(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         raise ConfigError(
             f"The published values in '{path}' cannot be used: {error}. Restore the file."

@@ -10,7 +10,6 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.protocol import SELECTION_METRIC
 from bench.records import RunRecord
 from bench.report.curves import is_level
 from bench.report.figure import PAGE_WIDTH, Figure, look
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-CSV_HEADER = (*DATA_FIELDS, "model", "patience", "n_runs", f"valid_{SELECTION_METRIC}", "epochs")
+CSV_HEADER = (*DATA_FIELDS, "protocol", "model", "patience", "n_runs", "metric", "valid", "epochs")
 PANEL_HEIGHT = 2.6
 N_TICKS = 8
 
@@ -58,16 +57,17 @@ def patience_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
         by_data: the runs, data set by data set.
         paper: for names and colours.
     """
+    used = by_data[0].protocol
     caption = (
-        f"Validation {metric_name(SELECTION_METRIC)} that training would have kept (left), and the epochs that it "
-        f"would have made (right), had it stopped after fewer epochs without a better score. Means over "
+        f"Validation {metric_name(used.selection_metric)} that training would have kept (left), and the epochs "
+        f"that it would have made (right), had it stopped after fewer epochs without a better score. Means over "
         f"{seeds(by_data[0].n_asked)}, computed from the curves of the runs. A line that still rises at its right "
         f"end tells of a model that would gain from more patience. Controls have no epochs."
     )
     notes = [note for same in by_data for note in same.notes(paper, NO_MEAN)]
     found = [(same, _found(same)) for same in by_data]
     rows = [
-        (*data_values(same.facts), label, mean.patience, same.n_asked, mean.score, mean.n_epochs)
+        (*data_values(same.facts), used.tag, label, mean.patience, same.n_asked, used.selection_metric, *mean[1:])
         for same, lines in found
         for label, line in lines.items()
         for mean in line
@@ -93,7 +93,7 @@ def stopped(scores: Sequence[float], patience: int) -> Stop:
 
 def means(runs: Sequence[RunRecord]) -> list[Mean]:
     """The mean over the runs at every patience up to the smallest that they were made with."""
-    curves = [[epoch.valid[SELECTION_METRIC] for epoch in run.curve] for run in runs]
+    curves = [[epoch.valid[run.protocol.selection_metric] for epoch in run.curve] for run in runs]
     found = []
     for patience in range(1, min(run.protocol.patience for run in runs) + 1):
         ends = [stopped(scores, patience) for scores in curves]
@@ -122,7 +122,7 @@ def _draw(found: Sequence[tuple[DataRuns, Lines]], paper: Paper) -> Drawing:
             shared = {"label": model_display(label, paper), "markevery": max(1, len(patience) // N_TICKS), **style}
             left.plot(patience, scores, **shared)
             right.plot(patience, n_epochs, **shared)
-        _finish(left, same, f"validation {metric_name(SELECTION_METRIC)}")
+        _finish(left, same, f"validation {metric_name(same.protocol.selection_metric)}")
         _finish(right, same, "epochs made")
         if lines:
             right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -12,7 +12,7 @@ from bench.report.paper import Paper
 from bench.report.scores import Scores
 from bench.report.table import Table
 from bench.report.variation_table import variation_table
-from bench.report.variations import Variation, families
+from bench.report.variations import Variation, families, with_selection
 
 
 def build(material: Material) -> Table:
@@ -31,7 +31,7 @@ def readings_table(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> 
     Raises:
         UsageError: there is no data set, or one is given twice.
     """
-    found = families(scores, facts, _variations)
+    found = families(scores, facts, _variations, with_selection(scores.selection_metric))
     caption = (
         f"How the equations of {paper.display(experiments.LUDP)} can be read. The first row takes every equation "
         f"as printed; each other row changes one choice that the text leaves open. The row in Table 3 is what the "

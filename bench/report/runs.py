@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.errors import listed
+from bench.protocol import Protocol
 from bench.records import DataFacts, RunRecord
 from bench.report.material import Material
 from bench.report.paper import Paper
@@ -23,12 +24,14 @@ class DataRuns:
         heading: its name with its source.
         by_label: runs by label in the order of rows, by repetition; none where all failed or are missing.
         n_asked: repetitions that were asked for.
+        protocol: that they were made under.
     """
 
     facts: DataFacts
     heading: str
     by_label: Mapping[str, Sequence[RunRecord]]
     n_asked: int
+    protocol: Protocol = field(default_factory=Protocol)
 
     def notes(self, paper: Paper, consequence: str = "") -> list[str]:
         """Footnotes: what the data are, and which models are without all their runs.
@@ -52,8 +55,8 @@ def runs_by_data(material: Material) -> list[DataRuns]:
     Raises:
         UsageError: there is no data set or model, or one is given twice.
     """
-    labels = row_order(material.labels, material.paper)
+    labels, used = row_order(material.labels, material.paper), material.protocol
     return [
-        DataRuns(facts, heading, {label: material.runs(facts, label) for label in labels}, material.n_seeds)
+        DataRuns(facts, heading, {label: material.runs(facts, label) for label in labels}, material.n_seeds, used)
         for facts, heading in zip(material.facts, data_headings(material.facts), strict=True)
     ]

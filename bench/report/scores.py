@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import ResultsError, listed, unknown_name
+from bench.protocol import Protocol
 from bench.records import DataFacts
 from bench.report.aggregate import DataKey, data_key
 
@@ -36,8 +37,9 @@ class Scores:
     """The test scores of one frame of `aggregate.tidy`, made under one protocol.
 
     Attributes:
-        protocol: version of the protocol, None for an empty frame.
+        protocol: tag of the protocol, None for an empty frame.
         hide_at_test: whose items were hidden at test, None for an empty frame.
+        selection_metric: what chose epochs and hyperparameters; the default protocol's for an empty frame.
         n_asked: repetitions asked for, None for an empty frame.
     """
 
@@ -50,6 +52,7 @@ class Scores:
         test = frame[frame["part"] == "test"]
         self.protocol: str | None = _only(test, "protocol")
         self.hide_at_test: str | None = _only(test, "hide_at_test")
+        self.selection_metric: str = _only(test, "selection_metric") or Protocol().selection_metric
         asked = _only(test, "n_asked")
         self.n_asked: int | None = None if asked is None else int(asked)
         self._metrics: set[str] = set(test["metric"])

@@ -29,7 +29,7 @@ def build(material: Material) -> Table:
 
 
 def table2(facts: Sequence[DataFacts], paper: Paper) -> Table:
-    """Statistics of the data, each followed by the paper's row where the paper has that data set.
+    """Statistics of the data, and the paper's row after all splits of a data set that the paper has.
 
     Args:
         facts: the data sets, in the order of the rows; any modalities under any names.
@@ -51,11 +51,12 @@ def table2(facts: Sequence[DataFacts], paper: Paper) -> Table:
     rows: list[Row] = []
     notes: list[str] = []
     csv_rows: list[tuple[CsvValue, ...]] = []
-    for each, heading in zip(facts, headings, strict=True):
+    for place, (each, heading) in enumerate(zip(facts, headings, strict=True), start=1):
         rows.append(_data_row(each, heading, modalities))
-        if paper.has_dataset(each.name):
-            rows.append(_paper_data_row(each.name, modalities, paper))
+        if paper.has_dataset(each.card) and each.card not in {later.card for later in facts[place:]}:
+            rows.append(_paper_data_row(each.card, modalities, paper))
         notes += data_notes(each, heading, paper)
+        notes += [f"{heading}: {one.name} is {one.origin}." for one in each.modalities]
         notes += [f"{heading}: {note}" for note in each.notes]
         csv_rows += _data_csv(each, modalities, paper)
     return Table(
@@ -70,7 +71,7 @@ def table2(facts: Sequence[DataFacts], paper: Paper) -> Table:
 
 def _modality_names(facts: Sequence[DataFacts], paper: Paper) -> list[str]:
     """The paper's modalities first, in its order, and then the others as they come."""
-    published = [name for each in facts if paper.has_dataset(each.name) for name in paper.table2[each.name].dims]
+    published = [name for each in facts if paper.has_dataset(each.card) for name in paper.table2[each.card].dims]
     ours = [name for each in facts for name in (*(m.name for m in each.modalities), *each.missing)]
     return list(dict.fromkeys(published + ours))
 
@@ -121,8 +122,8 @@ def _data_csv(facts: DataFacts, modalities: Sequence[str], paper: Paper) -> list
         ours[f"dim:{name}"] = present[name].dim if name in present else None
         ours[f"coverage:{name}"] = present[name].coverage if name in present else None
     theirs: dict[str, CsvValue] = {}
-    if paper.has_dataset(facts.name):
-        row = paper.statistics(facts.name)
+    if paper.has_dataset(facts.card):
+        row = paper.statistics(facts.card)
         theirs = {name: getattr(row, name) for name in (*COUNTS, "sparsity_percent")}
         theirs |= {f"dim:{name}": dim for name, dim in row.dims.items()}
     return [(*data_values(facts), name, value, theirs.get(name)) for name, value in ours.items()]

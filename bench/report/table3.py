@@ -20,6 +20,7 @@ from bench.report.comparisons import STAR, Comparisons, against_proposed
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.scores import Score, Scores
+from bench.report.stops import Stops, sign_notes, sign_sentence, stops_of
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table, improvement, marks
 from bench.report.wording import (
     DATA_FIELDS,
@@ -39,6 +40,7 @@ CSV_HEADER = (
     *("protocol", "hide_at_test", "model", "metric", "mean", "sd"),
     *("n_runs", "n_failed", "n_asked", "mark", "paper_value"),
     *("p_holm", "ci_low", "ci_high"),  # of the proposed model minus the row's
+    *("n_stopped_by_cap", "n_best_at_start"),
 )
 CONTROLS = (
     "simple methods that are fitted in one go and tuned by the same rule. A model that does not beat the best of "
@@ -58,7 +60,10 @@ def build(material: Material) -> Table:
         ResultsError: stored lists are missing or damaged.
     """
     tests = [against_proposed(material, facts) for facts in material.facts]
-    return table3(material.frame, material.labels, material.facts, material.paper, tests=tests)
+    stops = [
+        {label: stops_of(material.runs(facts, label)) for label in material.labels} for facts in material.facts
+    ]
+    return table3(material.frame, material.labels, material.facts, material.paper, tests=tests, stops=stops)
 
 
 def table3(
@@ -68,6 +73,7 @@ def table3(
     paper: Paper,
     cutoff: int = PRIMARY_CUTOFF,
     tests: Sequence[Comparisons] = (),
+    stops: Sequence[Mapping[str, Stops]] = (),
 ) -> Table:
     """Test scores of all models, one block a data set, the published values beside ours.
 
@@ -79,6 +85,7 @@ def table3(
         cutoff: length of the recommended list.
         tests: the proposed model against the other rows, data set by data set like `facts`; without them nothing
             is starred.
+        stops: how the rows' trainings ended, by label, data set by data set; without them no name is marked.
 
     Raises:
         ResultsError: the frame mixes protocols or numbers of repetitions, or holds a cell twice.
@@ -92,25 +99,31 @@ def table3(
     notes: list[str] = []
     csv_rows: list[CsvRow] = []
     by_data: Sequence[Comparisons | None] = tests or [None] * len(facts)
-    for each, heading, tested in zip(facts, headings, by_data, strict=True):
+    for each, heading, tested, ends in zip(facts, headings, by_data, stops or [{}] * len(facts), strict=True):
+        names = {label: model_display(label, paper) for label in labels}
         found = {metric: [scores.get(each, label, metric) for label in labels] for metric in metrics}
-        blocks.append(_score_block(each.name, heading, labels, found, tested, paper))
+        marked = {label: name + ends.get(label, Stops()).signs for label, name in names.items()}
+        blocks.append(_score_block(each.card, heading, marked, found, tested, paper))
         notes += data_notes(each, heading, paper) + _gap_notes(heading, labels, found, paper)
+        notes += sign_notes(heading, {names[label]: ends[label] for label in labels if label in ends})
         for metric in metrics:
-            csv_rows += _score_csv(each, labels, metric, found[metric], scores, tested, paper)
+            csv_rows += _score_csv(each, labels, metric, found[metric], scores, tested, ends, paper)
     caption = _score_caption(scores, labels, any(tested.found for tested in tests), paper)
+    signs = sign_sentence(each for ends in stops for each in ends.values())
+    caption = f"{caption} {signs}" if signs else caption
     return Table("Table 3", caption, tuple(blocks), tuple(notes), CSV_HEADER, tuple(csv_rows))
 
 
 def _score_block(
     dataset: str,
     heading: str,
-    labels: Sequence[str],
+    names: Mapping[str, str],
     found: Mapping[str, Sequence[Score]],
     tested: Comparisons | None,
     paper: Paper,
 ) -> Block:
     """One data set: a column a metric of ours, and one of the paper's for each that it published."""
+    labels = list(names)
     columns = [Column(metric_title(metric), group=heading) for metric in found]
     cells = [_our_column(labels, scores, _starred(metric, tested), paper) for metric, scores in found.items()]
     if paper.has_dataset(dataset):
@@ -119,7 +132,7 @@ def _score_block(
         cells += [_paper_column(dataset, labels, metric, paper) for metric in shared]
     n_models = sum(not is_control(label) for label in labels)
     n_ours = n_models - sum(is_of_recbole(label) for label in labels)
-    stubs = [*(model_display(label, paper) for label in labels), "%Improv."]
+    stubs = [*names.values(), "%Improv."]
     stubs += ["%Improv. over controls"] if n_models < len(labels) else []
     rows = [
         Row((Cell(words=stub), *across), ruled=position in {n_ours, n_models, len(labels)} - {0})
@@ -198,6 +211,7 @@ def _score_csv(
     found: Sequence[Score],
     scores: Scores,
     tested: Comparisons | None,
+    ends: Mapping[str, Stops],
     paper: Paper,
 ) -> list[CsvRow]:
     given = marks([score.complete for score in found])
@@ -205,8 +219,9 @@ def _score_csv(
         (
             *data_values(facts),
             *(scores.protocol, scores.hide_at_test, label, metric, score.mean, score.sd),
-            *(score.n_runs, score.n_failed, score.n_asked, mark, _published(facts.name, label, metric, paper)),
+            *(score.n_runs, score.n_failed, score.n_asked, mark, _published(facts.card, label, metric, paper)),
             *_lead(label, metric, tested, paper),
+            *((ends[label].n_cap, ends[label].n_start) if label in ends else (None, None)),
         )
         for label, score, mark in zip(labels, found, given, strict=True)
     ]

@@ -41,8 +41,8 @@ def table4(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Table:
 def _variations(facts: DataFacts, paper: Paper) -> list[Variation]:
     """The paper's modalities in its order, then what else the data has or is known to lack, then all."""
     rows = experiments.modality_rows(facts)
-    has_paper = paper.has_dataset(facts.name)
-    theirs = paper.table4[facts.name] if has_paper else {}
+    has_paper = paper.has_dataset(facts.card)
+    theirs = paper.table4[facts.card] if has_paper else {}
     names = [name for name in dict.fromkeys([*theirs, *rows, *facts.missing]) if name != ALL]
     return [
         Variation(

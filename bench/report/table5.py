@@ -40,7 +40,7 @@ def table5(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Table:
 
 
 def _variations(facts: DataFacts, paper: Paper) -> list[Variation]:
-    theirs = paper.table5[facts.name] if paper.has_dataset(facts.name) else {}
+    theirs = paper.table5[facts.card] if paper.has_dataset(facts.card) else {}
     return [
         Variation(name=str(n), label=row.label, published=theirs.get(n, {}))
         for n, row in experiments.layer_rows().items()

@@ -1,13 +1,14 @@
-"""Layer 8. The tuning as a table: default and chosen values of every model, every trial in the CSV. Pure."""
+"""Layer 8. The search as a table: what it cost and chose for every model, every trial in the CSV. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from bench.protocol import METRICS, PRIMARY_CUTOFF, SELECTION_METRIC, metric_key
+from bench.errors import listed
+from bench.protocol import METRICS, PRIMARY_CUTOFF, metric_key
 from bench.records import RunRecord
 from bench.report.material import Material
 from bench.report.paper import Paper
@@ -18,10 +19,10 @@ from bench.tuning.results import StudyResult, test_score, valid_score
 CUTOFFS = (PRIMARY_CUTOFF, 20)
 TEST_METRICS = tuple(metric_key(metric, cutoff) for cutoff in CUTOFFS for metric in METRICS)
 CSV_HEADER = (
-    *DATA_FIELDS, "model", "sampler", "n_asked", "trial", "state", "is_chosen", "params",
-    f"valid_{SELECTION_METRIC}",
-    *(f"test_{name}" for name in TEST_METRICS), "best_epoch", "epochs", "seconds", "max_epochs", "base_seed",
-    "code_hash", "key",
+    *DATA_FIELDS, "protocol", "model", "sampler", "budget", "stage", "trial", "repetition", "state",
+    "is_chosen", "params", "metric", "valid",
+    *(f"test_{name}" for name in TEST_METRICS), "best_epoch", "epochs", "steps", "stop", "seconds", "cpu_seconds",
+    "max_epochs", "base_seed", "code_hash", "key",
 )  # fmt: skip
 
 
@@ -31,21 +32,25 @@ def build(material: Material) -> Table:
 
 
 def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:
-    """One row a model and data set, best validation score of a column marked; the CSV has one row a trial.
+    """One row a model and data set, best validation score of a column marked; the CSV has one row a run.
 
     Args:
         studies: the searches, data set by data set.
         paper: for names and order of the models.
     """
+    used = studies[0].default.protocol
     blocks, notes = [], []
     for _, group in groupby(studies, key=lambda study: study.facts.label):
         same = list(group)
         blocks.append(_block(same, paper))
         notes += data_notes(same[0].facts, same[0].facts.label, paper)
+    budgets = listed(dict.fromkeys(study.budget.words for study in studies))
     caption = (
-        f"Every model got the same number of trials; the first is its default, and the validation "
-        f"part alone chose. Scores are {metric_title(SELECTION_METRIC)} of one seed. The gap is what choosing on "
-        f"the test part would have added to the test score; no result uses it."
+        f"Search. Budget of each row: {budgets}; the first trial is the model's default, and the validation part "
+        f"alone chose. Scores are {metric_title(used.selection_metric)} of the trial's one seed; 'Confirmed' is "
+        f"the mean over fresh seeds, which chose among the best settings ('Again' counts these runs). CPU minutes "
+        f"are those of all runs of the row. The gap is what choosing on the test part would have added to the "
+        f"test score; no result uses it."
     )
     return Table(
         name="Tuning",
@@ -53,7 +58,7 @@ def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:
         blocks=tuple(blocks),
         notes=tuple(notes),
         csv_header=CSV_HEADER,
-        csv_rows=tuple(_csv_row(study, number) for study in studies for number in range(len(study.records))),
+        csv_rows=tuple(_csv_row(study, *each) for study in studies for each in _runs(study)),
     )
 
 
@@ -64,8 +69,11 @@ def _block(studies: Sequence[StudyResult], paper: Paper) -> Block:
     columns = (
         Column("Model", align="left"),
         Column("Trials", group),
+        Column("Again", group),
+        Column("CPU min", group),
         Column("Valid, default", group),
         Column("Valid, chosen", group),
+        Column("Confirmed", group),
         Column("Test, default", group),
         Column("Test, chosen", group),
         Column("Gap", group),
@@ -77,8 +85,11 @@ def _block(studies: Sequence[StudyResult], paper: Paper) -> Block:
             (
                 Cell(words=model_display(study.label, paper)),
                 Cell(words=_trials(study)),
+                Cell(words=_counted(study.confirmations, False)),
+                Cell(words=_minutes(study)),
                 _score(study.default, valid_score),
                 Cell(score, mark=mark) if score is not None else Cell(words="failed"),
+                Cell(study.chosen_mean) if study.chosen_mean is not None else Cell(words=DASH),
                 _score(study.default, test_score),
                 _score(study.chosen, test_score),
                 Cell(study.selection_gap) if study.selection_gap is not None else Cell(words=DASH),
@@ -91,8 +102,22 @@ def _block(studies: Sequence[StudyResult], paper: Paper) -> Block:
 
 
 def _trials(study: StudyResult) -> str:
-    n_failed = len(study.records) - len(study.finished)
-    return f"{len(study.records)}" + (f" ({n_failed} failed)" if n_failed else "")
+    return _counted(study.records, True)
+
+
+def _counted(records: Sequence[RunRecord], shows_pruned: bool) -> str:
+    """How many runs there were, and how many of them failed or were pruned; a dash for none."""
+    counts = {"pruned": sum(record.stop_reason == "pruned" for record in records) if shows_pruned else 0}
+    counts["failed"] = sum(record.metrics is None for record in records)
+    said = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+    return (f"{len(records)}" + (f" ({said})" if said else "")) if records else DASH
+
+
+def _minutes(study: StudyResult) -> str:
+    """CPU minutes of all runs; at least so many where some do not tell, as those of earlier versions."""
+    found = [record.cpu_seconds for record in (*study.records, *study.confirmations)]
+    known = [seconds for seconds in found if seconds is not None]
+    return ("≥ " if len(known) < len(found) else "") + f"{sum(known) / 60:,.1f}" if known else DASH
 
 
 def _score(record: RunRecord | None, score: Any) -> Cell:
@@ -104,17 +129,24 @@ def _differences(study: StudyResult) -> str:
     return ", ".join(f"{name} {value}" for name, value in changed.items()) or DASH
 
 
-def _csv_row(study: StudyResult, number: int) -> tuple[CsvValue, ...]:
-    record = study.records[number]
+def _runs(study: StudyResult) -> Iterator[tuple[int, RunRecord]]:
+    """Every trial and confirmation run, with the number of the trial."""
+    yield from enumerate(study.records)
+    for each in study.confirmed:
+        yield from ((each.trial, record) for record in each.records)
+
+
+def _csv_row(study: StudyResult, number: int, record: RunRecord) -> tuple[CsvValue, ...]:
     params = {name: record.spec.params[name] for name in study.space.candidates}
     test = record.metrics.test.values if record.metrics else {}
     return (
-        *data_values(study.facts),
-        *(study.label, study.sampler, study.n_asked, number, record.status, record is study.chosen),
-        json.dumps(params),
-        record.metrics.valid.values[SELECTION_METRIC] if record.metrics else None,
+        *(*data_values(study.facts), record.protocol.tag),
+        *(study.label, study.sampler, study.budget.words, record.spec.stage, number, record.spec.repetition),
+        *(record.status, study.records[number] is study.chosen, json.dumps(params)),
+        *(record.protocol.selection_metric, valid_score(record) if record.metrics else None),
         *(test.get(name) for name in TEST_METRICS),
         record.best_epoch,
-        *((record.cost.epochs, record.cost.total_seconds) if record.cost else (None, None)),
+        *((record.cost.epochs, record.cost.steps) if record.cost else (None, None)),
+        *(record.stop_reason, record.cost.total_seconds if record.cost else None, record.cpu_seconds),
         *(record.spec.max_epochs, record.spec.base_seed, record.code_hash, record.key),
     )

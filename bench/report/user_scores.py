@@ -29,7 +29,7 @@ class UserScores:
         facts: the data set.
         labels: complete rows, in the order asked for.
         n_users: users with held-out items, the same for all rows.
-        scores: by metric of `COMPARED`, `[n_rows, n_seeds, n_users]`.
+        scores: by compared metric, `[n_rows, n_seeds, n_users]`.
         gaps: what there is of the other rows, for example "2 of 3 seeds", by label; they are never compared.
     """
 
@@ -51,13 +51,16 @@ class UserScores:
         return Resamples(self.labels, self.scores, seed, n_tests)
 
 
-def read_user_scores(material: Material, facts: DataFacts, labels: Sequence[str]) -> UserScores:
+def read_user_scores(
+    material: Material, facts: DataFacts, labels: Sequence[str], metrics: Sequence[str] = COMPARED
+) -> UserScores:
     """Read the users' scores of the named rows.
 
     Args:
         material: the records of a call and where their lists lie.
         facts: the data set.
         labels: rows; one is complete if it has as many finished runs as seeds were asked for.
+        metrics: what is compared.
 
     Raises:
         ResultsError: lists are missing or damaged, lack a metric, or are about different users.
@@ -75,22 +78,24 @@ def read_user_scores(material: Material, facts: DataFacts, labels: Sequence[str]
     for key, record in needed.items():  # one run can be several rows
         lists = material.lists(record)
         first = first or lists
-        by_key[key] = _checked(record, lists, first)
+        by_key[key] = _checked(record, lists, first, metrics)
     scores = {
         metric: np.array([[by_key[record.key][metric] for record in found] for found in complete.values()])
-        for metric in COMPARED
+        for metric in metrics
     }
     n_users = 0 if first is None else len(first.users)
     return UserScores(facts, tuple(complete), n_users, scores, gaps)
 
 
-def _checked(record: RunRecord, lists: StoredLists, first: StoredLists) -> dict[str, FloatArray]:
+def _checked(
+    record: RunRecord, lists: StoredLists, first: StoredLists, metrics: Sequence[str]
+) -> dict[str, FloatArray]:
     """The compared metrics, which must be there and about the same users as those of the first run."""
-    missing = [metric for metric in COMPARED if metric not in lists.per_user]
+    missing = [metric for metric in metrics if metric not in lists.per_user]
     if missing or not np.array_equal(lists.users, first.users):
         what = f"lack {listed(missing)}" if missing else "are about other users than those of the other runs"
         raise ResultsError(
             f"The lists of the run {record.key} ({record.spec.dataset} {record.spec.label}) {what}; tests compare "
             f"the same users. Give the same command with --on-existing rerun to make them again."
         )
-    return {metric: lists.per_user[metric] for metric in COMPARED}
+    return {metric: lists.per_user[metric] for metric in metrics}

@@ -86,9 +86,7 @@ def _figure(
         spread = (
             f"{n}, hence no error bars" if scores.n_asked == 1 else f"mean ± sample standard deviation over {n}"
         )
-        made = (
-            f"Test scores under protocol {scores.protocol}, hidden at test: {scores.hide_at_test} items; {spread}."
-        )
+        made = f"Test scores, {spread}."
     words = f"{caption} {made} The axes do not begin at 0. The paper prints no values for its figure."
     return Figure(name, words, notes(found, paper), CSV_HEADER, csv_rows(found, scores), draw)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.protocol import SELECTION_METRIC
 from bench.report.cells import NOTHING, made_by, score_cell
 from bench.report.paper import Paper
 from bench.report.scores import Scores
@@ -44,7 +43,7 @@ def variation_table(
             _names(title, family),
             *([_details(detail_title, family)] if detail_title else []),
             *_ours(family),
-            *([_difference(family, against)] if against else []),
+            *([_difference(family, against, scores.selection_metric)] if against else []),
             *_published(family, paper),
         ]
         rows = zip(*(cells for _, cells in columns), strict=True)
@@ -75,16 +74,16 @@ def _ours(family: Family) -> list[tuple[Column, list[Cell]]]:
     ]
 
 
-def _difference(family: Family, against: str) -> tuple[Column, list[Cell]]:
+def _difference(family: Family, against: str, metric: str) -> tuple[Column, list[Cell]]:
     """The relative difference of complete means in the metric that selects."""
-    complete = [score.complete for score in family.scores[SELECTION_METRIC]]
+    complete = [score.complete for score in family.scores[metric]]
     places = [place for place, variation in enumerate(family.variations) if variation.name == against]
     base = complete[places[0]]
     cells = [
         NOTHING if place in places else Cell(improvement(mean, [base]), form="+.1%")
         for place, mean in enumerate(complete)
     ]
-    return Column(f"{metric_title(SELECTION_METRIC)} against '{against}'", group=family.heading), cells
+    return Column(f"{metric_title(metric)} against '{against}'", group=family.heading), cells
 
 
 def _published(family: Family, paper: Paper) -> list[tuple[Column, list[Cell]]]:
@@ -97,5 +96,5 @@ def _published(family: Family, paper: Paper) -> list[tuple[Column, list[Cell]]]:
                 NOTHING if value is None else Cell(value, mark=mark)
                 for value, mark in zip(values, marks(values), strict=True)
             ]
-            columns.append((Column(metric_title(metric), group=paper_heading(family.facts.name, paper)), cells))
+            columns.append((Column(metric_title(metric), group=paper_heading(family.facts.card, paper)), cells))
     return columns

@@ -61,6 +61,11 @@ class Family:
         return marks([score.complete for score in self.scores[metric]])
 
 
+def with_selection(selection_metric: str) -> tuple[str, ...]:
+    """The metrics of the paper's tables, and the one that selects where it is none of them."""
+    return tuple(dict.fromkeys((*ALL_METRICS, selection_metric)))
+
+
 def families(
     scores: Scores,
     facts: Sequence[DataFacts],

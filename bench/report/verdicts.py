@@ -101,7 +101,7 @@ def _outcome(claim: Claim, found: list[Contrast], metric: str, scores: UserScore
     if claim.rule == "close":
         return _closeness(found[0], (claim.margin_percent or 0.0) / 100)
     if claim.rule == "gain":
-        return _size(strongest(found), paper.improvement(scores.facts.name, metric) / 100)
+        return _size(strongest(found), paper.improvement(scores.facts.card, metric) / 100)
     if claim.rule == "peak":
         return _peak(signs)
     return "against" if min(signs) < 0 else "for" if min(signs) > 0 else "open"

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from bench import registry
 from bench.errors import UsageError
-from bench.protocol import PRIMARY_CUTOFF
+from bench.protocol import PRIMARY_CUTOFF, Protocol
 from bench.recbole_models.catalogue import is_recbole
 from bench.records import DataFacts
-from bench.report.aggregate import data_key
+from bench.report.aggregate import DataKey, data_key
 from bench.report.paper import Paper
 from bench.report.table import CsvValue
 
@@ -19,6 +19,7 @@ SHORT_HASH = 8
 SHORT_METRICS = {"precision": "P", "recall": "R", "ndcg": "NDCG"}
 LONG_METRICS = {"precision": "Precision", "recall": "Recall", "ndcg": "NDCG"}
 CONTROL = "control"
+PAPER_SPLIT = "random"  # section 5.1.3: 8:1:1 at random
 DATA_FIELDS = ("dataset", "source", "scale", "data", "split", "data_hash", "split_hash")
 
 
@@ -81,6 +82,15 @@ def metric_name(metric: str) -> str:
     return f"{LONG_METRICS.get(name, name)}@{cutoff}"
 
 
+def protocol_sentence(used: Protocol) -> str:
+    """The protocol with its choices, for captions."""
+    name = "" if used.name in used.tag else f" ({used.name}, version {used.version})"
+    return (
+        f"Protocol {used.tag}{name}: validation {metric_name(used.selection_metric)} selects, patience "
+        f"{used.patience}, at most {used.max_epochs:,} epochs; hidden at test: {used.hide_at_test} items."
+    )
+
+
 def seeds(n: int | None) -> str:
     """How many repetitions stand behind a number, for example `n=3 seeds`."""
     return "no run yet" if n is None else f"n={n} seed{'' if n == 1 else 's'}"
@@ -102,6 +112,20 @@ def data_headings(facts: Sequence[DataFacts]) -> list[str]:
             raise UsageError(f"The data set {each.label} is listed twice; allowed is once. Name it once.")
     counts = Counter(each.label for each in facts)
     return [each.label if counts[each.label] == 1 else f"{each.label}, {_split_and_hash(each)}" for each in facts]
+
+
+def beside_random(facts: Sequence[DataFacts]) -> dict[DataKey, DataFacts]:
+    """Find data that is there on the paper's split as well: by key, the same data on that split.
+
+    Two splits of the same interactions are not two data sets: what counts data sets, or decides a claim of the
+    paper, takes the split that the paper makes.
+    """
+    decisive = {(each.card, each.data_hash): each for each in facts if each.split == PAPER_SPLIT}
+    return {
+        data_key(each): decisive[each.card, each.data_hash]
+        for each in facts
+        if each.split != PAPER_SPLIT and (each.card, each.data_hash) in decisive
+    }
 
 
 def paper_heading(dataset: str, paper: Paper) -> str:
@@ -145,16 +169,16 @@ def _comparability(facts: DataFacts, heading: str, paper: Paper) -> str:
             f"{heading} is {facts.source} data ({_bare(facts.origin)}): its numbers cannot be compared with the "
             f"paper's data set.{advice}"
         )
-    if not paper.has_dataset(facts.name):
+    if not paper.has_dataset(facts.card):
         return ""
-    theirs = paper.statistics(facts.name)
+    theirs = paper.statistics(facts.card)
     here = (facts.n_users, facts.n_items, facts.n_interactions)
     there = (theirs.n_users, theirs.n_items, theirs.n_interactions)
     if here == there:
         return ""
     return (
         f"{heading} has {here[0]:,} users, {here[1]:,} items and {here[2]:,} interactions, the paper's own "
-        f"{paper.dataset_display(facts.name)} {there[0]:,}, {there[1]:,} and {there[2]:,}: another data set, of "
+        f"{paper.dataset_display(facts.card)} {there[0]:,}, {there[1]:,} and {there[2]:,}: another data set, of "
         f"which only the order of the models can be compared."
     )
 

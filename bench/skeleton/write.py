@@ -12,11 +12,12 @@ from bench import registry
 from bench.errors import ResultsError, UsageError
 from bench.files import write_text
 from bench.model_code import shared_folder
+from bench.names import LONGEST
 from bench.recbole_models.catalogue import shipped
 
 TEMPLATES = Path(__file__).with_name("templates")
 TESTS = Path(__file__).resolve().parents[2] / "tests" / "numeric"
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(rf"[a-z][a-z0-9_]{{0,{LONGEST - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def check_name(name: str) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name) or name == "base" or name.startswith("test_"):
         raise UsageError(
             f"'{name}' cannot be the name of a model. Take small letters, digits and underscores, after a first "
-            f"letter; no word of Python's own, not 'base' and not 'test_...': for example my_model."
+            f"letter, at most {LONGEST}; no word of Python's own, not 'base' and not 'test_...': for example "
+            "my_model."
         )
     if name in registry.names():
         raise UsageError(f"There is a model '{name}' already: {registry.place_of(name).path}. Take another name.")

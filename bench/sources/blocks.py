@@ -6,6 +6,7 @@ Nothing is allocated for a size that a header claims before it was compared with
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DataError, listed
+from bench.files import check_plain
+from bench.names import is_readable
 from bench.sources import tables
 from bench.sources.parsing import load_json, ragged
 
@@ -47,7 +50,7 @@ def only_block(path: Path) -> Block:
     Raises:
         DataError: it is none.
     """
-    return read_blocks(path)[0] if path.suffix == ".json" else Block("", None, _mapped(path))
+    return read_blocks(path)[0] if path.suffix.lower() == ".json" else Block("", None, _mapped(path))
 
 
 def read_blocks(path: Path) -> list[Block]:
@@ -56,9 +59,12 @@ def read_blocks(path: Path) -> list[Block]:
     Raises:
         DataError: the file is damaged, unsafe, or holds no matrix of numbers.
     """
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         return [only_block(path)]
-    reader = {".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet, ".json": _json}[path.suffix]
+    reader = {".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet, ".json": _json}[
+        path.suffix.lower()
+    ]
+    check_plain(path)
     try:
         blocks = reader(path)
     except DataError:
@@ -75,12 +81,13 @@ def read_blocks(path: Path) -> list[Block]:
 
 def _mapped(path: Path) -> NDArray[Any]:
     """An .npy file of floats, mapped but not yet read, with pickled objects refused."""
+    check_plain(path)
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # numpy documents no closed list of what malformed files raise
         raise DataError(
-            f"{path} is no plain .npy file ({error}); pickled objects are refused. Save the matrix anew with "
-            "numpy.save as float32."
+            f"{path} is no plain .npy file ({' '.join(str(error).split())[:300]}); pickled objects are refused. "
+            "Save the matrix anew with numpy.save as float32."
         ) from error
     if not isinstance(loaded, np.ndarray) or loaded.dtype.kind != "f":
         kind = f"of type {loaded.dtype}" if isinstance(loaded, np.ndarray) else "an .npz archive"
@@ -92,6 +99,11 @@ def _npz(path: Path) -> list[Block]:
     """Arrays of an archive, after the claims of its directory and of every header were compared with sizes."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
+        twice = [name for name, count in Counter(one.filename for one in members).items() if count > 1]
+        if twice:
+            raise DataError(
+                f"{path} holds '{twice[0][:60]}' twice, of which only one would be read. Write it anew."
+            )
         claimed, limit = sum(one.file_size for one in members), FREE_UNPACKED + UNPACKED * path.stat().st_size
         if claimed > limit:
             raise DataError(
@@ -108,6 +120,8 @@ def _npz(path: Path) -> list[Block]:
                         f"{path}: '{member.filename}' holds pickled objects, which are refused. Save "
                         "plain numbers."
                     )
+                if dtype.itemsize == 0:
+                    raise DataError(f"{path}: '{member.filename}' holds values without any content. Save it anew.")
                 if stream.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize != member.file_size:
                     raise DataError(
                         f"{path}: '{member.filename}' claims the shape {shape}, which it does not hold. Save "
@@ -118,8 +132,10 @@ def _npz(path: Path) -> list[Block]:
 
 
 def _safetensors(path: Path) -> list[Block]:
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load, load_file
 
+    if not is_readable(path):
+        return _of_arrays(path, load(path.read_bytes()))
     return _of_arrays(path, load_file(path))
 
 

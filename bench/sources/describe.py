@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.split_audit import audit, audit_lines, warnings
 from bench.types import BenchmarkData
 
 LOUD = {
@@ -13,6 +14,7 @@ LOUD = {
 
 def describe_source(data: BenchmarkData) -> str:
     """The paragraph for the console: source, counts, missing modalities, and how to get the real data."""
+    warned = warnings(audit(data.split))
     split, scale = data.split, "" if data.scale is None else f", scale {data.scale:g}"
     lines = [
         f"{data.name}: {LOUD[data.source]}{scale}",
@@ -25,8 +27,13 @@ def describe_source(data: BenchmarkData) -> str:
             for one in data.modalities
         ),
         *(f"  MISSING    {name}: {reason}" for name, reason in data.missing.items()),
-        *(f"  note       {note}" for note in data.notes),
+        *(f"  {'WARNING' if note in warned else 'note':<10} {note}" for note in data.notes),
     ]
     if data.advice:
         lines.append(f"  real data  {data.advice}")
     return "\n".join(lines)
+
+
+def describe_split(data: BenchmarkData) -> str:
+    """Every measure of the split beside what a random one would give, for the console."""
+    return "\n".join(f"  audit      {line}" for line in audit_lines(audit(data.split)))

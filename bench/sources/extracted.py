@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from bench.downloads import GitBlob
 from bench.errors import DataError
 from bench.fetch.checksums import git_blob
+from bench.files import check_plain
 from bench.validation import Frozen
 
 SHOWN = 8
+MOST_BYTES = 1 << 20
 
 
 class Extractor(Frozen):
@@ -73,6 +75,7 @@ def extraction_of(path: Path) -> Extraction | None:
     """
     place = beside(path)
     try:
+        check_plain(place, MOST_BYTES)
         text = place.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None

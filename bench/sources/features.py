@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from bench.cards import FeatureFile
 from bench.digest import hash_array
 from bench.errors import DataError
+from bench.fetch.checksums import git_blob
 from bench.sources.blocks import Block, only_block
 from bench.sources.extracted import extraction_of
 from bench.sources.locate import checked_path
@@ -20,7 +22,7 @@ from bench.types import FloatArray, IntArray, Modality
 
 
 def read_features(
-    directory: Path, files: Mapping[str, FeatureFile], n_items: int
+    directory: Path, files: Mapping[str, FeatureFile], n_items: int, keys: ItemKeys | None = None
 ) -> tuple[tuple[Modality, ...], dict[str, str]]:
     """Every feature matrix of a source.
 
@@ -28,6 +30,7 @@ def read_features(
         directory: where the files lie.
         files: the card's feature files by modality.
         n_items: number of items, hence of rows.
+        keys: how rows find their items; None: row i is item i.
 
     Returns:
         The modalities in the card's order, and the reasons why optional ones are missing.
@@ -37,20 +40,24 @@ def read_features(
     """
     modalities, missing = [], {}
     for name, file in files.items():
-        if file.optional and not (directory / file.path).exists():
+        if file.optional and not os.path.lexists(directory / file.path):
             missing[name] = f"there is no {file.path} in {directory}; put it there to use this modality"
         else:
-            modalities.append(read_modality(directory, file, name, n_items))
+            modalities.append(read_modality(directory, file, name, n_items, keys))
     return tuple(modalities), missing
 
 
 def unpinned(files: Mapping[str, FeatureFile]) -> dict[str, FeatureFile]:
     """The same files, whatever they hold; what they must hold is compared elsewhere, all at once."""
-    return {name: FeatureFile(path=file.path, optional=file.optional) for name, file in files.items()}
+    return {name: file.model_copy(update={"git_blob": None, "dim": None}) for name, file in files.items()}
 
 
-def read_modality(directory: Path, file: FeatureFile, name: str, n_items: int) -> Modality:
+def read_modality(
+    directory: Path, file: FeatureFile, name: str, n_items: int, keys: ItemKeys | None = None
+) -> Modality:
     """One file as float32: .npy with row = item index, or .json keyed by it; a row of zeros: the item has none.
+
+    With `keys` the rows, and the keys of a .json, are of the items that these say.
 
     Raises:
         DataError: the file is missing, not the card's, no numeric matrix, of a wrong shape, or not finite.
@@ -58,10 +65,19 @@ def read_modality(directory: Path, file: FeatureFile, name: str, n_items: int) -
     path = checked_path(directory, file)
     block = only_block(path)
     every = np.arange(n_items)
-    modality, _ = modality_of(path, block, name, ItemKeys(every.astype(str).astype(object), every))
+    modality, _ = modality_of(path, block, name, keys or ItemKeys(every.astype(str).astype(object), every))
     if file.dim is not None and modality.dim != file.dim:
         raise DataError(f"{path} has {modality.dim} columns, but the data card expects {file.dim}.")
-    return modality
+    if extraction_of(path) is not None:  # which the origin tells already
+        return modality
+    return replace(modality, origin=f"read from {path}, {_made_by(path, file)}")
+
+
+def _made_by(path: Path, file: FeatureFile) -> str:
+    """Say what made a file without a description of its own: what the card knows of the very file, or nothing."""
+    if file.encoder is None or git_blob(path) != file.encoder.git_blob:
+        return "encoder not stated"
+    return f"made by {' '.join(file.encoder.words.split())}"
 
 
 @dataclass(frozen=True, eq=False)

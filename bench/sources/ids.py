@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 WHOLE_NUMBER = (
     r"^(0|-?[1-9][0-9]{0,17})$"  # fits int64; 007 and +7 are texts, so that ids are given back unchanged
 )
+WITH_POINT = r"^-?[0-9]+\.0+$"
 DENSE = 8  # numbers are ranked by a table where it has at most this many cells for each of them
 
 
@@ -66,7 +67,8 @@ def number(columns: Sequence[pa.ChunkedArray]) -> tuple[list[IntArray], NDArray[
 
     if not all(pa.types.is_integer(column.type) for column in columns):
         columns = [column.cast(pa.large_string()) for column in columns]
-        distinct = pc.unique(pa.chunked_array([chunk for column in columns for chunk in column.chunks]))
+        chunks = [chunk for column in columns for chunk in column.chunks]
+        distinct = pc.unique(pa.chunked_array(chunks, pa.large_string()))
         if pc.all(pc.match_substring_regex(distinct, WHOLE_NUMBER)).as_py():
             numbers = distinct.cast(pa.int64())
             return _by_dictionary(columns, distinct, numbers.to_numpy())
@@ -136,6 +138,55 @@ def seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float6
             "date such as 2024-05-31T12:00:00Z. Correct it, or name another column of times."
         )
     return times
+
+
+def refuse_twins(path: Path, kind: str, ids: NDArray[Any]) -> tuple[str, ...]:
+    """Refuse ids that are one number written in two ways, and tell of others that look alike.
+
+    Args:
+        path: of the table.
+        kind: "user" or "item".
+        ids: distinct, `[n]`.
+
+    Returns:
+        Remarks: ids with ".0", as pandas writes whole numbers of a column with gaps, or with blanks around them.
+
+    Raises:
+        DataError: '5' and '5.0' are both there, which files of other tools mean for the same.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if ids.dtype != object:
+        return ()
+    texts = pa.array(ids, pa.large_string())
+    notes = []
+    pointed = texts.filter(pc.match_substring_regex(texts, WITH_POINT))
+    whole = pc.replace_substring_regex(pointed, r"\.0+$", "")
+    both = pointed.filter(pc.is_in(whole, value_set=texts))
+    if len(both):
+        text = both[0].as_py()
+        raise DataError(
+            f"{path}: '{text}' and '{text.partition('.')[0]}' are both {kind} ids ({len(both):,} such pairs), "
+            f"which would be two {kind}s. Write whole numbers without '.0' in every file."
+        )
+    if len(pointed):
+        notes.append(
+            f"{len(pointed):,} {kind} ids are whole numbers with '.0', such as '{pointed[0]}', as pandas writes a "
+            "column with gaps; they are taken as they are."
+        )
+    trimmed = pc.utf8_trim_whitespace(texts)
+    blank = texts.filter(pc.not_equal(trimmed, texts))
+    if len(blank):
+        notes.append(f"{len(blank):,} {kind} ids have blanks around them, such as '{blank[0]}'; they are kept.")
+    return tuple(notes)
+
+
+def id_text(value: Any) -> str | None:
+    """An id in JSON as text: a whole number or a text as they are; None for anything else, such as 2.9."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    return str(value)
 
 
 def as_texts(ids: NDArray[Any] | None, count: int) -> NDArray[np.object_]:

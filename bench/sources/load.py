@@ -6,6 +6,7 @@ A source that is there and broken is an error; it is never passed over for anoth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from bench.cards import (
     SourceCard,
     SurrogateSource,
 )
+from bench.dataset_names import SPLITS, canonical
 from bench.digest import hash_array, hash_value
 from bench.errors import DataError, UsageError, listed, unknown_name
 from bench.seeds import derive_seed
@@ -30,20 +32,27 @@ from bench.sources import ml100k, mmrec, normalised, pickled_coo, ratings, surro
 from bench.sources.locate import find_directory, package_directory, search_roots
 from bench.sources.raw import RawData, merged
 from bench.split import make_split, shipped_split
+from bench.split_audit import audit, remarks, warnings
 from bench.types import BenchmarkData, DataRequest, Interactions, Modality, Split
 
 Reader = Callable[[], RawData]
 
 
 def load_dataset(name: str, request: DataRequest) -> BenchmarkData:
-    """The data set of that name, from the source that the request and the card lead to.
+    """Load the data set of that name, from the source that the request and the card lead to.
+
+    Args:
+        name: `NAME` or `NAME@SPLIT`; the request's split is for a name that says none.
+        request: everything else.
 
     Raises:
-        UsageError: unknown name, source or split, no such --data-dir, or an impossible scale.
+        UsageError: unknown name or source, a split that does not exist or cannot be made of the source, no such
+            --data-dir, or an impossible scale.
         ConfigError: the data card is malformed.
         DataError: the source asked for is not available, or a file of it is malformed.
     """
-    return load_from_card(cards.load(name), request)
+    chosen = cards.choose(name, request.split)
+    return load_from_card(chosen.card, replace(request, split=chosen.split))
 
 
 def load_from_card(card: DatasetCard, request: DataRequest) -> BenchmarkData:
@@ -60,12 +69,14 @@ def load_with_raw(card: DatasetCard, request: DataRequest) -> tuple[BenchmarkDat
 
 def _ready(card: DatasetCard, request: DataRequest, source: SourceCard, raw: RawData) -> BenchmarkData:
     """What the source holds, split, with its provenance."""
-    split = _split(card, raw, request)
+    split = _split(card, source, raw, request)
     modalities = _ordered(card, raw)
     present = {modality.name for modality in modalities}
     missing = {name: "this source does not have it" for name in card.modalities if name not in present}
     scale = None
-    notes = [*raw.notes, *_split_notes(split), *_coverage_notes(modalities)]
+    found = audit(split)
+    notes = [*raw.notes, *_overlap_notes(raw, split), *_split_notes(split), *_coverage_notes(modalities)]
+    notes += [*warnings(found), *remarks(found)]
     if source.kind == "surrogate":
         scale = _scale(request)
     elif request.scale is not None:
@@ -73,7 +84,7 @@ def _ready(card: DatasetCard, request: DataRequest, source: SourceCard, raw: Raw
             f"--scale {request.scale:g} was ignored: it sizes surrogates, and this source is {source.kind}."
         )
     return BenchmarkData(
-        name=card.name,
+        name=canonical(card.name, split.name, card.split),
         source=source.kind,
         origin=" ".join(raw.origin.split()),
         split=split,
@@ -156,16 +167,22 @@ def refuse_misplaced(source: DirectorySource, data_dirs: tuple[Path, ...]) -> No
             )
 
 
-def _split(card: DatasetCard, raw: RawData, request: DataRequest) -> Split:
-    """The parts by the rule that was asked for, else by the card's."""
+def _split(card: DatasetCard, source: SourceCard, raw: RawData, request: DataRequest) -> Split:
+    """Make the parts by the rule that was asked for, else by the card's; one that cannot be kept is an error."""
     rule = request.split or card.split
+    whole = raw.whole
+    lacking = {} if raw.has_parts else {"shipped": "parts that the publisher made"}
+    lacking |= {} if whole.timestamps is not None else {"global_time": "the time of each interaction"}
+    if rule in lacking:
+        possible = [name for name in SPLITS if name not in lacking]
+        raise UsageError(
+            f"The split '{rule}' needs {lacking[rule]}, and the {source.kind} source of '{card.name}' has none "
+            f"({' '.join(source.title.split())}). Its splits: {listed(possible)}. Take for example "
+            f"'{canonical(card.name, possible[0], card.split)}', or another source with --source."
+        )
     if rule == "shipped":
-        if raw.has_parts:
-            return shipped_split(*raw.parts)
-        if request.split is not None:
-            raise UsageError("The split 'shipped' needs parts made by the publisher, and this source has none.")
-        rule = card.fallback_split
-    return make_split(raw.whole, rule, derive_seed(request.base_seed, card.name, "split"))
+        return shipped_split(*raw.parts)
+    return make_split(whole, rule, derive_seed(request.base_seed, card.name, "split"))
 
 
 def _ordered(card: DatasetCard, raw: RawData) -> tuple[Modality, ...]:
@@ -173,6 +190,14 @@ def _ordered(card: DatasetCard, raw: RawData) -> tuple[Modality, ...]:
     by_name = {modality.name: modality for modality in raw.modalities}
     order = [name for name in card.modalities if name in by_name]
     return tuple(by_name[name] for name in dict.fromkeys([*order, *by_name]))
+
+
+def _overlap_notes(raw: RawData, split: Split) -> list[str]:
+    """Say that parts of the publisher's share interactions, where they are merged."""
+    n = sum(map(len, raw.parts)) - len(raw.whole)
+    if not n or split.name == "shipped":
+        return []
+    return [f"{n:,} user-item pairs are in two of the publisher's parts; they count once here."]
 
 
 def _split_notes(split: Split) -> list[str]:

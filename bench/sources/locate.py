@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
+import os
+import site
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from bench.cards import DataFile
 from bench.errors import DataError, UsageError
 from bench.fetch.checksums import git_blob
+from bench.files import check_plain
 from bench.types import DataRequest
 
 
@@ -44,9 +47,18 @@ def find_directory(directory: str, roots: tuple[Path, ...]) -> Path | None:
 
 
 def package_directory(package: str, directory: str) -> Path | None:
-    """A directory inside an installed package, found without importing the package."""
-    spec = importlib.util.find_spec(package)
-    for root in (spec.submodule_search_locations or []) if spec else []:
+    """A directory inside an installed package, found without importing anything.
+
+    Only the places where packages are installed count: the working directory and PYTHONPATH could hold a package
+    of the same name, and to look for `a.b` in the usual way runs the code of `a`.
+    """
+    places = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
+    name = ""
+    for part in package.split("."):
+        name = f"{name}.{part}".lstrip(".")
+        spec = PathFinder.find_spec(name, places)
+        places = list(spec.submodule_search_locations or []) if spec else []
+    for root in places:
         place = Path(root) / directory
         if place.is_dir():
             return place
@@ -60,12 +72,26 @@ def existing_path(directory: Path, file: DataFile) -> Path:
         DataError: the file is missing.
     """
     path = directory / file.path
+    if path.exists() and not path.is_dir():
+        check_plain(path)
     if not path.is_file():
+        if os.path.lexists(path):
+            raise DataError(f"{path} is {what_else(path)}. Put the file itself there.")
         raise DataError(
             f"{path} is missing, although its directory is there. Complete the directory, or move it away to use "
             "another source."
         )
     return path
+
+
+def what_else(path: Path) -> str:
+    """What stands at a path where a file is expected, and what to do of it."""
+    if path.is_symlink() and not path.exists():
+        return (
+            f"a link to {path.readlink()}, which is not there. Fetch what it points to ('git annex get', 'dvc "
+            "pull', 'git lfs pull' and the like, where such a tool made the link), or remove the link"
+        )
+    return "a folder and no file" if path.is_dir() else "a pipe, socket or device and no file"
 
 
 def checked_path(directory: Path, file: DataFile) -> Path:

@@ -2,9 +2,9 @@
 
 Every rating is an implicit positive. Two modalities are derived from what ships there, both by TF-IDF and a
 truncated singular value decomposition: `textual` from title and genres, `metadata` from genres and release
-year. Sentence embeddings of the plots replace the former where they are found, and where the user has a list
-of directors and actors, `knowledge` is derived from it. The knowledge graph that ships in the package is not
-used: its link file numbers the movies like another MovieLens.
+year. Feature files of posters, trailers and plots are modalities where they are found, the last in place of the
+derived text, and where there is a list of directors and actors, `knowledge` is derived from it. The knowledge
+graph that ships in the package is not used: its link file numbers the movies like another MovieLens.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bench.digest import hash_value
 from bench.errors import DataError, listed
 from bench.fetch.checksums import git_blob
 from bench.sources.features import from_rows, read_modality
+from bench.sources.ids import id_text
 from bench.sources.locate import checked_path
 from bench.sources.raw import RawData
 from bench.sources.versions import check_counts
@@ -42,7 +43,7 @@ def read(source: Ml100kSource, directory: Path, roots: tuple[Path, ...]) -> RawD
     Args:
         source: its card.
         directory: where RecBole's atomic files lie.
-        roots: directories that may hold the sentence embeddings of the plots.
+        roots: directories that may hold feature files and the list of people.
 
     Raises:
         DataError: a file is missing, malformed or not the card's.
@@ -54,13 +55,13 @@ def read(source: Ml100kSource, directory: Path, roots: tuple[Path, ...]) -> RawD
     items, _ = _indices(ratings["item_id"])
     times = ratings["timestamp"].astype(np.float64).to_numpy()
     interactions = Interactions.from_pairs(users, items, n_users, n_items, times)
-    embedded, people = _root_of(source.text, roots), _root_of(source.people, roots)
-    if embedded is not None:
-        textual = read_modality(embedded, source.text, "textual", n_items)
-    else:
-        textual = _textual(source, movies, n_items)
-    modalities = [textual, _metadata(source, movies, n_items)]
-    missing = dict(source.unavailable)
+    found = {name: root for name, file in source.features.items() if (root := _root_of(file, roots)) is not None}
+    given = {name: read_modality(root, source.features[name], name, n_items) for name, root in found.items()}
+    if "textual" not in given:
+        given["textual"] = _textual(source, movies, n_items)
+    modalities = [*given.values(), _metadata(source, movies, n_items)]
+    missing = {name: why for name, why in source.unavailable.items() if name not in given}
+    people = _root_of(source.people, roots)
     if people is not None:
         modalities.append(_knowledge(source, checked_path(people, source.people), n_items))
         missing.pop("knowledge", None)
@@ -138,7 +139,7 @@ def _knowledge(source: Ml100kSource, path: Path, n_items: int) -> Modality:
         for number, line in enumerate(lines, start=1):
             try:
                 movie = json.loads(line)
-                item = int(movie["item_id"]) - 1
+                item = int(id_text(movie["item_id"]) or "") - 1
                 bag = [
                     f"{kind} {name}"
                     for kind in KNOWLEDGE

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,27 @@ from numpy.typing import NDArray
 
 from bench.cards import MmrecSource
 from bench.errors import DataError, listed, nearest_hint
-from bench.sources.features import read_features, unpinned
-from bench.sources.ids import column_ids, number
+from bench.files import check_plain
+from bench.sources.features import ItemKeys, read_features, unpinned
+from bench.sources.ids import as_texts, column_ids, number
 from bench.sources.raw import RawData
-from bench.sources.tables import header, read_text
+from bench.sources.roles import (
+    Columns,
+    extent,
+    like_ratings,
+    needed_column,
+    positives,
+    rating_column,
+    rating_notes,
+    refuse_two_roles,
+)
+from bench.sources.tables import count_lines, header, read_text
 from bench.sources.versions import of_one_version
 from bench.types import IntArray, Interactions
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 USER, ITEM, TIME, LABEL = "userID", "itemID", "timestamp", "x_label"
 KNOWN = (USER, ITEM, "rating", TIME, LABEL)
@@ -36,8 +49,8 @@ def read(source: MmrecSource, directory: Path) -> RawData:
     """
 
     def content() -> RawData:
-        raw = read_table(directory, source.title)
-        modalities, missing = read_features(directory, unpinned(source.features), raw.parts[0].n_items)
+        raw, keys = read_table(directory, source.title)
+        modalities, missing = read_features(directory, unpinned(source.features), raw.parts[0].n_items, keys)
         if not modalities:
             raise DataError(
                 f"{directory} holds no item features. Put at least one of "
@@ -48,39 +61,70 @@ def read(source: MmrecSource, directory: Path) -> RawData:
     return of_one_version(directory, (), source.features, source.expected, content)
 
 
-def read_table(directory: Path, title: str) -> RawData:
-    """The interactions, without features; with the original ids where MMRec's mapping files give them.
+@dataclass(frozen=True, eq=False)
+class _Numbering:
+    """Users or items that the mapping file names, in the order of their original ids.
+
+    Attributes:
+        ids: original ids in order, `[n]`.
+        rank: the index of each number in the table, `[n]`.
+    """
+
+    ids: NDArray[Any]
+    rank: IntArray
+
+
+def read_table(directory: Path, title: str, columns: Columns | None = None) -> tuple[RawData, ItemKeys]:
+    """The interactions without features, and how feature rows, which follow the itemID, find their items.
+
+    Where MMRec's mapping files give the original ids, users and items are indexed by these, as in every layout.
+
+    Args:
+        directory: with the one .inter file.
+        title: what this is, in words.
+        columns: what the user says of the table's columns.
 
     Raises:
         DataError: the table is missing or malformed; the message names file, row and fix.
     """
-    path = _table_path(directory)
-    table = _read_table(path)
-    user_ids, item_ids = (_mapping(directory / f"{letter}_id_mapping.csv", column)
-                          for letter, column in (("u", USER), ("i", ITEM)))  # fmt: skip
-    users, n_users = _ids(path, table, USER, user_ids)
-    items, n_items = _ids(path, table, ITEM, item_ids)
-    times = _times(path, table)
-    chosen = [np.ones(len(table), dtype=bool)]
+    path, said = _table_path(directory), columns or Columns()
+    table = _read_table(path, said)
+    names = _roles(path, table, said)
+    mapped = [_mapping(directory / f"{letter}_id_mapping.csv", column)
+              for letter, column in (("u", USER), ("i", ITEM))]  # fmt: skip
+    users, n_users = _ids(path, table, names["user"], mapped[0])
+    items, n_items = _ids(path, table, names["item"], mapped[1])
+    times = _times(path, table, names.get("time"))
+    kept = np.ones(len(table), dtype=bool)
+    if "rating" in names:
+        kept = positives(path, names["rating"], _arrow(table[names["rating"]]), said)
+    chosen = [kept]
     if LABEL in table:
         labels = _labels(path, table)
-        chosen = [labels == part for part in range(len(LABELS))]
+        chosen = [kept & (labels == part) for part in range(len(LABELS))]
     parts = tuple(
         Interactions.from_pairs(users[rows], items[rows], n_users, n_items, None if times is None else times[rows])
         for rows in chosen
     )
-    n_repeated = len(table) - sum(len(part) for part in parts)
-    notes = _notes(path, table, n_repeated)
-    return RawData(f"{title}, read from {path}", parts, (), {}, notes, user_ids, item_ids, n_repeated)
+    n_dropped = len(table) - int(kept.sum())
+    n_repeated = len(table) - n_dropped - sum(len(part) for part in parts)
+    notes = _notes(path, table, names, n_repeated, n_dropped)
+    ids = [None if each is None else each.ids for each in mapped]
+    origin = f"{title}, read from {path}"
+    raw = RawData(origin, parts, (), {}, notes, ids[0], ids[1], n_repeated, n_dropped)
+    rank = np.arange(n_items) if mapped[1] is None else mapped[1].rank
+    keys = np.empty(n_items, dtype=object)
+    keys[rank] = as_texts(None, n_items)
+    return raw, ItemKeys(keys, rank)
 
 
-def _mapping(path: Path, column: str) -> NDArray[Any] | None:
-    """The original id of each index, from MMRec's file of two columns, original id and index; None without a file.
+def _mapping(path: Path, column: str) -> _Numbering | None:
+    """The original ids in MMRec's file of two columns, original id and index; None without a file.
 
     Raises:
         DataError: it does not give every index from 0 one id.
     """
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     names = header(path, "\t")
     if len(names) != 2 or names[1] != column:
@@ -88,24 +132,46 @@ def _mapping(path: Path, column: str) -> NDArray[Any] | None:
             f"{path}, row 1: the columns are {listed(names)}; expected two, separated by a tab: the original id "
             f"and '{column}'. Correct it, or remove the file."
         )
-    table = read_text(path, "\t", names, quoted=False)
+    table = read_text(path, "\t", names, quoted=False).columns
     original, index = (column_ids(path, name, table.column(name)) for name in names)
-    (order,), ids = number([index])
-    (_,), distinct = number([original])
-    whole = ids.dtype.kind == "i" and np.array_equal(ids, np.arange(table.num_rows))
-    if not whole or len(distinct) < table.num_rows:
+    (order,), numbers = number([index])
+    (rank_of_row,), ids = number([original])
+    whole = numbers.dtype.kind == "i" and np.array_equal(numbers, np.arange(table.num_rows))
+    if not whole or len(ids) < table.num_rows:
         raise DataError(
             f"{path} must give every {column} from 0 without gaps one id of its own. Correct it, or "
             "remove the file."
         )
-    given = np.empty(table.num_rows, dtype=object)
-    given[order] = original.to_numpy()
-    return given.astype(np.int64) if distinct.dtype.kind == "i" else given
+    rank = np.empty(table.num_rows, dtype=np.int64)
+    rank[order] = rank_of_row
+    return _Numbering(ids, rank)
+
+
+def _arrow(values: pd.Series[Any]) -> pa.ChunkedArray:
+    """A column as pandas read it, for the functions on columns of all layouts."""
+    import pyarrow as pa
+
+    held = values if values.dtype.kind in "iufb" else values.fillna("").astype(str)
+    return pa.chunked_array([pa.array(held, from_pandas=True)])
+
+
+def _roles(path: Path, table: pd.DataFrame, columns: Columns) -> dict[str, str]:
+    """MMRec's columns, or those that the user named in their place."""
+    names = [str(column) for column in table.columns]
+    found = {"user": columns.user or USER, "item": columns.item or ITEM}
+    if columns.time is not None or TIME in names:
+        found["time"] = columns.time or TIME
+    if columns.time is not None:
+        needed_column(path, names, "time", columns.time)
+    if columns.chooses:
+        found["rating"] = rating_column(path, names, columns)
+    refuse_two_roles(path, found | ({"part": LABEL} if LABEL in names else {}))
+    return found
 
 
 def _table_path(directory: Path) -> Path:
     """The one .inter file."""
-    found = sorted(directory.glob("*.inter"))
+    found = sorted(each for each in directory.iterdir() if each.suffix.lower() == ".inter" and each.is_file())
     if len(found) != 1:
         raise DataError(
             f"{directory} holds {len(found)} files named *.inter ({listed(path.name for path in found)}), "
@@ -114,10 +180,11 @@ def _table_path(directory: Path) -> Path:
     return found[0]
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path, said: Columns) -> pd.DataFrame:
     """The table, with the columns that are needed."""
     import pandas as pd
 
+    check_plain(path)
     try:
         table = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE)
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
@@ -125,7 +192,7 @@ def _read_table(path: Path) -> pd.DataFrame:
             f"{path} is no tab-separated table: {' '.join(str(error).split())}. Correct it."
         ) from error
     columns = [str(column) for column in table.columns]
-    for needed in (USER, ITEM):
+    for needed in (said.user or USER, said.item or ITEM):
         if needed not in columns:
             hint = nearest_hint(needed, columns)
             raise DataError(
@@ -136,6 +203,12 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: the rows have more fields than row 1 has column names. Name every column.")
     if table.empty:
         raise DataError(f"{path} holds no interaction below its first row. Replace it.")
+    n_lines = count_lines(path) - 1
+    if n_lines != len(table):
+        raise DataError(
+            f"{path} has {n_lines:,} lines below its header, and {len(table):,} rows were read. Save the table "
+            "anew, one row a line."
+        )
     return table
 
 
@@ -159,20 +232,20 @@ def _first_odd_one(path: Path, column: str) -> tuple[int, str]:
     return next(odd)
 
 
-def _ids(path: Path, table: pd.DataFrame, column: str, mapped: NDArray[Any] | None) -> tuple[IntArray, int]:
+def _ids(path: Path, table: pd.DataFrame, column: str, mapped: _Numbering | None) -> tuple[IntArray, int]:
     """A column of ids that run from 0 without a gap, or to the end of the mapping, `[n]`; and their count."""
     ids = _whole_numbers(path, table, column, "a whole number from 0")
     if ids.min() < 0:
         row = int(np.argmax(ids < 0))
         raise DataError(f"{path}, row {row + 2}: {column} is {ids[row]}. Number from 0.")
     if mapped is not None:
-        if ids.max() >= len(mapped):
-            row = int(np.argmax(ids >= len(mapped)))
+        if ids.max() >= len(mapped.ids):
+            row = int(np.argmax(ids >= len(mapped.ids)))
             raise DataError(
                 f"{path}, row {row + 2}: {column} is {ids[row]}, which is not in the mapping file beside it. "
                 "Correct the row, or remove that file."
             )
-        return ids, len(mapped)
+        return mapped.rank[ids], len(mapped.ids)
     distinct = np.unique(ids)
     gaps = np.flatnonzero(distinct != np.arange(len(distinct)))
     if len(gaps):
@@ -202,29 +275,32 @@ def _labels(path: Path, table: pd.DataFrame) -> IntArray:
     return labels
 
 
-def _times(path: Path, table: pd.DataFrame) -> NDArray[np.float64] | None:
+def _times(path: Path, table: pd.DataFrame, name: str | None) -> NDArray[np.float64] | None:
     """The times of the rows in seconds, `[n]`, where the table has them."""
     import pandas as pd
 
-    if TIME not in table:
+    if name is None:
         return None
-    times: NDArray[np.float64] = pd.to_numeric(table[TIME], errors="coerce").to_numpy(dtype=np.float64)
+    times: NDArray[np.float64] = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
     finite = np.isfinite(times)
     if not finite.all():
         row = int(np.argmin(finite))
         raise DataError(
-            f"{path}, row {row + 2}: {TIME} is '{table[TIME].iloc[row]}', expected seconds since "
+            f"{path}, row {row + 2}: {name} is '{table[name].iloc[row]}', expected seconds since "
             "1970. Correct it, or remove the column."
         )
     return times
 
 
-def _notes(path: Path, table: pd.DataFrame, n_repeated: int) -> tuple[str, ...]:
+def _notes(
+    path: Path, table: pd.DataFrame, names: dict[str, str], n_repeated: int, n_dropped: int
+) -> tuple[str, ...]:
     """What was done with the table that a reader of the numbers should know."""
-    notes = []
-    if "rating" in table:
-        notes.append("Every row is a positive, whatever its rating.")
-    ignored = [str(column) for column in table.columns if column not in KNOWN]
+    unused = [str(column) for column in table.columns if str(column) not in {*names.values(), LABEL}]
+    rated = [*filter(None, [names.get("rating")]), *like_ratings(unused)]
+    held = {name: extent(_arrow(table[name])) for name in rated}
+    notes = rating_notes(held, names.get("rating"), len(table), n_dropped)
+    ignored = [name for name in unused if name not in rated]
     if ignored:
         notes.append(f"Columns of {path.name} that are not used: {listed(ignored)}.")
     if n_repeated:

@@ -54,7 +54,8 @@ def write(raw: RawData, directory: Path) -> None:
 def _write_table(table: Any, path: Path) -> None:
     from pyarrow import parquet
 
-    parquet.write_table(table, path, compression="zstd", write_page_checksum=True)
+    with path.open("wb") as file:  # the library takes no path that is no UTF-8, and some for addresses
+        parquet.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
 def narrowest(matrix: NDArray[np.float32]) -> NDArray[Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DataError
+from bench.files import check_plain
 from bench.sources.tables import row_number
 
 MAX_JSON = 2 << 30
@@ -48,13 +49,16 @@ def load_json(path: Path) -> Any:
     Raises:
         DataError: it is no JSON in UTF-8, or names a key twice, or is too large to be read at once.
     """
+    check_plain(path)
     if path.stat().st_size > MAX_JSON:
         raise DataError(f"{path} is larger than {MAX_JSON:,} bytes. Give .npy and Parquet files instead.")
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            raise ValueError(f"the key '{Counter(key for key, _ in pairs).most_common(1)[0][0]}' is given twice")
+            raise ValueError(
+                f"the key '{Counter(key for key, _ in pairs).most_common(1)[0][0][:60]}' is given twice"
+            )
         return found
 
     try:

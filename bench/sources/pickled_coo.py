@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.cards import PickledCooSource
@@ -10,7 +11,7 @@ from bench.errors import DataError
 from bench.sources.features import read_features, unpinned
 from bench.sources.locate import existing_path
 from bench.sources.raw import RawData, refuse_claims
-from bench.sources.safe_pickle import read_matrix
+from bench.sources.safe_pickle import Cells, read_cells
 from bench.sources.versions import of_one_version
 from bench.types import Interactions
 
@@ -26,7 +27,7 @@ def read(source: PickledCooSource, directory: Path) -> RawData:
     def content() -> RawData:
         raw = read_parts([existing_path(directory, file) for file in files], source.title)
         modalities, missing = read_features(directory, unpinned(source.features), raw.parts[0].n_items)
-        return RawData(raw.origin, raw.parts, modalities, missing, n_repeated=raw.n_repeated)
+        return replace(raw, modalities=modalities, missing=missing)
 
     return of_one_version(directory, files, source.features, source.expected, content)
 
@@ -42,7 +43,8 @@ def read_parts(paths: Sequence[Path], title: str) -> RawData:
         DataError: a file is malformed or unsafe, or the three do not go together.
     """
     directory = paths[0].parent
-    triplets = [read_matrix(path) for path in paths]
+    cells = [read_cells(path) for path in paths]
+    triplets = [each.triplet for each in cells]
     shapes = {path.name: triplet[2] for path, triplet in zip(paths, triplets, strict=True)}
     if len(set(shapes.values())) > 1:
         listing = ", ".join(f"{path} {rows:,} x {columns:,}" for path, (rows, columns) in shapes.items())
@@ -52,4 +54,16 @@ def read_parts(paths: Sequence[Path], title: str) -> RawData:
     refuse_claims(paths[0], n_users, n_items, n_cells)
     parts = tuple(Interactions.from_pairs(users, items, n_users, n_items) for users, items, _ in triplets)
     n_repeated = n_cells - sum(map(len, parts))
-    return RawData(f"{title}, read from {directory}", parts, (), n_repeated=n_repeated)
+    origin, n_zero = f"{title}, read from {directory}", sum(each.n_zero for each in cells)
+    return RawData(origin, parts, (), notes=_notes(cells, n_zero), n_repeated=n_repeated, n_dropped=n_zero)
+
+
+def _notes(cells: Sequence[Cells], n_zero: int) -> tuple[str, ...]:
+    """What the values of the matrices are, where they are not all 1."""
+    low, high = min(each.held[0] for each in cells), max(each.held[1] for each in cells)
+    notes = []
+    if (low, high) not in ((1.0, 1.0), (0.0, 1.0)):
+        notes.append(f"Every cell above 0 is a positive, whatever its value ({low:g} to {high:g}).")
+    if n_zero:
+        notes.append(f"{n_zero:,} cells of the matrices hold 0 and were left out.")
+    return tuple(notes)

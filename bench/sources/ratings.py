@@ -13,6 +13,7 @@ from bench.cards import RatingsSource
 from bench.errors import DataError
 from bench.sources.locate import checked_path
 from bench.sources.raw import RawData
+from bench.sources.tables import count_lines
 from bench.sources.versions import check_counts
 from bench.types import Interactions
 
@@ -40,6 +41,9 @@ def read(source: RatingsSource, directory: Path) -> RawData:
         (),
         {},
         ("Every rating is a positive, whatever its number of stars.",),
+        user_ids,
+        item_ids,
+        len(times) - len(interactions),
     )
     check_counts(directory, source.expected, raw)
     return raw
@@ -62,6 +66,9 @@ def _numbers(path: Path, separator: str) -> tuple[NDArray[Any], ...]:
     except (OSError, ValueError) as problem:
         reason = " ".join(str(problem).split())
         raise DataError(f"{path} is no table of ratings ({reason}). Fetch it again.") from problem
+    n_lines = count_lines(path)
+    if len(table) != n_lines:
+        raise DataError(f"{path} has {n_lines:,} lines, and {len(table):,} ratings were read. Fetch it again.")
     if table.shape[1] != len(COLUMNS):
         raise DataError(
             f"{path} has {table.shape[1]} columns divided by '{separator}', expected {len(COLUMNS)}: user, item, "

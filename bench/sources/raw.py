@@ -30,6 +30,9 @@ class RawData:
         user_ids: the files' own id of each user, whole numbers or texts, `[n_users]`; None where it is the index.
         item_ids: likewise of each item, `[n_items]`.
         n_repeated: rows of the files that repeat an interaction of the same part.
+        n_dropped: rows that are no positives by the user's choice.
+        n_joined: lines that only continue a field in quotes. With the interactions, the repeated rows and those
+            that were dropped they are all lines of a text file below its header.
     """
 
     origin: str
@@ -40,6 +43,8 @@ class RawData:
     user_ids: NDArray[Any] | None = None
     item_ids: NDArray[Any] | None = None
     n_repeated: int = 0
+    n_dropped: int = 0
+    n_joined: int = 0
 
     @property
     def has_parts(self) -> bool:

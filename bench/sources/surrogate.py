@@ -24,6 +24,7 @@ from bench.sources.raw import RawData
 from bench.types import Interactions, Modality
 
 MIN_USERS = 20
+LARGEST_SCALE = 1000  # nearly a billion interactions; beyond it a mistyped number is more likely
 MIN_PER_USER = 5
 FULLEST = 0.9  # highest share of what the users' caps allow that is generated
 WITHIN_TOPIC = 0.5  # spread of items and of tastes around their topics, whose own spread is 1
@@ -53,7 +54,7 @@ def generate(source: SurrogateSource, scale: float, seed: int) -> RawData:
         seed: decides on everything that is drawn.
 
     Raises:
-        UsageError: the scale is not positive, or too small for the paper's mean degrees to fit.
+        UsageError: the scale is not above 0, too large, or too small for the paper's mean degrees to fit.
     """
     size = scaled(source, scale)
     strengths = {name: planted.taste for name, planted in source.features.items()}
@@ -79,10 +80,13 @@ def scaled(source: SurrogateSource, scale: float) -> Size:
     """The counts at a scale.
 
     Raises:
-        UsageError: the scale is not positive, or too small for the paper's mean degrees to fit.
+        UsageError: the scale is not above 0, too large, or too small for the paper's mean degrees to fit.
     """
-    if not (math.isfinite(scale) and scale > 0):
-        raise UsageError(f"--scale {scale:g}: expected a number above 0; 1 is the size of the paper's data set.")
+    if not 0 < scale <= LARGEST_SCALE:
+        raise UsageError(
+            f"--scale {scale:g}: expected a number above 0 and up to {LARGEST_SCALE:,}; 1 is the size of the "
+            "paper's data set."
+        )
     counts = (round(count * scale) for count in (source.n_users, source.n_items, source.n_interactions))
     size = Size(*counts)
     room = FULLEST * size.n_users * size.most_per_user

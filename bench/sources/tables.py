@@ -1,24 +1,33 @@
 """Layer 3. Tables of a user's files by columns: CSV, TSV, RecBole's atomic files and Parquet. Reads, never writes.
 
 Columns of text files come as texts, so that ids stay what they are; those of Parquet keep their types. What a file
-claims to hold is compared with its size before memory is taken.
+claims to hold is compared with its size before memory is taken. Every line of a text file is accounted for: it is
+a row, or blank, or a further line of a field in quotes, which is said.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.errors import DataError, listed
+from bench.files import check_plain
+from bench.names import is_readable
+from bench.sources.parquet_pages import FREE_BYTES, UNPACKED, check_pages
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+BOM, LF, CR = b"\xef\xbb\xbf", 10, 13
 BLOCK = 16 << 20  # bytes of text parsed together; no row may be longer
-MAX_HEADER = 4 << 20
+MAX_HEADER, MAX_COLUMNS = 4 << 20, 20_000
 MAX_ROWS = (1 << 31) - 1
 ROWS_PER_BYTE = 64  # run lengths compress sorted ids; nothing real goes beyond
 FREE_ROWS = 1_000_000
@@ -31,6 +40,7 @@ def header(path: Path, delimiter: str) -> list[str]:
         DataError: the file cannot be read, or its first line is no UTF-8 text or names a column twice.
     """
     try:
+        check_plain(path)
         with path.open("rb") as stream:
             line = stream.readline(MAX_HEADER)
         names = next(csv.reader(io.StringIO(line.decode("utf-8-sig")), delimiter=delimiter), [])
@@ -40,14 +50,37 @@ def header(path: Path, delimiter: str) -> list[str]:
             "column names in its first row."
         ) from problem
     names = [name.strip() for name in names]
-    twice = [name for name in names if names.count(name) > 1]
+    if len(names) > MAX_COLUMNS:
+        raise DataError(
+            f"{path}, row 1 names {len(names):,} columns; at most {MAX_COLUMNS:,} are read. Leave some out."
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f"{path}, row 1: the column '{twice[0]}' is named twice. Name every column once.")
+        raise DataError(f"{path}, row 1: the column '{twice[0][:60]}' is named twice. Name every column once.")
     return names
 
 
-def read_text(path: Path, delimiter: str, wanted: Sequence[str], quoted: bool = True) -> pa.Table:
+@dataclass(frozen=True, eq=False)
+class TextTable:
+    """Columns of a text file.
+
+    Attributes:
+        columns: as texts.
+        n_joined: lines below the header that only continue a field in quotes.
+        notes: how quotes were taken, where that is in doubt.
+    """
+
+    columns: pa.Table
+    n_joined: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def read_text(path: Path, delimiter: str, wanted: Sequence[str], quoted: bool = True) -> TextTable:
     """Columns of a text file, as texts.
+
+    A quote that opens a field and is never closed would swallow the rows up to the next one. So the rows are
+    compared with the lines: where they differ, quotes are letters if every line then has all columns, else the
+    file must be sound by the rules of CSV.
 
     Args:
         path: UTF-8, column names in the first row.
@@ -56,17 +89,69 @@ def read_text(path: Path, delimiter: str, wanted: Sequence[str], quoted: bool = 
         quoted: whether a field may stand in double quotes.
 
     Raises:
-        DataError: the file is no such table.
+        DataError: the file is no such table, or holds no row below its header.
     """
+    n_lines = count_lines(path) - 1
+    if n_lines < 1:
+        raise DataError(f"{path} holds no row below its header. Write rows, or replace or remove the file.")
+    try:
+        table = _parsed(path, delimiter, wanted, quoted)
+    except DataError:
+        if not quoted:
+            raise
+        letters = _without_quotes(path, delimiter, wanted, n_lines)
+        if letters is None:
+            _refuse_open_quotes(path, delimiter, n_lines)
+            raise
+        return letters
+    if table.num_rows == n_lines:
+        return TextTable(table)
+    if not quoted:
+        raise DataError(
+            f"{path} has {n_lines:,} lines below its header, and {table.num_rows:,} rows were read. Save it "
+            "anew, one row a line."
+        )
+    letters = _without_quotes(path, delimiter, wanted, n_lines)
+    return _with_long_fields(path, delimiter, wanted, n_lines) if letters is None else letters
+
+
+def count_lines(path: Path) -> int:
+    """Lines of a text file that are not blank; CR, LF and both together end a line.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    count, before_ends = 0, True
+    try:
+        with path.open("rb") as stream:
+            if stream.read(len(BOM)) != BOM:
+                stream.seek(0)
+            while block := stream.read(BLOCK):
+                letters = np.frombuffer(block, dtype=np.uint8)
+                ends = (letters == LF) | (letters == CR)
+                starts = ~ends[1:] & ends[:-1]
+                count += int(starts.sum()) + int(before_ends and not ends[0])
+                before_ends = bool(ends[-1])
+    except OSError as problem:
+        raise DataError(f"{path} cannot be read: {problem.strerror}. Correct its permissions.") from problem
+    return count
+
+
+def _parsed(
+    path: Path, delimiter: str, wanted: Sequence[str], quoted: bool, long_fields: bool = False
+) -> pa.Table:
+    """The columns as arrow reads them; `long_fields`: a field in quotes may have several lines."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
     names = header(path, delimiter)
     try:
         return arrow_csv.read_csv(
-            path,
+            _for_arrow(path),
             arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=names, skip_rows=1),
-            arrow_csv.ParseOptions(delimiter=delimiter, quote_char='"' if quoted else False),
+            arrow_csv.ParseOptions(
+                delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=long_fields
+            ),
             arrow_csv.ConvertOptions(
                 column_types={name: pa.string() for name in wanted}, include_columns=list(wanted)
             ),
@@ -76,6 +161,79 @@ def read_text(path: Path, delimiter: str, wanted: Sequence[str], quoted: bool = 
             f"{path}{_where(path)} is no table of {len(names)} columns in UTF-8 ({_one_line(problem)}). Correct "
             "that row, or save the table anew."
         ) from problem
+
+
+def _for_arrow(path: Path) -> Any:
+    """A path as Arrow takes it: opened where its name is no UTF-8."""
+    return path if is_readable(path) else path.open("rb")
+
+
+def _without_quotes(path: Path, delimiter: str, wanted: Sequence[str], n_lines: int) -> TextTable | None:
+    """The table with quotes as letters; None where lines then lack columns, or a used field begins with one."""
+    import pyarrow.compute as pc
+
+    try:
+        table = _parsed(path, delimiter, wanted, quoted=False)
+    except DataError:
+        return None
+    if table.num_rows != n_lines or any(pc.any(pc.starts_with(column, '"')).as_py() for column in table.columns):
+        return None
+    note = (
+        f"Quotes in {path.name} are letters: some are never closed, and taken as quotes they would swallow rows. "
+        f"All {n_lines:,} rows were read."
+    )
+    return TextTable(table, notes=(note,))
+
+
+def _with_long_fields(path: Path, delimiter: str, wanted: Sequence[str], n_lines: int) -> TextTable:
+    """The table with fields in quotes of several lines, after it was found to be sound CSV."""
+    n_rows = _refuse_open_quotes(path, delimiter, n_lines)
+    table = _parsed(path, delimiter, wanted, quoted=True, long_fields=True)
+    if table.num_rows != n_rows:
+        raise DataError(
+            f"{path} holds {n_rows:,} rows by the rules of CSV, and {table.num_rows:,} were read. Save the table "
+            "anew, one row a line."
+        )
+    n_joined = n_lines - n_rows
+    note = (
+        f"{n_joined:,} of {n_lines:,} lines of {path.name} continue a field in quotes of the line above; "
+        f"{n_rows:,} rows were read."
+    )
+    return TextTable(table, n_joined, (note,))
+
+
+def _refuse_open_quotes(path: Path, delimiter: str, n_lines: int) -> int:
+    """The number of rows by the strict rules of CSV.
+
+    Raises:
+        DataError: a quote is never closed, or closed in the middle of a field, or a row lacks columns.
+    """
+    limit = csv.field_size_limit(BLOCK)
+    start, n_rows = 1, -1
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.reader(stream, delimiter=delimiter, strict=True)
+            width = 0
+            for row in rows:
+                start = rows.line_num + 1
+                n_rows += bool(row)
+                width = width or len(row)
+                if row and len(row) != width:
+                    raise DataError(
+                        f"{path}, row {rows.line_num}: it has {len(row):,} fields, row 1 has {width:,}. "
+                        "Correct it."
+                    )
+    except UnicodeDecodeError:
+        return n_rows  # which bytes they are is said by the caller's error
+    except csv.Error as problem:
+        raise DataError(
+            f"{path}, row {start}: a field opens a double quote that does not end as one ({problem}), so that "
+            f"quotes would swallow some of the {n_lines:,} rows. Remove the quote, or double it and put the whole "
+            "field in quotes."
+        ) from problem
+    finally:
+        csv.field_size_limit(limit)
+    return n_rows
 
 
 def _where(path: Path) -> str:
@@ -103,13 +261,18 @@ def parquet_schema(path: Path) -> pa.Schema:
     return _parquet(path).schema_arrow
 
 
-def _parquet(path: Path) -> Any:
-    """The opened file, after its claims were compared with its size."""
+def _parquet(path: Path, texts: Sequence[str] = ()) -> Any:
+    """The opened file, after its claims were compared with its size; columns `texts` are read as dictionaries."""
     from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+        check_plain(path)
+        file = parquet.ParquetFile(
+            _for_arrow(path), memory_map=True, page_checksum_verification=True, read_dictionary=list(texts)
+        )
         n_rows, n_bytes = file.metadata.num_rows, path.stat().st_size
+    except DataError:
+        raise
     except Exception as problem:  # as above
         raise DataError(
             f"{path} is no Parquet file ({_one_line(problem)}). Write it anew, or convert the table to CSV."
@@ -133,16 +296,24 @@ def read_parquet(path: Path, wanted: Sequence[str]) -> pa.Table:
     for name in wanted:
         if file.schema_arrow.names.count(name) != 1:
             raise DataError(f"{path} has the columns {listed(file.schema_arrow.names)}; expected one '{name}'.")
+    kinds = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
+    texts = [name for name in wanted if pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])]
     try:
-        table = file.read(columns=list(wanted), use_threads=False)
+        if file.metadata.num_rows:  # an empty table has no page with values
+            check_pages(path, file.metadata, wanted)
+        table = _parquet(path, texts).read(columns=list(wanted), use_threads=False)
         for index, field in enumerate(table.schema):
             if pa.types.is_dictionary(field.type):
+                _check_written_out(path, table.column(index))
                 table = table.set_column(index, field.name, table.column(index).cast(field.type.value_type))
         table.validate(full=True)
     except Exception as problem:  # as above
         raise DataError(
             f"{path} is damaged ({_one_line(problem)}). Fetch it again, or write it anew."
         ) from problem
+    for index, name in enumerate(table.column_names):
+        if name in texts and table.schema.types[index] != kinds[name]:
+            table = table.set_column(index, name, table.column(index).cast(kinds[name]))
     if table.num_rows != file.metadata.num_rows:
         raise DataError(
             f"{path} claims {file.metadata.num_rows:,} rows and holds {table.num_rows:,}. Write it anew."
@@ -150,9 +321,24 @@ def read_parquet(path: Path, wanted: Sequence[str]) -> pa.Table:
     return table
 
 
+def _check_written_out(path: Path, column: pa.ChunkedArray) -> None:
+    """Refuse a dictionary of long texts, each of which stands in many rows, before it is written out."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_string(column.type.value_type) or pa.types.is_large_string(column.type.value_type)):
+        return
+    size = 0
+    for chunk in column.chunks:
+        lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+        size += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    if size > FREE_BYTES + UNPACKED * path.stat().st_size:
+        raise ValueError(f"its texts take {size:,} bytes once they are written out, which is not believed")
+
+
 def row_number(path: Path, index: int) -> str:
     """How to find a row: counted with the header in a text file, from 0 in Parquet."""
-    return f"row {index}" if path.suffix == ".parquet" else f"row {index + 2}"
+    return f"row {index}" if path.suffix.lower() == ".parquet" else f"row {index + 2}"
 
 
 def _one_line(problem: Exception) -> str:

@@ -1,15 +1,17 @@
 """Layer 10. Tunes models: every study of a call side by side, wave by wave, through the same executor as all runs.
 
-A trial is an ordinary run with seeds of its own: it stops by the same rule, its record is kept, and it is not
-made twice. Validation alone chooses. The test part is looked at once a trial, only to show afterwards what a
-smaller budget, or choosing on the test part, would have reported.
+A trial is an ordinary run with seeds of its own: its record is kept, and it is not made twice. It stops by the
+same rule, or earlier where it is pruned, which counts as a trial all the same. Validation alone chooses: the best
+settings of a search are trained again with fresh seeds, and the best mean is taken, for the best of many trials by
+one seed is in part the luckiest. The test part is looked at once a trial, only to show afterwards what a smaller
+budget, or choosing on the test part, would have reported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench import registry
@@ -19,12 +21,15 @@ from bench.environment import divide_cores, usable_cores
 from bench.executor import Listener, execute
 from bench.files import file_name
 from bench.plan import Overrides
-from bench.protocol import SELECTION_METRIC
-from bench.records import DataFacts, EpochFacts, RunRecord, RunSpec
+from bench.protocol import Protocol
+from bench.records import DataFacts, RunRecord, RunSpec, Stage
 from bench.store import ResultsStore
-from bench.tuning.results import StudyResult
+from bench.suited import why_not
+from bench.tuning.budget import N_SEEDS, N_SETTINGS, Budget
+from bench.tuning.pruning import MEDIAN, Bounds, PruningRule
+from bench.tuning.results import Confirmed, StudyResult, best_trials, valid_score
 from bench.tuning.space import SearchSpace, search_space
-from bench.tuning.study import Sampler, Study, Trial, opened
+from bench.tuning.study import N_STARTUP, WAVES, Sampler, Study, Trial, opened, wave_of
 from bench.types import BenchmarkData
 
 
@@ -33,18 +38,32 @@ class TuningSettings:
     """What is the same for all studies of a call.
 
     Attributes:
-        n_trials: trials of every study.
-        sampler: who proposes them.
+        budget: of every study.
+        sampler: who proposes trials.
         max_epochs: upper bound on epochs of a trial.
         base_seed: root of all seeds.
         overrides: values that the user fixed, by model.
+        rule: which trials are stopped early, None for none.
+        n_settings: best settings that are trained again; below 2 the search's one seed chooses.
+        n_seeds: fresh seeds of each; likewise.
+        may_write: whether chosen values are written beside the models' files.
     """
 
-    n_trials: int
+    budget: Budget
     sampler: Sampler
     max_epochs: int
     base_seed: int
     overrides: Overrides
+    rule: PruningRule | None = MEDIAN
+    n_settings: int = N_SETTINGS
+    n_seeds: int = N_SEEDS
+    may_write: bool = True
+
+    def n_confirmed(self, search: Search) -> int:
+        """Settings of a search that are trained again: none of a control, whose fit does not depend on a seed."""
+        if self.n_settings < 2 or self.n_seeds < 2 or registry.load(search.model).card.family == "control":
+            return 0
+        return self.n_settings
 
 
 @dataclass(frozen=True)
@@ -61,8 +80,44 @@ class Search:
         return self.label.partition("@")[0]
 
 
+@dataclass
+class Progress:
+    """A search while it is made.
+
+    Attributes:
+        search: what is searched.
+        study: its journal.
+        records: of its trials, in order, as far as whole waves are made.
+    """
+
+    search: Search
+    study: Study
+    records: list[RunRecord] = field(default_factory=list)
+
+    @property
+    def mean_seconds(self) -> float:
+        """What a trial took; 0 while nothing is known."""
+        costs = [record.cost.total_seconds for record in self.records if record.cost]
+        return sum(costs) / len(costs) if costs else 0.0
+
+    def next_wave(self, budget: Budget) -> list[Trial]:
+        """The trials to make or to look up now; none at the end. CPU minutes end a search after its first wave."""
+        first = len(self.records)
+        if first >= WAVES[0] and budget.is_used_up(self.records):
+            return []
+        return self.study.wave(first, budget.limit(self.search.space.size))
+
+    def specs(self, wave: Sequence[Trial], settings: TuningSettings, protocol: Protocol) -> list[RunSpec]:
+        """The runs of a wave, bounded by what the trials of earlier waves had reached."""
+        bounds: Bounds = ()
+        if settings.rule is not None and wave:
+            earlier = self.records[: wave_of(wave[0].number).start]
+            bounds = settings.rule.bounds(earlier, protocol.selection_metric)
+        return [_spec(self.search, trial.values, settings, bounds=bounds) for trial in wave]
+
+
 def searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], overrides: Overrides) -> list[Search]:
-    """What there is to tune; every space is checked before the first trial.
+    """What there is to tune where the data has the content; every space is checked before the first trial.
 
     Raises:
         ConfigError: a candidate has a wrong type.
@@ -72,44 +127,70 @@ def searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], overrides
     for each in data.values():
         for label in labels:
             model, _, variant = label.partition("@")
-            space = search_space(registry.load(model), variant, overrides.get(model, {}))
+            if why_not(model, overrides.get(model, {}), [one.name for one in each.modalities]) is not None:
+                continue
+            space = search_space(registry.load(model), variant, overrides.get(model, {}), each.name)
             found.append(Search(label, each, space))
     return found
 
 
-def n_due(found: Sequence[Search], n_trials: int) -> int:
-    """Trials of all studies together; a space may have fewer settings than the budget."""
-    return sum(min(n_trials, search.space.size) for search in found)
+def n_due(found: Sequence[Search], settings: TuningSettings) -> int | None:
+    """Trials and confirmation runs of all studies together; None where CPU minutes decide.
+
+    A space may have fewer settings than the budget.
+    """
+    if settings.budget.n_trials is None:
+        return None
+    due = [settings.budget.limit(search.space.size) for search in found]
+    again = [min(settings.n_confirmed(search), n) for search, n in zip(found, due, strict=True)]
+    return sum(due) + settings.n_seeds * sum(again)
 
 
 def tune(
     found: Sequence[Search], settings: TuningSettings, store: ResultsStore, options: RunOptions, listener: Listener
 ) -> list[StudyResult]:
-    """Make all trials of all studies and return them, in the order of `found`.
+    """Make all trials of all studies, confirm the best, and return all, in the order of `found`.
 
     Raises:
         BenchError: a usage, configuration, data or results error; trials that are finished are kept.
     """
     threads = options.n_threads  # they can change last digits: those of the search and not of a wave
     if options.cluster is None:
-        n_trials = n_due(found, settings.n_trials)
+        limit = N_STARTUP if settings.budget.n_trials is None else settings.budget.n_trials
+        n_trials = sum(min(limit, search.space.size) for search in found)
         cores = divide_cores(options.n_workers, options.n_threads, n_trials, options.device, usable_cores())
         threads = cores.n_threads
     # a trial that failed counts and is not tried again
     options = replace(options, on_existing="only-missing", n_threads=threads)
+    data = {search.data.name: search.data for search in found}
     with ExitStack() as stack:
-        studies = [stack.enter_context(_open(search, settings, store, options)) for search in found]
-        made: dict[tuple[int, int], RunRecord] = {}
-        while wave := _next_wave(found, studies, settings, made):
-            specs = [_spec(found[place], trial.values, settings) for place, trial in wave]
-            data = {found[place].data.name: found[place].data for place, _ in wave}
-            for (place, trial), record in zip(wave, execute(specs, data, store, options, listener), strict=True):
-                made[place, trial.number] = record
-                studies[place].tell(trial, _score(record))
-        return [
-            _result(search, study.trials(), settings, store, options)
-            for search, study in zip(found, studies, strict=True)
+        studies = [
+            Progress(search, stack.enter_context(_open(search, settings, store, options))) for search in found
         ]
+        while waves := _next_waves(studies, settings.budget):
+            specs = [each.specs(wave, settings, options.protocol) for each, wave in waves]
+            records = iter(execute([spec for own in specs for spec in own], data, store, options, listener))
+            for each, wave in waves:
+                for trial in wave:
+                    record = next(records)
+                    each.records.append(record)
+                    if trial.state == "running":
+                        each.study.tell(trial, None if record.metrics is None else valid_score(record))
+    confirmed = _confirm(studies, settings, data, store, options, listener)
+    return [
+        StudyResult(
+            label=each.search.label,
+            facts=DataFacts.of(each.search.data),
+            space=each.search.space,
+            sampler=settings.sampler,
+            budget=settings.budget,
+            records=each.records,
+            confirmed=own,
+            search_id=_identity(each.search, settings, options.protocol),
+            pruning="none" if settings.rule is None else settings.rule.words,
+        )
+        for each, own in zip(studies, confirmed, strict=True)
+    ]
 
 
 def trial_records(
@@ -125,83 +206,85 @@ def trial_records(
         for record in found
         if isinstance(record, RunRecord)
         and (record.spec.label, record.code_hash) == (search.label, code)
-        and (record.spec.max_epochs, record.spec.base_seed) == (spec.max_epochs, spec.base_seed)
+        and (record.spec.stage, record.spec.max_epochs, record.spec.base_seed)
+        == (spec.stage, spec.max_epochs, spec.base_seed)
         and (record.data.data_hash, record.data.split_hash) == (about.data_hash, about.split_hash)
     ]
 
 
-def _next_wave(
-    found: Sequence[Search],
-    studies: Sequence[Study],
-    settings: TuningSettings,
-    made: Mapping[tuple[int, int], RunRecord],
-) -> list[tuple[int, Trial]]:
+def _next_waves(studies: Sequence[Progress], budget: Budget) -> list[tuple[Progress, list[Trial]]]:
     """The next trials of all studies, long ones first, so that no worker ends alone."""
+    order = sorted(range(len(studies)), key=lambda place: (-studies[place].mean_seconds, place))
+    waves = [(studies[place], studies[place].next_wave(budget)) for place in order]
+    return [(each, wave) for each, wave in waves if wave]
 
-    def seconds(place: int) -> float:
-        costs = [record.cost.total_seconds for (of, _), record in made.items() if of == place and record.cost]
-        return sum(costs) / len(costs) if costs else 0.0
 
-    order = sorted(range(len(found)), key=lambda place: (-seconds(place), place))
-    return [(place, trial) for place in order for trial in studies[place].next_wave(settings.n_trials)]
+def _confirm(
+    studies: Sequence[Progress],
+    settings: TuningSettings,
+    data: Mapping[str, BenchmarkData],
+    store: ResultsStore,
+    options: RunOptions,
+    listener: Listener,
+) -> list[list[Confirmed]]:
+    """Train the best settings of every search again with fresh seeds, those of all searches side by side."""
+    best = [best_trials(each.records, settings.n_confirmed(each.search)) for each in studies]
+    specs = [
+        _spec(each.search, each.records[number].spec.params, settings, "confirm", repetition)
+        for each, numbers in zip(studies, best, strict=True)
+        for number in numbers
+        for repetition in range(settings.n_seeds)
+    ]
+    records = iter(execute(specs, data, store, options, listener) if specs else [])
+    return [
+        [Confirmed(number, [next(records) for _ in range(settings.n_seeds)]) for number in numbers]
+        for numbers in best
+    ]
+
+
+def _identity(search: Search, settings: TuningSettings, protocol: Protocol) -> str:
+    """Hash of all that the proposals of a search depend on."""
+    about = DataFacts.of(search.data)
+    return hash_value(
+        {
+            "label": search.label,
+            "data": [about.data_hash, about.split_hash],
+            "protocol": protocol.identity,
+            "code": registry.code_hash(search.model),
+            "space": [dict(search.space.fixed), {name: list(v) for name, v in search.space.candidates.items()}],
+            "settings": [settings.sampler, settings.max_epochs, settings.base_seed],
+            "waves": WAVES,
+            "pruning": None if settings.rule is None else settings.rule.identity,
+        }
+    )
 
 
 def _open(
     search: Search, settings: TuningSettings, store: ResultsStore, options: RunOptions
 ) -> AbstractContextManager[Study]:
     about = DataFacts.of(search.data)
-    identity = {
-        "label": search.label,
-        "data": [about.data_hash, about.split_hash],
-        "protocol": [options.protocol.version, options.protocol.hide_at_test, options.protocol.patience],
-        "code": registry.code_hash(search.model),
-        "space": [dict(search.space.fixed), {name: list(v) for name, v in search.space.candidates.items()}],
-        "settings": [settings.sampler, settings.max_epochs, settings.base_seed],
-    }
     folder = store.record_path("", options.protocol, about.name, about.source, _spec(search, {}, settings)).parent
-    path = folder / f"{file_name(search.label)}-{settings.sampler}-{hash_value(identity)}.journal"
-    name = f"{about.name} {search.label} {settings.sampler}"
-    return opened(path, name, search.space, settings.sampler, settings.base_seed)
+    name = f"{file_name(search.label)}-{settings.sampler}-{_identity(search, settings, options.protocol)}.journal"
+    title = f"{about.name} {search.label} {settings.sampler}"
+    return opened(folder / name, title, search.space, settings.sampler, settings.base_seed)
 
 
-def _spec(search: Search, values: Mapping[str, Any], settings: TuningSettings) -> RunSpec:
+def _spec(
+    search: Search,
+    values: Mapping[str, Any],
+    settings: TuningSettings,
+    stage: Stage = "tuning",
+    repetition: int = 0,
+    bounds: Bounds = (),
+) -> RunSpec:
     return RunSpec(
         dataset=search.data.name,
         model=search.model,
         variant=search.label.partition("@")[2],
-        stage="tuning",
-        repetition=0,
+        stage=stage,
+        repetition=repetition,
         base_seed=settings.base_seed,
         max_epochs=settings.max_epochs,
         params={**search.space.fixed, **values},
+        bounds=bounds,
     )
-
-
-def _result(
-    search: Search, trials: Sequence[Trial], settings: TuningSettings, store: ResultsStore, options: RunOptions
-) -> StudyResult:
-    """The study with the records of its trials; one that got lost is made again."""
-    specs = [_spec(search, trial.values, settings) for trial in trials[: settings.n_trials]]
-    records = execute(specs, {search.data.name: search.data}, store, options, Silent())
-    facts = DataFacts.of(search.data)
-    return StudyResult(search.label, facts, search.space, settings.sampler, settings.n_trials, records)
-
-
-class Silent:
-    """Shows nothing."""
-
-    def run_started(self, spec: RunSpec, worker: int) -> None:
-        """Of no interest."""
-
-    def epoch_done(self, facts: EpochFacts, worker: int) -> None:
-        """Of no interest."""
-
-    def run_done(self, record: RunRecord, worker: int | None) -> None:
-        """Of no interest."""
-
-    def warn(self, message: str) -> None:
-        """Of no interest."""
-
-
-def _score(record: RunRecord) -> float | None:
-    return record.metrics.valid.values[SELECTION_METRIC] if record.metrics else None

@@ -50,7 +50,11 @@ class SearchSpace:
         return chosen
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """One a parameter: positions in the list where its values have an order, else a choice."""
+        """One a parameter: positions in the ascending list where all its values are numbers, else a choice.
+
+        TPE takes neighbouring positions for alike. A position and not the value itself, so that 0, 0.001 and 0.01
+        are as far apart as they stand in the list.
+        """
         from optuna.distributions import CategoricalDistribution, IntDistribution
 
         return {
@@ -69,28 +73,35 @@ class SearchSpace:
         return {name: self.candidates[name][positions[name]] for name in self.candidates}
 
 
-def search_space(entry: ModelEntry, variant: str = "", pinned: Mapping[str, Any] | None = None) -> SearchSpace:
+def search_space(
+    entry: ModelEntry, variant: str = "", pinned: Mapping[str, Any] | None = None, dataset: str = ""
+) -> SearchSpace:
     """The search space of a model or of one of its variants.
 
-    Values that were chosen for a data set earlier play no part: a search does not begin at the end of another.
+    Values that an earlier search chose play no part: a search does not begin at the end of another. Those that
+    people set for the data set do, as they hold for its reported runs, too.
 
     Args:
         entry: the model.
         variant: name of a variant, "" for the model's own row.
         pinned: values that the user fixed.
+        dataset: that it is tuned for, "" for none.
 
     Raises:
         ConfigError: a candidate has a wrong type or is given twice.
         UsageError: the variant or a pinned parameter does not exist.
     """
     pinned = dict(pinned or {})
-    fixed = entry.params("", variant, pinned).model_dump()
+    fixed = entry.params(dataset, variant, pinned, with_tuned=False).model_dump()
     left_out = {*pinned, *entry.file.variants.get(variant, {})}
     candidates = {}
     for name, listed in entry.file.search.items():
         if name in left_out:
             continue
-        values = [entry.params("", variant, {**pinned, name: value}).model_dump()[name] for value in listed]
+        values = [
+            entry.params(dataset, variant, {**pinned, name: value}, with_tuned=False).model_dump()[name]
+            for value in listed
+        ]
         if any(value in values[:place] for place, value in enumerate(values)):
             raise ConfigError(f"{entry.path}: 'search.{name}' gives a value twice. Give each once.")
         if fixed[name] not in values:

@@ -84,18 +84,21 @@ def test_no_step_waits_for_the_device(name: str) -> None:
     losses(toy.build(name, DATA, embedding_size=16).train().to("cuda"), given, quiet=True)
 
 
-@pytest.mark.parametrize("name", toy.trained())
-def test_recorded_epochs_have_the_bits_of_the_others(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "overrides"), [*((name, {}) for name in toy.trained()), ("lattice", {"lr_decay": 0.5})], ids=str
+)
+def test_recorded_epochs_have_the_bits_of_the_others(name: str, overrides: dict[str, Any]) -> None:
     sampler, states = TripleSampler(DATA.split.train, torch.device("cuda")), []
     for recorded in (True, False):
-        model = toy.build(name, DATA, embedding_size=16).to("cuda")
+        model = toy.build(name, DATA, embedding_size=16, **overrides).to("cuda")
         assert model.static_step
         model.static_step = recorded
         stepper, generator = Stepper(model, adam(model)), torch.Generator("cuda").manual_seed(5)
         torch.manual_seed(7)
         found = []
-        for _ in range(3):
+        for epoch in (1, 2, 3):
             model.train()
+            stepper.begin(1 + 50 * epoch)
             found.append(stepper.epoch(sampler.epoch(generator), 64))
             model.eval()
             model.score_users(torch.arange(1, 9, device="cuda"))

@@ -29,6 +29,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("ngcf", {"message_dropout": 0.2, "node_dropout": 0.2}),
     ("lattice", {"lattice_graph_grad": "every_step"}),
     ("lattice", {"lattice_cf": "ngcf", "message_dropout": 0.2}),
+    ("lattice", {"lr_decay": 0.5, "lr_decay_epochs": 2}),
     ("ludp", {"feat_trainable": True, "item_graph_refresh": "epoch"}),
     ("ludp", {"fusion": "concat_fc", "final_combine": "concat"}),
 ]

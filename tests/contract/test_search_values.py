@@ -9,6 +9,7 @@ import torch
 import toy
 
 from bench import registry
+from bench.tuned import TunedFile
 
 DATA = toy.random_data(absent=True)
 FILES = {name: registry.load(name).file for name in registry.names()}
@@ -43,9 +44,23 @@ def test_the_searches_name_something() -> None:
 @pytest.mark.parametrize("name", registry.names())
 def test_a_variant_stays_what_it_is_whatever_was_tuned(name: str) -> None:
     """Values tuned on a data set may move a variant's numbers, but not the reading that it stands for."""
-    file = registry.load(name).file
-    for variant, pinned in file.variants.items():
-        for dataset, values in file.datasets.items():
-            if "@" not in dataset:
-                readings = {key for key, value in values.items() if isinstance(value, (bool, str))}
+    entry = registry.load(name)
+    for variant, pinned in entry.file.variants.items():
+        for each in TunedFile.of(entry).entries:
+            if not each.variant:
+                readings = {key for key, value in each.values.items() if isinstance(value, (bool, str))}
                 assert readings <= pinned.keys(), f"{name}@{variant} takes readings that were tuned for {name}"
+
+
+@pytest.mark.parametrize("name", toy.trained())
+def test_every_trained_model_searches_the_papers_lists_and_few_switches(name: str) -> None:
+    search = registry.load(name).file.search
+    assert search["train_batch_size"] == [128, 256, 512, 1024]
+    assert search["learning_rate"] == [0.0001, 0.0005, 0.001, 0.005, 0.01]
+    assert search["reg_weight"] == [0.0, 0.00001, 0.0001, 0.001, 0.01, 0.1]
+    assert len([key for key, values in search.items() if isinstance(values[0], str | bool)]) <= 3
+
+
+def test_no_search_switches_a_component_off() -> None:
+    searched = {(name, key) for name, file in FILES.items() for key in file.search}
+    assert not searched & {("ludp", "use_item_graph"), ("ludp", "use_user_pref"), ("grcn", "n_routings")}

@@ -12,6 +12,7 @@ import pytest
 from crash.suite import Driver, made, rests
 
 SUITE = ["--datasets", "tiktok", "--models", "mf", "--seeds", "1", "--epochs", "1", "--tune", "2"]
+SUITE += ["--confirm-settings", "2", "--confirm-seeds", "2"]
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_a_killed_search_makes_the_same_trials(stride: int, driver: Driver, tmp_
     whole = tmp_path / "whole"
     whole.mkdir()
     events = driver.make(whole)["events"]
-    assert len(trials(whole)) == 2
+    assert len(trials(whole)) == 2 + 2 * 2
     of_the_study = [place for place, (what, _) in enumerate(events, start=1) if ".journal" in what]
     for place in of_the_study[3::stride]:
         folder = tmp_path / str(place)

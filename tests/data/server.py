@@ -105,6 +105,29 @@ class Handler(BaseHTTPRequestHandler):
     def _longer(self, _: str) -> None:
         self._fine("", self.server.files[self.path] + b"more")
 
+    def _drip(self, _: str) -> None:
+        """A byte every 50 ms."""
+        self._in_pieces(1, 0.05)
+
+    def _slow(self, _: str) -> None:
+        """4,096 bytes every 200 ms."""
+        self._in_pieces(4096, 0.2)
+
+    def _in_pieces(self, size: int, pause: float) -> None:
+        content = self.server.files[self.path]
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        self._head(206 if "Range" in self.headers else 200, content, start)
+        for place in range(start, len(content), size):
+            self.wfile.write(content[place : place + size])
+            if self.server.over.wait(pause):
+                return
+
+    def _headers(self, _: str) -> None:
+        """A head that never ends."""
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        while not self.server.over.wait(0.05):
+            self.wfile.write(b"a")
+
     def _redirect(self, to: str) -> None:
         self.send_response(302)
         self.send_header("Location", to)

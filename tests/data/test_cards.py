@@ -76,7 +76,7 @@ def test_a_name_is_never_a_path(name: str) -> None:
         ("n_users: 9308", "n_users: -1", ["sources[0].expected.n_users", "-1", "greater than 0"]),
         ("licence: >-", "license: >-", ["'license' is an unknown key", "mean 'licence'", "'licence' is missing"]),
         ("expected: {", "expect: {", ["'sources[0].expect' is an unknown key", "Did you mean 'expected'"]),
-        ("split: shipped", "split: shiped", ["'split' is 'shiped'", "Did you mean 'shipped'"]),
+        ("split: random", "split: shiped", ["'split' is 'shiped'", "Did you mean 'shipped'"]),
         ("layout: pickled-coo", "layout: pickle-coo", ["sources[0].layout", "'pickle-coo'", "mean 'pickled-coo'"]),
         ("layout: pickled-coo", "title: no layout", ["sources[0]", "layout"]),
         ("path: trnMat.pkl", "path: ../trnMat.pkl", ["[0].files.train.path", "'../trnMat.pkl'", "stays inside"]),
@@ -88,8 +88,8 @@ def test_a_name_is_never_a_path(name: str) -> None:
         ("exposures: 5", "exposures: 0.5", ["sources[1].exposures", "greater than 1"]),
         ("modalities: [", "modalities: visual\n_: [", ["'modalities' is 'visual'", "expected a valid list"]),
         ("name: tiktok", "name: tictoc", ["'name' is 'tictoc'", "expected 'tiktok'"]),
-        ("split: shipped", "split: shipped\nsplit: random", ["'split' is given twice", "line"]),
-        ("split: shipped", "split: [", ["cannot be read as YAML", "line"]),
+        ("split: random", "split: shipped\nsplit: random", ["'split' is given twice", "line"]),
+        ("split: random", "split: [", ["cannot be read as YAML", "line"]),
     ],
 )  # fmt: skip
 def test_malformed_cards_are_explained(

@@ -20,7 +20,7 @@ from bench.cards import FeatureFile
 from bench.commands import extract as command
 from bench.errors import BenchError, DataError, UsageError
 from bench.extract import encoders
-from bench.extract.contents import files, texts
+from bench.extract.contents import ItemRows, files, texts
 from bench.extract.matrix import encoded, write
 from bench.sources import load_dataset
 from bench.sources.extracted import Extractor, beside, extraction_of
@@ -53,7 +53,8 @@ def test_texts_are_joined_and_items_without_any_are_left_out(lines: Callable[...
         {"item_id": "1", "title": "Up", "plot": None, "genre": ["Drama", "Family"]},
         {"item_id": 2, "title": " ", "plot": ""},
     )
-    assert texts(path, ["title", "genre", "plot"], 4, 1) == {0: "Up. Drama. Family", 2: "Heat. A heist"}
+    found = texts(path, ["title", "genre", "plot"], ItemRows.from_number(1, 4))
+    assert found == ({0: "Up. Drama. Family", 2: "Heat. A heist"}, 0)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,8 @@ def test_texts_are_joined_and_items_without_any_are_left_out(lines: Callable[...
         ([1], ["line 2", "no JSON object"]),
         ({"item_id": 5, "title": "x"}, ["line 2", "'item_id' is 5", "from 1 to 4", "--first-id"]),
         ({"title": "x"}, ["line 2", "None"]),
+        ({"item_id": 2.9, "title": "x"}, ["line 2", "'item_id' is 2.9", "from 1 to 4"]),
+        ({"item_id": True, "title": "x"}, ["line 2", "'item_id' is True"]),
         ({"item_id": 1, "title": "x"}, ["line 2", "is there twice"]),
         ({"item_id": 2, "title": {"a": 1}}, ["line 2: title", "neither a text"]),
         ({"item_id": 2, "titel": "x"}, ["'plot'", "There are: item_id, titel, title"]),
@@ -71,22 +74,39 @@ def test_texts_are_joined_and_items_without_any_are_left_out(lines: Callable[...
 def test_texts_that_are_refused(record: Any, words: list[str], lines: Callable[..., Path]) -> None:
     path = lines({"item_id": 1, "title": "Up"}, record)
     with pytest.raises(BenchError) as caught:
-        texts(path, ["title", "plot"], 4, 1)
+        texts(path, ["title", "plot"], ItemRows.from_number(1, 4))
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
+def test_original_ids_find_their_rows(tmp_path: Path, lines: Callable[..., Path]) -> None:
+    """Ids are compared as texts, so that a data set of even numbers, or of words, gets its own texts."""
+    path = lines(*({"item_id": k, "title": f"text of {k}"} for k in (4, 0, "2", 7)))
+    even = ItemRows.of_ids(["0", "2", "4"])
+    assert texts(path, ["title"], even) == ({0: "text of 0", 1: "text of 2", 2: "text of 4"}, 1)
+    words = ItemRows.of_ids(["B01", "B02", "B10"])
+    (tmp_path / "B10.png").touch()
+    (tmp_path / "B99.png").touch()
+    assert files(tmp_path, "image", words) == ({2: tmp_path / "B10.png"}, 1)
+    with pytest.raises(DataError, match=r"'4' and the like, none of which is in the data set.*such as 'B01'"):
+        texts(path, ["title"], words)
+    path.write_text('{"item_id": 2.9, "title": "x"}')
+    with pytest.raises(DataError, match=r"line 1: 'item_id' is 2\.9, expected a whole number or a text"):
+        texts(path, ["title"], even)
+
+
 def test_files_are_found_by_the_items_numbers(tmp_path: Path) -> None:
+    three = ItemRows.from_number(0, 3)
     for name in ("2.jpg", "0.PNG", "readme.txt"):
         (tmp_path / name).touch()
-    assert files(tmp_path, "image", 3, 0) == {0: tmp_path / "0.PNG", 2: tmp_path / "2.jpg"}
+    assert files(tmp_path, "image", three) == ({0: tmp_path / "0.PNG", 2: tmp_path / "2.jpg"}, 0)
     with pytest.raises(DataError, match="holds no audio files"):
-        files(tmp_path, "audio", 3, 0)
+        files(tmp_path, "audio", three)
     (tmp_path / "2.png").touch()
     with pytest.raises(DataError, match="of the same item"):
-        files(tmp_path, "image", 3, 0)
+        files(tmp_path, "image", three)
     (tmp_path / "2.png").rename(tmp_path / "poster.png")
     with pytest.raises(DataError, match=r"poster\.png: 'item_id' is 'poster'"):
-        files(tmp_path, "image", 3, 0)
+        files(tmp_path, "image", three)
 
 
 def test_rows_go_to_their_items_whatever_the_batches() -> None:
@@ -270,6 +290,8 @@ def test_the_command_makes_what_the_data_set_then_reads(
     (tmp_path / "cache" / "ml-100k" / "text_feat.npy").unlink()
     with pytest.raises(UsageError, match="gives 3 columns, and 'movielens' reads 384"):
         call("movielens", "--modality", "textual", "--input", str(path), "--fields", "title", *folders[:2])
+    with pytest.raises(UsageError, match="--first-id 1 is for data without ids"):
+        call("movielens", "--modality", "textual", "--input", str(path), *folders, "--first-id", "1")
     with pytest.raises(UsageError, match="--kind"):
         call("movielens", "--modality", "smell", "--input", str(path), *folders)
 
@@ -280,18 +302,21 @@ def test_where_features_go(loose_tiktok: Any, tmp_path: Path) -> None:
     movielens, tiktok = cards.load("movielens"), cards.load("tiktok")
     assert command.target(movielens, "embedded", "textual", tmp_path, None) == (
         tmp_path / "ml-100k/text_feat.npy",
-        1,
         384,
+    )
+    assert command.target(movielens, "embedded", "visual", tmp_path, None) == (
+        tmp_path / "ml-100k/image_feat.npy",
+        1,
+        None,
     )
     assert command.target(movielens, "real", "visual", tmp_path, None) == (
         tmp_path / "movielens/image_feat.npy",
-        0,
         None,
     )
     assert command.target(loose_tiktok, "real", "visual", tmp_path, None)[0] == tmp_path / "tiktok/image_feat.npy"
     for card, source, modality, words in (
         (tiktok, "real", "visual", "pins the publisher's file"),
-        (movielens, "embedded", "visual", "reads no file for it"),
+        (movielens, "embedded", "knowledge", "reads no file for it"),
         (tiktok, "surrogate", "visual", "reads no file for it"),
     ):
         with pytest.raises(UsageError, match=words):

@@ -256,16 +256,16 @@ SUM = {"md5": "0" * 32}
 @pytest.mark.parametrize(
     "file",
     [
-        {"url": "http://a/b", "path": "b"},
+        {"url": "https://a/b", "path": "b"},
         {"url": "ftp://a/b", "path": "b", **SUM},
         {"url": "file:///etc/passwd", "path": "b", **SUM},
-        {"url": "http://a/b", **SUM},
-        {"url": "http://a/b", "path": "b", "members": {"c": "d"}, **SUM},
-        {"url": "http://a/b", "path": "../b", **SUM},
-        {"url": "http://a/b", "path": "/b", **SUM},
-        {"url": "http://a/b", "members": {"c": "../d"}, **SUM},
-        {"url": "http://a/b", "path": "b", "md5": "0"},
-        {"url": "http://a/b", "path": "b", "size": 0, **SUM},
+        {"url": "https://a/b", **SUM},
+        {"url": "https://a/b", "path": "b", "members": {"c": "d"}, **SUM},
+        {"url": "https://a/b", "path": "../b", **SUM},
+        {"url": "https://a/b", "path": "/b", **SUM},
+        {"url": "https://a/b", "members": {"c": "../d"}, **SUM},
+        {"url": "https://a/b", "path": "b", "md5": "0"},
+        {"url": "https://a/b", "path": "b", "size": 0, **SUM},
     ],
 )
 def test_a_card_cannot_name_what_must_not_be(file: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 from bench import cards
 from bench.cards import DatasetCard
 from bench.errors import DataError, UsageError
-from bench.records import DataFacts
+from bench.identity import run_key
+from bench.protocol import Protocol
+from bench.records import DataFacts, RunSpec
 from bench.seeds import derive_seed
-from bench.sources import describe_source, load_dataset, load_from_card
+from bench.sources import describe_source, describe_split, load_dataset, load_from_card
 from bench.sources.surrogate import generate
 from bench.split import make_split
 from bench.types import DataRequest
@@ -135,9 +138,43 @@ def test_hashes_tell_data_from_split(ask: Callable) -> None:
 
 def test_records_take_it_as_it_is(ask: Callable) -> None:
     facts = DataFacts.of(load_dataset("tiktok", ask(scale=0.01)))
-    assert facts.label == "tiktok [surrogate x0.01]"
+    assert facts.label == "tiktok [surrogate x0.01, random split]"
     assert (facts.n_users, facts.n_items, facts.n_interactions) == (189, 348, 14935)
     assert DataFacts.model_validate_json(facts.model_dump_json()) == facts
+
+
+def test_a_split_that_is_not_random_is_told_and_changes_no_hash(
+    tiktok_dir: Path, loose_tiktok: DatasetCard, ask: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = ask(data_dirs=(tiktok_dir.parent,))
+    before = load_from_card(loose_tiktok, request)
+    monkeypatch.setattr("bench.sources.load.warnings", lambda found: [f"The split '{found.split}' is not random."])
+    monkeypatch.setattr("bench.sources.describe.warnings", lambda found: ["The split 'shipped' is not random."])
+    warned = load_from_card(loose_tiktok, request)
+    assert DataFacts.of(warned).notes == [*before.notes, "The split 'shipped' is not random."]
+    assert (warned.data_hash, warned.split_hash) == (before.data_hash, before.split_hash)
+    assert "  WARNING    The split 'shipped' is not random." in describe_source(warned).splitlines()
+
+
+def test_notes_are_no_part_of_a_runs_key(ask: Callable) -> None:
+    data = load_dataset("tiktok", ask(scale=0.01))
+    spec = RunSpec(dataset="tiktok", model="mf", repetition=0, base_seed=1, max_epochs=2, params={})
+    noted = dataclasses.replace(data, notes=("The split is not random.",))
+    keys = {run_key(spec, DataFacts.of(each), Protocol(), "code") for each in (data, noted)}
+    assert len(keys) == 1
+
+
+def test_a_split_by_time_is_remarked_and_not_warned_of(ask: Callable) -> None:
+    data = load_dataset("movielens", ask(source="embedded", split="global_time"))
+    assert data.notes[-1].endswith("Every held-out pair is later than every training pair.")
+    assert f"  note       {data.notes[-1]}" in describe_source(data).splitlines()
+
+
+def test_the_audit_has_a_line_a_measure(ask: Callable) -> None:
+    text = describe_split(load_dataset("movielens", ask(source="embedded"))).splitlines()
+    assert text[0].startswith("  audit      Pairs with the highest item index of their user: validation 1.")
+    assert text[1].startswith("  audit      Pairs that are the latest of their user: validation 1.")
+    assert all(line.startswith("  audit      ") for line in text)
 
 
 def test_the_description_is_loud_about_surrogates(ask: Callable) -> None:

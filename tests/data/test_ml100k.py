@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> BenchmarkData:
-    return load_dataset("movielens", DataRequest(cache_dir=tmp_path_factory.mktemp("cache")))
+    return load_dataset("movielens", DataRequest("embedded", cache_dir=tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_sentence_embeddings_replace_the_derived_text(tmp_path: Path, data: Benc
     (tmp_path / "ml-100k").mkdir()
     rows = np.random.default_rng(0).standard_normal((1682, 384)).astype(np.float32)
     np.save(tmp_path / "ml-100k" / "text_feat.npy", rows)
-    replaced = load_dataset("movielens", DataRequest(data_dirs=(tmp_path,), cache_dir=tmp_path / "no"))
+    replaced = load_dataset("movielens", DataRequest("embedded", data_dirs=(tmp_path,), cache_dir=tmp_path / "no"))
     assert [(one.name, one.dim) for one in replaced.modalities] == [("textual", 384), ("metadata", 32)]
     np.testing.assert_array_equal(replaced.modalities[0].matrix, rows)
     assert str(tmp_path) in replaced.modalities[0].origin
@@ -193,14 +193,61 @@ def test_unfit_embeddings_are_an_error(shape: tuple[int, int], tmp_path: Path, r
     (tmp_path / "ml-100k").mkdir()
     np.save(tmp_path / "ml-100k" / "text_feat.npy", np.ones(shape, np.float32))
     with refused(DataError, "ml-100k/text_feat.npy"):
-        load_dataset("movielens", DataRequest(data_dirs=(tmp_path,)))
+        load_dataset("movielens", DataRequest("embedded", data_dirs=(tmp_path,)))
 
 
-def test_the_public_embeddings(real_data_dir: Path, tmp_path: Path) -> None:
+def test_posters_and_trailers_have_gaps(tmp_path: Path) -> None:
+    (tmp_path / "ml-100k").mkdir()
+    rng = np.random.default_rng(0)
+    for name, width, absent in (("image", 6, [4, 1681]), ("audio", 3, [0, 7, 8])):
+        rows = rng.standard_normal((1682, width)).astype(np.float32)
+        rows[absent] = 0
+        np.save(tmp_path / "ml-100k" / f"{name}_feat.npy", rows)
+    data = load_dataset("movielens", DataRequest("embedded", data_dirs=(tmp_path,), cache_dir=tmp_path / "no"))
+    names = [one.name for one in data.modalities]
+    assert names == ["visual", "acoustic", "textual", "metadata"]
+    assert [int((~one.present).sum()) for one in data.modalities[:2]] == [2, 3]
+    assert np.flatnonzero(~data.modalities[1].present).tolist() == [0, 7, 8]
+    assert {"visual", "acoustic"}.isdisjoint(data.missing)
+    assert all(one.origin.endswith("encoder not stated") for one in data.modalities[:2])  # not those of the card
+    assert "3 of 1,682 items lack the acoustic modality." in data.notes
+
+
+def test_the_public_content(real_data_dir: Path, tmp_path: Path) -> None:
     if not (real_data_dir / "ml-100k" / "text_feat.npy").is_file():
         pytest.skip("no ml-100k/text_feat.npy beside the TikTok data")
-    data = load_dataset("movielens", DataRequest(data_dirs=(real_data_dir,), cache_dir=tmp_path))
-    assert np.linalg.norm(data.modalities[0].matrix, axis=1) == pytest.approx(1, abs=1e-3)
+    data = load_dataset("movielens", DataRequest("embedded", data_dirs=(real_data_dir,), cache_dir=tmp_path))
+    by_name = {one.name: one for one in data.modalities}
+    assert np.linalg.norm(by_name["textual"].matrix, axis=1) == pytest.approx(1, abs=1e-3)
+    assert {name: int(one.present.sum()) for name, one in by_name.items() if name in ("visual", "acoustic")} == {
+        "visual": 1666,
+        "acoustic": 1339,
+    }
+    assert "EfficientNet-Lite0" in by_name["visual"].origin
+    assert "VGGish" in by_name["acoustic"].origin
+    assert "all-MiniLM-L6-v2" in by_name["textual"].origin
+
+
+def test_the_public_one_million(real_data_dir: Path, tmp_path: Path) -> None:
+    """Counts and coverage of the shared copy."""
+    if not (real_data_dir / "movielens" / "movielens.inter").is_file():
+        pytest.skip("no movielens/movielens.inter beside the TikTok data")
+    request = DataRequest(data_dirs=(real_data_dir,), cache_dir=tmp_path)
+    data, shipped = load_dataset("movielens", request), load_dataset("movielens@shipped", request)
+    assert (data.name, shipped.name) == ("movielens", "movielens@shipped")
+    for each, sizes in ((data, (433_409, 54_175, 54_175)), (shipped, (346_501, 86_626, 108_632))):
+        assert (each.source, each.n_users, each.n_items) == ("real", 6036, 3081)
+        assert (len(each.split.train), len(each.split.valid), len(each.split.test)) == sizes
+        assert [(one.name, one.dim, int(one.present.sum())) for one in each.modalities] == [
+            ("visual", 1280, 3040),
+            ("acoustic", 128, 3081),
+            ("textual", 384, 3042),
+        ]
+        assert each.missing == {}
+    assert data.data_hash == shipped.data_hash
+    assert "MovieLens-1M, its ratings of 4 stars and more" in data.origin
+    for one, encoder in zip(data.modalities, ("EfficientNet-Lite0", "VGGish", "all-MiniLM-L6-v2"), strict=True):
+        assert encoder in one.origin
 
 
 @pytest.mark.parametrize("name", ["ml-100k.inter", "ml-100k.item"])
@@ -215,12 +262,12 @@ def test_other_files_than_the_card_s(
 
 
 def test_splits_by_time_and_user(tmp_path: Path) -> None:
-    by_time = load_dataset("movielens", DataRequest(cache_dir=tmp_path, split="global_time")).split
+    by_time = load_dataset("movielens@global_time", DataRequest("embedded", cache_dir=tmp_path)).split
     assert by_time.train.timestamps is not None
     assert by_time.test.timestamps is not None
     assert by_time.train.timestamps.max() < by_time.valid.timestamps.min()  # type: ignore[union-attr]
     assert by_time.valid.timestamps.max() < by_time.test.timestamps.min()  # type: ignore[union-attr]
-    by_user = load_dataset("movielens", DataRequest(cache_dir=tmp_path, split="user")).split
+    by_user = load_dataset("movielens@user", DataRequest("embedded", cache_dir=tmp_path)).split
     assert len(np.unique(by_user.test.users)) == 943
 
 

@@ -9,15 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench import cards
+from bench.cards import Counts
 from bench.errors import DataError, UsageError
-from bench.sources import load_dataset
+from bench.sources import load_dataset, load_from_card
 from bench.types import DataRequest
 
+CARD = cards.load("movielens")
+LOOSE = CARD.model_copy(
+    update={"sources": [CARD.sources[0].model_copy(update={"expected": Counts()}), *CARD.sources[1:]]}
+)
 
-def load(directory: Path, **options: Any) -> Any:
-    return load_dataset(
-        "movielens", DataRequest(data_dirs=(directory.parent,), cache_dir=directory / "no", **options)
-    )
+
+def load(directory: Path, split: str | None = "shipped", **options: Any) -> Any:
+    """Made-up data by the card without its counts, in the parts of the table unless told otherwise."""
+    request = DataRequest(data_dirs=(directory.parent,), cache_dir=directory / "no", split=split, **options)
+    return load_from_card(LOOSE, request)
 
 
 def lines(directory: Path) -> list[str]:
@@ -41,14 +48,14 @@ def test_parts_features_and_times(mmrec_dir: Path) -> None:
     assert data.split.valid.timestamps.tolist() == [1006.0, 1016, 1026, 1036, 1046, 1056]
     assert [(one.name, one.dim) for one in data.modalities] == [("visual", 5), ("textual", 3)]
     assert "audio_feat.npy" in data.missing["acoustic"]
-    assert "Every row is a positive, whatever its rating." in data.notes
+    assert any(note.startswith("Every row is a positive, whatever its 'rating' (") for note in data.notes)
 
 
-def test_without_labels_the_fallback_split(mmrec_dir: Path) -> None:
+def test_the_card_s_split_needs_no_labels(mmrec_dir: Path) -> None:
     shipped = load(mmrec_dir)
     rewrite(mmrec_dir, columns(lines(mmrec_dir), 1, 0))  # and in another order of columns
-    data = load(mmrec_dir)
-    assert data.split.name == "random"
+    data = load(mmrec_dir, split=None)
+    assert (data.name, data.split.name) == ("movielens", "random")
     assert (len(data.split.train), len(data.split.valid), len(data.split.test)) == (30, 3, 3)
     assert data.data_hash == shipped.data_hash
     assert not any("rating" in note for note in data.notes)
@@ -62,6 +69,11 @@ def test_other_splits(mmrec_dir: Path, refused: Callable) -> None:
         load(mmrec_dir, split="shipped")
     with refused(UsageError, "'global_time' needs the time"):
         load(mmrec_dir, split="global_time")
+
+
+def test_data_of_another_size_is_refused_under_the_name(mmrec_dir: Path, refused: Callable) -> None:
+    with refused(DataError, str(mmrec_dir), "n_users", "6,036", "ludp-bench import"):
+        load_dataset("movielens", DataRequest(data_dirs=(mmrec_dir.parent,), cache_dir=mmrec_dir / "no"))
 
 
 def test_repeated_rows_and_unused_columns_are_noted(mmrec_dir: Path) -> None:

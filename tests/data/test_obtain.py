@@ -158,6 +158,7 @@ def test_prepare_fetches_checks_and_tells(
     assert "5 files" in told
     assert told.count(" fetched ") == 5
     assert "REAL DATA" in told
+    assert "  audit      Pairs with the highest item index of their user: validation " in told
     (tmp_path / "cache" / "tiktok" / "valMat.pkl").write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"valMat.pkl \(damaged\)"):
         prepare("--offline")
@@ -233,9 +234,9 @@ def test_a_record_lists_its_own_files(
         (None, {"members": ["vit.npy"]}, "all end with 'vit.npy'"),
         ({"message": "gone"}, {}, "no description of a record"),
         ([], {}, "no description of a record"),
-        ({"files": [{"key": "../m", "size": 1, "checksum": MD5, "links": {"self": "http://a/b"}}]}, {},
+        ({"files": [{"key": "../m", "size": 1, "checksum": MD5, "links": {"self": "https://a/b"}}]}, {},
          "no description of a record"),
-        ({"files": [{"key": "m", "size": 1, "checksum": "crc:0", "links": {"self": "http://a/b"}}]}, {}, "crc:0"),
+        ({"files": [{"key": "m", "size": 1, "checksum": "crc:0", "links": {"self": "https://a/b"}}]}, {}, "crc:0"),
         ({"files": [{"key": "m", "size": 1, "checksum": MD5, "links": {"self": "file:///x"}}]}, {},
          "no description of a record"),
     ],

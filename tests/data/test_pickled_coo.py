@@ -21,6 +21,8 @@ from bench.types import DataRequest, Interactions
 
 
 def request(directory: Path, **options: Any) -> DataRequest:
+    """Ask for the publisher's parts, unless the options say otherwise."""
+    options = {"split": "shipped"} | options
     return DataRequest(data_dirs=(directory.parent,), cache_dir=directory.parent / "cache", **options)
 
 
@@ -65,6 +67,9 @@ def test_overlapping_parts(tiktok_dir: Path, loose_tiktok: DatasetCard, refused:
     shutil.copy(tiktok_dir / "valMat.pkl", tiktok_dir / "tstMat.pkl")
     with refused(DataError, "2 user-item pairs", "validation", "test"):
         load_from_card(loose_tiktok, request(tiktok_dir))
+    data = load_from_card(loose_tiktok, request(tiktok_dir, split="random"))  # each pair counts once
+    assert data.n_interactions == 12
+    assert "2 user-item pairs are in two of the publisher's parts; they count once here." in data.notes
 
 
 def test_differing_shapes(tiktok_dir: Path, loose_tiktok: DatasetCard, refused: Callable) -> None:
@@ -152,7 +157,8 @@ def test_counts_of_another_version(tiktok_dir: Path, loose_tiktok: DatasetCard, 
 
 
 def test_the_public_data(real_data_dir: Path, tmp_path: Path) -> None:
-    data = load_dataset("tiktok", DataRequest(data_dirs=(real_data_dir,), cache_dir=tmp_path))
+    data = load_dataset("tiktok@shipped", DataRequest(data_dirs=(real_data_dir,), cache_dir=tmp_path))
+    assert data.name == "tiktok@shipped"
     assert (data.source, data.n_users, data.n_items, data.n_interactions) == ("real", 9308, 6710, 68722)
     assert (len(data.split.train), len(data.split.valid), len(data.split.test)) == (59541, 3051, 6130)
     for part in (data.split.valid, data.split.test):  # one validation and one test item for each listed user

@@ -16,7 +16,7 @@ import pytest
 from scipy import sparse
 
 from bench.errors import DataError
-from bench.sources import safe_pickle
+from bench.sources import pickle_machine
 from bench.sources.safe_pickle import read_matrix
 
 DENSE = np.array([[0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]])
@@ -135,10 +135,12 @@ RAW = {
 def test_broken_pickles_are_refused(case: str, tmp_path: Path, refused: Callable) -> None:
     path = tmp_path / "valMat.pkl"
     path.write_bytes(RAW[case])
-    recorders = {name: dict(vars(one)) for name, one in vars(safe_pickle).items() if isinstance(one, type)}
+    recorders = {name: dict(vars(one)) for name, one in vars(pickle_machine).items() if isinstance(one, type)}
     with refused(DataError, str(path), "etch it again"):
         read_matrix(path)
-    assert recorders == {name: dict(vars(one)) for name, one in vars(safe_pickle).items() if isinstance(one, type)}
+    assert recorders == {
+        name: dict(vars(one)) for name, one in vars(pickle_machine).items() if isinstance(one, type)
+    }
 
 
 @pytest.mark.parametrize("case", ["far memo", "long program"])

@@ -8,7 +8,8 @@ BOARD, SUBMIT, STORE = "tests/report/test_leaderboard.py", "tests/unit/test_subm
 ROWS, MERGE, CHECKS = "bench/leaderboard/rows.py", "bench/leaderboard/merge.py", "bench/leaderboard/checks.py"
 
 FAULTS = [
-    Fault("leaderboard: protocols share a table", ROWS, "key = (data_key(record.data), record.protocol.version, record.protocol.hide_at_test)", 'key = (data_key(record.data), record.protocol.version, "")', f"{BOARD} -k another_table", True),
+    Fault("leaderboard: protocols share a table", ROWS, "key = (data_key(record.data), record.protocol.protocol)", "key = (data_key(record.data), Protocol())", f"{BOARD} -k another_table", True),
+    Fault("leaderboard: ranked by another metric than the protocol's", ROWS, "return self.protocol.selection_metric", 'return "recall@10"', f"{BOARD} -k ranked_by_its_protocols", True),
     Fault("leaderboard: codes share a row", ROWS, '"code": record.code_hash,', '"code": "",', f"{BOARD} -k another_row", True),
     Fault("leaderboard: means over the runs that are there", ROWS, "if self.is_complete and len(found) == self.n_asked else None", "if found else None", f"{BOARD} -k without_all_repetitions", True),
     Fault("leaderboard: variations are candidates", ROWS, "if label is None:", "if False:", f"{BOARD} -k no_candidates", True),

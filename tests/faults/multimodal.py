@@ -46,6 +46,8 @@ FAULTS = [
     Fault("GRCN: positives left out of evaluation too", G, "grcn_exclude_pos and self.training", "grcn_exclude_pos", f"{GRCN} -k all_edges"),
     Fault("GRCN: other edges left out with the positives", G, "torch.where(keys[at] == wanted, at, len(keys))", "at", f"{GRCN} -k no_edges", slow=True),
     Fault("LATTICE: graph detached at once", L, "            return graph\n", "            return detached\n", f"{TRAINING} -k first_batch"),
+    Fault("LATTICE: the step size shrinks from the first epoch on", L, "p.lr_decay ** ((epoch - 1) / p.lr_decay_epochs)", "p.lr_decay ** (epoch / p.lr_decay_epochs)", "tests/unit/test_train.py -k step_size"),
+    Fault("training: no epoch asks for its step size", "bench/train.py", "stepper.begin(epoch)", "pass", "tests/unit/test_train.py -k step_size"),
     Fault("LATTICE: graph trained in every batch", L, 'if self.params.lattice_graph_grad == "every_step":', "if True:", f"{TRAINING} -k first_batch"),
     Fault("LATTICE: never rebuilt", L, "if self._held is None or self._held[0] != epoch:", "if self._held is None:", f"{TRAINING} -k first_batch", slow=True),
     Fault("LATTICE: evaluates the training graph", L, "self._propagated(self._graph())", "self._propagated(self._held[1] if self._held else self._graph())", f"{LATTICE} -k current_parameters"),

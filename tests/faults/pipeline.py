@@ -7,6 +7,7 @@ RANKING, METRICS = "tests/unit/test_ranking.py", "tests/unit/test_metrics.py"
 SAMPLING, TRAIN = "tests/unit/test_sampling.py", "tests/unit/test_train.py"
 RESUME, GOING_ON = "tests/contract/test_resume.py", "tests/unit/test_going_on.py"
 STATES, CLAIMS = "tests/unit/test_checkpoint.py", "tests/unit/test_claims.py"
+PROTOCOL = "tests/unit/test_protocol.py"
 
 FAULTS = [
     Fault("mask 1e-5", "bench/ranking.py", "scores[rows, columns] = -torch.inf", "scores[rows, columns] = 1e-5", RANKING),
@@ -22,8 +23,8 @@ FAULTS = [
     Fault("negatives from training items", "bench/sampling.py", "(free_rank + taken_below).long()", "free_rank.long()", SAMPLING),
     Fault("negatives: what a few looks leave open stays open", "bench/sampling.py", "counts[rest] = self._search(queries[rest])", "pass", SAMPLING),
     Fault("negatives not shuffled along", "bench/sampling.py", "self.negatives(generator)[order]", "self.negatives(generator)", SAMPLING),
-    Fault("last epoch instead of the best", "bench/train.py", "scores[SELECTION_METRIC] > result.best_score", "True", TRAIN),
-    Fault("a tie counts as better", "bench/train.py", "scores[SELECTION_METRIC] > result.best_score", "scores[SELECTION_METRIC] >= result.best_score", TRAIN),
+    Fault("last epoch instead of the best", "bench/train.py", "score > result.best_score", "True", TRAIN),
+    Fault("a tie counts as better", "bench/train.py", "score > result.best_score", "score >= result.best_score", TRAIN),
     Fault("patience off by one", "bench/train.py", ">= settings.patience", "> settings.patience", TRAIN),
     Fault("NaN goes on", "bench/train.py", "broken = (~torch.isfinite(stacked)).nonzero()", "broken = stacked[:0]", TRAIN),
     Fault("features one row off", "bench/recbole_bridge.py", "np.concatenate([np.zeros((1, modality.dim), dtype=np.float32), modality.matrix])", "np.concatenate([modality.matrix, np.zeros((1, modality.dim), dtype=np.float32)])", "tests/numeric/test_golden.py"),
@@ -50,4 +51,11 @@ FAULTS = [
     Fault("archives: links taken for files", "bench/fetch/archives.py", "            if info.is_dir() or kind not in (0, stat.S_IFREG):", "            if info.is_dir():", "tests/data/test_archives.py -k link_of_zip", slow=True),
     Fault("archives: names that lead outside", "bench/downloads.py", '".." in pure.parts', "False", "tests/data/test_archives.py -k lead_outside", slow=True),
     Fault("patience: an epoch too many", "bench/report/patience.py", "if place - best >= patience:", "if place - best > patience:", "tests/report/test_patience.py -k shorter_wait"),
+    Fault("protocol: epochs chosen by a fixed metric", "bench/train.py", "score = scores[settings.selection_metric]", 'score = scores["recall@10"]', f"{PROTOCOL} -k field_and_paper", slow=True),
+    Fault("protocol: a run selects by the default's metric", "bench/runner.py", "        selection_metric=options.protocol.selection_metric,\n", "", "tests/pipeline/test_run_all.py -k another_selection_metric", slow=True),
+    Fault("protocol: choices that are not in the key", "bench/protocol.py", "return asdict(self)", "return [self.version, self.hide_at_test, self.patience]", f"{PROTOCOL} -k every_choice", slow=True),
+    Fault("protocol: records of version 1 taken for the default", "bench/records.py", '"name": FIRST.name', '"name": "field"', f"{PROTOCOL} -k version_1_is", slow=True),
+    Fault("protocol: patience in the last epoch taken for the cap", "bench/records.py", "if len(scores) - best >= self.protocol.patience:", "if len(scores) - best > self.protocol.patience:", f"{PROTOCOL} -k why_a_training", slow=True),
+    Fault("signs: controls are marked", "bench/report/stops.py", "if run.stop_reason is not None]", "if run.curve]", "tests/report/test_stops.py -k both_signs", slow=True),
+    Fault("captions: the cap of epochs is not said", "bench/artifacts.py", "stopped_by_cap(self._records(material))", '""', "tests/report/test_stops.py -k caption_of_an_artifact", slow=True),
 ]  # fmt: skip

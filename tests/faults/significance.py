@@ -20,6 +20,8 @@ FAULTS = [
     Fault("controls: given content minus the other", "bench/report/controls.py", "(rows[model, kind].label, rows[model, KINDS[0]].label)", "(rows[model, KINDS[0]].label, rows[model, kind].label)", f"{TESTS} -k content_as_given"),
     Fault("controls: every difference starred", "bench/report/comparisons.py", "if contrast.sign else", "if contrast else", f"{TESTS} -k content_as_given"),
     Fault("ranks: the worst is first", "bench/report/critical.py", "ascending=False", "ascending=True", f"{TESTS} -k ranks_friedman"),
+    Fault("claims: two verdicts on two splits", "bench/report/claims.py", "if data_key(facts) in beside:", "if False:", f"{LEDGER} -k papers_split_alone"),
+    Fault("ranks: a data set counted by its splits", "bench/report/critical.py", "if data_key(each) not in beside]", "if True]", f"{TESTS} -k two_splits"),
     Fault("claims: generated data decide", V, 'if scores.facts.source != "real":', "if False:", f"{LEDGER} -k decide_nothing"),
     Fault("claims: missing rows do not matter", V, "if is_partial:", "if False:", f"{LEDGER} -k missing_runs"),
     Fault("claims: what is not significant holds", V, '"against" if min(signs) < 0 else "for" if min(signs) > 0 else "open"', '"against" if min(signs) < 0 else "for"', f"{LEDGER} -k several_differences"),

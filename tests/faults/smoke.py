@@ -9,7 +9,7 @@ OURS = [
     Fault("seen items not masked", "bench/ranking.py", MASK, "pass", "popularity"),
     Fault("test items at validation", EVALUATE, 'self._evaluate(model, "valid")', 'self._evaluate(model, "test")', "popularity"),
     Fault("learning rate ignored", "bench/steps.py", "lr=model.params.learning_rate", "lr=0.001", "mf"),
-    Fault("regularisation dropped", BASE, "self.params.reg_weight * l2(self.params.reg_form, *ego)", "0.0 * bpr", "mf"),
+    Fault("regularisation dropped", BASE, "self.params.reg_weight * self.regularised(ego)", "0.0 * bpr", "mf"),
     Fault("stale embeddings at validation", BASE, STALE, "        batch = (", "lightgcn"),
     Fault("layers weighted wrongly", "models/_graph.py", "total / len(layers)", "(total + layers[0]) / len(layers)", "lightgcn"),
     Fault("one modality dropped", BASE, "        return available\n    if not wanted", "        return available[:1]\n    if not wanted", "vbpr"),

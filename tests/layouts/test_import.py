@@ -40,7 +40,7 @@ def test_the_card_pins_what_was_written(tmp_path: Path, home: Any) -> None:
     }  # fmt: skip
     assert (card.modalities, card.split, data.source) == (["visual", "textual"], "shipped", "real")
     assert "mine: REAL DATA" in describe_source(data)
-    assert data.notes[0] == "Every row is a positive, whatever its rating."
+    assert data.notes[0] == "Every row is a positive, whatever its 'rating' (always 4)."
 
 
 @pytest.mark.parametrize("file", ["interactions.parquet", "users.parquet", "visual.npy"])
@@ -169,7 +169,7 @@ def test_the_public_tiktok(real_data_dir: Path, tmp_path: Path, home: Any) -> No
     found = inspect(real_data_dir / "tiktok", home.cards_dir)
     assert found.problems == ()
     assert "tiktok (real): all counts of its card fit, and the checksums of 5 files" in found.text
-    assert f"run_all.py --datasets tiktok --data-dir {real_data_dir.resolve()}" in found.text
+    assert f"ludp-bench run --datasets tiktok --data-dir {real_data_dir.resolve()}" in found.text
     data, _ = home.take(real_data_dir / "tiktok", "tiktok-9308")
     assert (data.n_users, data.n_items, data.n_interactions) == (9308, 6710, 68722)
 
@@ -180,7 +180,7 @@ def test_another_tiktok(tmp_path: Path, home: Any) -> None:
     told = inspect(examples.make("pickled-coo", tmp_path / "TikTok"), home.cards_dir).text
     assert "tiktok (real): another version of it." in told
     assert ["n_users", "9,308", "6"] in [line.split() for line in told.splitlines()]
-    assert "--name tiktok-6, then" in told
+    assert "--name tiktok-6 && ludp-bench run --datasets tiktok-6" in told
     assert (
         "none of the data cards is of this"
         in inspect(examples.make("lattice", tmp_path / "other"), home.cards_dir).text
@@ -189,4 +189,6 @@ def test_another_tiktok(tmp_path: Path, home: Any) -> None:
 
 def test_content_without_interactions(real_data_dir: Path) -> None:
     found = inspect(real_data_dir / "ml-100k", cards.DATASETS)
-    assert "no interactions, but content that the data set movielens (embedded) uses: text_feat.npy" in found.text
+    assert "no interactions, but content that the data set movielens (embedded) uses: " in found.text
+    assert "image_feat.npy, audio_feat.npy, text_feat.npy" in found.text
+    assert "--datasets movielens --source embedded --data-dir" in found.text

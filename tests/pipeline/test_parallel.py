@@ -197,9 +197,9 @@ def end(group: int) -> None:
 
 def test_the_display_has_a_bar_for_each_worker_and_one_for_all() -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=160)
-    epoch = EpochFacts(epoch=1, loss=1.0, train_seconds=0.0, valid_seconds=0.0, valid={"recall@10": 0.25})
-    better = epoch.model_copy(update={"epoch": 2, "valid": {"recall@10": 0.5}})
-    with RunDisplay(terminal, 4, patience=10) as display:
+    epoch = EpochFacts(epoch=1, loss=1.0, train_seconds=0.0, valid_seconds=0.0, valid={"recall@20": 0.25})
+    better = epoch.model_copy(update={"epoch": 2, "valid": {"recall@20": 0.5}})
+    with RunDisplay(terminal, 4, Protocol(patience=10)) as display:
         for worker, model in enumerate(("mf", "lightgcn")):
             spec = RunSpec(dataset="d", model=model, repetition=0, base_seed=1, max_epochs=4, params={})
             display.run_started(spec, worker)

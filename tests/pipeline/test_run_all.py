@@ -64,7 +64,7 @@ def test_from_nothing_to_tables(call: Any, tmp_path: Path) -> None:
         assert record["data"]["source"] == "surrogate"
         best = record["curve"][record["best_epoch"] - 1]["valid"]
         assert record["metrics"]["valid"]["values"] == best
-        assert best["recall@10"] == max(epoch["valid"]["recall@10"] for epoch in record["curve"])
+        assert best["recall@20"] == max(epoch["valid"]["recall@20"] for epoch in record["curve"])
         stem = tmp_path / "results"
         assert (stem / "topk" / f"{record['key']}.npz").is_file()
         assert (stem / "checkpoints" / f"{record['key']}.safetensors").is_file()
@@ -82,6 +82,31 @@ def test_from_nothing_to_tables(call: Any, tmp_path: Path) -> None:
         for name in ("table2", "table3"):
             text = (tmp_path / "results" / "tables" / f"{name}.{suffix}").read_text(encoding="utf-8")
             assert "surrogate" in text
+
+
+def test_splits_stand_beside_each_other_and_spellings_do_not(call: Any, tmp_path: Path) -> None:
+    names = ("tiktok@user", "tiktok", "tiktok@random", "tiktok@user")  # two data sets, each spelt twice
+    code, out, _ = call("--datasets", *names, *SMALL, "--artifacts", "table2", "table3")
+    assert code == 0
+    made = records(tmp_path)
+    assert len(made) == 4
+    assert {(record["spec"]["dataset"], record["data"]["split"]) for record in made} == {
+        ("tiktok", "random"),
+        ("tiktok@user", "user"),
+    }
+    folders = sorted(path.name for path in (tmp_path / "results" / "runs").glob("*/*"))
+    assert folders == ["tiktok-surrogate", "tiktok@user-surrogate"]
+    labels = dict.fromkeys(row["data"] for row in table(tmp_path, "table3"))
+    assert [*labels] == ["tiktok [surrogate x0.01, user split]", "tiktok [surrogate x0.01, random split]"]
+    assert "tiktok@user mf seed 1" in out
+    for again in (["tiktok@random"], ["tiktok", "--split", "random"], ["tiktok", "--split", "user"]):
+        code, out, _ = call("--datasets", *again, *SMALL, "--artifacts", "table3")
+        assert (code, out.count("(kept)")) == (0, 2)
+    assert len(records(tmp_path)) == 4
+    for option in ("--dry-run", "--status"):
+        _, out, _ = call("--datasets", "tiktok", "tiktok@user", *SMALL, option)
+        assert "tiktok@user" in out
+        assert "user split]" in " ".join(out.split())
 
 
 def test_a_finished_run_is_never_made_twice(call: Any, tmp_path: Path) -> None:
@@ -171,7 +196,10 @@ def test_hiding_only_training_items_is_another_protocol(call: Any, tmp_path: Pat
     call("--datasets", "tiktok", *SMALL)
     call("--datasets", "tiktok", *SMALL, "--hide-at-test", "train")
     assert len(records(tmp_path)) == 4
-    assert {path.name for path in (tmp_path / "results" / "runs").iterdir()} == {"p1", "p1-hide-train"}
+    assert {path.name for path in (tmp_path / "results" / "runs").iterdir()} == {
+        "p2-field-epochs2",
+        "p2-field-epochs2-hide-train",
+    }
 
 
 def test_another_patience_is_another_protocol(call: Any, tmp_path: Path) -> None:
@@ -191,11 +219,36 @@ def test_another_patience_is_another_protocol(call: Any, tmp_path: Path) -> None
     call(*long)
     call(*long, "--patience", "1")
     runs = tmp_path / "results" / "runs"
-    assert {path.name for path in runs.iterdir()} == {"p1", "p1-patience1"}
-    (short,) = [json.loads(path.read_text(encoding="utf-8")) for path in runs.glob("p1-patience1/*/mf/*.json")]
+    assert {path.name for path in runs.iterdir()} == {"p2-field-epochs9", "p2-field-patience1-epochs9"}
+    (short,) = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in runs.glob("p2-field-patience1-epochs9/*/mf/*.json")
+    ]
     assert short["protocol"]["patience"] == 1
     assert len(short["curve"]) == min(9, short["best_epoch"] + 1)
     assert len(short["curve"]) < 9
+
+
+def test_another_selection_metric_is_another_protocol(call: Any, tmp_path: Path) -> None:
+    call("--datasets", "tiktok", *SMALL, "--epochs", "9", "--select", "ndcg@5")
+    call("--datasets", "tiktok", *SMALL, "--protocol", "paper")
+    runs = tmp_path / "results" / "runs"
+    assert {path.name for path in runs.iterdir()} == {"p2-field-epochs9-select-ndcg@5", "p2-paper-epochs2"}
+    otherwise = set()
+    for record in records(tmp_path):
+        metric = record["protocol"]["selection_metric"]
+        scores = [epoch["valid"][metric] for epoch in record["curve"]]
+        assert record["best_epoch"] == scores.index(max(scores)) + 1
+        if metric == "ndcg@5":
+            others = [epoch["valid"]["recall@20"] for epoch in record["curve"]]
+            otherwise.add(record["best_epoch"] != others.index(max(others)) + 1)
+    assert True in otherwise  # the default's metric would have chosen another epoch
+    text = (tmp_path / "results" / "tables" / "table3.md").read_text(encoding="utf-8")
+    assert "Protocol p2-paper-epochs2: validation Recall@10 selects, patience 10, at most 2 epochs" in text
+    assert "Stopped by the cap of 2 epochs: 2 of 2 runs." in text
+    code, _, error = call("--datasets", "tiktok", "--protocol", "papre")
+    assert code == 2
+    assert "Did you mean 'paper'?" in error
 
 
 def test_table2_alone_trains_nothing(call: Any, tmp_path: Path) -> None:

@@ -11,7 +11,12 @@ import pytest
 from filelock import FileLock
 
 from bench import registry
+from bench.asked import tuning_settings_of
 from bench.cli import main
+from bench.console import RunDisplay
+from bench.options import parse
+from bench.tuned import TunedEntry
+from bench.tuning.pruning import PruningRule
 
 SMALL = ["--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01", "--epochs", "2", "--threads", "1"]
 
@@ -27,13 +32,26 @@ def table(folder: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def trials(folder: Path) -> dict[str, dict[str, Any]]:
+def trials(folder: Path, stage: str = "tuning") -> dict[str, dict[str, Any]]:
     paths = (folder / "results" / "trials").rglob("*.json")
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    return {key: record for key, record in records.items() if record["spec"]["stage"] == stage}
+
+
+def valid(record: dict[str, Any]) -> float:
+    return float(record["metrics"]["valid"]["values"][record["protocol"]["selection_metric"]])
 
 
 def outcome(record: dict[str, Any]) -> tuple[Any, ...]:
-    return record["spec"]["params"], record["seeds"], record["metrics"], record["best_epoch"]
+    spec = record["spec"]
+    return (
+        spec["params"],
+        spec["bounds"],
+        record["seeds"],
+        record["metrics"],
+        record["best_epoch"],
+        len(record["curve"]),
+    )
 
 
 def test_chosen_values_are_used_and_no_trial_is_made_twice(
@@ -41,15 +59,16 @@ def test_chosen_values_are_used_and_no_trial_is_made_twice(
 ) -> None:
     models = ["--models", "mf", "ludp@literal", "--workers", "1"]
     before = {name: registry.load(name).path.read_bytes() for name in ("mf", "ludp")}
-    assert call(tmp_path, *models, "--tune", "3", "--seeds", "1") == 0
+    assert call(tmp_path, *models, "--tune", "3", "--seeds", "1", "--confirm-settings", "0") == 0
     made = trials(tmp_path)
+    assert not trials(tmp_path, "confirm")
     assert sorted(record["spec"]["model"] for record in made.values()) == ["ludp"] * 3 + ["mf"] * 3
     assert not list((tmp_path / "results" / "checkpoints").glob(f"*{next(iter(made))}*"))
     rows = table(tmp_path, "tuning")
     assert len(rows) == 6
     for label in ("mf", "ludp@literal"):
         own = [row for row in rows if row["model"] == label]
-        best = max(own, key=lambda row: float(row["valid_recall@10"]))
+        best = max(own, key=lambda row: float(row["valid"]))
         assert [row["is_chosen"] for row in own].count("True") == 1
         assert best["is_chosen"] == "True"
         runs = (json.loads(path.read_text("utf-8")) for path in (tmp_path / "results" / "runs").rglob("*.json"))
@@ -61,21 +80,164 @@ def test_chosen_values_are_used_and_no_trial_is_made_twice(
     assert {name: registry.load(name).path.read_bytes() for name in ("mf", "ludp")} == before
     assert "chosen for data drawn at random" in capsys.readouterr().out
 
-    assert call(tmp_path, *models, "--tune", "4", "--artifacts", "tuning") == 0
+    assert call(tmp_path, *models, "--tune", "4", "--confirm-seeds", "1", "--artifacts", "tuning") == 0
     again = trials(tmp_path)
     assert len(again) == 8
     assert {key: again[key] for key in made} == made
 
 
-def test_two_workers_search_as_one_does(tmp_path: Path) -> None:
-    for workers in ("1", "2"):
-        models = ["--models", "mf", "lightgcn", "--workers", workers, "--artifacts", "tuning"]
-        assert call(tmp_path / workers, *models, "--tune", "12") == 0
-    one, two = trials(tmp_path / "1"), trials(tmp_path / "2")
-    assert len(one) == 24
-    assert {key: outcome(record) for key, record in one.items()} == {
-        key: outcome(record) for key, record in two.items()
+def test_the_best_are_confirmed_over_fresh_seeds_whose_mean_chooses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--models", "mf", "itemknn", "--workers", "1", "--tune", "5", "--seeds", "1"]
+    arguments += ["--confirm-settings", "3", "--confirm-seeds", "2", "--artifacts", "tuning", "table3"]
+    assert call(tmp_path, *arguments) == 0
+    said = capsys.readouterr().out
+    made, again = trials(tmp_path), trials(tmp_path, "confirm")
+    assert len(made) == 10
+    assert [record["spec"]["model"] for record in again.values()] == ["mf"] * 6  # a control has no seeds
+    own = [record for record in made.values() if record["spec"]["model"] == "mf"]
+    best = sorted(own, key=valid, reverse=True)[:3]
+    settings = [record["spec"]["params"] for record in again.values()]
+    assert all(settings.count(record["spec"]["params"]) == 2 for record in best)
+    seeds = [seed for record in (*own, *again.values()) for seed in record["seeds"].values()]
+    assert len(set(seeds)) == 3 + 6  # of all trials, and of two repetitions: those of the settings are the same
+    scores: dict[str, list[float]] = {}
+    for record in again.values():
+        scores.setdefault(json.dumps(record["spec"]["params"]), []).append(valid(record))
+    rows = [row for row in table(tmp_path, "tuning") if row["model"] == "mf"]
+    (chosen,) = (made[row["key"]] for row in rows if row["stage"] == "tuning" and row["is_chosen"] == "True")
+    assert sum(scores[json.dumps(chosen["spec"]["params"])]) == max(map(sum, scores.values()))
+    run = next(json.loads(path.read_text("utf-8")) for path in (tmp_path / "results" / "runs").rglob("mf/*.json"))
+    assert run["spec"]["params"] == chosen["spec"]["params"]
+    assert not set(run["seeds"].values()) & set(seeds)
+    searched = [
+        line for line in said.splitlines() if " trial:" in line or (": valid" in line and "confirmation" in line)
+    ]
+    assert len(searched) == 16
+    assert not [line for line in searched if "test" in line]
+
+    assert call(tmp_path, *arguments) == 0  # nothing is made twice
+    assert (trials(tmp_path), trials(tmp_path, "confirm")) == (made, again)
+    (exported,) = (tmp_path / "results" / "trials").rglob("trials.csv")
+    with exported.open(encoding="utf-8") as file:
+        assert {row["key"] for row in csv.DictReader(file)} == {*made, *again}
+
+
+PRUNED = ["--models", "mf", "--tune", "12", "--epochs", "24", "--patience", "24", "--artifacts", "tuning"]
+
+
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search whose trials are pruned early, made at one go."""
+    folder = tmp_path_factory.mktemp("pruned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.asked.MEDIAN", PruningRule(first_steps=3))
+        assert call(folder, *PRUNED, "--workers", "1") == 0
+    return folder
+
+
+@pytest.fixture
+def early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prune from a few steps on: bounds travel with the runs, so that workers know as well."""
+    monkeypatch.setattr("bench.asked.MEDIAN", PruningRule(first_steps=3))
+
+
+def outcomes(folder: Path) -> dict[str, Any]:
+    return {key: outcome(record) for key, record in (trials(folder) | trials(folder, "confirm")).items()}
+
+
+def test_pruned_trials_count_and_are_not_confirmed(pruned: Path) -> None:
+    made = trials(pruned)
+    stopped = [record for record in made.values() if len(record["curve"]) < 24]
+    assert len(made) == 12
+    assert 1 <= len(stopped) <= 8
+    assert all(len(record["curve"]) >= 20 for record in stopped)
+    assert [record["spec"]["bounds"] for record in made.values()].count([]) == 4  # the first wave
+    confirmed = [record["spec"]["params"] for record in trials(pruned, "confirm").values()]
+    assert len(confirmed) == min(5, 12 - len(stopped)) * 3
+    assert not [record for record in stopped if record["spec"]["params"] in confirmed]
+    assert {json.dumps(record["spec"]["bounds"]) for record in trials(pruned, "confirm").values()} == {"[]"}
+
+
+def test_two_workers_search_as_one_does(pruned: Path, early: None, tmp_path: Path) -> None:
+    assert call(tmp_path, *PRUNED, "--workers", "2") == 0
+    assert outcomes(tmp_path) == outcomes(pruned)
+
+
+def test_a_search_with_a_larger_budget_goes_on_as_if_asked_at_once(
+    pruned: Path, early: None, tmp_path: Path
+) -> None:
+    for n_trials in ("2", "6", "12"):
+        alone = ["--confirm-settings", "0"] if n_trials != "12" else []
+        assert call(tmp_path, *PRUNED, "--workers", "1", "--tune", n_trials, *alone) == 0
+    assert outcomes(tmp_path) == outcomes(pruned)
+    for journal in (tmp_path / "results" / "trials").rglob("*.journal"):
+        journal.unlink()
+    assert call(tmp_path, *PRUNED, "--workers", "1") == 0  # the records are found again
+    assert outcomes(tmp_path) == outcomes(pruned)
+
+
+@pytest.mark.parametrize(("event", "number"), [("run_done", 3), ("run_done", 6), ("epoch_done", 24 * 7 + 21)])
+def test_an_interrupted_search_makes_the_same_trials(
+    event: str, number: int, pruned: Path, early: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = getattr(RunDisplay, event), []
+
+    def interrupted(self: RunDisplay, *given: Any) -> None:
+        real(self, *given)
+        calls.append(given)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDisplay, event, interrupted)
+        assert call(tmp_path, *PRUNED, "--workers", "1") == 130
+    assert call(tmp_path, *PRUNED, "--workers", "1") == 0
+    assert outcomes(tmp_path) == outcomes(pruned)
+
+
+def test_without_pruning_no_trial_has_bounds(early: None, tmp_path: Path) -> None:
+    assert call(tmp_path, *PRUNED, "--workers", "1", "--tune", "5", "--no-pruning", "--confirm-settings", "1") == 0
+    assert [(record["spec"]["bounds"], len(record["curve"])) for record in trials(tmp_path).values()] == [
+        ([], 24)
+    ] * 5
+
+
+def test_cpu_minutes_are_a_budget_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = ["--models", "mf", "popularity", "--workers", "1", "--artifacts", "tuning", "--confirm-settings", "0"]
+    assert call(tmp_path, *models, "--tune-minutes", "0.000001") == 0
+    made = trials(tmp_path)
+    assert [record["spec"]["model"] for record in made.values()].count("mf") == 4  # the first wave in any case
+    assert all(record["cost"]["cpu_seconds"] > 0 for record in made.values())
+    used = sum(record["cost"]["cpu_seconds"] for record in made.values() if record["spec"]["model"] == "mf")
+    capsys.readouterr()
+    assert call(tmp_path, *models, "--tune-minutes", "0.000001") == 0
+    assert trials(tmp_path) == made  # what was used up is known from the records
+    assert call(tmp_path, *models, "--tune-minutes", str((used + 0.001) / 60)) == 0
+    assert len(trials(tmp_path)) == len(made) + 3  # the next wave, with which the budget is used up
+    assert {row["budget"] for row in table(tmp_path, "tuning")} == {
+        f"{(used + 0.001) / 60:g} CPU minutes of trials"
     }
+    assert call(tmp_path, *models, "--tune-minutes", "9", "--status") == 0
+    assert "CPU minutes" in capsys.readouterr().out
+
+
+def test_a_short_search_is_written_only_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[TunedEntry] = []
+    monkeypatch.setattr("bench.tuning.command.may_be_kept", lambda result: True)  # though drawn at random
+    monkeypatch.setattr("bench.tuning.keep.write_tuned", lambda entry, new: written.append(new) or entry.path)
+    arguments = ["--models", "mf", "--workers", "1", "--tune", "1", "--artifacts", "tuning"]
+    assert call(tmp_path, *arguments) == 0
+    assert "2 epochs at most, fewer than without --epochs" in " ".join(capsys.readouterr().out.split())
+    assert written == []
+    assert call(tmp_path, *arguments, "--set", "mf.reg_weight=0.1", "--save-tuned") == 0
+    assert "chosen under --set" in " ".join(capsys.readouterr().out.split())
+    assert written == []
+    assert call(tmp_path, *arguments, "--save-tuned") == 0
+    assert [(entry.dataset, entry.trials, entry.max_epochs) for entry in written] == [("tiktok", 1, 2)]
 
 
 def test_a_search_in_use_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,3 +260,24 @@ def test_a_dry_run_names_the_trials_and_makes_none(tmp_path: Path, capsys: pytes
     assert call(tmp_path, "--models", "mf", "--tune", "7", "--dry-run") == 0
     assert "trials" in capsys.readouterr().out
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usual", "is_written"),
+    [
+        ([], 30, True),
+        (["--epochs", "29"], 30, False),
+        (["--epochs", "29", "--save-tuned"], 30, True),
+        (["--profile", "full"], 1000, True),
+        (["--profile", "full", "--epochs", "999"], 1000, False),
+        (["--profile", "full", "--protocol", "paper", "--epochs", "300"], 300, True),
+    ],
+)
+def test_fewer_epochs_than_usual_are_few_in_every_profile(
+    arguments: list[str], usual: int, is_written: bool
+) -> None:
+    options = parse(["--tune", "1", *arguments])
+    assert options.usual_epochs == usual
+    settings = tuning_settings_of(options, ["mf"], options.epochs_at_most)
+    assert settings is not None
+    assert settings.may_write == is_written

@@ -8,9 +8,12 @@ constant in training may be computed once with `constants(model)` of the same mo
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
 
 from plain import acf, grcn, lattice, lightgcn, ludp, mf, mmgcn, ngcf, vbpr
-from plain.common import Tables, batch_loss
+from plain.common import L2, Tables, loss_with
 
 __all__ = ["PLAIN", "Tables", "batch_loss"]
 
@@ -25,3 +28,10 @@ PLAIN: dict[str, Callable[..., Tables]] = {
     "ngcf": ngcf.plain_tables,
     "vbpr": vbpr.plain_tables,
 }
+
+OWN_L2: dict[str, L2] = {"ludp": ludp.plain_l2}
+
+
+def batch_loss(model: Any, tables: Tables, batch: dict[str, Tensor]) -> Tensor:
+    """The training loss of a batch from final tables: BPR and the L2 term, written out again for LUDP (Eq. 15)."""
+    return loss_with(model, tables, batch, OWN_L2.get(type(model).__name__.lower()))

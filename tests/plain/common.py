@@ -6,6 +6,7 @@ taken from `models._*`. Models are read through their public attributes and thei
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Tables = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor]
+L2 = Callable[[Any, Batch, Batch], Tensor]
 
 
 def require(model: Any, **values: Any) -> None:
@@ -113,11 +116,12 @@ def softmax_among(logits: Tensor, available: Tensor) -> Tensor:
     return weights * available
 
 
-def batch_loss(model: Any, tables: Tables, batch: dict[str, Tensor]) -> Tensor:
-    """The training loss of a batch from final tables: BPR and the model's own L2 term."""
+def loss_with(model: Any, tables: Tables, batch: dict[str, Tensor], plain_l2: L2 | None) -> Tensor:
+    """The training loss of a batch from final tables: BPR and an L2 term, the model's own where none is given."""
     users, positives, negatives = batch[model.USER_ID], batch[model.ITEM_ID], batch[model.NEG_ITEM_ID]
     rows = tables[0][users], tables[1][positives], tables[1][negatives]
     margins = (rows[0] * rows[1]).sum(1) - (rows[0] * rows[2]).sum(1)
-    l2 = model.regularisation((users, positives, negatives), rows)
+    ids = (users, positives, negatives)
+    l2 = plain_l2(model, ids, rows) if plain_l2 else model.regularisation(ids, rows)
     loss: Tensor = -F.logsigmoid(margins).mean() + model.params.reg_weight * l2
     return loss

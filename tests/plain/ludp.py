@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from plain.common import (
+    Batch,
     Tables,
     adjacency,
     edges,
@@ -69,6 +70,8 @@ def constants(model: Any) -> Constants:
         "user_att": "per_user",
         "user_att_input": "phat",
         "final_combine": "add",
+        "reg_scope": "ego+weights",
+        "reg_form": "half_sq",
         "bpr_reduction": "mean",
     }
     require(model, **covered)
@@ -134,3 +137,14 @@ def plain_tables(model: Any, given: Constants | None = None) -> Tables:
     p = model.params
     users, items = halves(model, propagated(given.graph, ego(model), p.n_ui_layers, p.ui_readout))
     return users + _user_content(model, given), items + _item_content(model, given)
+
+
+def plain_l2(model: Any, batch: Batch, final: Batch) -> Tensor:
+    """Theta of Eq. 15: mean over the triples of half the squares of their rows and of all matrices."""
+    tables = (model.user_embedding.weight, model.item_embedding.weight, model.item_embedding.weight)
+    of_triples = sum(table[ids].square().sum(1) for table, ids in zip(tables, batch, strict=True))
+    for name, parameter_ in model.named_parameters():
+        if name not in ("user_embedding.weight", "item_embedding.weight"):
+            of_triples = of_triples + parameter_.square().sum()
+    result: Tensor = (of_triples / 2).mean()
+    return result

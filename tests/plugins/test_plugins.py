@@ -86,7 +86,11 @@ def test_the_hash_covers_the_file_its_package_and_the_shared_pieces(
         monkeypatch.setattr(plugins, "shared_folder", lambda: copied)
         assert registry.code_hash("outer") == third
         graph = copied / "_graph.py"
-        graph.write_text(graph.read_text(encoding="utf-8") + "\nX = 1\n", encoding="utf-8")
+        text = graph.read_text(encoding="utf-8")
+        graph.write_text(text + "\nX = 1\n", encoding="utf-8")
+        assert registry.code_hash("outer") == third
+        assert text.count("def spmm(") == 1
+        graph.write_text(text.replace("def spmm(", "def spmm(*, "), encoding="utf-8")
         assert registry.code_hash("outer") != third
 
 
@@ -215,7 +219,7 @@ def test_runs_of_a_plugin_are_made_in_workers(own, tmp_path: Path) -> None:
     assert "Afar" in (results / "tables" / "table3.md").read_text(encoding="utf-8")
 
 
-def test_tuning_writes_into_the_plugins_yaml(own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tuning_writes_beside_the_plugins_yaml(own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = own("tuned").with_suffix(".yaml")
     text = path.read_text(encoding="utf-8")
     path.write_text(text[: text.index("search:")] + "search:\n  embedding_size: [4]\n", encoding="utf-8")
@@ -223,9 +227,10 @@ def test_tuning_writes_into_the_plugins_yaml(own, tmp_path: Path, monkeypatch: p
     places = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
     tune = ["--models", "tuned", "--plugin", str(path.with_suffix(".py")), "--tune", "2", "--artifacts", "tuning"]
     assert cli.main([*CALL, *places, *tune, "--workers", "1"]) == 0
-    after = path.read_text(encoding="utf-8")
-    assert "# Chosen by validation recall@10" in after
-    assert yaml.safe_load(after)["datasets"].keys() == {"movielens"}
+    assert not path.with_suffix(".tuned.yaml").exists()  # fewer epochs than the profile's
+    assert cli.main([*CALL, *places, *tune, "--workers", "1", "--save-tuned"]) == 0
+    (entry,) = yaml.safe_load(path.with_suffix(".tuned.yaml").read_text(encoding="utf-8"))
+    assert (entry["dataset"], entry["trials"], list(entry["values"])) == ("movielens", 2, ["embedding_size"])
 
 
 def test_no_plugin_outlives_its_call(own) -> None:

@@ -68,7 +68,7 @@ def test_other_parameters_are_red_with_a_table(call: Any, baseline: str, tmp_pat
 
 def test_runs_stay_where_they_are_asked_for(call: Any, baseline: str, tmp_path: Path) -> None:
     call("--check", baseline, "--results-dir", str(tmp_path / "kept"))
-    assert len(list((tmp_path / "kept").glob("check-*/runs/p1/smoke-surrogate/ease/*.json"))) == 1
+    assert len(list((tmp_path / "kept").glob("check-*/runs/p2-field/smoke-surrogate/ease/*.json"))) == 1
 
 
 def test_without_a_place_for_the_runs_it_says_so(

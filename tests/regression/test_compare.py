@@ -12,6 +12,7 @@ import toy
 
 from bench.errors import ResultsError, UsageError
 from bench.list_files import StoredLists
+from bench.protocol import Protocol
 from bench.records import Metrics, MetricsByPart
 from bench.regression import baseline as files
 from bench.regression.baseline import Baseline, Change, ModelRecord, NumberRecord, SuiteFacts
@@ -170,11 +171,11 @@ def a_record() -> Any:
         test=Metrics(values=dict.fromkeys(keys, 0.1), n_users=4, n_skipped=0),
     )
     curve = [
-        SimpleNamespace(loss=loss, valid={"recall@10": score})
+        SimpleNamespace(loss=loss, valid={"recall@20": score})
         for loss, score in ((0.9, 0.4), (0.7, 0.7), (0.5, 0.2))
     ]
     cost = SimpleNamespace(epochs=3, n_parameters=12)
-    return SimpleNamespace(key="k", metrics=parts, cost=cost, best_epoch=1, curve=curve)
+    return SimpleNamespace(key="k", metrics=parts, cost=cost, best_epoch=1, curve=curve, protocol=Protocol())
 
 
 def changed_baseline(path: Path, change: Any) -> Path:
@@ -228,5 +229,5 @@ def test_a_trained_model_without_a_measured_speed_is_red() -> None:
 
 def test_a_pipe_is_no_baseline(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "b.json")
-    with pytest.raises(ResultsError, match="a pipe"):
+    with pytest.raises(ResultsError, match="a named pipe"):
         files.read(tmp_path / "b.json")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bench.protocol import CUTOFFS, METRICS, SELECTION_METRIC, TOPK_DEPTH, metric_key
+from bench.protocol import CUTOFFS, FIRST, METRICS, Protocol, metric_key
 from bench.records import (
     DataFacts,
     Failure,
@@ -31,7 +32,7 @@ def facts_of(name: str = "tiktok", **changes: Any) -> DataFacts:
         "source": "real",
         "origin": "public files.",
         "scale": None,
-        "split": "published",
+        "split": "random",
         "data_hash": "aaaabbbbccccdddd",
         "split_hash": "1111222233334444",
         "n_users": 9308,
@@ -63,21 +64,16 @@ def record_of(
     spec_fields = ("params", "max_epochs", "base_seed")
     spec: dict[str, Any] = {"params": {"reg_weight": 0.1}, "max_epochs": 5, "base_seed": 1}
     spec |= {name: changes.pop(name) for name in spec_fields if name in changes}
-    protocol = ProtocolFacts(
-        version=changes.pop("version", "1"),
-        hide_at_test=changes.pop("hide_at_test", "train+valid"),
-        patience=changes.pop("patience", 10),
-        cutoffs=list(CUTOFFS),
-        selection_metric=SELECTION_METRIC,
-        topk_depth=TOPK_DEPTH,
-    )
+    choices = ("version", "hide_at_test", "patience", "selection_metric")
+    used = changes.pop("used", FIRST if changes.get("version") == FIRST.version else Protocol())
+    used = replace(used, **{name: changes.pop(name) for name in choices if name in changes})
     data = facts or facts_of()
     fields: dict[str, Any] = {
         "key": f"key-{label}-{repetition}",
         "status": "finished",
         "spec": RunSpec(dataset=data.name, model=model, variant=variant, repetition=repetition, **spec),
         "data": data,
-        "protocol": protocol,
+        "protocol": ProtocolFacts.of(used),
         "code_hash": "c" * 16,
         "seeds": {},
         "command": "",

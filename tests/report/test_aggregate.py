@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import ResultsError, UsageError
-from bench.protocol import CUTOFFS, METRICS
+from bench.protocol import CUTOFFS, METRICS, PROTOCOLS
 from bench.report.aggregate import COLUMNS, distinct_data, tidy
 
 
@@ -70,7 +70,9 @@ def test_different_data_or_split_is_another_row(make_facts, make_record, field):
     assert set(found.n_runs) == {1}
 
 
-@pytest.mark.parametrize("change", [{"version": "2"}, {"hide_at_test": "train"}])
+@pytest.mark.parametrize(
+    "change", [{"version": "1"}, {"hide_at_test": "train"}, {"patience": 40}, {"used": PROTOCOLS["paper"]}]
+)
 def test_another_protocol_is_another_row(make_record, change):
     frame = tidy([make_record(scores=0.1), make_record(scores=0.3, **change)], 1)
     assert sorted(frame[(frame.metric == "recall@10") & (frame.part == "test")]["mean"]) == [0.1, 0.3]
@@ -82,13 +84,14 @@ def test_another_protocol_is_another_row(make_record, change):
         ({"params": {"reg_weight": 0.2}}, "params_hash"),
         ({"max_epochs": 6}, "max_epochs"),
         ({"code_hash": "d" * 16}, "code_hash"),
-        ({"patience": 20}, "patience"),
         ({"base_seed": 2}, "base_seed"),
     ],
 )
 def test_configurations_of_one_label_are_never_mixed(make_record, change, field):
     records = [make_record(), make_record(repetition=1, key="odd-one", **change)]
-    with pytest.raises(ResultsError, match=rf"'ludp' on tiktok \[real\].*differ in {field}.*odd-one"):
+    with pytest.raises(
+        ResultsError, match=rf"'ludp' on tiktok \[real, random split\].*differ in {field}.*odd-one"
+    ):
         tidy(records, 2)
 
 

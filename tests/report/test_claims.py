@@ -248,6 +248,28 @@ def test_a_call_without_runs_has_every_row_and_no_number(
     assert latex.count("\\endhead") == 2
 
 
+def test_a_claim_is_decided_on_the_papers_split_alone(
+    paper: Any, make_facts: Any, claims: Any, tmp_path: Any
+) -> None:
+    shipped = make_facts("tiktok@shipped", split="shipped", split_hash="9" * 16)
+    material = Material({}, ["mf"], [], 3, paper, ResultsStore(tmp_path))
+    for both in ([shipped, make_facts()], [make_facts(), shipped]):
+        material.__dict__["facts"] = both
+        table = claims_table(material, list(claims.values()))
+        assert [block.columns[3].group for block in table.blocks] == ["tiktok [real, random split]"]
+        assert len(table.blocks[0].rows) == sum(claim.is_about("tiktok") for claim in claims.values())
+        assert {row["dataset"] for row in csv.DictReader(io.StringIO(to_csv(table)))} == {"tiktok"}
+        (note,) = [note for note in table.notes if note.startswith("tiktok [real, shipped split]")]
+        assert "no verdicts" in note
+        assert "decided on tiktok [real, random split] alone" in note
+    material.__dict__["facts"] = [shipped]
+    alone = claims_table(material, list(claims.values()))
+    assert len(alone.blocks[0].rows) == len(table.blocks[0].rows)
+    assert any("the paper splits at random" in note and "tiktok@random" in note for note in alone.notes)
+    material.__dict__["facts"] = [make_facts()]
+    assert not any("splits at random" in note for note in claims_table(material, list(claims.values())).notes)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "error", "complaint"),
     [

@@ -68,7 +68,7 @@ def test_what_is_missing_is_said(runs: Any, paper: Paper) -> None:
     assert list(shown(same, paper)) == ["MF", "LUDP (1 of 2 seeds)", "ACF (0 of 2 seeds)"]
     assert shown(same, paper)["ACF (0 of 2 seeds)"] == ["–"] * 8
     notes = cost_table([same], paper).notes
-    assert "tiktok [real]: not all runs are there: LUDP (1 of 2 seeds), ACF (0 of 2 seeds)." in notes
+    assert "tiktok [real, random split]: not all runs are there: LUDP (1 of 2 seeds), ACF (0 of 2 seeds)." in notes
     whole = cost_table([runs({"mf": [cost_of(1.0, 1), cost_of(1.0, 1)]})], paper)
     assert not any("not all runs" in note for note in whole.notes)
 
@@ -86,8 +86,8 @@ def test_the_machine_is_named(runs: Any, paper: Paper) -> None:
         "All runs were made on CPU 9000 with 4 cores, device cpu, 1 thread a run, 4 runs side by side, torch 2.0."
     )
     *_, first, second, warning = cost_table([one, many], paper).notes
-    assert first.endswith("4 runs side by side, torch 2.0: MF on tiktok [real].")
-    assert second.endswith("2 threads a run, 1 run side by side, torch 2.0: LUDP on tiktok [real].")
+    assert first.endswith("4 runs side by side, torch 2.0: MF on tiktok [real, random split].")
+    assert second.endswith("2 threads a run, 1 run side by side, torch 2.0: LUDP on tiktok [real, random split].")
     assert "do not compare" in warning
     bare = runs({"mf": [cost_of(1.0, 1)]}, 1)
     bare.by_label["mf"][0].environment.clear()
@@ -97,4 +97,4 @@ def test_the_machine_is_named(runs: Any, paper: Paper) -> None:
 def test_a_peak_of_the_whole_process_is_said_to_be_one(runs: Any, paper: Paper) -> None:
     same = runs({"mf": [cost_of(1.0, 1)], "ludp": [cost_of(1.0, 1, peak_memory_scope="process")]}, 1)
     (note,) = [note for note in cost_table([same], paper).notes if "peak memory" in note]
-    assert note.startswith("tiktok [real]: the peak memory of LUDP is the process's")
+    assert note.startswith("tiktok [real, random split]: the peak memory of LUDP is the process's")

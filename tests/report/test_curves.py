@@ -30,7 +30,7 @@ def epochs(*pairs: tuple[float, float], loss: float | None = 0.5) -> list[EpochF
     """An epoch a pair of seconds and validation score; a fifth of the seconds is validation."""
     return [
         EpochFacts(
-            epoch=place, loss=loss, train_seconds=0.8 * took, valid_seconds=0.2 * took, valid={"recall@10": score}
+            epoch=place, loss=loss, train_seconds=0.8 * took, valid_seconds=0.2 * took, valid={"recall@20": score}
         )
         for place, (took, score) in enumerate(pairs, 1)
     ]
@@ -66,7 +66,7 @@ def test_curves_draw_runs_and_their_mean(learning: DataRuns, paper: Paper) -> No
     mf = {key: [row for row in rows if (row["model"], row["repetition"]) == ("mf", key)] for key in (0, 1, "mean")}
     assert [row["seconds"] for row in mf[0]] == pytest.approx([1.0, 2.0, 4.0])
     assert [row["is_best"] for row in mf[0]] == [False, True, False]
-    mean = [(row["epoch"], row["seconds"], row["valid_recall@10"]) for row in mf["mean"]]
+    mean = [(row["epoch"], row["seconds"], row["valid"]) for row in mf["mean"]]
     assert mean == [pytest.approx((1, 2.0, 0.15)), pytest.approx((2, 3.0, 0.2))]  # as far as both runs went
     assert {row["repetition"] for row in rows if row["model"] == "ludp"} == {1}
     mf_by_epoch, ludp_by_epoch, by_second = drawn(figure)
@@ -74,22 +74,22 @@ def test_curves_draw_runs_and_their_mean(learning: DataRuns, paper: Paper) -> No
     own = [line for line in mf_by_epoch.lines if line.get_color() == colour]
     for line, repetition in zip(own, (0, 1, "mean"), strict=True):
         assert list(line.get_xdata()) == [row["epoch"] for row in mf[repetition]]
-        assert list(line.get_ydata()) == [row["valid_recall@10"] for row in mf[repetition]]
+        assert list(line.get_ydata()) == [row["valid"] for row in mf[repetition]]
     assert [line.get_markevery() for line in own[:2]] == [[1], [0]]
     assert own[0].get_linewidth() < own[2].get_linewidth()
     line, kept = [line for line in by_second.lines if line.get_color() == colour and len(line.get_xdata())]
     assert list(line.get_xdata()) == [row["seconds"] for row in mf["mean"]]
-    assert list(line.get_ydata()) == [row["valid_recall@10"] for row in mf["mean"]]
+    assert list(line.get_ydata()) == [row["valid"] for row in mf["mean"]]
     assert [*kept.get_xdata(), *kept.get_ydata()] == pytest.approx([2.5, 0.25])  # of the epochs 2 and 1
-    assert [axes.get_title() for axes in (mf_by_epoch, ludp_by_epoch)] == ["MF", "LUDP (1 of 2)"]
-    assert by_second.get_ylabel() == "validation Recall@10"
+    assert [axes.get_title() for axes in (mf_by_epoch, ludp_by_epoch)] == ["MF ‡", "LUDP (1 of 2)"]
+    assert by_second.get_ylabel() == "validation Recall@20"
     assert by_second.get_xlabel().endswith("(n=2 seeds)")
 
 
 def test_curves_show_gaps_and_levels(learning: DataRuns, paper: Paper) -> None:
     figure = curves_figure([learning], paper)
     (upper, _), panels = drawn_parts(figure), drawn(figure)
-    assert upper.get_suptitle() == "tiktok [real]"
+    assert upper.get_suptitle() == "tiktok [real, random split]"
     for axes in panels:
         levels = [line for line in axes.lines if list(line.get_ydata()) == [0.05, 0.05]]
         assert [list(level.get_xdata()) for level in levels] == [[0, 1]]  # across the panel
@@ -97,7 +97,7 @@ def test_curves_show_gaps_and_levels(learning: DataRuns, paper: Paper) -> None:
         own = [line for line in axes.lines if line.get_color() == "#000000" and len(line.get_xdata())]
         assert len(own) == 1  # of an incomplete model the run, and no mean
     names = [text.get_text() for text in panels[-1].get_legend().get_texts()]
-    assert names == ["MF", "LUDP (1 of 2)", "Popularity"]
+    assert names == ["MF ‡", "LUDP (1 of 2)", "Popularity", "‡ best at the start: 2 of 3 runs"]
     (note,) = [note for note in figure.notes if "no mean is drawn" in note]
     assert note.endswith("LUDP (1 of 2 seeds), ACF (0 of 2 seeds).")
 

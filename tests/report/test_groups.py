@@ -142,7 +142,11 @@ def test_the_table_means_over_runs_and_tells_gaps(
     material = Material({"toy": data}, ["ludp", "mf", "lightgcn"], records, 2, paper, store)
     table = build(material)
     assert [column.title for column in table.blocks[0].columns] == ["Model", "1 (n=1)", "2 (n=2)", "3 (n=1)"]
-    assert all("toy [surrogate x1]" in column.group for block in table.blocks for column in block.columns[1:])
+    assert all(
+        "toy [surrogate x1, random split]" in column.group
+        for block in table.blocks
+        for column in block.columns[1:]
+    )
     shown = [[cell.text for cell in row.cells] for row in table.blocks[0].rows]
     assert shown == [
         ["MF", "0.2500 ± 0.3536", "0.2500 ± 0.3536", "0.0000 ± 0.0000"],

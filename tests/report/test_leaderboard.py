@@ -24,9 +24,9 @@ from bench.leaderboard.found import find
 from bench.leaderboard.origin import origin_of
 from bench.leaderboard.rows import boards
 from bench.leaderboard.scores import UNIT, chosen_for_page, packed, read_scores
-from bench.leaderboard.texts import notes
+from bench.leaderboard.texts import caption, notes
 from bench.metrics import means
-from bench.protocol import TOPK_DEPTH
+from bench.protocol import FIRST, TOPK_DEPTH, named
 from bench.records import Metrics
 from bench.report.gaps import gaps
 from bench.report.paper import Paper
@@ -72,7 +72,7 @@ def test_rows_are_ranked_by_the_mean_over_all_seeds(tmp_path: Path, paper: Paper
         {"facts": facts_of(data_hash="ffff")},
         {"facts": facts_of(split_hash="ffff")},
         {"facts": facts_of(source="surrogate", scale=0.1, data_hash="ffff")},
-        {"facts": facts_of(split="random")},
+        {"facts": facts_of(split="shipped")},
         {"hide_at_test": "train"},
     ],
 )
@@ -143,9 +143,9 @@ def test_differences_to_the_best_are_those_of_the_significance_tests(tmp_path: P
     ((board,), _) = boards([file.record for file in find(tmp_path).runs], None)
     scores = read_scores(board, ResultsStore(tmp_path))
     by_label = {row.label: scores.ranking[row.id] for row in board.rows}
-    table = Resamples(list(by_label), {"recall@10": np.array(list(by_label.values()))}, 7, 2)
+    table = Resamples(list(by_label), {"recall@20": np.array(list(by_label.values()))}, 7, 2)
     best, *others = by_label
-    expected = table.family("recall@10", [pair(label, best) for label in others])
+    expected = table.family("recall@20", [pair(label, best) for label in others])
     found = gaps(np.array([by_label[label] for label in others]), by_label[best], 7)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.difference == pytest.approx(theirs.difference, abs=1e-15)
@@ -182,27 +182,29 @@ def update_text(root: Path, form: str) -> str:
 def test_a_record_at_another_place_is_left_out(tmp_path: Path, paper: Paper) -> None:
     path = record_file(tmp_path, add_run(tmp_path, "mf"))
     path.with_name("other.json").write_bytes(path.read_bytes())
-    (tmp_path / "runs" / "p1" / "zzz").mkdir()
-    (tmp_path / "runs" / "p1" / "zzz" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "runs" / "p2-field" / "zzz").mkdir()
+    (tmp_path / "runs" / "p2-field" / "zzz" / path.name).write_bytes(path.read_bytes())
     found = board_of(tmp_path, paper)
     assert [len(section.entries) for section in found.sections] == [1]
     assert len(found.left_out) == 2
 
 
 def test_where_parameters_come_from(tmp_path: Path, paper: Paper) -> None:
-    add_run(tmp_path, "lightgcn")
-    add_run(tmp_path, "popularity")
-    add_run(tmp_path, "mf", values={"reg_weight": 0.5})
-    add_run(tmp_path, "ngcf", values={"reg_weight": 0.5})
+    facts = facts_of("tiktok@shipped", split="shipped")
+    add_run(tmp_path, "lightgcn", facts=facts)
+    add_run(tmp_path, "popularity", facts=facts)
+    add_run(tmp_path, "mf", values={"reg_weight": 0.5}, facts=facts)
+    add_run(tmp_path, "ngcf", values={"reg_weight": 0.5}, facts=facts)
     for weight, skill in ((0.5, 0.4), (0.25, 0.3), (0.125, 0.2)):
-        add_run(tmp_path, "ngcf", stage="tuning", skill=skill, values={"reg_weight": weight})
-        add_run(tmp_path, "ngcf", stage="tuning", skill=0.9, values={"reg_weight": weight}, code_hash="e" * 16)
+        trial = {"stage": "tuning", "values": {"reg_weight": weight}, "facts": facts}
+        add_run(tmp_path, "ngcf", skill=skill, **trial)
+        add_run(tmp_path, "ngcf", skill=0.9, code_hash="e" * 16, **trial)
     found = find(tmp_path)
     ((board,), _) = boards([file.record for file in found.runs], None)
     origins = {row.label: origin_of(row, board, found.trial_records) for row in board.rows}
-    assert origins["ngcf"].words == "best of 3 trials, validation recall@10 0.4000"
+    assert origins["ngcf"].words == "best of 3 trials, validation recall@20 0.4000"
     assert origins["ngcf"].n_trials == 3
-    assert origins["lightgcn"].words == "lightgcn.yaml, values for tiktok"
+    assert origins["lightgcn"].words == "lightgcn.tuned.yaml, values for tiktok@shipped"
     assert "20 trials" in origins["lightgcn"].note
     assert origins["mf"].words == "not as in mf.yaml: reg_weight=0.5"
     assert origins["popularity"].words == "popularity.yaml, defaults"
@@ -244,7 +246,7 @@ def test_all_forms_say_the_same(tmp_path: Path, paper: Paper) -> None:
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     spread = best.scores["ndcg@20"]
     assert f"**{spread.mean:.4f} ± {spread.sd:.4f}**" in text
-    assert "tiktok \\[real]" in text
+    assert "tiktok \\[real, random split]" in text
     assert "another data set" in text  # than the paper's
     assert "a &lt;b&gt;" in text
 
@@ -310,7 +312,7 @@ def test_the_command_says_what_it_wrote_and_what_is_missing(
     assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "leaderboard.html" in out
-    assert "tiktok [real]" in out
+    assert "tiktok [real, random split]" in out
     assert "MF" in out
 
 
@@ -319,6 +321,73 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path, capsys: pyte
     (tmp_path / "leaderboard.md").mkdir()
     assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 2
     assert "leaderboard cannot be written" in capsys.readouterr().err
+
+
+def test_a_table_is_ranked_by_its_protocols_metric(tmp_path: Path, paper: Paper) -> None:
+    used = [
+        *(named("paper"), FIRST, named("field", patience=40), named("field", selection_metric="ndcg@5")),
+        named("field"),
+    ]
+    for protocol in used:
+        for label, skill in (("mf", 0.2), ("lightgcn", 0.9)):
+            add_run(tmp_path, label, 0, skill, protocol=protocol)
+    sections = board_of(tmp_path, paper).sections
+    found = {section.board.protocol.tag: section for section in sections}
+    assert list(found) == ["p2-field", "p2-field-patience40", "p2-field-select-ndcg@5", "p2-paper", "p1"]
+    assert [section.board.ranked_by for section in sections] == [
+        *("recall@20", "recall@20", "ndcg@5", "recall@10", "recall@10"),
+    ]
+    assert len({section.heading for section in sections}) == len({section.board.id for section in sections}) == 5
+    for section in sections:
+        metric = section.board.ranked_by
+        best, other = section.entries
+        assert (best.rank, other.rank) == (1, 2)
+        assert best.scores[metric].mean > other.scores[metric].mean
+        assert best.valid.mean == 0.9
+        assert other.gap is not None
+        assert caption(section).startswith(f"Protocol {section.board.protocol.tag}")
+    assert "Protocol p1 (paper, version 1): validation Recall@10 selects, patience 10" in caption(sections[-1])
+    update(tmp_path)
+    tables = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))["tables"]
+    assert [table["ranked_by"] for table in tables] == [section.board.ranked_by for section in sections]
+    assert {table["protocol"]["name"] for table in tables[:3]} == {"field"}
+    assert (tables[4]["protocol"]["name"], tables[4]["protocol"]["version"]) == ("paper", "1")
+    page = (tmp_path / "leaderboard.html").read_text(encoding="utf-8")
+    assert page.count('<button type="button">NDCG@5</button>') == 1
+
+
+def test_rows_that_ended_at_the_cap_or_found_nothing_are_marked(
+    tmp_path: Path, paper: Paper, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rising, early = [n / 99 for n in range(30)], [0.5, *[0.1] * 20]
+    for n in range(2):
+        add_run(tmp_path, "mf", n, 0.2, scores=rising if n else early)
+        add_run(tmp_path, "lightgcn", n, 0.9, scores=early)
+        add_run(tmp_path, "popularity", n, 0.1, scores=[0.1], loss=None)
+    (section,) = board_of(tmp_path, paper).sections
+    signs = {each.row.label: each.stops.signs for each in section.entries}
+    assert signs == {"mf": " †‡", "lightgcn": " ‡", "popularity": ""}
+    assert "Stopped by the cap of 30 epochs: 1 of 4 runs." in caption(section)
+    assert "† ended by the cap: 1 of 4 runs; ‡ best at the start: 3 of 4 runs;" in caption(section)
+    said = [note for note in notes(section, paper) if "†" in note or "‡" in note]
+    assert [note.rpartition(": ")[2] for note in said] == [
+        "MF (1 of 2 runs).", "LightGCN (2 of 2 runs), MF (1 of 2 runs).",
+    ]  # fmt: skip
+    assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert all(words in out for words in ("MF †‡", "LightGCN ‡", *said))
+    for form in ("md", "html"):
+        text = (tmp_path / f"leaderboard.{form}").read_text(encoding="utf-8")
+        assert "MF †‡" in text
+        assert "Popularity †" not in text
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "leaderboard.csv").read_text(encoding="utf-8"))))
+    ends = {line["model"]: (line["n_stopped_by_cap"], line["n_best_at_start"]) for line in lines}
+    assert ends == {"mf": ("1", "1"), "lightgcn": ("0", "2"), "popularity": ("0", "0")}
+    stops = {
+        row["model"]: row["stops"]
+        for row in json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))["tables"][0]["rows"]
+    }
+    assert stops["mf"] == {"n_runs": 2, "n_cap": 1, "n_start": 1, "signs": "†‡"}
 
 
 def test_one_row_with_more_repetitions_takes_no_rank_from_the_others(tmp_path: Path, paper: Paper) -> None:

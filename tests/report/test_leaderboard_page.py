@@ -36,7 +36,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for label in ("mf", "lightgcn", "ludp"):
         add_run(root, label, 0, 0.5, surrogate)
     add_run(root, "ngcf", 0)
-    (root / "runs" / "p1" / "broken.json").write_text("<script>alert(1)</script>", encoding="utf-8")
+    (root / "runs" / "p2-field" / "broken.json").write_text("<script>alert(1)</script>", encoding="utf-8")
     update(root)
     return root
 
@@ -126,12 +126,14 @@ def test_a_browser_filters_and_searches(opened: Any) -> None:
     assert status.text_content().startswith("0 of 8 rows")
 
 
-def test_a_browser_shows_and_hides_columns(opened: Any) -> None:
+def test_a_browser_shows_and_hides_columns(opened: Any, results: Path) -> None:
+    board = boards([file.record for file in find(results).runs], None)[0][0]
+
     def shown() -> list[str]:
         cells = opened.locator(".board").nth(1).locator("thead th:not([hidden])").all()
         return [cell.get_attribute("data-column") for cell in cells]
 
-    first = [head.key for head in heads() if head.is_shown]
+    first = [head.key for head in heads(board) if head.is_shown]
     assert shown() == first
     opened.locator("#columns summary").press("Enter")
     box = opened.locator("input[data-column='command']")
@@ -144,7 +146,7 @@ def test_a_browser_shows_and_hides_columns(opened: Any) -> None:
     opened.locator("input[data-column='recall@10']").press("Space")
     assert "recall@10" not in shown()
     opened.locator("[data-columns='all']").click()
-    assert shown() == [head.key for head in heads()]
+    assert shown() == [head.key for head in heads(board)]
     opened.locator("[data-columns='first']").click()
     assert shown() == first
 

@@ -18,7 +18,7 @@ from pages import Page, watched
 from toy import data_of, pairs
 
 from bench.errors import ResultsError
-from bench.records import Cost, DataFacts
+from bench.records import DataFacts, EpochFacts
 from bench.report.figure import Figure
 from bench.report.html import view
 from bench.report.html.about import About, left_out
@@ -67,8 +67,11 @@ def figure() -> Figure:
         drawing.subplots().plot([1, 2], [3, 4])
         return drawing
 
-    header = ("data", "model", "repetition", "epoch", "seconds", "valid_recall@10", "is_best")
-    rows = (("tiktok </script>", "mf", 0, 1, 0.5, 0.1, False), ("tiktok </script>", "mf", 0, 2, 1.0, 0.2, True))
+    header = ("data", "model", "repetition", "epoch", "seconds", "metric", "valid", "is_best")
+    rows = (
+        ("tiktok </script>", "mf", 0, 1, 0.5, "recall@20", 0.1, False),
+        ("tiktok </script>", "mf", 0, 2, 1.0, "recall@20", 0.2, True),
+    )
     return Figure("Learning curves", "How <they> learn.", ("A note.",), header, rows, draw)
 
 
@@ -102,12 +105,12 @@ def test_the_best_and_the_proposed_model_with_their_distance(material: Any) -> N
     found = material({"mf": [0.1, 0.1], "lightgcn": [0.2, 0.2], "ludp": [0.16, 0.16], "popularity": [0.15, 0.15]})
     best, proposed, mind = summarise(found, ABOUT)
     assert best == (
-        "By test Recall@10, mean ± standard deviation over 2 seeds, the best is LightGCN on tiktok [surrogate x1] "
-        "(0.2000 ± 0.0000)."
+        "By test Recall@20, mean ± standard deviation over 2 seeds, the best is LightGCN on tiktok [surrogate x1, "
+        "random split] (0.2000 ± 0.0000)."
     )
     assert proposed == (
-        "LUDP comes second of 4 on tiktok [surrogate x1] (20.0% below LightGCN; 6.7% above the best control, "
-        "Popularity)."
+        "LUDP comes second of 4 on tiktok [surrogate x1, random split] (20.0% below LightGCN; 6.7% above the best "
+        "control, Popularity)."
     )
     assert mind == (
         "Mind that the data of tiktok is drawn at random by a program, so that these numbers say nothing about "
@@ -124,16 +127,16 @@ def test_a_control_that_wins_is_called_a_control_and_small_differences_small(mat
 
 def test_one_seed_on_real_data(material: Any) -> None:
     found = material({"mf": [0.1], "ludp": [0.2]}, n_seeds=1, source="real", scale=None)
-    best, proposed, mind = summarise(found, replace(ABOUT, n_trials=20))
-    assert best == "By test Recall@10, the best is LUDP on tiktok [real] (0.2000)."
-    assert proposed == "LUDP comes first of 2 on tiktok [real] (100.0% above MF)."
+    best, proposed, mind = summarise(found, replace(ABOUT, budget="20 trials"))
+    assert best == "By test Recall@20, the best is LUDP on tiktok [real, random split] (0.2000)."
+    assert proposed == "LUDP comes first of 2 on tiktok [real, random split] (100.0% above MF)."
     assert mind == "Mind that one seed does not tell a difference from chance."
 
 
 def test_nothing_to_mind_is_said_so(material: Any) -> None:
     found = material({"mf": [0.1, 0.1], "ludp": [0.1, 0.1]}, source="real", scale=None)
-    _, proposed, mind = summarise(found, replace(ABOUT, n_trials=20))
-    assert "second of 2 on tiktok [real] (level with MF)" in proposed
+    _, proposed, mind = summarise(found, replace(ABOUT, budget="20 trials"))
+    assert "second of 2 on tiktok [real, random split] (level with MF)" in proposed
     assert mind == (
         "All 4 runs finished, over 2 seeds on real data, with 20 trials of tuning a model and data set."
     )
@@ -141,11 +144,14 @@ def test_nothing_to_mind_is_said_so(material: Any) -> None:
 
 def test_models_without_all_their_runs_are_not_compared(material: Any) -> None:
     best, proposed, mind = summarise(material({"mf": [0.1, 0.1], "ludp": [0.9, None]}), ABOUT)
-    assert "the best is MF on tiktok [surrogate x1] (0.1000 ± 0.0000, with nothing to compare it with)" in best
-    assert proposed == "LUDP has not finished all its runs on tiktok [surrogate x1]."
+    assert (
+        "the best is MF on tiktok [surrogate x1, random split] (0.1000 ± 0.0000, with nothing to compare it with)"
+        in best
+    )
+    assert proposed == "LUDP has not finished all its runs on tiktok [surrogate x1, random split]."
     assert "1 of 4 runs failed" in mind
     best, proposed, _ = summarise(material({"mf": [None, None]}), ABOUT)
-    assert best.endswith("no model has all its runs on tiktok [surrogate x1].")
+    assert best.endswith("no model has all its runs on tiktok [surrogate x1, random split].")
     assert proposed == "LUDP was not among the models of this call."
 
 
@@ -158,21 +164,22 @@ def test_enumerations(parts: list[str], expected: str) -> None:
 
 def test_what_the_quick_profile_leaves_out(material: Any) -> None:
     found = material({"mf": [0.1]}, n_seeds=1, scale=0.05)
-    cost = Cost(
-        train_seconds=1, valid_seconds=1, test_seconds=1, total_seconds=3, epochs=30, peak_memory_bytes=1,
-        peak_memory_scope="run", n_parameters=1,
-    )  # fmt: skip
-    found = replace(found, records=[found.records[0].model_copy(update={"cost": cost})])
+    curve = [
+        EpochFacts(epoch=n, loss=1 / n, train_seconds=1, valid_seconds=1, valid={"recall@20": n / 99})
+        for n in range(1, 31)
+    ]
+    spec = found.records[0].spec.model_copy(update={"max_epochs": 30})
+    found = replace(found, records=[found.records[0].model_copy(update={"curve": curve, "spec": spec})])
     seeds, epochs, size, grid = left_out(found, replace(ABOUT, max_epochs=30))
-    assert seeds == "Seeds: 1 of the 5 of the profile 'paper'."
-    assert epochs.startswith("Epochs: at most 30, 300 in the profile 'paper'; 1 run ended at that bound")
-    assert size == "Size: tiktok [surrogate x0.05] has 0.05 times the users and items of the paper's data set."
+    assert seeds == "Seeds: 1 of the 5 of the profile 'full'."
+    assert epochs.startswith("Epochs: at most 30, 1,000 in the profile 'full'; 1 run ended at that bound")
+    assert size.startswith("Size: tiktok [surrogate x0.05, random split] has 0.05 times the users and items of ")
     assert "--tune N" in grid
 
 
 def test_nothing_is_left_out_of_the_whole_programme(material: Any) -> None:
     found = material({"mf": [0.1] * 5}, n_seeds=5, source="real", scale=None)
-    assert left_out(found, About("", "paper", 300, 20)) == []
+    assert left_out(found, About("", "full", 1000, "20 trials")) == []
 
 
 def test_no_address_leaves_the_page(page: str) -> None:
@@ -236,7 +243,7 @@ def test_every_item_has_its_caption_its_source_and_its_data(page: str, figure: F
     assert r"\toprule" in content(files["table3.tex"]).decode()
     rows = list(csv.reader(io.StringIO(content(files["curves.csv"]).decode())))
     assert rows[0] == list(figure.csv_header)
-    assert rows[2][5] == "0.2"
+    assert rows[2][6] == "0.2"
 
 
 def content(address: str) -> bytes:
@@ -287,7 +294,7 @@ def test_parameters_of_every_model_and_what_variations_change(material: Any, mak
     varied = variations(found)
     assert varied is not None
     assert [[cell.text for cell in row.cells] for row in varied.rows] == [
-        ["LUDP (k=9)", "tiktok [surrogate x1]", "k = 9"]
+        ["LUDP (k=9)", "tiktok [surrogate x1, random split]", "k = 9"]
     ]
     assert variations(material({"mf": [0.1]}, n_seeds=1)) is None
 

@@ -19,7 +19,7 @@ from bench.training_state import TrainResult
 
 def curve(*scores: float, loss: float | None = 0.5) -> list[EpochFacts]:
     return [
-        EpochFacts(epoch=place, loss=loss, train_seconds=1.0, valid_seconds=0.1, valid={"recall@10": score})
+        EpochFacts(epoch=place, loss=loss, train_seconds=1.0, valid_seconds=0.1, valid={"recall@20": score})
         for place, score in enumerate(scores, 1)
     ]
 
@@ -82,11 +82,11 @@ def test_what_is_drawn_is_what_the_csv_says(runs: DataRuns, paper: Paper) -> Non
     assert {row["model"] for row in rows} == {"mf"}  # neither a control nor what lacks a run
     with styled():
         left, right = figure.draw().axes
-    for axes, key in ((left, "valid_recall@10"), (right, "epochs")):
+    for axes, key in ((left, "valid"), (right, "epochs")):
         (line,) = axes.lines
         assert list(line.get_xdata()) == [row["patience"] for row in rows]
         assert list(line.get_ydata()) == [row[key] for row in rows]
-    assert left.get_ylabel() == "validation Recall@10"
+    assert left.get_ylabel() == "validation Recall@20"
     assert left.get_xlabel() == "patience, epochs (n=2 seeds)"
     (note,) = [note for note in figure.notes if "no mean is drawn" in note]
     assert note.endswith("LUDP (1 of 2 seeds), ACF (0 of 2 seeds).")

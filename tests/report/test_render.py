@@ -105,7 +105,7 @@ def test_marks_and_spans(tables):
     assert "<u>0.2500 ± 0.0707</u>" in markdown
     assert r"\textbf{0.3500 $\pm$ 0.0707}" in latex
     assert r"\underline{0.2500 $\pm$ 0.0707}" in latex
-    assert r"\multicolumn{3}{c}{tiktok [surrogate x0.1]}" in latex
+    assert r"\multicolumn{3}{c}{tiktok [surrogate x0.1, random split]}" in latex
     assert r"\multicolumn{3}{c}{paper, on its own TikTok}" in latex
     assert r"\cmidrule(lr){2-4} \cmidrule(lr){5-7}" in latex
     assert r"LUDP (lit\_eral)" in latex
@@ -113,14 +113,14 @@ def test_marks_and_spans(tables):
 
 
 def test_no_surrogate_column_without_its_source(tables, surrogate):
-    label = "tiktok [surrogate x0.1]"
+    label = "tiktok [surrogate x0.1, random split]"
     assert surrogate.label == label
     for table in tables:
         for row in to_csv(table).splitlines()[1:]:
             if row.startswith("tiktok"):
                 assert f",surrogate,0.1,{label}," in row
         for text in (to_markdown(table).replace("\\[", "["), to_latex(table)):
-            assert re.search(r"tiktok(?! \[surrogate x0\.1\])", text) is None
+            assert re.search(r"tiktok(?! \[surrogate x0\.1, random split\])", text) is None
             assert "cannot be compared with the paper's data set" in text
             assert "drawn, 50" in text
     heads = [line for line in to_markdown(tables[1]).splitlines() if "P@10" in line]
@@ -141,7 +141,11 @@ def test_console_table_shows_the_labels(tables):
     out = io.StringIO()
     Console(file=out, width=220).print(console_table(tables[1]))
     text = out.getvalue()
-    assert text.count("tiktok [surrogate x0.1]\n") + text.count("tiktok [surrogate x0.1] ") >= 3
+    assert (
+        text.count("tiktok [surrogate x0.1, random split]\n")
+        + text.count("tiktok [surrogate x0.1, random split] ")
+        >= 3
+    )
     assert "0.3500 ± 0.0707" in text
     assert "cannot be compared" in text
 

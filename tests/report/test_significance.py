@@ -171,7 +171,7 @@ def material(tmp_path: Any, paper: Any, make_facts: Any, make_record: Any) -> An
                     records.append(make_record(label, repetition, means, each, key=key, n_users=len(values)))
                     users = np.arange(len(values))
                     lists = TopK(users, np.zeros((len(users), TOPK_DEPTH), dtype=np.int64), 0)
-                    store.write_topk(key, lists, dict.fromkeys(COMPARED, np.asarray(values)))
+                    store.write_topk(key, lists, dict.fromkeys((*COMPARED, "recall@20"), np.asarray(values)))
         made = Material({}, list(scores), records, n_seeds, paper, store)
         made.__dict__["facts"] = facts
         return made
@@ -280,7 +280,7 @@ def test_every_pair_is_in_the_csv_under_its_family(material: Any, scores: Any) -
     two = [float(r["p_holm"]) for r in rows if (r["metric"], r["first"], r["second"]) == (R10, "ludp", "mf")]
     assert two[0] <= two[1]  # the larger family is corrected more
     for text in (to_markdown(significance_table(call)), to_latex(significance_table(call))):
-        assert "tiktok [real]" in text.replace("\\[", "[")
+        assert "tiktok [real, random split]" in text.replace("\\[", "[")
 
 
 def test_without_the_proposed_model_all_pairs_are_shown(material: Any, scores: Any) -> None:
@@ -332,6 +332,24 @@ def test_the_diagram_leaves_out_what_is_partial(material: Any, scores: Any, tmp_
     assert set(averages) == {"ludp", "mf", "lightgcn"}
     assert averages["mf"] == 3.0
     assert all(path.stat().st_size for path in write_figure(figure, tmp_path, "cd"))
+
+
+def test_two_splits_of_the_same_data_are_one_data_set(material: Any, scores: Any) -> None:
+    call = material(scores, 2, ("tiktok", "tiktok@shipped", "movielens"))
+    facts = [
+        each.model_copy(update={"split": "shipped"}) if each.name == "tiktok@shipped" else each
+        for each in call.facts
+    ]
+    records = [
+        record.model_copy(update={"data": next(each for each in facts if each.name == record.data.name)})
+        for record in call.records
+    ]
+    both = Material({}, call.labels, records, 2, call.paper, call.store)
+    both.__dict__["facts"] = facts
+    figure = critical_figure(both)
+    assert "6 blocks (2 data sets, 3 metrics each)" in figure.caption
+    assert {row[0] for row in figure.csv_rows} == {"tiktok", "movielens"}
+    assert any("tiktok [real, shipped split]: not among the blocks" in note for note in figure.notes)
 
 
 def test_the_diagram_says_when_there_is_nothing_to_test(material: Any, scores: Any, tmp_path: Any) -> None:

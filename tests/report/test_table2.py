@@ -25,12 +25,12 @@ def test_ours_above_the_papers(make_facts, paper):
     facts = make_facts(missing={"textual": "text_feat.npy is not here"}, notes=["449 cold test items"])
     table = table2([facts], paper)
     ours, theirs = as_dict(table, 0), as_dict(table, 1)
-    assert ours["Data set"] == "tiktok [real]"
+    assert ours["Data set"] == "tiktok [real, random split]"
     assert ours["#Interactions"] == "68,722"
     assert ours["Sparsity"] == "99.89%"  # 1 - 68722 / (9308 * 6710) = 0.998900
     assert (ours["visual"], ours["acoustic"], ours["textual"]) == ("128 (100.00%)", "–", "missing")
     assert (ours["Split"], ours["Training"], ours["Validation"], ours["Test"]) == (
-        "published",
+        "random",
         "59,541",
         "3,051",
         "6,130",
@@ -56,10 +56,29 @@ def test_any_number_of_modalities(make_facts, paper):
     baby = as_dict(table, 0)
     assert (baby["smell"], baby["textual"], baby["visual"]) == ("3 (50.00%)", "384 (99.35%)", "–")
     assert len(table.blocks[0].rows) == 3
-    assert "movielens \\[embedded] is embedded data (shipped): its numbers cannot be compared" in to_markdown(
-        table
+    assert (
+        "movielens \\[embedded, random split] is embedded data (shipped): its numbers cannot be compared"
+        in to_markdown(table)
     )
     assert "Download it." in to_markdown(table)
+
+
+def test_two_splits_share_the_papers_row_and_encoders_are_told(make_facts, paper):
+    visual = modality("visual", 128, 0.5).model_copy(update={"origin": "read from FILE, made by ResNet-50"})
+    facts = [
+        make_facts(modalities=[visual]),
+        make_facts("tiktok@shipped", split="shipped", split_hash="9" * 16, modalities=[visual]),
+    ]
+    table = table2(facts, paper)
+    assert [row.cells[0].text for row in table.blocks[0].rows] == [
+        "tiktok [real, random split]",
+        "tiktok [real, shipped split]",
+        "paper, on its own TikTok",
+    ]
+    assert "tiktok [real, shipped split]: visual is read from FILE, made by ResNet-50." in table.notes
+    rows = [row for row in csv.DictReader(io.StringIO(to_csv(table))) if row["quantity"] == "n_users"]
+    assert [row["dataset"] for row in rows] == ["tiktok", "tiktok@shipped"]
+    assert len({row["paper_value"] for row in rows}) == 1
 
 
 def test_the_papers_own_data_would_carry_no_warning(make_facts, paper):
@@ -74,7 +93,7 @@ def test_csv_is_tidy_and_unrounded(make_facts, paper):
     assert float(rows["sparsity_percent"]["paper_value"]) == 99.77
     assert float(rows["coverage:visual"]["value"]) == 1671 / 1682
     assert (rows["dim:acoustic"]["value"], rows["dim:acoustic"]["paper_value"]) == ("", "256")
-    assert {row["data"] for row in rows.values()} == {"tiktok [real]"}
+    assert {row["data"] for row in rows.values()} == {"tiktok [real, random split]"}
 
 
 @pytest.mark.parametrize("field", ["n_users", "n_items", "n_interactions"])

@@ -150,17 +150,18 @@ def test_two_data_hashes_never_share_a_cell(make_facts, make_record, paper):
     ]
     heads = [block.columns[1].group for block in table.blocks]
     assert len(set(heads)) == 2
-    assert all(head.startswith("tiktok [real], ") for head in heads)
+    assert all(head.startswith("tiktok [real, random split], ") for head in heads)
     only = recall(records, ["mf"], [make_facts(data_hash="third")], paper, n_asked=2)
     assert column(only, 2)["MF"].text == "– (no finished run)"
 
 
 def test_protocols_never_share_a_table(make_facts, make_record, paper):
     frame = tidy([make_record("mf"), make_record("ludp", hide_at_test="train")], 1)
-    with pytest.raises(ResultsError, match="differ in hide_at_test: train, train\\+valid"):
+    with pytest.raises(ResultsError, match="differ in protocol: p2-field, p2-field-hide-train"):
         table3(frame, ["mf", "ludp"], [make_facts()], paper)
     chosen = table3(frame[frame.hide_at_test == "train"], ["mf", "ludp"], [make_facts()], paper)
-    assert "hidden at test: train items" in chosen.caption
+    place = chosen.csv_header.index("protocol")
+    assert {row[place] for row in chosen.csv_rows} == {"p2-field-hide-train"}
     assert column(chosen, 2)["MF"].text == "– (no finished run)"
 
 
@@ -224,7 +225,7 @@ def test_names_given_twice_or_not_at_all_are_refused(make_facts, make_record, pa
         table3(frame, [], [make_facts()], paper)
     with pytest.raises(UsageError, match="No data set"):
         table3(frame, ["mf"], [], paper)
-    with pytest.raises(UsageError, match=r"tiktok \[real\] is listed twice"):
+    with pytest.raises(UsageError, match=r"tiktok \[real, random split\] is listed twice"):
         table3(frame, ["mf"], [make_facts(), make_facts()], paper)
 
 

@@ -1,27 +1,60 @@
-"""What is said of a search: the chosen trial, the curve over budgets, the table, the values in a YAML."""
+"""What is said of a search: the chosen trial, the curve over budgets, the tables, where values come from."""
 
 from __future__ import annotations
 
 import csv
 import itertools
+import json
 import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from curves import record_of
 
-from bench.errors import ConfigError
+from bench import cards
+from bench.protocol import Protocol
 from bench.records import RunRecord
 from bench.report.budget import budget_figure
 from bench.report.figure import write_figure
 from bench.report.paper import Paper
 from bench.report.tuning import CSV_HEADER, tuning_table
-from bench.tuning.chosen import may_be_kept, write_chosen
-from bench.tuning.results import StudyResult
+from bench.tuned import Confirmed
+from bench.tuning.budget import Budget
+from bench.tuning.keep import dropped_words, export_trials, may_be_kept, tuned_entry
+from bench.tuning.results import Confirmed as Again
+from bench.tuning.results import StudyResult, best_trials
 from bench.tuning.space import SearchSpace
 
 SPACE = SearchSpace({"rate": 0.1, "depth": 2, "other": 7}, {"rate": (0.01, 0.1, 1.0), "depth": (1, 2, 3)})
+
+
+@pytest.fixture
+def confirmed(make_facts: Any) -> Any:
+    def make(
+        scores: list[float], again: dict[int, tuple[float | None, ...]], label: str = "mf", **changes: Any
+    ) -> StudyResult:
+        """A study with these validation scores, and those of the confirmation by trial; None is a failed run."""
+        cpu_seconds, search_id = changes.pop("cpu_seconds", None), changes.pop("search_id", "")
+        settings = [SPACE.setting(number + 4) | {"other": 7} for number in range(len(scores))]
+
+        def made(score: float | None, number: int, **more: Any) -> RunRecord:
+            curve = None if score is None else [score]
+            return record_of(curve, 100, params=settings[number], cpu_seconds=cpu_seconds, **more)
+
+        records = [made(score, number) for number, score in enumerate(scores)]
+        groups = [
+            Again(
+                number,
+                [made(score, number, stage="confirm", repetition=place) for place, score in enumerate(found)],
+            )
+            for number, found in again.items()
+        ]
+        facts = make_facts(**{"split": "shipped", **changes})
+        budget = Budget(n_trials=len(scores))
+        return StudyResult(label, facts, SPACE, "tpe", budget, records, groups, search_id)
+
+    return make
 
 
 @pytest.fixture
@@ -37,11 +70,11 @@ def study(make_record: Any, make_facts: Any, make_failed: Any) -> Any:
             else:
                 record: RunRecord = make_record(label, params=params, facts=facts, key=str(number))
                 assert record.metrics is not None
-                valid, test = (record.metrics.valid.model_copy(update={"values": {"recall@10": s}}) for s in pair)
-                test = test.model_copy(update={"values": {**record.metrics.test.values, "recall@10": pair[1]}})
+                valid, test = (record.metrics.valid.model_copy(update={"values": {"recall@20": s}}) for s in pair)
+                test = test.model_copy(update={"values": {**record.metrics.test.values, "recall@20": pair[1]}})
                 metrics = record.metrics.model_copy(update={"valid": valid, "test": test})
                 records.append(record.model_copy(update={"metrics": metrics}))
-        return StudyResult(label, facts, SPACE, "tpe", 5, records)
+        return StudyResult(label, facts, SPACE, "tpe", Budget(n_trials=5), records)
 
     return make
 
@@ -82,13 +115,13 @@ def test_the_table_shows_models_and_its_csv_trials(study: Any, paper: Paper) -> 
     table = tuning_table(studies, paper)
     shown = [[cell.text for cell in row.cells] for row in table.blocks[0].rows]
     assert shown == [
-        ["MF", "2 (1 failed)", "0.2500", "0.2500", "0.1000", "0.1000", "0.0000", "–"],
-        ["VBPR", "1 (1 failed)", "failed", "failed", "failed", "failed", "–", "–"],
-        ["LUDP", "2", "0.2000", "0.3000", "0.5000", "0.4000", "0.1000", "rate 1.0"],
+        ["MF", "2 (1 failed)", "–", "–", "0.2500", "0.2500", "–", "0.1000", "0.1000", "0.0000", "–"],
+        ["VBPR", "1 (1 failed)", "–", "–", "failed", "failed", "–", "failed", "failed", "–", "–"],
+        ["LUDP", "2", "–", "–", "0.2000", "0.3000", "–", "0.5000", "0.4000", "0.1000", "rate 1.0"],
     ]
-    assert [row.cells[3].mark for row in table.blocks[0].rows] == ["second", "", "best"]
+    assert [row.cells[5].mark for row in table.blocks[0].rows] == ["second", "", "best"]
     rows = [dict(zip(CSV_HEADER, row, strict=True)) for row in table.csv_rows]
-    assert [(row["model"], row["trial"], row["is_chosen"], row["valid_recall@10"]) for row in rows] == [
+    assert [(row["model"], row["trial"], row["is_chosen"], row["valid"]) for row in rows] == [
         ("ludp", 0, False, 0.2), ("ludp", 1, True, 0.3), ("mf", 0, True, 0.25), ("mf", 1, False, None),
         ("vbpr", 0, False, None),
     ]  # fmt: skip
@@ -103,84 +136,95 @@ def test_the_figure_s_files_hold_its_numbers_and_no_date(study: Any, paper: Pape
     assert all(path.read_bytes() == other.read_bytes() for path, other in zip(first, again, strict=True))
     with first[3].open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["model"], row["n_trials"], float(row["test_recall@10"])) for row in rows] == [
+    assert [(row["model"], row["n_trials"], float(row["test"])) for row in rows] == [
         ("mf", "1", 0.45), ("mf", "2", 0.4), ("ludp", "1", pytest.approx(0.15)), ("ludp", "2", 0.1),
     ]  # fmt: skip
-    assert "expected validation R@10" in first[2].read_text(encoding="utf-8")
+    assert "expected validation R@20" in first[2].read_text(encoding="utf-8")
 
 
-BEFORE = """\
-# A file with a word at its head.
-defaults:
-  rate: 0.1   # beside a value
-  depth: 2
-datasets:
-  # Older words,
-  # in two lines.
-  tiktok:
-    rate: 1.0
-  # About the other.
-  movielens:
-    depth: 3
-variants:
-  deep:
-    depth: 3
-search:
-  rate: [0.01, 0.1, 1.0]
-"""
+def test_the_confirmation_chooses_by_the_mean_and_the_earlier_of_equal_ones(confirmed: Any) -> None:
+    found = confirmed([0.1, 0.5, 0.4, 0.3], {1: (0.2, 0.3, 0.1), 2: (0.4, 0.2, 0.3), 3: (0.3, 0.3, 0.3)})
+    assert found.chosen is found.records[2]
+    assert found.chosen_mean == pytest.approx(0.3)
+    tie = confirmed([0.1, 0.5, 0.4], {2: (0.25, 0.25), 1: (0.25, 0.25)})
+    assert tie.chosen is tie.records[1]
+    assert confirmed([0.1, 0.5], {}).chosen_mean is None
 
 
-def test_chosen_values_replace_the_old_ones_and_nothing_else(study: Any, tmp_path: Path) -> None:
-    path = tmp_path / "mf.yaml"
-    path.write_text(BEFORE, encoding="utf-8")
-    write_chosen(study((0.2, 0.5), (0.1, 0.4), None, (0.3, 0.4)), path)
-    text = path.read_text(encoding="utf-8")
-    head, block = text.split("datasets:\n")
-    block, tail = block.split("  # About the other.")
-    assert head == BEFORE.split("datasets:\n")[0]
-    assert tail == BEFORE.split("  # About the other.")[1]
-    comment = " ".join(line.strip(" #") for line in block.splitlines() if line.strip().startswith("#"))
-    assert "Older" not in comment
-    assert "validation recall@10 0.3000, the default's 0.2000, among 4 trials (1 failed) (tpe" in comment
-    assert "tiktok [real]" in comment
-    assert yaml.safe_load(text)["datasets"] == {"tiktok": {"depth": 3}, "movielens": {"depth": 3}}
+def test_a_setting_of_which_a_run_failed_drops_out_and_that_is_said(confirmed: Any) -> None:
+    found = confirmed([0.1, 0.5, 0.4], {1: (0.9, None, 0.9), 2: (0.2, 0.2, 0.2)})
+    assert found.chosen is found.records[2]
+    assert dropped_words(found) == "a confirmation run failed of trial 1; the others choose"
+    none = confirmed([0.1, 0.5, 0.4], {1: (0.9, None), 2: (None, 0.2)})
+    assert none.chosen is none.records[1]
+    assert none.chosen_mean is None
+    assert "trial 1, trial 2; the search's one seed chooses" in dropped_words(none)
+    assert dropped_words(confirmed([0.1, 0.5], {0: (0.1, 0.1)})) == ""
 
 
-@pytest.mark.parametrize(
-    ("label", "name", "key"),
-    [("mf", "movielens", "movielens"), ("mf", "kwai", "kwai"), ("mf@deep", "tiktok", "tiktok@deep")],
-)
-def test_every_place_under_datasets_can_be_filled(
-    study: Any, tmp_path: Path, label: str, name: str, key: str
-) -> None:
-    path = tmp_path / "mf.yaml"
-    path.write_text(BEFORE, encoding="utf-8")
-    expected = yaml.safe_load(BEFORE)
-    found = study((0.2, 0.5), (0.3, 0.4), label=label, name=name)
-    for _ in range(2):  # the second time in place of the first
-        write_chosen(found, path)
-    expected["datasets"][key] = {"rate": 1.0}
-    assert yaml.safe_load(path.read_text(encoding="utf-8")) == expected
-    assert path.read_text(encoding="utf-8").count("Chosen by") == 1
+def test_the_best_trials_are_whole_ones_while_there_are_any() -> None:
+    whole = [record_of([score] * 3, 100) for score in (0.1, 0.3, 0.3)]
+    pruned = record_of([0.1, 0.9], 100, max_epochs=50)
+    failed = record_of(None, 100)
+    assert pruned.stop_reason == "pruned"
+    records = [whole[0], pruned, failed, whole[1], whole[2]]
+    assert best_trials(records, 2) == [3, 4]
+    assert best_trials(records, 5) == [3, 4, 0, 1]
+    assert best_trials([failed], 5) == []
 
 
-def test_a_file_without_data_sets_gets_them_and_a_chosen_default_is_written_as_nothing(
-    study: Any, tmp_path: Path
-) -> None:
-    path = tmp_path / "mf.yaml"
-    path.write_text("defaults:\n  rate: 0.1\nsearch:\n  rate: [1.0]\n", encoding="utf-8")
-    write_chosen(study((0.4, 0.5), (0.3, 0.4)), path)
-    assert list(yaml.safe_load(path.read_text(encoding="utf-8"))) == ["defaults", "datasets", "search"]
-    assert yaml.safe_load(path.read_text(encoding="utf-8"))["datasets"] == {"tiktok": {}}
+def test_the_cost_of_a_search_is_shown_with_all_its_runs(confirmed: Any, paper: Paper) -> None:
+    found = confirmed([0.1, 0.5, 0.4], {1: (0.2, 0.2), 2: (0.3, 0.3)}, cpu_seconds=60.0)
+    table = tuning_table([found], paper)
+    shown = dict(
+        zip([column.title for column in table.blocks[0].columns], table.blocks[0].rows[0].cells, strict=True)
+    )
+    assert [shown[name].text for name in ("Trials", "Again", "CPU min", "Confirmed")] == [
+        "3",
+        "4",
+        "7.0",
+        "0.3000",
+    ]
+    rows = [dict(zip(CSV_HEADER, row, strict=True)) for row in table.csv_rows]
+    assert [(row["stage"], row["trial"], row["repetition"], row["is_chosen"]) for row in rows] == [
+        ("tuning", 0, 0, False), ("tuning", 1, 0, False), ("tuning", 2, 0, True), ("confirm", 1, 0, False),
+        ("confirm", 1, 1, False), ("confirm", 2, 0, True), ("confirm", 2, 1, True),
+    ]  # fmt: skip
+    assert {row["cpu_seconds"] for row in rows} == {60.0}
 
 
-def test_a_layout_that_cannot_be_edited_is_left_alone(study: Any, tmp_path: Path) -> None:
-    path = tmp_path / "mf.yaml"
-    text = "defaults:\n  rate: 0.1\ndatasets: {tiktok: {rate: 1.0}}\n"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"mf\.yaml is laid out.*by hand: \{'rate': 1\.0\}"):
-        write_chosen(study((0.2, 0.5), (0.3, 0.4)), path)
-    assert path.read_text(encoding="utf-8") == text
+def test_the_trials_of_a_data_set_are_one_table_without_test_scores(confirmed: Any, tmp_path: Path) -> None:
+    first = confirmed([0.1, 0.5, 0.4], {1: (0.2, 0.2), 2: (0.3, None)}, search_id="one")
+    other = confirmed([0.7], {}, label="mf", search_id="two")
+    path = export_trials([first], tmp_path, Protocol())
+    export_trials([other], tmp_path, Protocol())
+    again = export_trials([first], tmp_path, Protocol())
+    assert path == again == tmp_path / "trials.csv"
+    assert [each.name for each in tmp_path.iterdir()] == ["trials.csv"]
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["search"] for row in rows] == ["one"] * 7 + ["two"]
+    assert not [name for name in rows[0] if "test" in name]
+    assert [row["state"] for row in rows] == ["finished"] * 6 + ["failed", "finished"]
+    assert json.loads(rows[0]["values"]) == {"rate": 0.1, "depth": 2}
+    assert float(rows[1]["valid"]) == 0.5
+    assert [row["is_chosen"] for row in rows[:3]] == ["False", "True", "False"]
+    path.write_text("another,form\n1,2\n", encoding="utf-8")
+    export_trials([first], tmp_path, Protocol())
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 8
+
+
+def test_the_chosen_values_know_where_they_come_from(confirmed: Any) -> None:
+    found = confirmed([0.1, 0.5, 0.4], {1: (0.2, 0.2), 2: (0.3, 0.3)})
+    entry = tuned_entry(found, Protocol(), "2023-01-01")
+    assert entry.values == found.chosen_values  # all that could vary, also where it is the default's
+    assert entry.values.keys() == SPACE.candidates.keys()
+    assert entry.place == ("tiktok", cards.load("tiktok").split, "")
+    assert (entry.valid, entry.valid_default) == (pytest.approx(0.3), 0.1)
+    assert entry.confirmed == Confirmed(settings=2, seeds=2)
+    assert "0.3000, the mean over 2 fresh seeds of the best of 2 settings, the default's 0.1000" in entry.words
+    alone = tuned_entry(confirmed([0.1, 0.5], {}), Protocol(), "2023-01-01")
+    assert (alone.valid, alone.confirmed) == (0.5, None)
 
 
 def test_values_for_drawn_data_are_not_kept(study: Any) -> None:

@@ -161,8 +161,9 @@ def test_readings_are_set_against_the_literal_one(make_facts: Any, scores: Any, 
         "item_graph_norm: sym_weighted",
         "knn_self: false",
     ]
-    assert [cells[4] for cells in shown.values()][:4] == ["–", "+25.0%", "", ""]
-    assert len(table.blocks[0].columns) == 6
+    assert [cells[5] for cells in shown.values()][:4] == ["–", "+25.0%", "", ""]
+    titles = [column.title for column in table.blocks[0].columns]
+    assert titles[2:] == ["P@10", "R@10", "NDCG@10", "R@20", "R@20 against 'Eq. 5 literal'"]
 
 
 def test_controls_compare_along_a_model(make_facts: Any, scores: Any, paper: Paper) -> None:
@@ -172,7 +173,7 @@ def test_controls_compare_along_a_model(make_facts: Any, scores: Any, paper: Pap
         "ludp@features=constant": [0.9], "vbpr": [0.4, 0.4], "vbpr@features=shuffled": [0.5, 0.5],
     }  # fmt: skip
     metric, pairs = (
-        "recall@10",
+        "recall@20",
         [each for each in control_pairs() if {len(values.get(one, [])) for one in each} == {2}],
     )
     whole = {label: across for label, across in values.items() if len(across) == 2}
@@ -189,8 +190,8 @@ def test_controls_compare_along_a_model(make_facts: Any, scores: Any, paper: Pap
     assert shown["VBPR"][4:] == ["+25.0% [+25.0%, +25.0%]", "", ""]
     assert [cell.mark for cell in table.blocks[0].rows[0].cells[1:5]] == ["best", "", "second", ""]
     assert [cell.mark for cell in table.blocks[0].rows[1].cells[1:3]] == ["second", "best"]
-    assert {row["metric"] for row in csv(table)} == {"precision@10", "recall@10", "ndcg@10"}
-    assert len(csv(table)) == 3 * 3 * 4
+    assert {row["metric"] for row in csv(table)} == {"precision@10", "recall@10", "ndcg@10", "recall@20"}
+    assert len(csv(table)) == 3 * 4 * 4
     assert sum("LUDP, constant (1 of 2 seeds, 0 failed)" in note for note in table.notes) == 1
     assert len(set(table.notes)) == len(table.notes)
 
@@ -206,4 +207,4 @@ def test_every_row_that_is_run_is_shown_and_no_other(
     assert sorted(shown) == sorted(planned)
     assert set(shown.values()) == {0.1}
     assert not any("not compared" in note for note in made.notes)
-    assert all(row["data"] == "tiktok [real]" for row in csv(made))
+    assert all(row["data"] == "tiktok [real, random split]" for row in csv(made))

@@ -41,7 +41,7 @@ def unchanged() -> RunRecord:
 def state(n_epochs: int, best_epoch: int) -> TrainingState:
     """A state with an awkward tensor of each kind, and scores that rounding would change."""
     curve = [
-        EpochFacts(epoch=n, loss=1 / 3, train_seconds=1.5, valid_seconds=0.5, valid={"recall@10": n / 7})
+        EpochFacts(epoch=n, loss=1 / 3, train_seconds=1.5, valid_seconds=0.5, valid={"recall@20": n / 7})
         for n in range(1, n_epochs + 1)
     ]
     tables = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor([True]), "empty": torch.zeros(0, 2)}
@@ -209,7 +209,7 @@ def trained(resume: TrainingState | None = None, **parameters: Any) -> tuple[Any
     settings = TrainSettings(max_epochs=2, patience=9, triples_seed=1, model_seed=2)
     sampler = TripleSampler(DATA.split.train, CPU)
     try:
-        train(model, sampler, lambda: {"recall@10": 0.1}, settings, resume=resume, keep=states.append)
+        train(model, sampler, lambda: {"recall@20": 0.1}, settings, resume=resume, keep=states.append)
     except ForeignStateError:
         assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
         raise

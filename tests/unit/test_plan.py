@@ -107,7 +107,8 @@ def test_code_hash_follows_code_and_ignores_comments(tmp_path: Path, monkeypatch
         (lambda: plan(["mf"], lightgcn={"n_layers": 1}), ["lightgcn"]),
         (lambda: plan(["ludp@literl"]), ["literl"]),
         (lambda: plan(["mf"], 0), ["--seeds", "at least 1"]),
-        (lambda: profile("quik"), ["quik", "'quick'", "paper"]),
+        (lambda: profile("quik"), ["quik", "'quick'", "full"]),
+        (lambda: profile("paper"), ["--profile full", "--protocol paper"]),
         (lambda: check_names(["tabel2"], [], False), ["tabel2", "'table2'"]),
         (lambda: check_on_existing("skipp"), ["skipp", "'skip'"]),
         (lambda: pick_device("gpu"), ["gpu", "cpu"]),
@@ -148,14 +149,14 @@ def test_cuda_without_a_device_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
 def test_option_values_are_read_as_yaml() -> None:
     assert overrides(["ludp.modalities=[visual]", "ludp.knn_self=false", "mf.reg_weight=1e-3"]) == {
         "ludp": {"modalities": ["visual"], "knn_self": False},
-        "mf": {"reg_weight": "1e-3"},
+        "mf": {"reg_weight": 1e-3},
     }
     assert registry.load("mf").params("tiktok", overrides={"reg_weight": "1e-3"}).reg_weight == 1e-3
 
 
 def test_a_value_that_does_not_fit_is_laid_to_who_gave_it() -> None:
     with pytest.raises(
-        ConfigError, match=r"^ludp\.knn_k=many in place of .*'many': expected a valid integer"
+        ConfigError, match=r"^ludp\.knn_k='many' in place of .*'many': expected a valid integer"
     ) as one:
         registry.load("ludp").params("tiktok", overrides={"knn_k": "many"})
     assert str(one.value).endswith("Correct what was given.")

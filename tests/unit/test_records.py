@@ -54,7 +54,7 @@ FORGERIES: dict[str, tuple[Change, str]] = {
         lambda v: at(v, "metrics", "valid", "values").update({"recall@10": 0.99}),
         "not those of epoch 1",
     ),
-    "another best epoch": (lambda v: v.update(best_epoch=2), "by the curve's recall@10 it is 1"),
+    "another best epoch": (lambda v: v.update(best_epoch=2), "by the curve's recall@20 it is 1"),
     "negative seconds": (lambda v: at(v, "cost").update(train_seconds=-5.0), "train_seconds"),
     "other seconds": (lambda v: at(v, "cost").update(train_seconds=0.1), "add up to"),
     "other epochs": (lambda v: at(v, "cost").update(epochs=3), "3 epochs"),

@@ -21,9 +21,9 @@ from bench.files import write_atomically, write_text
 from bench.identity import run_key, seeds_of
 from bench.list_files import StoredLists
 from bench.metrics import means
-from bench.protocol import CUTOFFS, TOPK_DEPTH, VERSION, Protocol
+from bench.protocol import Protocol
 from bench.record_files import Damaged, RecordFile, read_record
-from bench.records import DataFacts, Metrics, MetricsByPart, RunRecord, RunSpec
+from bench.records import DataFacts, Metrics, MetricsByPart, ProtocolFacts, RunRecord, RunSpec
 from bench.shared_data import open_shared, publish
 from bench.store import ResultsStore
 from bench.types import TopK
@@ -53,11 +53,8 @@ def record_values() -> dict[str, Any]:
         "data_hash": "d", "split_hash": "s", "n_users": 1, "n_items": 5, "n_interactions": 3, "n_train": 1,
         "n_valid": 1, "n_test": 1, "modalities": [], "missing": {}, "notes": [], "advice": "",
     }  # fmt: skip
-    protocol = {
-        "version": VERSION, "hide_at_test": "train+valid", "patience": 10, "cutoffs": list(CUTOFFS),
-        "selection_metric": "recall@10", "topk_depth": TOPK_DEPTH,
-    }  # fmt: skip
-    key = run_key(RunSpec(**spec), DataFacts(**data), Protocol(patience=10), "c")
+    protocol = ProtocolFacts.of(Protocol()).model_dump()
+    key = run_key(RunSpec(**spec), DataFacts(**data), Protocol(), "c")
     return {
         "key": key, "status": "failed", "spec": spec, "data": data, "protocol": protocol, "code_hash": "c",
         "seeds": seeds_of(RunSpec(**spec)), "command": "x", "started": "now", "environment": {"cores": 2},
@@ -214,7 +211,7 @@ def test_other_code_or_flipped_bits_compute_the_lists_again(tmp_path: Path) -> N
     [
         ("models/_knn.py", "SPARE = 16", "SPARE = 17"),
         ("models/_missing.py", "return", "return None or"),
-        ("bench/ranking.py", "return", "return None or"),
+        ("bench/ranking.py", "return values, indices.gather", "return None or values, indices.gather"),
     ],
 )
 def test_the_hash_of_the_lists_code_follows_what_they_are_made_by(

@@ -10,8 +10,9 @@ import pytest
 from bench import registry
 from bench.errors import BenchError, ConfigError, ResultsError, UsageError
 from bench.model_entry import ModelEntry, ModelFile
+from bench.tuned import TunedEntry, TunedFile
 from bench.tuning.space import SearchSpace, search_space
-from bench.tuning.study import N_STARTUP, Sampler, Study, opened
+from bench.tuning.study import N_STARTUP, WAVES, Sampler, Study, opened, wave_of
 
 
 def score(values: dict[str, Any]) -> float:
@@ -20,9 +21,12 @@ def score(values: dict[str, Any]) -> float:
 
 def search(path: Path, n_trials: int, sampler: Sampler = "tpe", seed: int = 1) -> list[dict[str, Any]]:
     with opened(path, "toy", space(), sampler, seed) as study:
-        while wave := study.next_wave(n_trials):
+        n_made = 0
+        while wave := study.wave(n_made, n_trials):
             for trial in wave:
-                study.tell(trial, score(trial.values))
+                if trial.state == "running":
+                    study.tell(trial, score(trial.values))
+            n_made += len(wave)
         return [trial.values for trial in study.trials()]
 
 
@@ -91,21 +95,21 @@ def test_a_killed_wave_is_proposed_again_unchanged(
 def test_a_setting_proposed_twice_before_a_kill_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     with opened(path, "toy", space(), "tpe", 1) as study:
-        study.next_wave(4)
+        study.wave(0, 4)
         study._study.enqueue_trial(space().positions(space().default()))
         study._study.ask(space().distributions())  # killed here, before it was found to be the first one again
     with opened(path, "toy", space(), "tpe", 1) as study:
         assert len(study.trials()) == 4
-        assert len(study.next_wave(4)) == 4
+        assert [trial.state for trial in study.wave(0, 4)] == ["running"] * 4
 
 
 def test_a_failed_trial_counts_and_is_not_proposed_again(tmp_path: Path) -> None:
     with opened(tmp_path / "a.journal", "toy", space(), "tpe", 1) as study:
-        wave = study.next_wave(3)
+        wave = study.wave(0, 3)
         for trial in wave:
             study.tell(trial, None)
         assert [trial.state for trial in study.trials()] == ["failed"] * 3
-        assert study.next_wave(3) == []
+        assert study.wave(3, 3) == []
 
 
 def test_a_torn_last_line_is_survived(tmp_path: Path) -> None:
@@ -142,6 +146,63 @@ def test_a_lock_left_by_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
     assert len(search(tmp_path / "a.journal", 3)) == 3
 
 
+def test_waves_are_small_at_first_and_then_of_one_trial() -> None:
+    assert WAVES == (4, 3, 3)
+    starts = [wave_of(number).start for number in range(13)]
+    assert starts == [0, 0, 0, 0, 4, 4, 4, 7, 7, 7, 10, 11, 12]
+    assert [wave_of(number).stop for number in (0, 3, 4, 9, 10)] == [4, 4, 7, 10, 11]
+
+
+def test_a_budget_that_ends_within_a_wave_does_not_move_the_waves(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.journal", "toy", space(), "tpe", 1) as study:
+        assert [trial.number for trial in study.wave(0, 2)] == [0, 1]
+        for trial in study.trials():
+            study.tell(trial, score(trial.values))
+        assert [trial.number for trial in study.wave(2, 20)] == [2, 3]
+
+
+def test_numbers_have_an_order_for_the_sampler_and_nothing_else_has() -> None:
+    values: dict[str, Any] = {
+        "rate": (0.0, 0.0001, 0.01), "k": (5, 10), "mixed": (0, 0.5), "kind": ("a", "b"), "flag": (False, True),
+    }  # fmt: skip
+    found = SearchSpace({}, values).distributions()
+    kinds = {name: type(each).__name__ for name, each in found.items()}
+    assert kinds == {
+        "rate": "IntDistribution", "k": "IntDistribution", "mixed": "IntDistribution",
+        "kind": "CategoricalDistribution", "flag": "CategoricalDistribution",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("model", [*registry.names(), "recbole:BPR", "recbole:NGCF"])
+def test_every_list_of_numbers_is_searched_as_ascending_values(model: str) -> None:
+    found = search_space(registry.load(model))
+    for name, distribution in found.distributions().items():
+        values = found.candidates[name]
+        if all(type(value) in (int, float) for value in values):
+            assert list(values) == sorted(values), name
+            assert (distribution.low, distribution.high) == (0, len(values) - 1)
+        else:
+            assert distribution.choices == tuple(range(len(values)))
+
+
+def test_the_sampler_uses_the_order_also_across_zero(tmp_path: Path) -> None:
+    """It finds the best of a thousand settings in 24 trials; one to which the values are mere names does not."""
+    values = (0.0, *(10.0**power for power in range(-6, 3)))
+    best = dict[str, list[int]](ordered=[], unordered=[])
+    for kind, each in (("ordered", values), ("unordered", tuple(map(str, values)))):
+        toy = SearchSpace(dict.fromkeys("abc", each[8]), dict.fromkeys("abc", each))
+        for seed in range(3):
+            with opened(tmp_path / f"{kind}{seed}.journal", "toy", toy, "tpe", seed) as study:
+                n_made = 0
+                while wave := study.wave(n_made, 24):
+                    for trial in wave:  # 0.0 is best for all three
+                        study.tell(trial, -float(sum(toy.positions(trial.values).values())))
+                    n_made += len(wave)
+                best[kind].append(min(sum(toy.positions(trial.values).values()) for trial in study.trials()))
+    assert best["ordered"] == [0, 0, 0]
+    assert min(best["unordered"]) > 0
+
+
 @pytest.mark.parametrize("model", registry.names())
 def test_every_model_s_space_holds_its_default(model: str) -> None:
     found = search_space(registry.load(model))
@@ -158,8 +219,13 @@ def test_a_variant_is_tuned_over_what_it_does_not_fix() -> None:
 
 
 def test_what_was_chosen_for_a_data_set_and_what_the_user_set_is_left_out() -> None:
-    entry = _with_search({"reg_weight": [0.1, 0.0]}, datasets={"tiktok": {"reg_weight": 0.5}})
-    assert search_space(entry).candidates == {"reg_weight": (0.0, entry.file.defaults["reg_weight"], 0.1)}
+    hand = {"tiktok": {"embedding_size": 8}}
+    entry = _with_search({"reg_weight": [0.1, 0.0]}, tuned("tiktok", {"reg_weight": 0.5}), datasets=hand)
+    assert entry.params("tiktok@shipped").reg_weight == 0.5
+    found = search_space(entry, dataset="tiktok@shipped")
+    assert found.candidates == {"reg_weight": (0.0, entry.file.defaults["reg_weight"], 0.1)}
+    assert found.fixed["embedding_size"] == 8  # what people set for the data set holds in its search
+    assert search_space(entry).fixed["embedding_size"] == 64
     pinned = search_space(entry, pinned={"reg_weight": 0.3})
     assert pinned.candidates == {}
     assert pinned.fixed["reg_weight"] == 0.3
@@ -181,7 +247,15 @@ def test_a_wrong_search_list_is_said(
         search_space(_with_search(candidates))
 
 
-def _with_search(search: dict[str, list[Any]], **sections: Any) -> ModelEntry:
+def tuned(dataset: str, values: dict[str, Any]) -> TunedFile:
+    entry = TunedEntry(
+        dataset=dataset, split="shipped", values=values, metric="recall@10", valid=0.1, trials=1, sampler="tpe",
+        base_seed=1, max_epochs=1, protocol="p1", data=dataset, split_hash="1", code_hash="2", date="2023-01-01",
+    )  # fmt: skip
+    return TunedFile((entry,))
+
+
+def _with_search(search: dict[str, list[Any]], tuned: TunedFile | None = None, **sections: Any) -> ModelEntry:
     entry = registry.load("mf")
     file = ModelFile(defaults=entry.file.defaults, search=search, **sections)
-    return ModelEntry("mf", entry.model_class, file, entry.path)
+    return ModelEntry("mf", entry.model_class, file, entry.path, tuned=tuned or TunedFile())

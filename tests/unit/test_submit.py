@@ -120,7 +120,7 @@ def test_a_row_without_all_its_seeds_is_refused(tmp_path: Path, submit: Submit, 
         if n != missing:
             add_run(tmp_path / "a", "lightgcn", n)
     error = submit("a", code=2)
-    assert f"lightgcn on tiktok [real]: no finished run for seed {missing + 1} of 3" in error
+    assert f"lightgcn on tiktok [real, random split]: no finished run for seed {missing + 1} of 3" in error
     assert "mf on" not in error
     if missing:
         submit("a", "--seeds", "1")
@@ -349,4 +349,4 @@ def test_an_odd_entry_in_the_target_is_said(tmp_path: Path, submit: Submit) -> N
     add_run(tmp_path / "a", "mf")
     (tmp_path / "to" / "runs").mkdir(parents=True)
     os.mkfifo(tmp_path / "to" / "runs" / "pipe.json")
-    assert "pipe.json: it is a pipe, and not a file" in submit("a", code=2)
+    assert "pipe.json: it is a named pipe, and not a file" in submit("a", code=2)

@@ -8,6 +8,7 @@ import pytest
 import torch
 import toy
 
+from bench.recbole_bridge import batches
 from bench.records import EpochFacts
 from bench.sampling import TripleSampler
 from bench.train import NotFiniteError, TrainSettings, train
@@ -27,7 +28,7 @@ def run(scores: list[float], model: Any = None, **bounds: int) -> Any:
 
     def validate() -> dict[str, float]:
         states.append({key: value.clone() for key, value in model.state_dict().items()})
-        return {"recall@10": next(script)}
+        return {"recall@20": next(script)}
 
     result = train(model, TripleSampler(DATA.split.train, CPU), validate, settings(**bounds))
     return result, states
@@ -101,7 +102,7 @@ def test_training_neither_reads_nor_moves_the_global_random_state() -> None:
 def test_listener_is_told_of_every_epoch() -> None:
     told: list[EpochFacts] = []
     model = toy.build("mf", DATA, embedding_size=4)
-    train(model, TripleSampler(DATA.split.train, CPU), lambda: {"recall@10": 0.0}, settings(2), told.append)
+    train(model, TripleSampler(DATA.split.train, CPU), lambda: {"recall@20": 0.0}, settings(2), told.append)
     assert [facts.epoch for facts in told] == [1, 2]
     assert all(facts.loss > 0 for facts in told)
 
@@ -112,3 +113,31 @@ def test_loss_falls_on_average() -> None:
     losses = [epoch.loss for epoch in result.curve]
     thirds = [sum(losses[start : start + 10]) for start in (0, 10, 20)]
     assert thirds[0] > thirds[1] > thirds[2]
+
+
+@pytest.mark.parametrize(("decay", "over"), [(1.0, 50), (0.96, 50), (0.5, 2)])
+def test_the_step_size_shrinks_from_epoch_to_epoch_as_torchs_schedule_does(decay: float, over: int) -> None:
+    def built() -> Any:
+        switches = {"lr_decay": decay, "lr_decay_epochs": over, "train_batch_size": 16, "learning_rate": 0.01}
+        return toy.build("lattice", toy.random_data(absent=True), embedding_size=8, **switches)
+
+    data, model, other = toy.random_data(absent=True), built(), built()
+    sampler = TripleSampler(data.split.train, CPU)
+    curve = train(model, sampler, lambda: {"recall@10": 0.5, "recall@20": 0.5}, settings(4, 9)).curve
+    optimizer = torch.optim.Adam(other.parameters(), lr=0.01, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: decay ** (epoch / over))
+    generator, losses = torch.Generator().manual_seed(1), []
+    for _ in range(4):
+        other.train()
+        losses.append([])
+        for batch in batches(sampler.epoch(generator), 16):
+            optimizer.zero_grad()
+            loss = sum(other.calculate_loss(batch))
+            loss.backward()
+            optimizer.step()
+            losses[-1].append(loss.detach().double())
+        schedule.step()
+        other.eval()
+    assert [facts.loss for facts in curve] == [float(torch.stack(some).mean()) for some in losses]
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name

@@ -8,7 +8,7 @@ from bench.profiles import PROFILES
 from bench.report.material import Material
 from bench.report.wording import data_headings, data_notes
 
-FULL = PROFILES["paper"]
+FULL = PROFILES["full"]
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class About:
         command: the command line of the call.
         profile: name of its profile.
         max_epochs: upper bound on epochs.
-        n_trials: of the tuning a model and data set, None without.
+        budget: of the search for a model and data set, in words; None without a search.
     """
 
     command: str
     profile: str
     max_epochs: int
-    n_trials: int | None = None
+    budget: str | None = None
 
 
 def about_data(material: Material) -> list[str]:
@@ -39,15 +39,16 @@ def about_data(material: Material) -> list[str]:
 
 
 def left_out(material: Material, about: About) -> list[str]:
-    """What this call has less of than the profile `paper` on real data with tuning; empty if nothing."""
+    """What this call has less of than the profile `full` on real data with tuning; empty if nothing."""
     said = []
     if material.n_seeds < FULL.n_seeds:
-        said.append(f"Seeds: {material.n_seeds} of the {FULL.n_seeds} of the profile 'paper'.")
-    if about.max_epochs < FULL.max_epochs:
-        cut = sum(record.cost.epochs >= about.max_epochs for record in material.records if record.cost)
+        said.append(f"Seeds: {material.n_seeds} of the {FULL.n_seeds} of the profile 'full'.")
+    bound = material.protocol.max_epochs
+    if about.max_epochs < bound:
+        cut = sum(record.stop_reason == "cap" for record in material.records)
         said.append(
-            f"Epochs: at most {about.max_epochs}, {FULL.max_epochs} in the profile 'paper'; {_runs(cut)} ended at "
-            f"that bound and not by the early stop."
+            f"Epochs: at most {about.max_epochs:,}, {bound:,} in the profile 'full'; {_runs(cut)} ended at that "
+            f"bound and not by the early stop."
         )
     for facts in material.facts:
         if facts.scale is not None and facts.scale < FULL.scale:
@@ -58,16 +59,14 @@ def left_out(material: Material, about: About) -> list[str]:
 
 
 def _grid(material: Material, about: About) -> list[str]:
-    if about.n_trials is None:
-        return [
-            "Grid: no search in this call (--tune N makes one); the values are those of the models' YAML files."
-        ]
+    if about.budget is None:
+        return ["Grid: no search in this call (--tune N makes one); the values are those of the models' files."]
     part = [study for study in material.studies if len(study.records) < study.space.size]
     if not part:
         return []
     largest = max(study.space.size for study in part)
     return [
-        f"Grid: {about.n_trials} trials a model and data set; the largest grid has {largest:,} settings, and "
+        f"Grid: {about.budget} a model and data set; the largest grid has {largest:,} settings, and "
         f"{len(part)} of {len(material.studies)} searches saw a part of theirs."
     ]
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from bench.report.figure import Figure, look
 from bench.report.paper import Paper
-from bench.report.wording import model_display
+from bench.report.wording import metric_name, model_display
 
 DASHES = {"-": "solid", "--": "dash", "-.": "dashdot"}
+PARTS = {"valid": "validation", "test": "test"}
 MEAN = "mean"  # among repetitions
 Rows = list[dict[str, Any]]
 
@@ -49,9 +50,9 @@ class Panel:
 
 
 CHARTS = {
-    "curves": Chart(("data",), ("epoch", "seconds"), "valid_recall@10", text=("repetition",)),
-    "budget": Chart(("data",), ("n_trials",), "test_recall@10"),
-    "patience": Chart(("data",), ("patience",), "valid_recall@10", text=("epochs",)),
+    "curves": Chart(("data",), ("epoch", "seconds"), "valid", text=("repetition",)),
+    "budget": Chart(("data",), ("n_trials",), "test"),
+    "patience": Chart(("data",), ("patience",), "valid", text=("epochs",)),
     "fig4": Chart(("data", "model"), ("x",), "y", "markers", "user", ("kind", "user", "item")),
 }
 
@@ -95,13 +96,18 @@ def _figure(chart: Chart, rows: Rows, x: str, paper: Paper) -> dict[str, Any]:
     square = {"scaleanchor": "x"} if is_map else {}
     layout = {
         "xaxis": {"title": {"text": "" if is_map else x}, "visible": not is_map},
-        "yaxis": {"title": {"text": "" if is_map else chart.y}, "visible": not is_map, **square},
+        "yaxis": {"title": {"text": "" if is_map else _scale(chart, rows)}, "visible": not is_map, **square},
         "margin": {"l": 60, "r": 10, "t": 10, "b": 50},
         "height": 420,
         "hovermode": "closest",
         "legend": {"orientation": "h", "y": -0.2},
     }
     return {"data": traces, "layout": layout}
+
+
+def _scale(chart: Chart, rows: Rows) -> str:
+    """What is drawn: the part and the metric."""
+    return f"{PARTS[chart.y]} {metric_name(rows[0]['metric'])}"
 
 
 def _lines(chart: Chart, series: dict[tuple[Any, Any], Rows], x: str, paper: Paper) -> list[dict[str, Any]]:

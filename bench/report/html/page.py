@@ -62,7 +62,7 @@ def to_html(written: Written, material: Material, about: About) -> str:
     script = part("page.js")
     return rendered(
         "report.html.j2",
-        title=f"Benchmark of recommenders on {joined([facts.name for facts in material.facts])}",
+        title=f"Benchmark of recommenders on {joined([facts.label for facts in material.facts])}",
         policy=policy(script, library),
         style=part("style.css"),
         script=script,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from bench import protocol
 from bench.records import DataFacts, ProtocolFacts, RunRecord
 from bench.report.html.about import About
 from bench.report.material import Material
+from bench.report.stops import stopped_by_cap
 from bench.report.table import Block, Cell, Column, Row
 from bench.report.wording import metric_name, model_display, seeds
 
@@ -26,9 +26,9 @@ def provenance(material: Material, about: About) -> Block:
         "Runs": _runs(material),
         "Computing": _computing(material),
         "Seeds": f"{seeds(material.n_seeds)} a model, root {_distinct(records, lambda each: each.spec.base_seed)}",
-        "Profile": f"{about.profile}, at most {about.max_epochs} epochs",
-        "Tuning": f"{about.n_trials} trials a model and data set" if about.n_trials else "none in this call",
-        "Protocol": _protocol(records),
+        "Profile": f"{about.profile}, at most {about.max_epochs:,} epochs. {stopped_by_cap(records)}".strip(),
+        "Tuning": f"{about.budget} a model and data set" if about.budget else "none in this call",
+        "Protocol": _distinct((record.protocol for record in records), _choices) or material.protocol.tag,
         "Items without a modality": _distinct(records, lambda each: each.spec.params.get("missing")),
         "Machine": _distinct(records, lambda each: each.environment.get("processor")),
         "Started": _period(records),
@@ -127,24 +127,19 @@ def _runs(material: Material) -> str:
 
 def _computing(material: Material) -> str:
     """Time of all runs and trials, as if one after the other."""
-    trials = [record for study in material.studies for record in study.records]
+    trials = [record for study in material.studies for record in [*study.records, *study.confirmations]]
     seconds = sum(record.cost.total_seconds for record in [*material.records, *trials] if record.cost)
     unit = next((unit for unit in UNITS if seconds >= UNITS[unit]), "seconds")
     amount = f"{seconds / UNITS[unit]:,.1f} {unit}"
-    return f"{amount} in finished runs" + (f", {len(trials):,} trials of the tuning included" if trials else "")
-
-
-def _protocol(records: Sequence[RunRecord]) -> str:
-    if not records:
-        return f"version {protocol.VERSION}"
-    return _distinct((record.protocol for record in records), _choices)
+    return f"{amount} in finished runs" + (f", {len(trials):,} runs of the search included" if trials else "")
 
 
 def _choices(used: ProtocolFacts) -> str:
     return (
-        f"version {used.version}: full ranking of all items not seen; hidden at test: {used.hide_at_test} items; "
-        f"epochs and values chosen by validation {metric_name(used.selection_metric)}; patience {used.patience} "
-        f"epochs; K = {', '.join(map(str, used.cutoffs))}; the test part is evaluated once"
+        f"{used.name}, version {used.version} ({used.tag}): full ranking of all items not seen; hidden at test: "
+        f"{used.hide_at_test} items; epochs and values chosen by validation {metric_name(used.selection_metric)}; "
+        f"patience {used.patience} epochs; at most {used.max_epochs:,} epochs; K = "
+        f"{', '.join(map(str, used.cutoffs))}; the test part is evaluated once"
     )
 
 

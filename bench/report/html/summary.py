@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.protocol import SELECTION_METRIC
 from bench.records import DataFacts
 from bench.report.html.about import About
 from bench.report.material import Material
 from bench.report.scores import Score
+from bench.report.stops import stops_of
 from bench.report.wording import is_control, metric_name, model_display
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
 def summarise(material: Material, about: About) -> list[str]:
-    """Three sentences; only models of the call with all their runs are compared, by test Recall@10."""
+    """Three sentences; only models of the call with all their runs are compared, by the protocol's metric."""
     return [_best(material), _proposed(material), _caveats(material, about)]
 
 
@@ -26,7 +26,9 @@ def joined(parts: Sequence[str], last: str = " and ") -> str:
 
 def ranking(material: Material, facts: DataFacts) -> list[tuple[str, Score]]:
     """The models with all their runs, best first; equal ones in the order of the call."""
-    found = [(label, material.scores.get(facts, label, SELECTION_METRIC)) for label in material.labels]
+    found = [
+        (label, material.scores.get(facts, label, material.protocol.selection_metric)) for label in material.labels
+    ]
     return sorted((each for each in found if each[1].complete is not None), key=lambda each: -_mean(each[1]))
 
 
@@ -46,7 +48,7 @@ def _best(material: Material) -> str:
     spread = f", mean ± standard deviation over {material.n_seeds} seeds" if material.n_seeds > 1 else ""
     said = [f"the best is {joined(best)}"] if best else []
     said += [f"no model has all its runs on {joined(none)}"] if none else []
-    return f"By test {metric_name(SELECTION_METRIC)}{spread}, {joined(said)}."
+    return f"By test {metric_name(material.protocol.selection_metric)}{spread}, {joined(said)}."
 
 
 def _named(label: str, material: Material) -> str:
@@ -101,8 +103,10 @@ def _against(own: Score, other: Score, name: str) -> str:
 
 def _caveats(material: Material, about: About) -> str:
     """What limits the numbers; if nothing does, that they are whole."""
-    drawn = [facts.name for facts in material.facts if facts.source == "surrogate"]
-    shipped = [facts.name for facts in material.facts if facts.source == "embedded"]
+    drawn, shipped = (
+        list(dict.fromkeys(facts.card for facts in material.facts if facts.source == source))
+        for source in ("surrogate", "embedded")
+    )
     n_failed = sum(record.status == "failed" for record in material.records)
     mind = []
     if drawn:
@@ -114,13 +118,16 @@ def _caveats(material: Material, about: About) -> str:
         mind.append(f"the data of {joined(shipped)} {'is' if len(shipped) == 1 else 'are'} not the paper's")
     if material.n_seeds == 1:
         mind.append("one seed does not tell a difference from chance")
+    ends = stops_of(material.records)
+    if ends.n_cap:
+        mind.append(f"the cap of epochs ended {ends.n_cap:,} of {ends.n_runs:,} trainings before their patience")
     if n_failed:
         mind.append(f"{n_failed:,} of {len(material.records):,} runs failed")
-    if about.n_trials is None:
+    if about.budget is None:
         mind.append("no parameter was searched in this call")
     if mind:
         return f"Mind that {joined(mind, ', and ')}."
     return (
         f"All {len(material.records):,} runs finished, over {material.n_seeds} seeds on real data, with "
-        f"{about.n_trials} trials of tuning a model and data set."
+        f"{about.budget} of tuning a model and data set."
     )

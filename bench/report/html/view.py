@@ -78,9 +78,9 @@ class Item:
 
 
 def badges(facts: Sequence[DataFacts]) -> list[Badge]:
-    """One a data set."""
+    """Make one for each data set."""
     return [
-        Badge(each.source, each.label.partition(" [")[0] + _scale(each), BADGES[each.source]) for each in facts
+        Badge(each.source, f"{each.card}{_scale(each)}, {each.split} split", BADGES[each.source]) for each in facts
     ]
 
 

@@ -215,7 +215,7 @@
     fill(one, board.rows, 0);
     fill(other, board.rows, 1);
     const kept = metric.value;
-    fill(metric, board.metrics, board.metrics.findIndex(([key]) => key === (kept || "recall@10")));
+    fill(metric, board.metrics, board.metrics.findIndex(([key]) => key === (kept || board.ranked)));
     compare();
   }
 

@@ -1,0 +1,35 @@
+"""Faults in refusing what would hang, fill the memory, leave its folder or lead to a traceback."""
+# ruff: noqa: E501
+
+from faults import Fault
+
+PICKLES, YAML = "tests/hostile/test_pickle_bombs.py", "tests/hostile/test_yaml.py"
+FILES, PLACES = "tests/hostile/test_files.py", "tests/hostile/test_places.py"
+VALUES, SERVERS = "tests/hostile/test_values.py", "tests/hostile/test_archives_and_servers.py"
+SAFE = "tests/data/test_safe_pickle.py"
+
+FAULTS = [
+    Fault("steps of a pickle not counted", "bench/sources/pickle_machine.py", "if n_steps >= MAX_STEPS:", "if False:", f"{SAFE} -k costly", slow=True),
+    Fault("any key of a dictionary taken", "bench/sources/pickle_machine.py", "or not all(type(key) is str for key in values[::2])", "", f"{PICKLES} -k memo", slow=True),
+    Fault("a size printed whole", "bench/sources/safe_pickle.py", 'raise ValueError(f"a {kind_of(record)} stands where a size should")', 'raise ValueError(f"{record!r} stands where a size should")', f"{PICKLES} -k size_in_the_shape", slow=True),
+    Fault("pointers that wrap around", "bench/sources/safe_pickle.py", "if (pointers < 0).any() or (steps < 0).any():", "if False:", f"{SAFE} -k compressed_pointers"),
+    Fault("holes taken for content", "bench/plain_files.py", "while stored * HOLES < size:", "while False:", f"{PICKLES} -k no_file"),
+    Fault("a pipe is opened", "bench/plain_files.py", "if kind != stat.S_IFREG:", "if kind == stat.S_IFDIR:", f"{YAML} -k no_file", slow=True),
+    Fault("aliases written out without end", "bench/validation.py", "[0] > MOST_VALUES:", "[0] > MOST_VALUES**9:", f"{YAML} -k aliases", slow=True),
+    Fault("a value inside itself", "bench/validation.py", "if depth > MOST_LEVELS or known[id(node)][1] + depth > MOST_LEVELS:", "if depth > MOST_LEVELS:", f"{YAML} -k deep_by_aliases"),
+    Fault("1e5 written without quotes", "bench/validation.py", "    _Dumper.add_implicit_resolver", "    _Loader.add_implicit_resolver", f"{YAML} -k text_that_is_written"),
+    Fault("true taken for 1", "bench/model_entry.py", "if isinstance(given, bool) and not isinstance(kept, bool):", "if False:", f"{VALUES} -k wrong_value"),
+    Fault("an endless number taken", "bench/model_entry.py", "if isinstance(kept, float) and not math.isfinite(kept):", "if False:", f"{VALUES} -k wrong_value"),
+    Fault("a modality leaves the export", "bench/layouts/exporting.py", "if not is_name(name):", "if False:", f"{FILES} -k leave_the_export"),
+    Fault("any name of a modality on a card", "bench/cards.py", "features: dict[FileName, FeatureFile]", "features: dict[str, FeatureFile]", f"{YAML} -k one_form"),
+    Fault("counts of a Parquet file believed", "bench/sources/tables.py", "        check_pages(path, file.metadata, wanted)\n", "", f"{FILES} -k kilobyte"),
+    Fault("long texts written out", "bench/sources/tables.py", "                _check_written_out(path, table.column(index))\n", "", f"{FILES} -k long_id", slow=True),
+    Fault("the head of a tar member unrationed", "bench/fetch/archives.py", "if count < 0 or self.left < 0:", "if False:", f"{SERVERS} -k gigabytes", slow=True),
+    Fault("a dripping server waited for", "bench/fetch/transfer.py", "return spent > 0 and self.arrived < spent * self.patience.slowest", "return False", f"{SERVERS} -k drips", slow=True),
+    Fault("a redirect to http followed", "bench/fetch/transfer.py", 'if following.lower().startswith("http:") and not is_safe(following):', "if False:", f"{SERVERS} -k redirect", slow=True),
+    Fault("http on a card", "bench/downloads.py", 'return parts.scheme.lower() == "https" or parts.hostname in LOOPBACK', "return True", f"{SERVERS} -k without_encryption"),
+    Fault("a package of the working directory", "bench/sources/locate.py", "spec = PathFinder.find_spec(name, places)", "spec = PathFinder.find_spec(name)", f"{PLACES} -k package_is_not_imported"),
+    Fault("letters that a console lacks", "bench/terminal.py", '    write_any_letter()\n    console', '    console', f"{PLACES} -k without_the_letters", slow=True),
+    Fault("another package models is run", "bench/terminal.py", "        check_own_packages()\n", "", f"{PLACES} -k in_the_way", slow=True),
+    Fault("a long path as a traceback", "bench/terminal.py", "    except OSError as problem:\n        return tell(", "    except ZeroDivisionError as problem:\n        return tell(", "tests/hostile/test_wrong_paths.py -k long", slow=True),
+]  # fmt: skip

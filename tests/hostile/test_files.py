@@ -1,0 +1,259 @@
+"""Feature files and tables that claim gigabytes, hang, or say one thing twice; names that lead elsewhere."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import examples
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from bench import cards
+from bench.errors import BenchError, DataError, UsageError
+from bench.layouts import exporting
+from bench.layouts.importing import import_data
+from bench.layouts.loading import load_place
+from bench.layouts.modality_names import modality_name
+from bench.names import is_name, readable
+from bench.sources.blocks import read_blocks
+from bench.sources.load import load_with_raw
+from bench.sources.parquet_pages import check_pages
+from bench.sources.tables import header, read_parquet
+from bench.types import DataRequest
+from bench.validation import dump_yaml, parse_yaml
+from hostile.limits import CALL, limited
+
+TERA = 1 << 40
+
+
+def zigzag(value: int, width: int) -> bytes:
+    """A number as Thrift writes it, filled up to a width."""
+    value <<= 1
+    return bytes([(value >> 7 * n) & 127 | (128 if n < width - 1 else 0) for n in range(width)])
+
+
+def list_bomb(path: Path, count: int) -> Path:
+    """One item with a list of zeros, in less than a kilobyte."""
+    table = pa.table(
+        {"item_id": ["a"], "feature": pa.array([np.zeros(count, np.float32)], pa.list_(pa.float32()))}
+    )
+    parquet.write_table(table, path, compression="zstd", data_page_size=1 << 30)
+    return path
+
+
+def text_bomb(path: Path, length: int, rows: int) -> Path:
+    """One long id in many rows."""
+    table = pa.table({"item_id": pa.array(["x" * length] * rows), "feature": np.zeros(rows)})
+    parquet.write_table(table, path, compression="zstd")
+    return path
+
+
+def test_a_list_of_millions_in_a_kilobyte(tmp_path: Path) -> None:
+    path = list_bomb(tmp_path / "visual.parquet", 20_000_000)
+    assert path.stat().st_size < 2_000
+    with pytest.raises(DataError, match=r"visual\.parquet.*claims 20,000,00\d values.*not believed"):
+        read_blocks(path)
+
+
+def test_counts_of_the_directory_are_not_believed(tmp_path: Path) -> None:
+    """The same with a directory that says ten: pyarrow reads on."""
+    path = list_bomb(tmp_path / "visual.parquet", 20_000_000)
+    content, width = path.read_bytes(), len(zigzag(20_000_000, 4))
+    places = [n for n in range(len(content)) if content.startswith(zigzag(20_000_000, width), n)]
+    lies = 0
+    for place in places:
+        path.write_bytes(content[:place] + zigzag(10, width) + content[place + width :])
+        try:
+            is_lie = parquet.ParquetFile(path).metadata.row_group(0).column(1).num_values == 10
+        except OSError:
+            continue
+        if not is_lie:
+            continue
+        lies += 1
+        with pytest.raises(DataError, match=r"not believed|damaged|holds"):
+            read_blocks(path)
+    assert lies == 1
+
+
+def test_a_long_id_in_many_rows(tmp_path: Path) -> None:
+    path = text_bomb(tmp_path / "visual.parquet", 100_000, 20_000)
+    with pytest.raises(DataError, match=r"its texts take 2,000,000,000 bytes"):
+        read_parquet(path, ["item_id"])
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_the_pages_of_sound_files_are_counted(version: Any, dictionary: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    lists = pa.array(list(rng.standard_normal((5_000, 8)).astype(np.float32)), pa.list_(pa.float32()))
+    ids = pa.array([f"item {n % 700}" if n % 9 else None for n in range(5_000)])
+    table = pa.table({"a.b": lists, "id": ids, "n": np.arange(5_000), "large": ids.cast(pa.large_string())})
+    path = tmp_path / "a.parquet"
+    parquet.write_table(table, path, data_page_version=version, use_dictionary=dictionary, data_page_size=2_000,
+                        row_group_size=1_500, write_page_checksum=True)  # fmt: skip
+    check_pages(path, parquet.ParquetFile(path).metadata, table.column_names)
+    assert read_parquet(path, table.column_names).equals(table)
+
+
+def holes(path: Path) -> None:
+    """A file of a terabyte that takes no space, with a beginning that fits its name."""
+    with path.open("wb") as file:
+        if path.suffix == ".npy":
+            text = (
+                f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({(TERA - 128) // 16}, 4), }}".ljust(117)
+                + "\n"
+            )
+            file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode())
+        file.truncate(TERA)
+
+
+FEATURES = ["npy", "npz", "safetensors", "parquet", "json"]
+
+
+@pytest.mark.parametrize("ending", FEATURES)
+@pytest.mark.parametrize("make", [holes, os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+@pytest.mark.timeout(30)
+def test_features_that_are_no_file(make: Callable[[Path], None], ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"visual.{ending}"
+    make(path)
+    with pytest.raises(DataError, match=rf"visual\.{ending} (is a |claims 1,099).*Put the right file there"):
+        read_blocks(path)
+
+
+@pytest.mark.parametrize("layout", examples.EXAMPLES)
+@pytest.mark.timeout(60)
+def test_every_file_of_every_layout_as_holes(layout: str, tmp_path: Path) -> None:
+    """No reader starts on a terabyte, nor does the hash of a file."""
+    names = sorted(path.name for path in examples.make(layout, tmp_path / "sound").iterdir())
+    for name in names:
+        folder = examples.make(layout, tmp_path / name.replace(".", "-"))
+        (folder / name).unlink()
+        holes(folder / name)
+        start = time.process_time()
+        try:
+            problems = load_place(folder).problems
+        except BenchError as problem:
+            problems = (str(problem),)
+        assert any("holes" in problem for problem in problems), (name, problems)
+        assert time.process_time() - start < 5
+
+
+def test_a_large_file_that_is_stored_is_none_of_holes(tmp_path: Path) -> None:
+    path = tmp_path / "visual.npy"
+    np.save(path, np.zeros((5_000_000, 4), dtype=np.float32))
+    assert read_blocks(path)[0].rows.shape == (5_000_000, 4)
+
+
+def test_an_array_twice_in_an_archive(tmp_path: Path) -> None:
+    path = tmp_path / "visual.npz"
+    np.savez(path, item_id=np.arange(3), features=np.ones((3, 2)))
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("features.npy", archive.read("features.npy"))
+    with pytest.raises(DataError, match=r"holds 'features\.npy' twice"):
+        read_blocks(path)
+
+
+def test_ids_without_content(tmp_path: Path) -> None:
+    text = f"{{'descr': '|S0', 'fortran_order': False, 'shape': ({1 << 40},), }}".ljust(117) + "\n"
+    path = tmp_path / "visual.npz"
+    np.savez(path, features=np.ones((3, 2)))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("item_id.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode())
+    with pytest.raises(DataError, match="without any content"):
+        read_blocks(path)
+
+
+@pytest.mark.timeout(20)
+def test_a_header_of_many_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(",".join(f"c{n}" for n in range(500_000)) + "\n")
+    with pytest.raises(DataError, match="names 500,000 columns"):
+        header(tmp_path / "a.csv", ",")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("place", ["description", "texts", "images"])
+def test_pipes_beside_the_data(place: str, tmp_path: Path) -> None:
+    folder = examples.make("mmrec", tmp_path / "given")
+    commands = {
+        "description": ["inspect", str(folder)],
+        "texts": [
+            "extract",
+            "movielens",
+            "--modality",
+            "textual",
+            "--input",
+            str(folder / "pipe"),
+            "--output",
+            "x.npy",
+        ],
+        "images": ["extract", "movielens", "--modality", "visual", "--input", str(folder), "--output", "x.npy"],
+    }
+    os.mkfifo(folder / {"description": "image_feat.npy.origin", "texts": "pipe", "images": "1.png"}[place])
+    done = limited(CALL, *commands[place], cwd=tmp_path, seconds=50)
+    assert done.returncode == 2
+    assert "a named pipe" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("layout", ["mmrec", "recbole"])
+def test_a_name_on_a_card_does_not_leave_the_export(layout: str, tmp_path: Path) -> None:
+    (tmp_path / "cards").mkdir()
+    given = examples.make("mmrec", tmp_path / "given")
+    made = import_data(given, "mine", tmp_path / "cards", tmp_path / "cache")
+    data, raw = load_with_raw(cards.load("mine", tmp_path / "cards"), DataRequest(cache_dir=tmp_path / "cache"))
+    values = parse_yaml(made.card.read_text(encoding="utf-8"))
+    features = values["sources"][0]["features"]
+    features["../../../ESCAPED"] = features.pop("visual")
+    made.card.write_text(dump_yaml(values), encoding="utf-8")
+    with pytest.raises(BenchError, match="becomes the name of a file"):
+        cards.load("mine", tmp_path / "cards")
+    (evil, *others) = data.modalities
+    object.__setattr__(evil, "name", "../../../ESCAPED")
+    with pytest.raises(UsageError, match="cannot be that of a file"):
+        exporting.export(data, raw, layout, tmp_path / "a" / "b")
+    assert not list(tmp_path.rglob("*ESCAPED*"))
+    assert not (tmp_path / "a").exists() or not list((tmp_path / "a").rglob("*.npy"))
+    assert others
+
+
+@pytest.mark.parametrize(
+    "given", ["x" * 300 + "_feat", "../../x", "", "...", "-_-", "Ünï", "a/b", "1e5", "null", "-"]
+)
+def test_every_modality_gets_a_name_that_can_be_a_file(given: str) -> None:
+    assert is_name(modality_name(given))
+
+
+@pytest.mark.parametrize("name", ["1e5", "007", "2020-01-01", "1.5", "0x1f", "1_000"])
+@pytest.mark.parametrize("as_modality", [True, False])
+def test_names_that_look_like_numbers_travel(name: str, as_modality: bool, tmp_path: Path) -> None:
+    (tmp_path / "cards").mkdir()
+    folder = examples.make("csv", tmp_path / "given")
+    if as_modality:
+        (folder / "image_feat.npz").rename(folder / f"{name}.npz")
+    chosen = "mine" if as_modality else name
+    import_data(folder, chosen, tmp_path / "cards", tmp_path / "cache")
+    card = cards.load(chosen, tmp_path / "cards")
+    assert card.name == chosen
+    data, _ = load_with_raw(card, DataRequest(cache_dir=tmp_path / "cache"))
+    assert len(data.modalities) == 2
+    import_data(folder, chosen, tmp_path / "cards", tmp_path / "cache", force=True)
+
+
+@pytest.mark.parametrize("name", ["true", "null", "no", "y"])
+def test_names_that_look_like_truths_travel(name: str, tmp_path: Path) -> None:
+    (tmp_path / "cards").mkdir()
+    import_data(examples.make("csv", tmp_path / "given"), name, tmp_path / "cards", tmp_path / "cache")
+    assert cards.load(name, tmp_path / "cards").name == name
+
+
+def test_bytes_of_odd_paths_are_written_as_escapes() -> None:
+    assert readable("ü " + os.fsdecode(b"\xff")) == "ü \\udcff"

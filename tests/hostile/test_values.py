@@ -1,0 +1,130 @@
+"""What `--set` and a parameter file may say: typed errors with what is allowed, and no trap of YAML 1.1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import registry
+from bench.__main__ import main
+from bench.assignments import overrides
+from bench.errors import ConfigError, UsageError
+from bench.model_entry import ModelFile
+from bench.validation import validated
+
+WRONG = {
+    "mf.learning_rate=.inf": "'learning_rate' is inf, expected a finite number",
+    "mf.reg_weight=1e999": "'reg_weight' is inf, expected a finite number",
+    "mf.learning_rate=.nan": "'learning_rate' is nan",
+    "mf.learning_rate=-.inf": "'learning_rate' is -inf",
+    "mf.learning_rate=nan": "'learning_rate' is",
+    "mf.learning_rate=true": "'learning_rate' is true, expected a number",
+    "mf.embedding_size=true": "'embedding_size' is true, expected a number",
+    "mf.embedding_size=yes": "expected a valid integer",
+    "mf.embedding_size=1:30": "expected a valid integer",
+    "mf.embedding_size=0x20": "expected a valid integer",
+    "mf.embedding_size=2020-01-01": "expected a valid integer",
+    "mf.embedding_size=": "'embedding_size' is",
+    "mf.embedding_size=null": "expected a valid integer",
+    "mf.embedding_size=[64]": "expected a valid integer",
+    "mf.embedding_size={a: 1}": "expected a valid integer",
+    "mf.embedding_size=1.5": "expected a valid integer",
+    "mf.embedding_size=-1": "greater than 0",
+    "mf.embedding_size=0": "greater than 0",
+    "mf.embedding_size=" + "9" * 400: "'embedding_size' is",
+    "mf.init=true": "'init' is",
+    "mf.init=2020-01-01": "'init' is",
+    "mf.use_bias=2": "'use_bias' is 2: expected a valid boolean",
+    "mf.use_bias=1:30": "expected a valid boolean",
+    "ludp.att_dim=true": "'att_dim' is true, expected a number",
+    "ludp.modalities=[1, 2]": "expected",
+    "ludp.modalities=[.inf]": "expected",
+    "mf.embedding_size=&a [*a]": "no YAML",
+    "mf.embedding_size=!!timestamp x": "no YAML",
+    "mf.embedding_size={a: 1, a: 2}": "given twice",
+    "mf.embedding_size=[": "no YAML",
+    "mf.embedding_size=" + "[" * 5_000: "no YAML",
+    "recbole:BPR.embedding_size=.inf": "'embedding_size' is",
+    "recbole:EASE.reg_weight=true": "'reg_weight' is",
+}
+
+
+@pytest.mark.parametrize("given", WRONG, ids=lambda given: given[:40])
+def test_a_wrong_value_is_told_with_what_is_allowed(given: str) -> None:
+    def take() -> None:
+        ((model, values),) = overrides([given]).items()
+        registry.load(model).params("tiktok", overrides=values)
+
+    with pytest.raises((ConfigError, UsageError)) as caught:
+        take()
+    assert WRONG[given] in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert len(str(caught.value)) < 1_500
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ("mf.learning_rate=1e-3", 1e-3),
+        ("mf.learning_rate=1", 1.0),
+        ("mf.embedding_size=64", 64),
+        ("mf.embedding_size='64'", 64),
+        ("mf.use_bias=true", True),
+        ("mf.use_bias=off", False),
+        ("mf.init=normal", "normal"),
+        ("ludp.att_dim=dm", "dm"),
+        ("ludp.modalities=[visual, '2020']", ["visual", "2020"]),
+        ("recbole:EASE.reg_weight=100", 100),
+    ],
+)
+def test_a_right_value_is_taken(given: str, value: Any) -> None:
+    ((model, values),) = overrides([given]).items()
+    (key,) = values
+    assert getattr(registry.load(model).params("tiktok", overrides=values), key) == value
+
+
+def test_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = ["--results-dir", str(tmp_path / "r"), "--cache-dir", str(tmp_path / "c")]
+    run = ["run", *folders, "--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01", "--models", "mf"]
+    assert main([*run, "--artifacts", "table3", "--set", "mf.learning_rate=.inf"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: mf.learning_rate=inf in place of the values in ")
+    assert "expected a finite number. Correct what was given." in told
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "x" * 65, ".x", "a b"])
+def test_a_variant_has_the_name_of_a_file(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="as it becomes the name of a file"):
+        validated(ModelFile, {"defaults": {}, "variants": {name: {}}}, tmp_path / "mf.yaml")
+
+
+NUMBERS = (
+    "--scale nan", "--scale inf", "--scale 1e-300", "--scale -1", "--scale 1e308", "--epochs 0", "--base-seed -1",
+    "--seeds 99999999999999999999", "--seeds 0",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+def test_numbers_of_the_command_line(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = ["--results-dir", str(tmp_path / "r"), "--cache-dir", str(tmp_path / "c"), "--dry-run"]
+    run = [
+        "run",
+        *folders,
+        "--datasets",
+        "tiktok",
+        "--source",
+        "surrogate",
+        "--models",
+        "mf",
+        "--artifacts",
+        "table3",
+    ]
+    if "--scale" not in option:
+        run += ["--scale", "0.01"]
+    code = main([*run, *option.split()])
+    told = capsys.readouterr().err
+    assert code == 2 or (code == 0 and option == "--base-seed -1"), told
+    assert "Traceback" not in told

@@ -1,0 +1,142 @@
+"""Data without content: models that use it are left out by name, everywhere; the others are trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import cards
+from bench.cli import main
+from bench.errors import DataError
+from bench.layouts.importing import import_data
+from bench.runner import _build
+from bench.suited import said, suited, why_not
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the command line where `bare` has interactions alone and `rich` visual content besides."""
+    folder = tmp_path / "cards"
+    folder.mkdir()
+    monkeypatch.setattr(cards, "DATASETS", folder)
+    monkeypatch.setattr(cards.names, "__defaults__", (folder,))
+    monkeypatch.setattr(cards.load, "__defaults__", (folder,))
+    rng = np.random.default_rng(5)
+    pairs = [(u, i) for u in range(30) for i in range(25) if rng.random() < 0.4]
+    for name in ("bare", "rich"):
+        given = tmp_path / name
+        given.mkdir()
+        lines = [f"{user}\t{item}" for user, item in pairs]
+        (given / "d.inter").write_text("\n".join(["userID\titemID", *lines]) + "\n")
+        if name == "rich":
+            np.save(given / "image_feat.npy", rng.standard_normal((25, 3)).astype(np.float32))
+        import_data(given, name, folder, tmp_path / "cache")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        places = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
+        code = main([*places, "--workers", "1", "--epochs", "1", "--threads", "1", *arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+LEFT = "Left out on bare: vbpr, contentknn; it uses item content, and this data has none."
+MODELS = ("--models", "mf", "vbpr", "contentknn", "popularity")
+
+
+def test_the_others_are_trained_and_the_table_says_it(call: Any, tmp_path: Path) -> None:
+    code, out, _ = call("--datasets", "bare", *MODELS, "--artifacts", "table3", "curves")
+    assert code == 0
+    assert LEFT in out
+    assert len(list((tmp_path / "results" / "runs").rglob("*.json"))) == 2
+    for suffix in ("md", "tex"):
+        assert (
+            "Left out on bare: vbpr, contentknn"
+            in (tmp_path / "results" / "tables" / f"table3.{suffix}").read_text()
+        )
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--status"])
+def test_the_plan_and_the_status_say_it(option: str, call: Any, tmp_path: Path) -> None:
+    code, out, _ = call("--datasets", "bare", *MODELS, "--artifacts", "table3", option)
+    assert code == 0
+    assert LEFT in out
+    assert "2 runs" in out
+    assert not (tmp_path / "results").exists()
+
+
+def test_only_the_data_without_content_is_left_out(call: Any) -> None:
+    code, out, _ = call("--datasets", "bare", "rich", *MODELS, "--artifacts", "table3", "--dry-run")
+    assert code == 0
+    assert LEFT in out
+    assert "Left out on rich" not in out
+    assert "6 runs" in out
+
+
+def test_all_models_and_artifacts_by_default(call: Any) -> None:
+    """As `import` says to do next: nothing is named, and what is about LUDP alone is no artifact of this call."""
+    code, out, _ = call("--datasets", "bare", "--dry-run")
+    assert code == 0
+    assert "ludp with" in out
+    assert "Left out on bare: " in out
+
+
+@pytest.mark.parametrize("models", [("vbpr",), ("vbpr", "ludp@literal")])
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--tune", "2", "--artifacts", "budget")])
+def test_nothing_is_left(models: tuple[str, ...], more: tuple[str, ...], call: Any, tmp_path: Path) -> None:
+    code, _, error = call("--datasets", "bare", "--models", *models, *(more or ("--artifacts", "table3")))
+    assert code == 2
+    assert error.startswith(f"error: Left out on bare: {', '.join(models)}")
+    assert "Nothing is left to run." in error
+    assert len(error.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("results/runs/**/*.json"))
+
+
+def test_a_search_leaves_them_out_too(call: Any, tmp_path: Path) -> None:
+    code, out, _ = call(
+        "--datasets", "bare", "--models", "popularity", "vbpr", "--tune", "1", "--artifacts", "tuning", "--status"
+    )
+    assert code == 0
+    assert "Left out on bare: vbpr" in out
+    assert out.count("vbpr") == 1
+
+
+def test_a_modality_that_the_data_lacks(call: Any) -> None:
+    one = ("--models", "vbpr", "mf", "--artifacts", "table3", "--dry-run")
+    code, _, error = call("--datasets", "rich", *one, "--set", "vbpr.modalities=[visul]")
+    assert code == 2
+    assert "vbpr is to use the modality 'visul', which no data set of the call has. Did you mean 'visual'" in error
+    code, out, _ = call("--datasets", "rich", "bare", *one, "--set", "vbpr.modalities=[visual]")
+    assert code == 0
+    assert "Left out on bare: vbpr" in out
+
+
+def test_reasons() -> None:
+    assert why_not("mf", {}, []) is None
+    assert why_not("vbpr", {"modalities": ["visual"]}, ["visual"]) is None
+    assert why_not("vbpr", {}, []) == "it uses item content, and this data has none"
+    assert why_not("vbpr", {"modalities": ["a", "b"]}, ["b"]) == "it is to use the modality a, and this data has b"
+    left = {("x", label): "why" for label in ("vbpr", "ludp", "ludp@k=5", "ludp@k=9", "mmgcn@v")}
+    assert said(left) == ["Left out on x: vbpr, ludp with 2 variations, mmgcn@v; why."]
+    assert suited([], {}) == ([], {})
+
+
+def test_the_error_itself_names_model_and_data_set(call: Any, tmp_path: Path) -> None:
+    from bench.assignment import RunOptions
+    from bench.plan import make_plan
+    from bench.protocol import Protocol
+    from bench.recording import blank_record
+    from bench.records import DataFacts
+    from bench.sources import load_dataset
+    from bench.types import DataRequest
+
+    data = load_dataset("bare", DataRequest(cache_dir=tmp_path / "cache"))
+    (spec,) = make_plan(["bare"], ["vbpr"], 1, 1, 1, {})
+    blank = blank_record(spec, "k", DataFacts.of(data), "c", Protocol(), "x", torch.device("cpu"))
+    options = RunOptions(Protocol(), torch.device("cpu"), "skip", "x", tmp_path / "cache")
+    with pytest.raises(DataError, match=r"^vbpr cannot be trained on the data set bare: This model needs item"):
+        _build(blank, data, options)
