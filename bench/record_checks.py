@@ -57,7 +57,7 @@ def _contradictions(record: RunRecord) -> Iterator[str]:
     if record.status == "failed":
         if record.error is None:
             yield "it failed without an error"
-        if record.metrics is not None or record.cost is not None:
+        if record.metrics is not None:
             yield "it failed, and has the results of a finished run"
         return
     if record.error is not None:
