@@ -210,7 +210,9 @@ class LUDP(ContentRecommender):
         if self.params.reg_scope == "ego":
             return rows
         tables = (self.user_embedding.weight, self.item_embedding.weight)
-        return rows + sum_of_squares(w for w in self.parameters() if all(w is not t for t in tables)) / 2
+        matrices = [w for w in self.parameters() if all(w is not t for t in tables)]
+        # the base without both branches has only the tables
+        return rows + sum_of_squares(matrices) / 2 if matrices else rows
 
 
 def _finished(p: Params, collaborative: Tensor, content: Tensor | None) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.dataset_names import base_name
 from bench.errors import ResultsError, UsageError, unknown_name
 from bench.names import ALLOWED, is_name
 from bench.sources.ids import as_texts
@@ -90,7 +91,7 @@ def export(
     shipment = Shipment(data.name, {"": raw.whole} if whole else split, users, items, data.modalities)
     for ids in (users, items):
         _refuse_unwritable(ids, layout)
-    for name in (data.name, *(modality.name for modality in data.modalities)):
+    for name in (base_name(data.name), *(modality.name for modality in data.modalities)):
         if not is_name(name):
             raise UsageError(
                 f"The name {name[:80]!r} cannot be that of a file; take {ALLOWED}. Correct the data card."

@@ -306,7 +306,6 @@ def test_where_features_go(loose_tiktok: Any, tmp_path: Path) -> None:
     )
     assert command.target(movielens, "embedded", "visual", tmp_path, None) == (
         tmp_path / "ml-100k/image_feat.npy",
-        1,
         None,
     )
     assert command.target(movielens, "real", "visual", tmp_path, None) == (

@@ -149,11 +149,11 @@ def test_a_split_that_is_not_random_is_told_and_changes_no_hash(
     request = ask(data_dirs=(tiktok_dir.parent,))
     before = load_from_card(loose_tiktok, request)
     monkeypatch.setattr("bench.sources.load.warnings", lambda found: [f"The split '{found.split}' is not random."])
-    monkeypatch.setattr("bench.sources.describe.warnings", lambda found: ["The split 'shipped' is not random."])
+    monkeypatch.setattr("bench.sources.describe.warnings", lambda found: ["The split 'random' is not random."])
     warned = load_from_card(loose_tiktok, request)
-    assert DataFacts.of(warned).notes == [*before.notes, "The split 'shipped' is not random."]
+    assert DataFacts.of(warned).notes == [*before.notes, "The split 'random' is not random."]
     assert (warned.data_hash, warned.split_hash) == (before.data_hash, before.split_hash)
-    assert "  WARNING    The split 'shipped' is not random." in describe_source(warned).splitlines()
+    assert "  WARNING    The split 'random' is not random." in describe_source(warned).splitlines()
 
 
 def test_notes_are_no_part_of_a_runs_key(ask: Callable) -> None:

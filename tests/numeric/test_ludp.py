@@ -288,6 +288,7 @@ def test_leaving_the_positive_out_happens_in_training_only(data: BenchmarkData) 
         {"reg_weight": 0.5, "reg_scope": "final"},
         {"reg_weight": 0.5, "reg_scope": "all_params"},
         {"reg_weight": 0.5, "bpr_reduction": "sum"},
+        {"reg_weight": 0.5, "use_item_graph": False, "use_user_pref": False},  # it has no matrices then
     ],
     ids=str,
 )

@@ -118,7 +118,7 @@ def test_no_surrogate_column_without_its_source(tables, surrogate):
     for table in tables:
         for row in to_csv(table).splitlines()[1:]:
             if row.startswith("tiktok"):
-                assert f",surrogate,0.1,{label}," in row
+                assert f',surrogate,0.1,"{label}",' in row
         for text in (to_markdown(table).replace("\\[", "["), to_latex(table)):
             assert re.search(r"tiktok(?! \[surrogate x0\.1, random split\])", text) is None
             assert "cannot be compared with the paper's data set" in text

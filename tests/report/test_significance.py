@@ -167,7 +167,7 @@ def material(tmp_path: Any, paper: Any, make_facts: Any, make_record: Any) -> An
             for label, rows in scores.items():
                 for repetition, values in enumerate(rows):
                     key = f"{each.name}-{label}-{repetition}"
-                    means = {metric: float(np.mean(values)) for metric in COMPARED}
+                    means = {metric: float(np.mean(values)) for metric in (*COMPARED, "recall@20")}
                     records.append(make_record(label, repetition, means, each, key=key, n_users=len(values)))
                     users = np.arange(len(values))
                     lists = TopK(users, np.zeros((len(users), TOPK_DEPTH), dtype=np.int64), 0)

@@ -63,11 +63,13 @@ def test_whole_trials_of_a_directory_are_found_and_a_table_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scores = (0.1, 0.2, 0.3, 0.4, 0.05)
+    waits = 200  # epochs, so that flat curves of 100 are whole trials
     made = [
-        flat(score, params={"reg_weight": score}, started=f"2023-01-0{n}T") for n, score in enumerate(scores, 1)
+        flat(score, params={"reg_weight": score}, started=f"2023-01-0{n}T", patience=waits)
+        for n, score in enumerate(scores, 1)
     ]
-    made.append(flat(0.6, bounds=((2000, 0.1),)))  # might have been pruned, so it is no whole trial
-    made.append(flat(0.7, stage="confirm"))
+    made.append(flat(0.6, bounds=((2000, 0.1),), patience=waits))  # might have been pruned: not a whole trial
+    made.append(flat(0.7, stage="confirm", patience=waits))
     for record in made:
         path = tmp_path / place_of_record(record)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +85,7 @@ def test_whole_trials_of_a_directory_are_found_and_a_table_is_printed(
     ]
     assert main(["replay", str(tmp_path), "--orders", "1"]) == 0
     said = capsys.readouterr().out
-    assert f"mf ({Protocol().tag}, 100 epochs, cccc) on tiktok [real" in said
+    assert f"mf ({Protocol(patience=waits).tag}, 100 epochs, cccc) on tiktok [real" in said
     line = next(line for line in said.splitlines() if line.startswith("| below the median  "))
     assert [float(cell) for cell in line.split("|")[2:-1]] == pytest.approx([0, 0, 0, 0.8, 0.2, 0.16, 0.16])
     assert main(["replay", str(tmp_path / "nothing")]) == 2
