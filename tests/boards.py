@@ -91,7 +91,7 @@ def add_run(
     protocol = changes.pop("protocol", Protocol(hide_at_test=changes.pop("hide_at_test", "train+valid")))
     code = changes.pop("code_hash", "c0dec0dec0dec0de")
     key = run_key(spec, data, protocol, code)
-    scores = changes.pop("scores", [skill / (n + 1) for n in range(N_EPOCHS)])
+    scores = changes.pop("scores", [skill / (N_EPOCHS - n) for n in range(N_EPOCHS)])
     loss = changes.pop("loss", 0.5)
     fields: dict[str, Any] = {
         "key": key, "status": status, "spec": spec, "data": data,

@@ -298,7 +298,7 @@ def test_other_users_or_lost_lists_are_refused(material: Any, scores: Any) -> No
     with pytest.raises(ResultsError, match=r"tiktok-lightgcn-0 .* about other users .*--on-existing rerun"):
         significance_table(call)
     (call.store.root / "topk" / "tiktok-ludp-1.npz").unlink()
-    with pytest.raises(ResultsError, match=r"tiktok-ludp-1 .* missing or damaged"):
+    with pytest.raises(ResultsError, match=r"tiktok-ludp-1 .* it is missing"):
         read_user_scores(call, call.facts[0], ["ludp"])
 
 

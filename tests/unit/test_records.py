@@ -52,9 +52,9 @@ FORGERIES: dict[str, tuple[Change, str]] = {
     "above 1": (lambda v: at(v, "metrics", "test", "values").update({"recall@10": 1.5}), "recall@10 = 1.5"),
     "valid is not the curve's": (
         lambda v: at(v, "metrics", "valid", "values").update({"recall@10": 0.99}),
-        "not those of epoch 1",
+        "not those of epoch 4",
     ),
-    "another best epoch": (lambda v: v.update(best_epoch=2), "by the curve's recall@20 it is 1"),
+    "another best epoch": (lambda v: v.update(best_epoch=2), "by the curve's recall@20 it is 4"),
     "negative seconds": (lambda v: at(v, "cost").update(train_seconds=-5.0), "train_seconds"),
     "other seconds": (lambda v: at(v, "cost").update(train_seconds=0.1), "add up to"),
     "other epochs": (lambda v: at(v, "cost").update(epochs=3), "3 epochs"),
