@@ -21,7 +21,7 @@ FAULTS = [
     Fault("true taken for 1", "bench/model_entry.py", "if isinstance(given, bool) and not isinstance(kept, bool):", "if False:", f"{VALUES} -k wrong_value"),
     Fault("an endless number taken", "bench/model_entry.py", "if isinstance(kept, float) and not math.isfinite(kept):", "if False:", f"{VALUES} -k wrong_value"),
     Fault("a modality leaves the export", "bench/layouts/exporting.py", "if not is_name(name):", "if False:", f"{FILES} -k leave_the_export"),
-    Fault("any name of a modality on a card", "bench/cards.py", "features: dict[FileName, FeatureFile]", "features: dict[str, FeatureFile]", f"{YAML} -k one_form"),
+    Fault("any name of a modality on a card", "bench/cards.py", "    directory: InsidePath\n    features: dict[FileName, FeatureFile]\n", "    directory: InsidePath\n    features: dict[str, FeatureFile]\n", f"{YAML} -k one_form"),
     Fault("counts of a Parquet file believed", "bench/sources/tables.py", "        check_pages(path, file.metadata, wanted)\n", "", f"{FILES} -k kilobyte"),
     Fault("long texts written out", "bench/sources/tables.py", "                _check_written_out(path, table.column(index))\n", "", f"{FILES} -k long_id", slow=True),
     Fault("the head of a tar member unrationed", "bench/fetch/archives.py", "if count < 0 or self.left < 0:", "if False:", f"{SERVERS} -k gigabytes", slow=True),
