@@ -214,19 +214,19 @@ def test_another_patience_is_another_protocol(call: Any, tmp_path: Path) -> None
         "--artifacts",
         "table3",
         "--epochs",
-        "9",
+        "60",
     )
     call(*long)
     call(*long, "--patience", "1")
     runs = tmp_path / "results" / "runs"
-    assert {path.name for path in runs.iterdir()} == {"p2-field-epochs9", "p2-field-patience1-epochs9"}
+    assert {path.name for path in runs.iterdir()} == {"p2-field-epochs60", "p2-field-patience1-epochs60"}
     (short,) = [
         json.loads(path.read_text(encoding="utf-8"))
-        for path in runs.glob("p2-field-patience1-epochs9/*/mf/*.json")
+        for path in runs.glob("p2-field-patience1-epochs60/*/mf/*.json")
     ]
     assert short["protocol"]["patience"] == 1
-    assert len(short["curve"]) == min(9, short["best_epoch"] + 1)
-    assert len(short["curve"]) < 9
+    assert len(short["curve"]) == min(60, short["best_epoch"] + 1)
+    assert len(short["curve"]) < 60
 
 
 def test_another_selection_metric_is_another_protocol(call: Any, tmp_path: Path) -> None:
