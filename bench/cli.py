@@ -104,7 +104,8 @@ def _compare(options: Options, command: str, console: Console) -> int:
     data = load_data(datasets, options, chosen.scale, console)
     shown = labels if any(ARTIFACTS[name].needs == "models" for name in artifacts) else []
     rows = {name: rows_of(artifacts, DataFacts.of(each)) for name, each in data.items()}
-    plan = partial(make_plan, [*datasets], shown, *seeds_and_sets, more=rows, everywhere=options.everywhere)
+    everywhere = options.everywhere
+    plan = partial(make_plan, [*datasets], shown, *seeds_and_sets, more=rows, everywhere=everywhere, named=labels)
     content = {name: [modality.name for modality in each.modalities] for name, each in data.items()}
     left_out, artifacts = leave_out(asked, plan(), data, artifacts, options, console)
     if options.dry_run or options.status:

@@ -25,6 +25,7 @@ def make_plan(
     tuned: Tuned | None = None,
     more: Mapping[str, Sequence[Row]] | None = None,
     everywhere: Mapping[str, Any] | None = None,
+    named: Sequence[str] = (),
 ) -> list[RunSpec]:
     """All runs, data set by data set and repetition by repetition, so that early results cover all models.
 
@@ -38,6 +39,7 @@ def make_plan(
         tuned: complete parameter values by data set and label, in place of those in the model's file.
         more: further rows by data set; of rows with one label the first counts.
         everywhere: values of all models that have such parameters; those of single models and rows win.
+        named: further labels that `overrides` may speak of, such as models that are only searched.
 
     Raises:
         UsageError: a model, variant or parameter does not exist, or a count is not positive.
@@ -50,8 +52,9 @@ def make_plan(
             raise UsageError(f"{name} must be at least 1, not {value}.")
     rows = [label if isinstance(label, Row) else Row.of(label) for label in labels]
     every = [*rows, *(row for own in (more or {}).values() for row in own)]
+    known = {row.model for row in every} | {label.partition("@")[0] for label in named}
     for model in overrides:
-        if model not in {row.model for row in every}:
+        if model not in known:
             raise unknown_name("model in --set", model, [row.label for row in rows])
     specs = []
     for dataset in datasets:
