@@ -93,11 +93,10 @@ def _compare(options: Options, command: str, console: Console) -> int:
 
     chosen = profile(options.profile)
     n_seeds = chosen.n_seeds if options.n_seeds is None else options.n_seeds
-    max_epochs = options.epochs_at_most
-    seeds_and_sets = (n_seeds, max_epochs, options.base_seed, options.overrides)
+    seeds_and_sets = (n_seeds, options.epochs_at_most, options.base_seed, options.overrides)
     asked = make_plan([*datasets], labels, *seeds_and_sets)  # before data is read, for its errors
     run_options = run_options_of(options, shortened(command))
-    tuning = tuning_settings_of(options, labels, max_epochs)
+    tuning = tuning_settings_of(options, labels, options.epochs_at_most)
     store = ResultsStore(options.results_dir)
     if not (options.dry_run or options.status):
         store.check_writable()
