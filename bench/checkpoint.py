@@ -25,8 +25,9 @@ from torch import Tensor
 from bench.claims import claim
 from bench.errors import ResultsError
 from bench.files import read_regular, write_bytes
-from bench.records import EpochFacts, RunRecord
+from bench.records import RunRecord
 from bench.training_state import TrainingState, TrainResult
+from bench.types import EpochFacts
 
 SCHEMA = 1  # raised when what is in the files changes, or how a training goes on from it
 SECONDS_AT_RISK = 60.0  # of training that a power cut may take

@@ -58,7 +58,7 @@ def dispatch(options: Options, command: str, console: Console) -> int:
     from bench.regression.check import check
     from bench.regression.update import update
 
-    return (update if options.check.reason else check)(options.check, options, command, console)
+    return (update if options.check.reason else check)(options.check, command, console)
 
 
 def run(options: Options, command: str, console: Console) -> int:
@@ -93,10 +93,11 @@ def _compare(options: Options, command: str, console: Console) -> int:
 
     chosen = profile(options.profile)
     n_seeds = chosen.n_seeds if options.n_seeds is None else options.n_seeds
-    seeds_and_sets = (n_seeds, options.epochs_at_most, options.base_seed, options.overrides)
+    max_epochs = options.epochs_at_most
+    seeds_and_sets = (n_seeds, max_epochs, options.base_seed, options.overrides)
     asked = make_plan([*datasets], labels, *seeds_and_sets)  # before data is read, for its errors
     run_options = run_options_of(options, shortened(command))
-    tuning = tuning_settings_of(options, labels, options.epochs_at_most)
+    tuning = tuning_settings_of(options, labels, max_epochs)
     store = ResultsStore(options.results_dir)
     if not (options.dry_run or options.status):
         store.check_writable()

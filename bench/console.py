@@ -20,7 +20,8 @@ from rich.progress import (
 from rich.text import Text
 
 from bench.protocol import Protocol
-from bench.records import EpochFacts, RunRecord, RunSpec
+from bench.records import RunRecord, RunSpec
+from bench.types import EpochFacts
 
 SOURCE_STYLE = {"real": "green", "embedded": "yellow", "surrogate": "bold red"}
 

@@ -17,8 +17,7 @@ from bench import metrics
 from bench.protocol import CUTOFFS, TOPK_DEPTH, Protocol
 from bench.ranking import hide, recommend
 from bench.recbole_bridge import to_recbole, without_padding
-from bench.records import Metrics
-from bench.types import BenchmarkData, Interactions, Part, TopK
+from bench.types import BenchmarkData, Interactions, Metrics, Part, TopK
 
 BLOCK_CELLS = 5_000_000  # 20 MB of scores: in the cache while they are ranked, and in memory that is reused
 BLOCK_CELLS_ON_CUDA = 250_000_000  # 1 GB: there the host waits for each block

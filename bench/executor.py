@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Protocol as Structural
 
 from bench.assignment import PlannedRun, RunOptions, RunTask
 from bench.checkpoint import drop_finished
@@ -21,34 +20,18 @@ from bench.cluster.runs import ClusterRuns, connected
 from bench.environment import Share, divide_cores, usable_cores
 from bench.errors import BenchError
 from bench.files import remove_leftovers
-from bench.observe import Event
+from bench.observe import Event, Listener
 from bench.policy import is_kept
 from bench.record_files import Damaged
-from bench.records import EpochFacts, RunRecord, RunSpec
+from bench.records import RunRecord, RunSpec
 from bench.runner import make_task, planned_runs, run_lost, run_task
 from bench.shared_data import SharedData, publish
 from bench.store import ResultsStore
 from bench.tasks import Tasks
-from bench.types import BenchmarkData
+from bench.types import BenchmarkData, EpochFacts
 from bench.worker import SECONDS_TO_END, Run, Worker, cause_of_end, end_processes, start_worker
 
 MAX_DEATHS = 3  # of the workers of one run
-
-
-class Listener(Structural):
-    """Told what happens, to show it; workers are numbered from 0."""
-
-    def run_started(self, spec: RunSpec, worker: int) -> None:
-        """A worker begins a run."""
-
-    def epoch_done(self, facts: EpochFacts, worker: int) -> None:
-        """An epoch of it is over."""
-
-    def run_done(self, record: RunRecord, worker: int | None) -> None:
-        """It is finished or failed; it was there already where no worker is named."""
-
-    def warn(self, message: str) -> None:
-        """Something that the user should know, and that stops nothing."""
 
 
 def execute(

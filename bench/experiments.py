@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.records import DataFacts, Features
+from bench.records import DataFacts
 from bench.rows import Row
+from bench.types import Features
 
 LUDP = "ludp"
 N_ITEM_LAYERS, N_UI_LAYERS = (1, 2, 3), 2

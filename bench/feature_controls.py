@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.digest import hash_array
-from bench.records import Features
 from bench.seeds import derive_seed
-from bench.types import BenchmarkData, BoolArray, FloatArray, IntArray, Modality
+from bench.types import BenchmarkData, BoolArray, Features, FloatArray, IntArray, Modality
 
 
 def with_features(data: BenchmarkData, kind: Features, base_seed: int, repetition: int) -> BenchmarkData:

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from typing import Protocol as Structural
 
 from bench.errors import ResultsError, UsageError
 from bench.files import file_name
-from bench.records import EpochFacts, RunRecord
+from bench.records import RunRecord, RunSpec
+from bench.types import EpochFacts
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -175,3 +177,19 @@ def check_tensorboard() -> None:
 
     if find_spec("tensorboard") is None:
         raise UsageError("--tensorboard needs the package tensorboard. Install it with: pip install tensorboard")
+
+
+class Listener(Structural):
+    """Told what happens, to show it; workers are numbered from 0."""
+
+    def run_started(self, spec: RunSpec, worker: int) -> None:
+        """A worker begins a run."""
+
+    def epoch_done(self, facts: EpochFacts, worker: int) -> None:
+        """An epoch of it is over."""
+
+    def run_done(self, record: RunRecord, worker: int | None) -> None:
+        """It is finished or failed; it was there already where no worker is named."""
+
+    def warn(self, message: str) -> None:
+        """Something that the user should know, and that stops nothing."""

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.protocol import CUTOFFS, METRICS, TOPK_DEPTH, VERSION, metric_key
-from bench.records import SCHEMA, Cost, DataFacts, EpochFacts, Metrics, MetricsByPart, RunRecord
+from bench.records import SCHEMA, Cost, DataFacts, RunRecord
+from bench.types import EpochFacts, Metrics, MetricsByPart
 
 SUM = 1e-9  # relative; the same seconds, added up once more
 PERFECT = 1 + 1e-9  # NDCG divides two sums of the same gains, whose last digits may differ

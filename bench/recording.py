@@ -11,9 +11,9 @@ from bench.environment import PeakMemory, describe
 from bench.evaluate import Evaluation
 from bench.identity import seeds_of
 from bench.protocol import Protocol
-from bench.records import Cost, DataFacts, Metrics, MetricsByPart, ProtocolFacts, RunRecord, RunSpec
+from bench.records import Cost, DataFacts, ProtocolFacts, RunRecord, RunSpec
 from bench.training_state import TrainResult
-from bench.types import BenchmarkData
+from bench.types import BenchmarkData, Metrics, MetricsByPart
 from models.base import Recommender
 
 

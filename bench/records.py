@@ -16,12 +16,11 @@ from bench.digest import hash_value
 from bench.names import readable
 from bench.private_paths import shortened
 from bench.protocol import CUTOFFS, FIRST, TOPK_DEPTH, HideAtTest, Protocol, ProtocolName
-from bench.types import BenchmarkData, Source
+from bench.types import BenchmarkData, EpochFacts, Features, MetricsByPart, Source
 from bench.validation import Frozen
 
 SCHEMA = 1
 
-Features = Literal["given", "shuffled", "noise", "constant"]
 Stage = Literal["final", "tuning", "confirm"]
 StopReason = Literal["patience", "cap", "pruned"]
 N_FIRST_EPOCHS = 3  # a best epoch among these tells of a training that went nowhere
@@ -195,31 +194,6 @@ class ProtocolFacts(Frozen):
     def tag(self) -> str:
         """Short name of the protocol with its changed choices; see `Protocol.tag`."""
         return self.protocol.tag
-
-
-class Metrics(Frozen):
-    """Means over users at full precision, keyed like `recall@10`."""
-
-    values: dict[str, float]
-    n_users: int
-    n_skipped: int
-
-
-class MetricsByPart(Frozen):
-    """Validation and test metrics at the best epoch."""
-
-    valid: Metrics
-    test: Metrics
-
-
-class EpochFacts(Frozen):
-    """One epoch: mean training loss, seconds, validation means. A control has one epoch, its fit, and no loss."""
-
-    epoch: int
-    loss: float | None
-    train_seconds: float
-    valid_seconds: float
-    valid: dict[str, float]
 
 
 class Cost(Frozen):

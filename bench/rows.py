@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.records import Features
+from bench.types import Features
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ that takes it up goes on with the same bits as if it had never stopped.
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,13 +17,15 @@ import torch
 
 from bench.errors import TrainingError
 from bench.protocol import Protocol
-from bench.records import EpochFacts
 from bench.sampling import TripleSampler
 from bench.steps import Stepper
 from bench.training_state import Training, TrainingState, TrainResult
-from bench.tuning.pruning import Bounds, bound_at
+from bench.types import EpochFacts
 from models._control import Control
 from models.base import Recommender
+
+Bounds = tuple[tuple[int, float], ...]
+MIN_EPOCHS = 20  # no trial is stopped earlier
 
 
 class NotFiniteError(TrainingError):
@@ -159,3 +162,15 @@ def _train_epoch(
         step = int(broken[0])
         raise NotFiniteError(epoch, step + 1, float(stacked[step]))
     return float(stacked.mean())
+
+
+def bound_at(bounds: Bounds, epoch: int, steps: int) -> float | None:
+    """What a trial must have reached after an epoch; None where it may not be stopped yet.
+
+    Args:
+        bounds: the rungs of its `RunSpec`, ascending.
+        epoch: counted from 1.
+        steps: training steps made so far.
+    """
+    place = bisect_right(bounds, steps, key=lambda rung: rung[0])
+    return bounds[place - 1][1] if place and epoch >= MIN_EPOCHS else None

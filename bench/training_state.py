@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from bench.errors import TrainingError
-from bench.records import EpochFacts
 from bench.steps import adam
+from bench.types import EpochFacts
 from models.base import Recommender
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")

@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DataError
+from bench.validation import Frozen
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
 Source = Literal["real", "embedded", "surrogate"]
 Part = Literal["train", "valid", "test"]
+Features = Literal["given", "shuffled", "noise", "constant"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,3 +218,28 @@ class TopK:
     users: IntArray
     items: IntArray
     n_skipped: int
+
+
+class Metrics(Frozen):
+    """Means over users at full precision, keyed like `recall@10`."""
+
+    values: dict[str, float]
+    n_users: int
+    n_skipped: int
+
+
+class MetricsByPart(Frozen):
+    """Validation and test metrics at the best epoch."""
+
+    valid: Metrics
+    test: Metrics
+
+
+class EpochFacts(Frozen):
+    """One epoch: mean training loss, seconds, validation means. A control has one epoch, its fit, and no loss."""
+
+    epoch: int
+    loss: float | None
+    train_seconds: float
+    valid_seconds: float
+    valid: dict[str, float]

@@ -12,19 +12,9 @@ from bench import registry
 from bench.identity import run_key, seeds_of
 from bench.metrics import means, per_user
 from bench.protocol import CUTOFFS, METRICS, TOPK_DEPTH, Protocol, metric_key
-from bench.records import (
-    Cost,
-    DataFacts,
-    EpochFacts,
-    Failure,
-    Metrics,
-    MetricsByPart,
-    ProtocolFacts,
-    RunRecord,
-    RunSpec,
-)
+from bench.records import Cost, DataFacts, Failure, ProtocolFacts, RunRecord, RunSpec
 from bench.store import ResultsStore
-from bench.types import Interactions, TopK
+from bench.types import EpochFacts, Interactions, Metrics, MetricsByPart, TopK
 
 N_USERS, N_ITEMS, N_EPOCHS = 60, 90, 4
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -8,7 +8,8 @@ from typing import Any
 from bench.identity import run_key
 from bench.protocol import CUTOFFS, METRICS, Protocol, metric_key
 from bench.recording import blank_record
-from bench.records import Cost, DataFacts, EpochFacts, Failure, Metrics, MetricsByPart, RunRecord, RunSpec
+from bench.records import Cost, DataFacts, Failure, RunRecord, RunSpec
+from bench.types import EpochFacts, Metrics, MetricsByPart
 
 METRIC = Protocol().selection_metric
 NAMES = [metric_key(metric, cutoff) for metric in METRICS for cutoff in CUTOFFS]

@@ -1,6 +1,7 @@
 """The checks themselves are checked: each planted fault must turn its test red.
 
-A copy of the project gets one fault of `tests/faults` at a time, by exact text, and the named tests run on it in
+A copy of the project gets one fault of `tests/faults` at a time, by exact text within a definition. The named tests
+run on it in
 a process of their own. A fault whose text is gone fails here, so that the list follows the code. `make test`
 plants a selection, `make test-all` also those marked slow.
 """
@@ -28,7 +29,7 @@ from faults import (
     single,
     smoke,
 )
-from faults.planting import ROOT, copy_project, edit_of, run_jobs
+from faults.planting import copy_project, edit_of, places_of, run_jobs
 
 FAULTS = [
     *pipeline.FAULTS,
@@ -92,8 +93,7 @@ def arguments(files: str, selections: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("fault", [*FAULTS, *smoke.FAULTS], ids=lambda fault: fault.name)
 def test_a_fault_is_still_planted_in_the_code(fault: Fault) -> None:
-    times = (ROOT / fault.file).read_text(encoding="utf-8").count(fault.right)
-    assert times == 1, f"{fault.file} says it {times} times"
+    assert len(places_of(fault)) == 1, f"{fault.where}: {places_of(fault)}"
 
 
 def test_names_differ() -> None:

@@ -20,9 +20,9 @@ from bench.environment import describe, pick_device
 from bench.errors import ConfigError, UsageError
 from bench.observe import Event
 from bench.plugins import plugged
-from bench.records import EpochFacts, RunRecord
+from bench.records import RunRecord
 from bench.runner import run_task
-from bench.types import BenchmarkData
+from bench.types import BenchmarkData, EpochFacts
 
 STARTED = "started"
 

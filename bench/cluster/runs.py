@@ -19,10 +19,10 @@ from bench.assignment import Cluster, RunTask
 from bench.cluster.remote import STARTED, Delivery, Message, run_remotely
 from bench.errors import BenchError, ConfigError, ResultsError, UsageError
 from bench.files import write_atomically
-from bench.records import EpochFacts, RunRecord
+from bench.records import RunRecord
 from bench.runner import run_lost
 from bench.store import ResultsStore
-from bench.types import BenchmarkData
+from bench.types import BenchmarkData, EpochFacts
 
 if TYPE_CHECKING:
     from distributed import Client, Future

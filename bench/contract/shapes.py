@@ -8,9 +8,9 @@ from bench.contract.problem import require
 from bench.contract.toys import CPU, SETTINGS, build, is_control, random_data, small, total, triples
 from bench.evaluate import Evaluator
 from bench.protocol import Protocol
-from bench.records import EpochFacts
 from bench.sampling import TripleSampler
 from bench.train import train
+from bench.types import EpochFacts
 from models._control import Control
 
 

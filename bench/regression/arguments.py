@@ -4,38 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
+from bench.assignments import overrides
 from bench.errors import UsageError, unknown_name
+from bench.regression.baseline import BASELINE_SEEDS, PROFILE, CheckRequest
 
-PROFILE = "smoke"
-N_SEEDS = 20
 BOTH = {"models", "profile", "workers", "results_dir", "check", "update_baseline", "reason", "max_slowdown"}
 GOES_WITH = {"check": BOTH | {"base_seed", "set", "junit", "all_rows"}, "update_baseline": BOTH | {"seeds"}}
-
-
-@dataclass(frozen=True)
-class CheckRequest:
-    """What is asked of the baseline.
-
-    Attributes:
-        baseline: its file.
-        reason: why it is made or changed; None where the code is checked against it.
-        n_seeds: repetitions of a new baseline.
-        max_slowdown: times as long that a model may take; None leaves it to the baseline.
-        junit: where the comparisons go as JUnit XML.
-        all_rows: whether those that hold are shown too.
-        keep_in: where the runs stay; None removes them.
-    """
-
-    baseline: Path
-    reason: str | None
-    n_seeds: int
-    max_slowdown: float | None
-    junit: Path | None
-    all_rows: bool
-    keep_in: Path | None
 
 
 def add_arguments(group: argparse._ArgumentGroup) -> None:
@@ -97,6 +73,10 @@ def asked(a: argparse.Namespace, parser: argparse.ArgumentParser) -> CheckReques
         junit=a.junit,
         all_rows=a.all_rows,
         keep_in=a.results_dir if "results_dir" in given else None,
+        models=tuple(dict.fromkeys(a.models or ())),
+        base_seed=a.base_seed,
+        overrides=overrides(a.set),
+        n_workers=a.workers,
     )
 
 
@@ -107,7 +87,7 @@ def _option(name: str) -> str:
 def _seeds(given: int | None) -> int:
     if given is not None and given < 2:
         raise UsageError(f"--seeds {given}: the bands are made of the spread over seeds, which takes at least 2.")
-    return given or N_SEEDS
+    return given or BASELINE_SEEDS
 
 
 def _slowdown(text: str) -> float:

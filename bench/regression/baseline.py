@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +14,9 @@ from bench.errors import ResultsError, UsageError
 from bench.files import read_regular, write_text
 from bench.safe_text import for_terminal
 from bench.validation import Frozen
+
+PROFILE = "smoke"
+BASELINE_SEEDS = 20
 
 SCHEMA: Literal[1] = 1
 LEAST_RATE, MOST_RATE = 1e-6, 0.1  # of false alarms; below and above, no band means anything
@@ -160,3 +165,34 @@ def write(path: Path, baseline: Baseline) -> None:
             f"The baseline {path} cannot be written ({problem.strerror or problem}). What was there before is "
             f"kept: make its folder writable or name another file."
         ) from problem
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """What is asked of the baseline.
+
+    Attributes:
+        baseline: its file.
+        reason: why it is made or changed; None where the code is checked against it.
+        n_seeds: repetitions of a new baseline.
+        max_slowdown: times as long that a model may take; None leaves it to the baseline.
+        junit: where the comparisons go as JUnit XML.
+        all_rows: whether those that hold are shown too.
+        keep_in: where the runs stay; None removes them.
+        models: those to measure; empty takes all.
+        base_seed: root of the seeds of a check.
+        overrides: parameter values by model.
+        n_workers: processes; None lets the program choose.
+    """
+
+    baseline: Path
+    reason: str | None
+    n_seeds: int
+    max_slowdown: float | None
+    junit: Path | None
+    all_rows: bool
+    keep_in: Path | None
+    models: tuple[str, ...]
+    base_seed: int
+    overrides: Mapping[str, Mapping[str, Any]]
+    n_workers: int | None

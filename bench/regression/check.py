@@ -33,13 +33,12 @@ from bench.regression.suite import (
 )
 
 if TYPE_CHECKING:
-    from bench.options import Options
-    from bench.regression.arguments import CheckRequest
+    from bench.regression.baseline import CheckRequest
 
 MORE_ROUNDS = 4  # for a model that seems slow: load can only add, so the fastest round counts
 
 
-def check(asked: CheckRequest, options: Options, command: str, console: Console) -> int:
+def check(asked: CheckRequest, command: str, console: Console) -> int:
     """Compare and show; the exit code, 1 if anything left its band.
 
     Raises:
@@ -49,13 +48,13 @@ def check(asked: CheckRequest, options: Options, command: str, console: Console)
 
     begun = time.perf_counter()
     baseline = files.read(asked.baseline)
-    names = chosen(options.models, baseline)
+    names = chosen(asked.models, baseline)
     request = Request(
         names,
-        base_seed=options.base_seed,
-        overrides=options.overrides,
+        base_seed=asked.base_seed,
+        overrides=asked.overrides,
         command=command,
-        n_workers=options.n_workers,
+        n_workers=asked.n_workers,
         folder=asked.keep_in,
     )
     specs = plan(request)  # for its errors, before anything is compared
@@ -64,7 +63,7 @@ def check(asked: CheckRequest, options: Options, command: str, console: Console)
         with RunDisplay(console, len(specs), Protocol()) as display:
             measured = measure(request, display)
         for name in names:
-            rows += compare_numbers(baseline, name, measured[name][0], options.base_seed)
+            rows += compare_numbers(baseline, name, measured[name][0], asked.base_seed)
         slowdown = asked.max_slowdown or baseline.max_slowdown
         finished = [name for name in names if not measured[name][0].failure]
         rows += speed_rows(finished, baseline, request.overrides, slowdown)

@@ -22,9 +22,9 @@ import numpy as np
 
 from bench.list_files import StoredLists
 from bench.protocol import TOPK_DEPTH, metric_key
-from bench.records import Metrics, RunRecord
+from bench.records import RunRecord
 from bench.regression.data import cold_items
-from bench.types import BenchmarkData
+from bench.types import BenchmarkData, Metrics
 
 CUTOFFS = (10, 20)
 LOSS_RESOLUTION = 1e-6  # of a loss itself: sums of thousands of 32-bit values

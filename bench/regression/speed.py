@@ -16,11 +16,10 @@ import torch
 from bench import registry
 from bench.environment import threads
 from bench.recbole_bridge import TrainingView, model_config
-from bench.records import EpochFacts
 from bench.sampling import TripleSampler
 from bench.seeds import derive_seed
 from bench.train import TrainSettings, train
-from bench.types import BenchmarkData
+from bench.types import BenchmarkData, EpochFacts
 from models.base import Recommender
 
 N_EPOCHS = 6  # the first one, which warms up, is not counted

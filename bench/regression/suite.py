@@ -28,14 +28,13 @@ from bench.plan import make_plan
 from bench.profiles import PROFILES
 from bench.protocol import VERSION, Protocol
 from bench.record_files import Damaged
-from bench.records import EpochFacts, RunRecord, RunSpec
-from bench.regression.arguments import PROFILE
-from bench.regression.baseline import SuiteFacts
+from bench.records import RunRecord, RunSpec
+from bench.regression.baseline import PROFILE, SuiteFacts
 from bench.regression.compare import Measured
 from bench.regression.data import NAME, suite_data
 from bench.regression.numbers import numbers_of
 from bench.store import ResultsStore
-from bench.types import BenchmarkData
+from bench.types import BenchmarkData, EpochFacts
 
 SUITE_VERSION = 1  # raise it when runs are made or numbers are taken otherwise
 BASE_SEED = 2023

@@ -37,8 +37,7 @@ from bench.regression.suite import (
 )
 
 if TYPE_CHECKING:
-    from bench.options import Options
-    from bench.regression.arguments import CheckRequest
+    from bench.regression.baseline import CheckRequest
 
 FALSE_ALARM_RATE = 0.001
 MAX_SLOWDOWN = 1.5
@@ -47,7 +46,7 @@ OLD_INSTRUCTIONS = {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", 
 DRIFT_SEEDS = 2
 
 
-def update(asked: CheckRequest, options: Options, command: str, console: Console) -> int:
+def update(asked: CheckRequest, command: str, console: Console) -> int:
     """Measure and write; the exit code.
 
     Raises:
@@ -55,16 +54,16 @@ def update(asked: CheckRequest, options: Options, command: str, console: Console
     """
     before = files.read(asked.baseline) if asked.baseline.exists() else None
     facts = facts_of(suite_data())
-    if options.models and before is not None and before.suite != facts:
+    if asked.models and before is not None and before.suite != facts:
         raise UsageError(
             f"The suite is not the one of {asked.baseline}, so that single models cannot be replaced in it. Leave "
             f"--models out: then all are measured."
         )
-    names = list(options.models) or registry.names()
-    request = Request(names, asked.n_seeds, command=command, n_workers=options.n_workers, folder=asked.keep_in)
+    names = list(asked.models) or registry.names()
+    request = Request(names, asked.n_seeds, command=command, n_workers=asked.n_workers, folder=asked.keep_in)
     models = measured_models(request, console)
     change = _change(asked, names, command)
-    files.write(asked.baseline, merged(before if options.models else None, before, models, facts, change, asked))
+    files.write(asked.baseline, merged(before if asked.models else None, before, models, facts, change, asked))
     console.print(f"wrote {asked.baseline}", markup=False, soft_wrap=True)
     return 0
 

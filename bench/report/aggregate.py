@@ -12,7 +12,8 @@ import pandas as pd
 
 from bench.errors import ResultsError, UsageError, listed
 from bench.protocol import METRICS, metric_key
-from bench.records import DataFacts, MetricsByPart, RunRecord
+from bench.records import DataFacts, RunRecord
+from bench.types import MetricsByPart
 
 COLUMNS = (
     "dataset",

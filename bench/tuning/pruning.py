@@ -20,9 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench.records import RunRecord
-
-Bounds = tuple[tuple[int, float], ...]
-MIN_EPOCHS = 20  # no trial is stopped earlier
+from bench.train import MIN_EPOCHS, Bounds
 
 
 @dataclass(frozen=True)
@@ -81,18 +79,6 @@ class PruningRule:
 
 
 MEDIAN = PruningRule()
-
-
-def bound_at(bounds: Bounds, epoch: int, steps: int) -> float | None:
-    """What a trial must have reached after an epoch; None where it may not be stopped yet.
-
-    Args:
-        bounds: the rungs of its `RunSpec`, ascending.
-        epoch: counted from 1.
-        steps: training steps made so far.
-    """
-    place = bisect_right(bounds, steps, key=lambda rung: rung[0])
-    return bounds[place - 1][1] if place and epoch >= MIN_EPOCHS else None
 
 
 def steps_per_epoch(record: RunRecord) -> int | None:

@@ -21,11 +21,11 @@ from bench.errors import UsageError
 from bench.executor import execute
 from bench.plan import make_plan
 from bench.protocol import Protocol
-from bench.records import EpochFacts, RunRecord, RunSpec
+from bench.records import RunRecord, RunSpec
 from bench.skeleton.write import Skeleton, write_skeleton
 from bench.sources import load_dataset
 from bench.store import ResultsStore
-from bench.types import BenchmarkData, DataRequest
+from bench.types import BenchmarkData, DataRequest, EpochFacts
 
 
 @pytest.fixture(scope="module")

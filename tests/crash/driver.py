@@ -148,7 +148,7 @@ def main() -> None:
     import bench.executor
     import bench.observe
     import bench.report.render
-    import bench.sources  # noqa: F401
+    import bench.sources.load  # noqa: F401
     from bench import registry
 
     for name in registry.names():

@@ -30,8 +30,9 @@ from bench.executor import execute
 from bench.observe import Tell
 from bench.plan import make_plan
 from bench.protocol import Protocol
-from bench.records import EpochFacts, RunRecord, RunSpec
+from bench.records import RunRecord, RunSpec
 from bench.store import ResultsStore
+from bench.types import EpochFacts
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01", "--artifacts", "table3"]

@@ -6,7 +6,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.options import parse
-from bench.regression.arguments import N_SEEDS
+from bench.regression.baseline import BASELINE_SEEDS
 
 
 def test_a_check_takes_the_smoke_profile_and_removes_its_runs() -> None:
@@ -35,7 +35,7 @@ def test_what_else_it_takes() -> None:
 def test_a_new_baseline() -> None:
     check = parse(["--update-baseline", "b.json", "--reason", "new sampler"]).check
     assert check is not None
-    assert (check.reason, check.n_seeds) == ("new sampler", N_SEEDS)
+    assert (check.reason, check.n_seeds) == ("new sampler", BASELINE_SEEDS)
     more = parse(["--update-baseline", "b.json", "--reason", "x", "--seeds", "5"]).check
     assert more is not None
     assert more.n_seeds == 5

@@ -13,13 +13,13 @@ import toy
 from bench.errors import ResultsError, UsageError
 from bench.list_files import StoredLists
 from bench.protocol import Protocol
-from bench.records import Metrics, MetricsByPart
 from bench.regression import baseline as files
 from bench.regression.baseline import Baseline, Change, ModelRecord, NumberRecord, SuiteFacts
 from bench.regression.check import speed_rows
 from bench.regression.compare import Measured, Row, compare_numbers, compare_speed, compare_suite
 from bench.regression.junit import write_junit
 from bench.regression.numbers import Value, numbers_of
+from bench.types import Metrics, MetricsByPart
 
 FACTS = SuiteFacts(suite_version=1, protocol_version="1", data_hash="d", split_hash="s", max_epochs=10)
 RECALL = NumberRecord(values=[0.30, 0.32, 0.34, 0.28, 0.31], step=0.002, drift=0.001)

@@ -9,17 +9,9 @@ from typing import Any
 import pytest
 
 from bench.protocol import CUTOFFS, FIRST, METRICS, Protocol, metric_key
-from bench.records import (
-    DataFacts,
-    Failure,
-    Metrics,
-    MetricsByPart,
-    ModalityFacts,
-    ProtocolFacts,
-    RunRecord,
-    RunSpec,
-)
+from bench.records import DataFacts, Failure, ModalityFacts, ProtocolFacts, RunRecord, RunSpec
 from bench.report.paper import Paper, load_paper
+from bench.types import Metrics, MetricsByPart
 
 MakeFacts = Callable[..., DataFacts]
 MakeRecord = Callable[..., RunRecord]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bench.records import EpochFacts
 from bench.report.curves import CSV_HEADER, curves_figure
 from bench.report.figure import Figure, look, styled, write_figure
 from bench.report.paper import Paper
 from bench.report.runs import DataRuns
+from bench.types import EpochFacts
 
 
 def drawn(figure: Figure) -> list[Any]:

@@ -27,12 +27,11 @@ from bench.leaderboard.scores import UNIT, chosen_for_page, packed, read_scores
 from bench.leaderboard.texts import caption, notes
 from bench.metrics import means
 from bench.protocol import FIRST, TOPK_DEPTH, named
-from bench.records import Metrics
 from bench.report.gaps import gaps
 from bench.report.paper import Paper
 from bench.report.resampling import Resamples, pair
 from bench.store import ResultsStore
-from bench.types import TopK
+from bench.types import Metrics, TopK
 
 
 def board_of(root: Path, paper: Paper, n_asked: int | None = None) -> Leaderboard:

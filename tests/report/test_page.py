@@ -18,7 +18,7 @@ from pages import Page, watched
 from toy import data_of, pairs
 
 from bench.errors import ResultsError
-from bench.records import DataFacts, EpochFacts
+from bench.records import DataFacts
 from bench.report.figure import Figure
 from bench.report.html import view
 from bench.report.html.about import About, left_out
@@ -31,7 +31,7 @@ from bench.report.render import to_csv
 from bench.report.table import Block, Cell, Column, Row, Table
 from bench.safe_text import for_markdown
 from bench.store import ResultsStore
-from bench.types import BenchmarkData
+from bench.types import BenchmarkData, EpochFacts
 
 ABOUT = About("python run_all.py --set 'ludp.knn_k=<5>'", "quick", 5)
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.records import EpochFacts
 from bench.report.figure import Figure, styled
 from bench.report.paper import Paper
 from bench.report.patience import CSV_HEADER, means, patience_figure, stopped
 from bench.report.runs import DataRuns
 from bench.train import TrainSettings, _is_over
 from bench.training_state import TrainResult
+from bench.types import EpochFacts
 
 
 def curve(*scores: float, loss: float | None = 0.5) -> list[EpochFacts]:

@@ -8,7 +8,7 @@ import pytest
 
 from bench.artifacts import ARTIFACTS
 from bench.protocol import PROTOCOLS, named
-from bench.records import EpochFacts, RunRecord
+from bench.records import RunRecord
 from bench.report.aggregate import tidy
 from bench.report.curves import curves_figure
 from bench.report.figure import styled
@@ -20,6 +20,7 @@ from bench.report.runs import DataRuns
 from bench.report.stops import Stops, sign_legend, sign_notes, sign_sentence, stopped_by_cap, stops_of
 from bench.report.table3 import table3
 from bench.store import ResultsStore
+from bench.types import EpochFacts
 
 USED = named("field", patience=3)
 CURVES = {  # with at most 6 epochs and patience 3

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from bench.record_files import RecordFile, read_record
 from bench.records import RunRecord
-from bench.tuning.pruning import PruningRule, bound_at, steps_per_epoch
+from bench.train import bound_at
+from bench.tuning.pruning import PruningRule, steps_per_epoch
 from bench.tuning.results import valid_score
 from bench.tuning.study import wave_of
 

@@ -18,10 +18,11 @@ from bench.errors import ResultsError
 from bench.plan import make_plan
 from bench.protocol import Protocol
 from bench.recording import blank_record
-from bench.records import DataFacts, EpochFacts, RunRecord
+from bench.records import DataFacts, RunRecord
 from bench.sampling import TripleSampler
 from bench.train import TrainSettings, train
 from bench.training_state import ForeignStateError, TrainingState, TrainResult
+from bench.types import EpochFacts
 
 DATA = toy.random_data()
 CPU = torch.device("cpu")

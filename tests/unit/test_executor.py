@@ -26,10 +26,11 @@ from bench.executor import execute
 from bench.observe import Tell
 from bench.plan import make_plan
 from bench.protocol import Protocol
-from bench.records import EpochFacts, RunRecord, RunSpec
+from bench.records import RunRecord, RunSpec
 from bench.runner import run_task
 from bench.shared_data import open_shared, publish
 from bench.store import ResultsStore
+from bench.types import EpochFacts
 from bench.worker import _check_code
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

@@ -25,12 +25,13 @@ from bench.files import write_bytes
 from bench.observe import Tell
 from bench.plan import make_plan
 from bench.protocol import Protocol
-from bench.records import EpochFacts, RunRecord, RunSpec
+from bench.records import RunRecord, RunSpec
 from bench.runner import make_task, planned_runs, run_lost, run_task
 from bench.store import ResultsStore
 from bench.tasks import Tasks
 from bench.train import train
 from bench.training_state import TrainResult
+from bench.types import EpochFacts
 from bench.worker import start_worker
 
 DATA, N_EPOCHS = random_data(), 4

@@ -10,7 +10,7 @@ import pytest
 
 from bench.errors import ResultsError
 from bench.observe import Curves, RunLog
-from bench.records import EpochFacts
+from bench.types import EpochFacts
 
 
 def epoch(number: int, loss: float | None = 0.5) -> EpochFacts:

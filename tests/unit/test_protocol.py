@@ -14,10 +14,11 @@ from bench.identity import run_key, seeds_of
 from bench.options import parse
 from bench.plan import make_plan
 from bench.protocol import FIRST, PROTOCOLS, Protocol, named
-from bench.records import DataFacts, EpochFacts, Failure, ProtocolFacts, RunRecord
+from bench.records import DataFacts, Failure, ProtocolFacts, RunRecord
 from bench.sampling import TripleSampler
 from bench.store import ResultsStore
 from bench.train import TrainSettings, train
+from bench.types import EpochFacts
 
 FACTS = DataFacts.of(toy.random_data())
 VERSION_1 = {

@@ -16,10 +16,10 @@ from bench.protocol import Protocol
 from bench.record_files import RecordFile, read_record, to_text
 from bench.records import DataFacts, RunRecord, RunSpec
 from bench.sampling import TripleSampler
-from bench.train import TrainSettings, train
+from bench.train import TrainSettings, bound_at, train
 from bench.training_state import TrainingState
 from bench.tuning.budget import Budget, spent
-from bench.tuning.pruning import MEDIAN, MIN_EPOCHS, Bounds, PruningRule, bound_at, steps_per_epoch
+from bench.tuning.pruning import MEDIAN, MIN_EPOCHS, Bounds, PruningRule, steps_per_epoch
 
 DATA = toy.random_data()
 CPU = torch.device("cpu")

@@ -19,9 +19,10 @@ from bench.feature_controls import with_features
 from bench.identity import run_key
 from bench.plan import make_plan
 from bench.protocol import Protocol
-from bench.records import DataFacts, Features
+from bench.records import DataFacts
 from bench.rows import Row
 from bench.store import ResultsStore
+from bench.types import Features
 
 DATA = toy.random_data()
 FACTS = DataFacts.of(DATA)

@@ -23,10 +23,10 @@ from bench.list_files import StoredLists
 from bench.metrics import means
 from bench.protocol import Protocol
 from bench.record_files import Damaged, RecordFile, read_record
-from bench.records import DataFacts, Metrics, MetricsByPart, ProtocolFacts, RunRecord, RunSpec
+from bench.records import DataFacts, ProtocolFacts, RunRecord, RunSpec
 from bench.shared_data import open_shared, publish
 from bench.store import ResultsStore
-from bench.types import TopK
+from bench.types import Metrics, MetricsByPart, TopK
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:

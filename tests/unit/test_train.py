@@ -9,9 +9,9 @@ import torch
 import toy
 
 from bench.recbole_bridge import batches
-from bench.records import EpochFacts
 from bench.sampling import TripleSampler
 from bench.train import NotFiniteError, TrainSettings, train
+from bench.types import EpochFacts
 
 DATA = toy.random_data()
 CPU = torch.device("cpu")
