@@ -46,10 +46,11 @@ scale: setup  ## memory and growth at the size of Amazon Electronics, half an ho
 docs: setup  ## the documentation as pages under site/, which need no server and no network
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build -q
 
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff, mypy and the import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: setup  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix .

@@ -6,7 +6,7 @@ Item- and Component-Level Attention", SIGIR 2017.
 | function | equation |
 |---|---|
 | `ACF._attention` | item-level attention a(u, l) and component-level attention b(u, l, m), softmax over m |
-| `models._segments.attend` | alpha, softmax over the history, and sum_l alpha_ul p_l |
+| `models.layers.attention.attend` | alpha, softmax over the history, and sum_l alpha_ul p_l |
 | `ACF.embed_with_ego` | uhat_u = u + sum_l alpha_ul p_l |
 | `ACF.embed` | s_ui = uhat_u . v_i |
 
@@ -32,15 +32,13 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from models._dense import linear
-from models._edges import Edges
-from models._features import scaled
-from models._histories import Histories
-from models._init import fill_, zeros
-from models._losses import l2, sum_of_squares
-from models._propagation import Batch, gather, halves
-from models._segments import Part, attend, attend_without, pair_logits
 from models.base import ContentParams, ContentRecommender, ModelCard, Tables
+from models.layers.attention import Histories, Part, attend, attend_without, pair_logits
+from models.layers.dense import fill_, linear, zeros
+from models.layers.edges import Edges
+from models.layers.features import scaled
+from models.layers.graph import Batch, gather, halves
+from models.layers.losses import l2, sum_of_squares
 
 CHUNK_PAIRS = 256_000
 

@@ -1,10 +1,14 @@
-"""The contract of every model, written once; with the bridge, the only place that knows RecBole.
+"""Scores from final vectors: the dot product, for all models alike. Pure torch.
+
+Final tables are computed once, after the last optimiser step, and kept until the next loss.
+
+The contract of every model, written once; with the bridge, the only place that knows RecBole.
 
 Who calls what:
 
-1. `bench.recbole_bridge` (or a RecBole user) builds `Model(config, dataset)`. `config` holds every field
+1. `bench.engine.recbole` (or a RecBole user) builds `Model(config, dataset)`. `config` holds every field
    of the model's `Params`; `dataset` answers `num(field)` and `inter_matrix("coo")`, and carries
-   `item_features`, a tuple of `models._features.ItemFeatures` in RecBole's item numbering.
+   `item_features`, a tuple of `models.layers.features.ItemFeatures` in RecBole's item numbering.
 2. A trainer calls `calculate_loss(interaction)` on batches of user, item and negative item ids, `[B]`
    each, and gets `(bpr, regularisation)`, to be summed.
 3. An evaluator calls `full_sort_predict` (flat `[n_batch_users * n_items]`), `score_users`
@@ -29,14 +33,54 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
-from bench.errors import ConfigError, DataError, listed, nearest_hint
-from models._features import FeatNorm, ItemFeatures
-from models._init import Init, fill_
-from models._knn import Neighbours, nearest
-from models._losses import RegForm, bpr_loss, l2, sum_of_squares
-from models._missing import Missing, completed
-from models._propagation import Batch, gather, halves
-from models._scoring import DotScores
+from bench.core.errors import ConfigError, DataError, listed, nearest_hint
+from models.layers.dense import Init, fill_, product
+from models.layers.features import FeatNorm, ItemFeatures, Missing, completed
+from models.layers.graph import Batch, gather, halves
+from models.layers.losses import RegForm, bpr_loss, l2, sum_of_squares
+from models.layers.neighbours import Neighbours, nearest
+
+
+class DotScores:
+    """RecBole's prediction methods over a model's `embed()`."""
+
+    USER_ID: str
+    ITEM_ID: str
+    training: bool
+    restore_user_e: Tensor | None
+    restore_item_e: Tensor | None
+
+    def embed(self) -> tuple[Tensor, Tensor]:
+        """Final vectors of all users and all items, `[n_users, D]` and `[n_items, D]`."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Drop the cached final tables; called before every loss and after loading parameters."""
+        self.restore_user_e, self.restore_item_e = None, None
+
+    def final_tables(self) -> tuple[Tensor, Tensor]:
+        """`embed()` without gradient, cached in evaluation mode until the parameters change."""
+        if self.restore_user_e is None or self.restore_item_e is None or self.training:
+            with torch.no_grad():
+                users, items = self.embed()
+            # detached, or a table that is a parameter would be registered a second time
+            self.restore_user_e, self.restore_item_e = users.detach(), items.detach()
+        return self.restore_user_e, self.restore_item_e
+
+    def score_users(self, users: Tensor) -> Tensor:
+        """Scores of all items for the given users, `[len(users), n_items]`, padding column included."""
+        user_table, item_table = self.final_tables()
+        return product(user_table[users], item_table)
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        """RecBole's form of `score_users`: flat `[len(users) * n_items]`."""
+        return self.score_users(interaction[self.USER_ID]).reshape(-1)
+
+    def predict(self, interaction: Any) -> Tensor:
+        """Scores of user-item pairs, `[B]`."""
+        user_table, item_table = self.final_tables()
+        return (user_table[interaction[self.USER_ID]] * item_table[interaction[self.ITEM_ID]]).sum(1)
+
 
 Tables = tuple[Tensor, Tensor]
 Memo = Callable[[str, Callable[[], dict[str, NDArray[Any]]]], dict[str, NDArray[Any]]]
@@ -73,7 +117,7 @@ class ModelParams(BaseModel):
     reg_weight: NonNegativeFloat
     """Weight of the L2 term, lambda."""
     reg_form: RegForm
-    """Form of the L2 term, see `models._losses.l2`."""
+    """Form of the L2 term, see `models.layers.losses.l2`."""
     init: Init
     """Initialisation of the id tables."""
     init_std: PositiveFloat
@@ -86,9 +130,9 @@ class ContentParams(ModelParams):
     modalities: Literal["all"] | list[str]
     """Modalities in use, by name, or all that the data has."""
     feat_norm: FeatNorm
-    """Scaling of the features, see `models._features.scaled`."""
+    """Scaling of the features, see `models.layers.features.scaled`."""
     missing: Missing
-    """What an item without a modality does, see `models._missing`."""
+    """What an item without a modality does, see `models.layers.features`."""
 
 
 class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
@@ -138,7 +182,7 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
     def learning_rate(self, epoch: int) -> float:
         """Step size of Adam in an epoch, counted from 1; it depends on nothing else, so that a run can go on.
 
-        `bench.train` asks for it at every epoch's start. RecBole's own trainer does not.
+        `bench.engine.trainer` asks for it at every epoch's start. RecBole's own trainer does not.
         """
         rate: float = self.params.learning_rate
         return rate
@@ -235,7 +279,7 @@ def choose(available: tuple[ItemFeatures, ...], wanted: Literal["all"] | list[st
     if not by_name:
         raise DataError(
             "This model needs item features, and the data set brings none. Give a data set with at least one "
-            "modality; under RecBole, build the data set with bench.recbole_bridge."
+            "modality; under RecBole, build the data set with bench.engine.recbole."
         )
     if wanted == "all":
         return available

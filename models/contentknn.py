@@ -11,8 +11,8 @@ Systems Handbook 2011; as ItemKNN CBF in the study of Ferrari Dacrema et al., Re
 No interaction enters S: it is what the features alone can do.
 
 Deviations: several modalities by the mean of their cosines; with `missing: mask` over those that both items have,
-with `zero` over all of them, an absent one counting 0; under the other policies of `models._missing` every item
-has all. Pairs with S <= 0 are no neighbours. The mean over a user's items in place of the sum would change no
+with `zero` over all of them, an absent one counting 0; under the other policies of `models.layers.features` every
+item has all. Pairs with S <= 0 are no neighbours. The mean over a user's items in place of the sum would change no
 ranking. An item without any feature is nobody's neighbour and gets 0.
 
 Cost: n_items^2 sum(d_m) multiplications in double precision; O(n_items (k + sum(d_m))) memory.
@@ -29,10 +29,9 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 from scipy.sparse import csr_matrix
 
-from models._control import ControlParams, ItemToItem, best_of_rows, control_card
-from models._features import FeatNorm, scaled
-from models._missing import Missing, completed
 from models.base import choose
+from models.control import ControlParams, ItemToItem, best_of_rows, control_card
+from models.layers.features import FeatNorm, Missing, completed, scaled
 
 
 class Params(ControlParams):
@@ -43,9 +42,9 @@ class Params(ControlParams):
     modalities: Literal["all"] | list[str]
     """Modalities in use, by name, or all that the data has."""
     feat_norm: FeatNorm
-    """Scaling before the cosine, see `models._features.scaled`; "l2" and "none" are the same here."""
+    """Scaling before the cosine, see `models.layers.features.scaled`; "l2" and "none" are the same here."""
     missing: Missing
-    """Under "mask" the mean over the modalities that both items have, else over all; see `models._missing`."""
+    """Under "mask" the mean over modalities that both items have, else over all; see `models.layers.features`."""
 
 
 class ContentKNN(ItemToItem):

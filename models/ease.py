@@ -24,9 +24,9 @@ from pydantic import PositiveFloat
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from bench.errors import TrainingError
-from models._bags import bag
-from models._control import BLOCK_CELLS, Control, ControlParams, control_card
+from bench.core.errors import TrainingError
+from models.control import BLOCK_CELLS, Control, ControlParams, control_card
+from models.layers.segments import bag
 
 MAX_ITEMS = 20_000
 

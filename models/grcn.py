@@ -41,16 +41,15 @@ import torch.nn.functional as F
 from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
-from models._edge_sums import at_columns
-from models._edges import EdgeGraph, Edges, weighted_spmm
-from models._features import scaled
-from models._init import matrix
-from models._losses import l2
-from models._propagation import Batch, gather, halves
-from models._routing import Affinities, Content
-from models._rows import unit_rows
-from models._unit import unit_rows_and_own
 from models.base import ContentParams, ContentRecommender, ModelCard, Tables
+from models.layers.dense import matrix
+from models.layers.edges import EdgeGraph, Edges, at_columns, weighted_spmm
+from models.layers.features import scaled
+from models.layers.graph import Batch, gather, halves
+from models.layers.graph_rows import unit_rows_and_own
+from models.layers.losses import l2
+from models.layers.routing import Affinities, Content
+from models.layers.rows import unit_rows
 
 N_ID_LAYERS = 2
 

@@ -4,8 +4,8 @@ Paper: Zhang, Zhu, Liu, Wu, Wang, Wang, "Mining Latent Structures for Multimedia
 
 | function | equation |
 |---|---|
-| `models._item_graph.item_graph` | initial graph S^m = top k of cos(X^m); Lap(S) = D^-1/2 S D^-1/2, D = row sums |
-| `models._latent_graph.Modality` | learned graph Bhat^m = top k of cos(Y^m), Y^m = X^m W^mT + b^m |
+| `item_graphs.item_graph` | initial graph S^m = top k of cos(X^m); Lap(S) = D^-1/2 S D^-1/2, D = row sums |
+| `item_graphs.Modality` | learned graph Bhat^m = top k of cos(Y^m), Y^m = X^m W^mT + b^m |
 | `LATTICE._graph` | G = (1 - lam) Lap(sum_m w_m Bhat^m) + lam sum_m w_m Lap(S^m), w = softmax of K logits |
 | `LATTICE._propagated` | H = G^L_i E_I |
 | `LATTICE._collaborative` | collaborative part: mean of its layers |
@@ -39,15 +39,26 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from models._edges import Edges, weighted_spmm
-from models._features import ItemFeatures, scaled
-from models._graph import SparseRows, bipartite, propagate, read_out, spmm
-from models._item_graph import item_graph
-from models._latent_graph import ItemGraph, Modality, laplacian, merged, with_loops
-from models._losses import l2
-from models._propagation import Batch, distinct, gather, halves, propagated_rows, repeated, spmm_rows
-from models._rows import unit_rows
 from models.base import ContentParams, ContentRecommender, ModelCard, Tables
+from models.layers.edges import Edges, weighted_spmm
+from models.layers.features import ItemFeatures, scaled
+from models.layers.graph import (
+    Batch,
+    SparseRows,
+    bipartite,
+    distinct,
+    gather,
+    halves,
+    propagate,
+    propagated_rows,
+    read_out,
+    repeated,
+    spmm,
+    spmm_rows,
+)
+from models.layers.item_graphs import ItemGraph, Modality, item_graph, laplacian, merged, with_loops
+from models.layers.losses import l2
+from models.layers.rows import unit_rows
 
 SLOPE = 0.01  # of the code's ngcf part; NGCF's own is 0.2
 Share = Annotated[float, Field(ge=0, le=1)]

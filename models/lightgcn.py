@@ -5,9 +5,9 @@ SIGIR 2020.
 
 | function | equation |
 |---|---|
-| `models._graph.propagate` | Eq. 3: E^(l+1) = D^-1/2 A D^-1/2 E^(l) |
-| `models._graph.read_out` | Eq. 4: mean over the layers 0..L |
-| `models._losses.l2` ("half_sq") | Eq. 15: L2 on the ego rows of the batch |
+| `models.layers.graph.propagate` | Eq. 3: E^(l+1) = D^-1/2 A D^-1/2 E^(l) |
+| `models.layers.graph.read_out` | Eq. 4: mean over the layers 0..L |
+| `models.layers.losses.l2` ("half_sq") | Eq. 15: L2 on the ego rows of the batch |
 
 Deviations from RecBole's LightGCN: Gaussian initialisation as in the authors' code (RecBole: Xavier uniform,
 ten times smaller), squared L2 by default, degrees without an epsilon. With copied weights and `reg_form`
@@ -25,9 +25,8 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from models._graph import bipartite, propagate, read_out
-from models._propagation import Batch, propagated_rows, thirds
 from models.base import ModelCard, ModelParams, Recommender, Tables
+from models.layers.graph import Batch, bipartite, propagate, propagated_rows, read_out, thirds
 
 
 class Params(ModelParams):

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from models._propagation import Batch, gather, halves
 from models.base import ModelCard, ModelParams, Recommender, Tables
+from models.layers.graph import Batch, gather, halves
 
 
 class Params(ModelParams):

@@ -42,15 +42,13 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from models._dense import linear
-from models._features import ItemFeatures, scaled
-from models._init import matrix, zeros
-from models._losses import l2
-from models._means import Means
-from models._propagation import Batch, distinct, gather, repeated, thirds
-from models._rows import unit_rows
-from models._unit import unit_rows_and_own
 from models.base import ContentParams, ContentRecommender, ModelCard, Tables
+from models.layers.dense import linear, matrix, zeros
+from models.layers.features import ItemFeatures, scaled
+from models.layers.graph import Batch, Means, distinct, gather, repeated, thirds
+from models.layers.graph_rows import unit_rows_and_own
+from models.layers.losses import l2
+from models.layers.rows import unit_rows
 
 SLOPE = 0.01
 REFERENCE_LATENT = {"visual": 256}

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from models._control import Control, ControlParams, control_card
+from models.control import Control, ControlParams, control_card
 
 
 class Params(ControlParams):

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveInt
 from scipy.sparse import csr_matrix, diags
 
-from models._control import ControlParams, ItemToItem, best_of_rows, control_card, item_products
+from models.control import ControlParams, ItemToItem, best_of_rows, control_card, item_products
 
 
 class Params(ControlParams):

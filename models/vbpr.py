@@ -6,7 +6,7 @@ Paper: He, McAuley, "VBPR: Visual Bayesian Personalized Ranking from Implicit Fe
 |---|---|
 | `VBPR._item_rows` | theta_i = E f_i, summed over modalities; with `use_bias` beta_i, beta'.f_i (Eqs. 3-4) |
 | `VBPR.embed` | s_ui = gamma_u . gamma_i + theta_u . theta_i (Eq. 4) |
-| `models._losses.bpr_loss` | Eq. 7 |
+| `models.layers.losses.bpr_loss` | Eq. 7 |
 
 Deviations from the paper: one projection W^m for each modality (their sum is one projection of the
 concatenated features); no biases by default, so that MF and VBPR differ by the content alone; d content
@@ -27,12 +27,11 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from models._dense import linear
-from models._features import scaled
-from models._init import fill_, matrix, zeros
-from models._losses import l2
-from models._propagation import Batch, distinct, gather, halves, repeated
 from models.base import ContentParams, ContentRecommender, ModelCard, Tables
+from models.layers.dense import fill_, linear, matrix, zeros
+from models.layers.features import scaled
+from models.layers.graph import Batch, distinct, gather, halves, repeated
+from models.layers.losses import l2
 
 
 class Params(ContentParams):

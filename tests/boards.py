@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from bench import registry
-from bench.identity import run_key, seeds_of
-from bench.metrics import means, per_user
-from bench.protocol import CUTOFFS, METRICS, TOPK_DEPTH, Protocol, metric_key
-from bench.records import Cost, DataFacts, Failure, ProtocolFacts, RunRecord, RunSpec
-from bench.store import ResultsStore
-from bench.types import EpochFacts, Interactions, Metrics, MetricsByPart, TopK
+from bench.core.protocol import CUTOFFS, METRICS, TOPK_DEPTH, Protocol, metric_key
+from bench.core.types import EpochFacts, Interactions, Metrics, MetricsByPart, TopK
+from bench.engine import registry
+from bench.engine.evaluate import means, per_user
+from bench.runs.record_files import run_key, seeds_of
+from bench.runs.records import Cost, DataFacts, Failure, ProtocolFacts, RunRecord, RunSpec
+from bench.runs.store import ResultsStore
 
 N_USERS, N_ITEMS, N_EPOCHS = 60, 90, 4
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job, whose children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 os.environ["LUDP_BENCH_OFFLINE"] = (
     "1"  # no test touches the network; those of downloads have a server of their own

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.identity import run_key
-from bench.protocol import CUTOFFS, METRICS, Protocol, metric_key
-from bench.recording import blank_record
-from bench.records import Cost, DataFacts, Failure, RunRecord, RunSpec
-from bench.types import EpochFacts, Metrics, MetricsByPart
+from bench.core.protocol import CUTOFFS, METRICS, Protocol, metric_key
+from bench.core.types import EpochFacts, Metrics, MetricsByPart
+from bench.runs.record_files import run_key
+from bench.runs.records import Cost, DataFacts, Failure, RunRecord, RunSpec
+from bench.runs.runner import blank_record
 
 METRIC = Protocol().selection_metric
 NAMES = [metric_key(metric, cutoff) for metric in METRICS for cutoff in CUTOFFS]

@@ -11,8 +11,8 @@ import toy
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.recbole_bridge import batch
-from bench.types import BenchmarkData
+from bench.core.types import BenchmarkData
+from bench.engine.recbole import batch
 
 Vectors = tuple[Tensor, Tensor]
 NAMES = ("visual", "acoustic", "textual")

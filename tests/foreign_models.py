@@ -7,15 +7,14 @@ from typing import Any
 import torch
 import toy
 
-from bench.evaluate import Evaluation, Evaluator
-from bench.model_entry import ModelEntry
-from bench.protocol import Protocol
-from bench.recbole_bridge import TrainingView, model_config
-from bench.recbole_models.entry import entry_of_class
-from bench.recbole_models.samplers import sampler_for
-from bench.train import TrainSettings, train
-from bench.training_state import TrainingState, TrainResult
-from bench.types import BenchmarkData
+from bench.core.protocol import Protocol
+from bench.core.types import BenchmarkData
+from bench.engine.evaluate import Evaluation, Evaluator
+from bench.engine.model_file import ModelEntry
+from bench.engine.recbole import TrainingView, model_config
+from bench.engine.recbole_catalogue import entry_of_class
+from bench.engine.recbole_models import sampler_for
+from bench.engine.trainer import TrainingState, TrainResult, TrainSettings, train
 
 DATA = toy.random_data(n_users=60, n_items=40, per_user=8)
 CPU = torch.device("cpu")

@@ -26,14 +26,14 @@ import examples
 from layouts_mutations import MUTATIONS
 from pyarrow import parquet
 
-from bench import cards
-from bench.__main__ import main
-from bench.cards import Counts, RatingsSource
-from bench.errors import BenchError
-from bench.extract.contents import ItemRows, texts
-from bench.layouts.loading import Loaded, load_place
-from bench.sources import ratings
-from bench.sources.validity import check
+from bench.cli.main import main
+from bench.core.errors import BenchError
+from bench.data import cards
+from bench.data.cards import Counts, RatingsSource
+from bench.data.detect import Loaded, load_place
+from bench.data.encoders import ItemRows, texts
+from bench.data.formats import ratings
+from bench.data.raw import check
 
 SECONDS, BYTES = 20, 4 << 30
 NAMES = (
@@ -76,7 +76,7 @@ def normalised(folder: Path) -> None:
     """The copy that an import makes."""
     given = folder.with_name(f"{folder.name}-given")
     examples.make("recbole", given)
-    from bench.sources.normalised import write
+    from bench.data.formats.normalised import write
 
     write(load_place(given).raw, folder)
     shutil.rmtree(given)
@@ -163,7 +163,7 @@ def by_function(name: str, folder: Path) -> Outcome:
             source = cards.load("ml-1m").sources[0]
             assert isinstance(source, RatingsSource)
             source = source.model_copy(update={"expected": Counts(), "file": cards.DataFile(path="ratings.dat")})
-            raw = ratings.read(source, folder)
+            raw = ratings.read_source(source, folder)
             expected, got = lines_of(folder / "ratings.dat", 0), len(raw.parts[0]) + raw.n_repeated
         else:
             path = folder / "items.jsonl"

@@ -180,7 +180,7 @@ class Judge:
     """
 
     def __init__(self, folder: Path) -> None:
-        from bench.leaderboard.found import find
+        from bench.report.leaderboard.rows import find
 
         self.folder = folder
         self.true = {file.record.key: file.record for file in find(folder / "template").runs}
@@ -188,7 +188,7 @@ class Judge:
 
     def record(self, rng: Random) -> None:
         """Break one record."""
-        from bench.digest import hash_in_full
+        from bench.core.hashing import hash_in_full
 
         def rehash(values: dict[str, Any]) -> dict[str, Any]:
             values.pop("content_hash", None)
@@ -210,7 +210,7 @@ class Judge:
 
     def card(self, rng: Random) -> None:
         """Break a data card."""
-        from bench import cards
+        from bench.data import cards
 
         path = self.folder / "cards" / "movielens.yaml"
         path.parent.mkdir(exist_ok=True)
@@ -220,9 +220,8 @@ class Judge:
 
     def baseline(self, rng: Random) -> None:
         """Break a baseline; one that is taken must see a metric that went to 0 or 1."""
-        from bench.regression import baseline
-        from bench.regression.compare import Measured, compare_numbers
-        from bench.regression.numbers import Value
+        from bench.checks.regression import baseline
+        from bench.checks.regression.compare import Measured, Value, compare_numbers
 
         path = self.folder / "baseline.json"
         path.write_bytes(json_mutation((self.folder / "template" / "baseline.json").read_bytes(), rng))
@@ -256,7 +255,7 @@ class Judge:
 
     def _taken(self, act: Callable[[], Any]) -> Any:
         """Return what an action gives; None where it refuses in one paragraph."""
-        from bench.errors import BenchError
+        from bench.core.errors import BenchError
 
         try:
             return act()
@@ -269,7 +268,7 @@ class Judge:
 
     def _board(self, root: Path, name: str) -> None:
         """Every file is in a row or left out, and every number is one that a run left."""
-        from bench.leaderboard.build import update
+        from bench.report.leaderboard.build import update
 
         update(root)
         text = (root / "leaderboard.json").read_text(encoding="utf-8")
@@ -295,8 +294,8 @@ class Judge:
 
     def _submit(self, root: Path, changed: Path) -> None:
         """What is taken is what the run left, or nothing is."""
-        from bench.leaderboard.found import find
-        from bench.leaderboard.merge import submit
+        from bench.report.leaderboard.rows import find
+        from bench.report.leaderboard.submit import submit
 
         target = self.folder / "to"
         shutil.rmtree(target, ignore_errors=True)

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
-from bench import validation
+from bench.core import config
+from bench.engine import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([*ROOT.glob("bench/**/*.py"), *ROOT.glob("models/**/*.py"), ROOT / "run_all.py"])
-BENCH = [path for path in SOURCES if path.parts[len(ROOT.parts)] == "bench" and path.name != "__init__.py"]
-MODELS = [path for path in SOURCES if path.parent.name == "models"]
+MODELS = [path for path in SOURCES if path.is_relative_to(ROOT / "models")]
 MAY_IMPORT_RECBOLE = {
-    "bench/recbole_bridge.py",
+    "bench/engine/recbole.py",
     "models/base.py",
     # RecBole's own models are run by its own objects
-    *(f"bench/recbole_models/{name}.py" for name in ("adapter", "entry", "objects")),
-    "bench/contract/recbole_epoch.py",  # the check that our models train under RecBole's trainer
+    "bench/engine/recbole_models.py",
+    "bench/engine/recbole_catalogue.py",
+    "bench/checks/contract/form.py",  # the check that our models train under RecBole's trainer
 }
-MODELS_MAY_IMPORT = {"bench.errors", "bench.ranking", "bench.types"}
+MODELS_MAY_IMPORT = {"bench.core.errors", "bench.core.topk", "bench.core.types"}
 MAX_FILE, MAX_FUNCTION, MAX_METHODS = 500, 40, 12
 
 
@@ -53,26 +52,6 @@ def imports(path: Path, only_at_run_time: bool = False) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-@cache
-def layer(path: Path) -> int:
-    """The number that a file's docstring opens with."""
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    found = re.match(r"Layer (\d+)\. ", docstring)
-    assert found, f"{relative(path)} does not open with 'Layer N. ...'"
-    return int(found.group(1))
-
-
-@pytest.mark.parametrize("path", BENCH, ids=relative)
-def test_a_file_imports_lower_layers_or_its_own_package(path: Path) -> None:
-    layers = {module_of(other): layer(other) for other in BENCH}
-    for name in imports(path):
-        if name in layers and name != module_of(path):
-            same_package = name.rpartition(".")[0] == module_of(path).rpartition(".")[0] != "bench"
-            assert layers[name] < layer(path) or (same_package and layers[name] == layer(path)), (
-                f"{relative(path)} (layer {layer(path)}) imports {name} (layer {layers[name]})"
-            )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
@@ -113,8 +92,8 @@ def test_nothing_is_unpickled_or_evaluated(path: Path) -> None:
             called = ast.unparse(node.func)
             assert called not in {"eval", "exec", "pickle.load", "pickle.loads", "torch.load"}, called
             if called == "yaml.load":  # reads "1e-3" as a number, and is a SafeLoader for the rest
-                assert relative(path) == "bench/validation.py"
-                assert issubclass(validation._Loader, yaml.SafeLoader)
+                assert relative(path) == "bench/core/config.py"
+                assert issubclass(config._Loader, yaml.SafeLoader)
             unsafe = any(k.arg == "allow_pickle" and ast.unparse(k.value) != "False" for k in node.keywords)
             assert not unsafe, f"{relative(path)} allows pickles"
 
@@ -126,7 +105,7 @@ def test_folders_of_data_and_results_hold_no_code() -> None:
 
 
 def test_every_model_has_its_parameter_file() -> None:
-    public = {path.stem for path in MODELS if not path.stem.startswith("_") and path.stem != "base"}
+    public = registry.built_in_names()
     found = {path.name.removesuffix(".yaml") for path in (ROOT / "models").glob("*.yaml")}
     assert public == {name for name in found if not name.endswith(".tuned")}
     assert {name.removesuffix(".tuned") for name in found} == public  # what a search chose belongs to a model

@@ -1,9 +1,8 @@
 """The checks themselves are checked: each planted fault must turn its test red.
 
-A copy of the project gets one fault of `tests/faults` at a time, by exact text within a definition. The named tests
-run on it in
-a process of their own. A fault whose text is gone fails here, so that the list follows the code. `make test`
-plants a selection, `make test-all` also those marked slow.
+A copy of the project gets one fault of `tests/faults` at a time, by exact text within a definition. The named
+tests run on it in a process of their own. A fault whose text is gone fails here, so that the list follows the
+code. `make test` plants a selection, `make test-all` also those marked slow.
 """
 
 from __future__ import annotations

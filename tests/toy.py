@@ -6,9 +6,19 @@ from typing import Any
 
 import torch
 
-from bench import registry
-from bench.contract.toys import build, data_of, is_control, modality, pairs, random_data, scores, small, triples
-from bench.types import BenchmarkData
+from bench.checks.contract.toys import (
+    build,
+    data_of,
+    is_control,
+    modality,
+    pairs,
+    random_data,
+    scores,
+    small,
+    triples,
+)
+from bench.core.types import BenchmarkData
+from bench.engine import registry
 
 __all__ = ["build", "data_of", "is_control", "modality", "pairs", "random_data", "scores", "small", "triples"]
 

@@ -1,4 +1,4 @@
-"""Layer 8. A figure as a value, its style, and its files. Writes into the given directory only.
+"""A figure as a value, its style, and its files. Writes into the given directory only.
 
 Figures are drawn with matplotlib's objects and never through pyplot, which keeps global state. The same numbers
 give the same bytes: no file holds a date.
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import ResultsError, UsageError
-from bench.files import write_atomically, write_text
-from bench.registry import names
+from bench.core.errors import ResultsError, UsageError
+from bench.core.files import write_atomically, write_text
+from bench.core.text import for_markdown
+from bench.engine.registry import names
 from bench.report.paper import Paper
 from bench.report.render import to_csv
 from bench.report.table import CsvValue
-from bench.safe_text import for_markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

@@ -1,4 +1,4 @@
-"""Layer 8. The published values, typed and checked. Reads one YAML file (results/reference/paper.yaml)."""
+"""The published values, typed and checked. Reads one YAML file (results/reference/paper.yaml)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TypeVar
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from bench.errors import ConfigError, listed, unknown_name
-from bench.validation import Frozen, parse_yaml
+from bench.core.config import Frozen, parse_yaml
+from bench.core.errors import ConfigError, listed, unknown_name
+from bench.core.files import ROOT
 
-PAPER_FILE = Path(__file__).resolve().parents[2] / "results" / "reference" / "paper.yaml"
+PAPER_FILE = ROOT / "results" / "reference" / "paper.yaml"
 MODALITY_ROWS = ("visual", "acoustic", "textual", "all")
 LAYER_ROWS = (1, 2, 3)
 

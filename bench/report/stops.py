@@ -1,4 +1,4 @@
-"""Layer 8. How trainings ended, as signs, footnotes and words of captions. Pure.
+"""How trainings ended, as signs, footnotes and words of captions. Pure.
 
 Two ends make a score doubtful. The cap of epochs may have come while the validation score still rose: then
 patience had not run out. And a training that keeps one of its first epochs has found nothing after them. Controls
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bench.errors import listed
-from bench.records import N_FIRST_EPOCHS, RunRecord
+from bench.core.errors import listed
+from bench.runs.records import N_FIRST_EPOCHS, RunRecord
 
 CAP, START = "†", "‡"
 

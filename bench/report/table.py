@@ -1,4 +1,4 @@
-"""Layer 8. A results table as a value: what stands where, and which cells are marked. Pure; no text format."""
+"""A results table as a value: what stands where, and which cells are marked. Pure; no text format."""
 
 from __future__ import annotations
 

@@ -14,18 +14,18 @@ import pytest
 import torch
 from distributed import Client, LocalCluster
 
-from bench import cli
-from bench.assignment import Cluster, RunOptions
-from bench.cluster import runs
-from bench.errors import UsageError
-from bench.executor import execute
-from bench.plan import make_plan
-from bench.protocol import Protocol
-from bench.records import RunRecord, RunSpec
-from bench.skeleton.write import Skeleton, write_skeleton
-from bench.sources import load_dataset
-from bench.store import ResultsStore
-from bench.types import BenchmarkData, DataRequest, EpochFacts
+from bench.checks.scaffold import Skeleton, write_skeleton
+from bench.cli.run import run
+from bench.core.errors import UsageError
+from bench.core.protocol import Protocol
+from bench.core.types import BenchmarkData, DataRequest, EpochFacts
+from bench.data.load import load_dataset
+from bench.runs import dask
+from bench.runs.plan import make_plan
+from bench.runs.pool import execute
+from bench.runs.records import RunRecord, RunSpec
+from bench.runs.store import ResultsStore
+from bench.runs.task import Cluster, RunOptions
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +107,8 @@ def test_the_files_and_numbers_are_those_of_a_local_run(
     is_visible: bool,
 ) -> None:
     if not is_visible:  # as on a machine that does not share our disk: the marker is not there
-        write = runs.write_atomically
-        monkeypatch.setattr(runs, "write_atomically", lambda p, w: None if p.name[0] == "." else write(p, w))
+        write = dask.write_atomically
+        monkeypatch.setattr(dask, "write_atomically", lambda p, w: None if p.name[0] == "." else write(p, w))
     watch = Watch()
     store = ResultsStore(tmp_path)
     records = execute(specs(), data, store, options(tmp_path, Cluster(scheduler, "cpu", 1)), watch)
@@ -134,8 +134,8 @@ def test_a_killed_worker_s_run_is_made_elsewhere(
     is_visible: bool,
 ) -> None:
     if not is_visible:
-        write = runs.write_atomically
-        monkeypatch.setattr(runs, "write_atomically", lambda p, w: None if p.name[0] == "." else write(p, w))
+        write = dask.write_atomically
+        monkeypatch.setattr(dask, "write_atomically", lambda p, w: None if p.name[0] == "." else write(p, w))
     undisturbed = execute(specs(1, 12), data, ResultsStore(tmp_path / "a"), options(tmp_path / "a", None), Watch())
 
     class Killer(Watch):
@@ -164,7 +164,7 @@ def test_nobody_to_make_the_runs_is_said(
             super().warn(message)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "SECONDS_BETWEEN_LOOKS", 0.2)
+    monkeypatch.setattr(dask, "SECONDS_BETWEEN_LOOKS", 0.2)
     watch = Impatient()
     with pytest.raises(KeyboardInterrupt):
         execute(specs(1), data, ResultsStore(tmp_path), options(tmp_path, Cluster(scheduler, "cuda", 1)), watch)
@@ -190,7 +190,7 @@ def test_workers_with_several_slots_are_refused(data: dict[str, BenchmarkData], 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense", "tcp://no.such.host.invalid:1"])
 def test_a_scheduler_that_does_not_answer_is_said_soon(address: str, capsys: pytest.CaptureFixture[str]) -> None:
     start = time.perf_counter()
-    assert cli.main(["--datasets", "tiktok", "--executor", "dask", "--scheduler", address]) == 2
+    assert run.main(["--datasets", "tiktok", "--executor", "dask", "--scheduler", address]) == 2
     assert time.perf_counter() - start < 15
     said = capsys.readouterr().err
     assert f"No Dask scheduler answers at '{address}'" in said
@@ -213,7 +213,7 @@ def test_a_plugin_is_found_on_the_workers(scheduler: str, tmp_path: Path) -> Non
     ]
     folders = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
     call = [*small, *folders, "--plugin", str(model), "--artifacts", "table3"]
-    assert cli.main([*call, "--executor", "dask", "--scheduler", scheduler]) == 0
+    assert run.main([*call, "--executor", "dask", "--scheduler", scheduler]) == 0
     (path,) = (tmp_path / "results" / "runs").rglob("*.json")
     assert json.loads(path.read_text(encoding="utf-8"))["status"] == "finished"
 
@@ -223,7 +223,7 @@ def test_the_command_line_reaches_the_cluster(
 ) -> None:
     small = ["--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01", "--epochs", "2", "--models", "mf"]
     folders = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
-    assert cli.main([*small, *folders, "--executor", "dask", "--scheduler", scheduler]) == 0
+    assert run.main([*small, *folders, "--executor", "dask", "--scheduler", scheduler]) == 0
     (path,) = (tmp_path / "results" / "runs").rglob("*.json")
     assert json.loads(path.read_text(encoding="utf-8"))["status"] == "finished"
     assert "[1/1] tiktok mf seed 1" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.assignment import Cluster
+from bench.runs.task import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 

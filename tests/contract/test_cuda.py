@@ -9,11 +9,11 @@ import pytest
 import torch
 import toy
 
-from bench.evaluate import rank
-from bench.recbole_bridge import batches
-from bench.sampling import TripleSampler
-from bench.steps import Stepper, adam
-from models._bags import bag
+from bench.engine.evaluate import rank
+from bench.engine.recbole import batches
+from bench.engine.sampling import TripleSampler
+from bench.engine.trainer import Stepper, adam
+from models.layers.segments import bag
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 DATA = toy.random_data(3, n_users=60, n_items=80, dims=(9, 7), per_user=12, absent=True)

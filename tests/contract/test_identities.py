@@ -9,7 +9,7 @@ import pytest
 import torch
 import toy
 
-from bench.types import BenchmarkData, Modality
+from bench.core.types import BenchmarkData, Modality
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -10,11 +10,10 @@ import pytest
 import torch
 import toy
 
-from bench import registry
-from bench.recbole_bridge import TrainingView, model_config, padded
-from bench.types import BenchmarkData, Modality
-from models._features import ItemFeatures
-from models._missing import N_NEIGHBOURS, completed
+from bench.core.types import BenchmarkData, Modality
+from bench.engine import registry
+from bench.engine.recbole import TrainingView, model_config, padded
+from models.layers.features import N_NEIGHBOURS, ItemFeatures, completed
 
 DATA = toy.random_data(absent=True)
 CONTENT = [name for name in registry.names() if registry.load(name).card.uses_content]

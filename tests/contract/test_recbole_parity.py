@@ -12,17 +12,10 @@ import toy
 from recbole.evaluator import Collector, Evaluator
 from recbole.model.general_recommender import BPR, EASE, ItemKNN, LightGCN
 
-from bench import metrics, registry
-from bench.contract.files import trains_under_recbole
-from bench.recbole_bridge import (
-    ITEM_FIELD,
-    NEG_PREFIX,
-    USER_FIELD,
-    RecBoleSession,
-    batch,
-    recbole_session,
-)
-from bench.types import Interactions, TopK
+from bench.checks.contract.form import trains_under_recbole
+from bench.core.types import Interactions, TopK
+from bench.engine import evaluate, registry
+from bench.engine.recbole import ITEM_FIELD, NEG_PREFIX, USER_FIELD, RecBoleSession, batch, recbole_session
 
 DATA = toy.random_data(n_users=20, n_items=30, per_user=8)
 
@@ -139,7 +132,7 @@ def test_metrics_equal_recboles_on_the_same_scores(tmp_path: Path) -> None:
     held_out = _varied_test_part(rng)
     ranked = np.argsort(-scores, axis=1)[:, :20]
     users = np.unique(held_out.users)
-    ours = metrics.means(metrics.per_user(TopK(users, ranked[users], 0), held_out, (5, 10, 20)))
+    ours = evaluate.means(evaluate.per_user(TopK(users, ranked[users], 0), held_out, (5, 10, 20)))
 
     made = session(BPR, {"embedding_size": 8}, tmp_path, topk=[5, 10, 20], metric_decimal_place=12)
     collector, evaluator = Collector(made.config), Evaluator(made.config)
@@ -182,7 +175,7 @@ def test_bridge_shields_arguments_and_environment(tmp_path: Path, monkeypatch: p
 
 
 def test_view_agrees_with_recboles_dataset(tmp_path: Path) -> None:
-    from bench.recbole_bridge import TrainingView
+    from bench.engine.recbole import TrainingView
 
     made = session(BPR, {"embedding_size": 8}, tmp_path)
     view = TrainingView(DATA)

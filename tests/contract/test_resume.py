@@ -10,15 +10,14 @@ import pytest
 import torch
 import toy
 
-from bench.checkpoint import Checkpoint
-from bench.evaluate import Evaluation, Evaluator
-from bench.plan import make_plan
-from bench.protocol import Protocol
-from bench.recording import blank_record
-from bench.records import DataFacts, RunRecord
-from bench.sampling import TripleSampler
-from bench.train import TrainSettings, train
-from bench.training_state import TrainingState, TrainResult
+from bench.core.protocol import Protocol
+from bench.engine.evaluate import Evaluation, Evaluator
+from bench.engine.sampling import TripleSampler
+from bench.engine.trainer import TrainingState, TrainResult, TrainSettings, train
+from bench.runs.checkpoint import Checkpoint
+from bench.runs.plan import make_plan
+from bench.runs.records import DataFacts, RunRecord
+from bench.runs.runner import blank_record
 
 DATA = toy.random_data(absent=True)
 CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"))

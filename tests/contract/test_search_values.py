@@ -8,8 +8,8 @@ import pytest
 import torch
 import toy
 
-from bench import registry
-from bench.tuned import TunedFile
+from bench.engine import registry
+from bench.engine.tuned import TunedFile
 
 DATA = toy.random_data(absent=True)
 FILES = {name: registry.load(name).file for name in registry.names()}

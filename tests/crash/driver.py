@@ -89,13 +89,14 @@ def child(job: dict[str, Any], log: Path) -> None:
     with contextlib.suppress(BaseException):
         import traceback
 
-        from bench import cli, environment, executor
+        from bench.cli.run import run
+        from bench.runs import machine, pool
 
-        environment.usable_cores = executor.usable_cores = lambda: 2  # type: ignore[attr-defined]
+        machine.usable_cores = pool.usable_cores = lambda: 2  # type: ignore[attr-defined]
         trouble = Trouble(job)
         trouble.install()
         try:
-            code = cli.main(job["arguments"])
+            code = run.main(job["arguments"])
         except BaseException:
             traceback.print_exc()
         (log / "events").write_text(json.dumps(trouble.events), encoding="utf-8")
@@ -144,12 +145,7 @@ def main() -> None:
     """Answer jobs until there are no more."""
     import torch
 
-    import bench.console
-    import bench.executor
-    import bench.observe
-    import bench.report.render
-    import bench.sources.load  # noqa: F401
-    from bench import registry
+    from bench.engine import registry
 
     for name in registry.names():
         registry.load(name)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from scipy.sparse import coo_matrix
 
-from bench import cards
-from bench.cards import DatasetCard
-from bench.errors import BenchError
-from bench.types import Interactions
+from bench.core.errors import BenchError
+from bench.core.types import Interactions
+from bench.data import cards
+from bench.data.cards import DatasetCard
 
 Refused = Callable[..., AbstractContextManager[None]]
 USERS, ITEMS = 6, 8

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from bench.errors import DataError
-from bench.fetch.archives import names_in, unpack
+from bench.core.errors import DataError
+from bench.data.fetch.archives import names_in, unpack
 
 CONTENT = {"ml/ratings.dat": b"1::2::3\n" * 1000, "ml/README": b"read me", "ml/sub/deep.npy": b"\0" * 500}
 

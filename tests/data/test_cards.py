@@ -11,8 +11,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench import cards
-from bench.errors import ConfigError, UsageError
+from bench.core.errors import ConfigError, UsageError
+from bench.data import cards
 
 SHIPPED = ("movielens", "tiktok")
 GOOD = (cards.DATASETS / "tiktok.yaml").read_text(encoding="utf-8")
@@ -157,6 +157,6 @@ def test_validated_serves_other_models(refused: Callable) -> None:
 
 def test_names_needs_no_heavy_import() -> None:
     heavy = "('torch', 'sklearn', 'pandas', 'scipy')"
-    code = f"import sys, bench.cards as c; c.names(); print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, bench.data.cards as c; c.names(); print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=cards.DATASETS.parent, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import yaml
 
-from bench import cards
-from bench.dataset_names import SPLITS, base_name, canonical, parted
-from bench.errors import ConfigError, UsageError
-from bench.records import DataFacts
-from bench.sources import load_dataset
-from bench.split import RULES
-from bench.types import BenchmarkData, DataRequest
+from bench.core.errors import ConfigError, UsageError
+from bench.core.names import SPLITS, base_name, canonical, parted
+from bench.core.types import BenchmarkData, DataRequest
+from bench.data import cards
+from bench.data.load import load_dataset
+from bench.data.split import RULES
+from bench.runs.records import DataFacts
 
 
 @pytest.fixture

@@ -16,16 +16,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from bench.cards import FeatureFile
-from bench.commands import extract as command
-from bench.errors import BenchError, DataError, UsageError
-from bench.extract import encoders
-from bench.extract.contents import ItemRows, files, texts
-from bench.extract.matrix import encoded, write
-from bench.sources import load_dataset
-from bench.sources.extracted import Extractor, beside, extraction_of
-from bench.sources.features import read_modality
-from bench.types import DataRequest
+from bench.cli.commands import extract as command
+from bench.core.errors import BenchError, DataError, UsageError
+from bench.core.types import DataRequest
+from bench.data import encoders
+from bench.data.cards import FeatureFile
+from bench.data.encoders import ItemRows, encoded, files, texts, write
+from bench.data.features import Extractor, beside, extraction_of, read_modality
+from bench.data.load import load_dataset
 
 
 class Lengths:
@@ -297,7 +295,7 @@ def test_the_command_makes_what_the_data_set_then_reads(
 
 
 def test_where_features_go(loose_tiktok: Any, tmp_path: Path) -> None:
-    from bench import cards
+    from bench.data import cards
 
     movielens, tiktok = cards.load("movielens"), cards.load("tiktok")
     assert command.target(movielens, "embedded", "textual", tmp_path, None) == (

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.cards import FeatureFile
-from bench.errors import DataError
-from bench.fetch.checksums import git_blob
-from bench.sources.features import read_features, read_modality
+from bench.core.errors import DataError
+from bench.data.cards import FeatureFile
+from bench.data.features import read_features, read_modality
+from bench.data.pins import git_blob
 
 FILE = FeatureFile(path="f.npy", dim=2)
 

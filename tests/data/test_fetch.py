@@ -16,10 +16,11 @@ from data.server import Misbehaving, misbehaving
 from pydantic import ValidationError
 from rich.console import Console
 
-from bench.downloads import Download
-from bench.errors import FetchError
-from bench.fetch import Patience, Watch, examine, fetch
-from bench.fetch.checksums import git_blob
+from bench.core.errors import FetchError
+from bench.data.cards import Download
+from bench.data.fetch.collect import examine, fetch
+from bench.data.fetch.transfer import Patience, Watch
+from bench.data.pins import git_blob
 
 QUICK = Patience(connect=5.0, read=0.5, idle=20.0, pause=0.01, attempts=4)
 CONTENT = {

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import cards
-from bench.cards import DatasetCard
-from bench.errors import DataError, UsageError
-from bench.identity import run_key
-from bench.protocol import Protocol
-from bench.records import DataFacts, RunSpec
-from bench.seeds import derive_seed
-from bench.sources import describe_source, describe_split, load_dataset, load_from_card
-from bench.sources.surrogate import generate
-from bench.split import make_split
-from bench.types import DataRequest
+from bench.core.errors import DataError, UsageError
+from bench.core.hashing import derive_seed
+from bench.core.protocol import Protocol
+from bench.core.types import DataRequest
+from bench.data import cards
+from bench.data.cards import DatasetCard
+from bench.data.formats.surrogate import generate
+from bench.data.load import describe_source, describe_split, load_dataset, load_from_card
+from bench.data.split import make_split
+from bench.runs.record_files import run_key
+from bench.runs.records import DataFacts, RunSpec
 
 
 @pytest.fixture
@@ -148,8 +148,8 @@ def test_a_split_that_is_not_random_is_told_and_changes_no_hash(
 ) -> None:
     request = ask(data_dirs=(tiktok_dir.parent,))
     before = load_from_card(loose_tiktok, request)
-    monkeypatch.setattr("bench.sources.load.warnings", lambda found: [f"The split '{found.split}' is not random."])
-    monkeypatch.setattr("bench.sources.describe.warnings", lambda found: ["The split 'random' is not random."])
+    monkeypatch.setattr("bench.data.load.warnings", lambda found: [f"The split '{found.split}' is not random."])
+    monkeypatch.setattr("bench.data.load.warnings", lambda found: ["The split 'random' is not random."])
     warned = load_from_card(loose_tiktok, request)
     assert DataFacts.of(warned).notes == [*before.notes, "The split 'random' is not random."]
     assert (warned.data_hash, warned.split_hash) == (before.data_hash, before.split_hash)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import cards
-from bench.cards import Counts
-from bench.errors import DataError, UsageError
-from bench.sources import load_dataset, load_from_card
-from bench.types import DataRequest
+from bench.core.errors import DataError, UsageError
+from bench.core.types import DataRequest
+from bench.data import cards
+from bench.data.cards import Counts
+from bench.data.load import load_dataset, load_from_card
 
 CARD = cards.load("movielens")
 LOOSE = CARD.model_copy(

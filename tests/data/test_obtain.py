@@ -16,16 +16,15 @@ from data.server import Misbehaving, misbehaving
 from data.test_archives import CONTENT, tarred, zipped
 from rich.console import Console
 
-from bench import cards
-from bench.cards import DatasetCard
-from bench.cli import main
-from bench.commands import prepare as command
-from bench.downloads import Download
-from bench.errors import DataError, FetchError, UsageError
-from bench.fetch import Patience, Watch, fetch
-from bench.obtain import fallback, obtain, to_fetch
-from bench.sources import load_from_card
-from bench.types import DataRequest
+from bench.cli.commands import prepare as command
+from bench.cli.run import main
+from bench.core.errors import DataError, FetchError, UsageError
+from bench.core.types import DataRequest
+from bench.data import cards
+from bench.data.cards import DatasetCard, Download
+from bench.data.fetch.collect import fetch
+from bench.data.fetch.transfer import Patience, Watch
+from bench.data.load import fallback, load_from_card, obtain, to_fetch
 
 QUICK = Patience(connect=5.0, read=1.0, idle=20.0, pause=0.01, attempts=2)
 MD5 = "md5:" + "0" * 32
@@ -258,8 +257,8 @@ def test_a_machine_without_a_network_loses_no_time(
 
     asked: list[float] = []
     monkeypatch.setattr(socket, "getaddrinfo", no_name)
-    monkeypatch.setattr("bench.fetch.transfer.time.sleep", asked.append)
-    from bench.fetch import HASTE
+    monkeypatch.setattr("bench.data.fetch.transfer.time.sleep", asked.append)
+    from bench.data.fetch.transfer import HASTE
 
     problem = obtain(cards.load("tiktok"), request_of(), HASTE, QUIET)
     assert "Name or service not known" in str(problem)

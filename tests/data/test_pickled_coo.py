@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from scipy.sparse import coo_matrix
 
-from bench.cards import DatasetCard
-from bench.errors import DataError
-from bench.sources import describe_source, load_dataset, load_from_card
-from bench.sources.safe_pickle import read_matrix
-from bench.types import DataRequest, Interactions
+from bench.core.errors import DataError
+from bench.core.types import DataRequest, Interactions
+from bench.data.cards import DatasetCard
+from bench.data.formats.safe_pickle import read_matrix
+from bench.data.load import describe_source, load_dataset, load_from_card
 
 
 def request(directory: Path, **options: Any) -> DataRequest:

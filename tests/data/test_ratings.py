@@ -13,14 +13,14 @@ from data.test_archives import zipped
 from data.test_obtain import QUICK
 from rich.console import Console
 
-from bench import cards
-from bench.cards import RatingsSource
-from bench.downloads import Download
-from bench.errors import DataError
-from bench.fetch import Watch, fetch
-from bench.sources import load_from_card
-from bench.sources.ratings import read
-from bench.types import DataRequest
+from bench.core.errors import DataError
+from bench.core.types import DataRequest
+from bench.data import cards
+from bench.data.cards import Download, RatingsSource
+from bench.data.fetch.collect import fetch
+from bench.data.fetch.transfer import Watch
+from bench.data.formats.ratings import read_source
+from bench.data.load import load_from_card
 
 ROWS = ["10::7::5::978300760", "2::7::3::978300761", "2::9::1::978300762", "10::7::4::978300700"]
 
@@ -34,7 +34,7 @@ def source() -> RatingsSource:
 
 def test_users_and_items_are_numbered_in_the_order_of_their_ids(source: RatingsSource, tmp_path: Path) -> None:
     (tmp_path / "ratings.dat").write_text("\n".join(ROWS) + "\n")
-    (whole,) = read(source, tmp_path).parts
+    (whole,) = read_source(source, tmp_path).parts
     assert (whole.users.tolist(), whole.items.tolist()) == ([0, 0, 1], [0, 1, 0])  # 2-7, 2-9, 10-7
     assert whole.timestamps is not None
     assert whole.timestamps.tolist() == [978300761, 978300762, 978300700]  # of a repeated pair the earliest
@@ -62,7 +62,7 @@ def test_malformed_tables(text: str, words: str, source: RatingsSource, tmp_path
         words = "n_users  2           1"
     (tmp_path / "ratings.dat").write_text(text)
     with pytest.raises(DataError) as caught:
-        read(source, tmp_path)
+        read_source(source, tmp_path)
     assert words in str(caught.value)
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from bench.errors import DataError
-from bench.sources import pickle_machine
-from bench.sources.safe_pickle import read_matrix
+from bench.core.errors import DataError
+from bench.data.formats import safe_pickle
+from bench.data.formats.safe_pickle import read_matrix
 
 DENSE = np.array([[0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]])
 
@@ -135,12 +135,10 @@ RAW = {
 def test_broken_pickles_are_refused(case: str, tmp_path: Path, refused: Callable) -> None:
     path = tmp_path / "valMat.pkl"
     path.write_bytes(RAW[case])
-    recorders = {name: dict(vars(one)) for name, one in vars(pickle_machine).items() if isinstance(one, type)}
+    recorders = {name: dict(vars(one)) for name, one in vars(safe_pickle).items() if isinstance(one, type)}
     with refused(DataError, str(path), "etch it again"):
         read_matrix(path)
-    assert recorders == {
-        name: dict(vars(one)) for name, one in vars(pickle_machine).items() if isinstance(one, type)
-    }
+    assert recorders == {name: dict(vars(one)) for name, one in vars(safe_pickle).items() if isinstance(one, type)}
 
 
 @pytest.mark.parametrize("case", ["far memo", "long program"])
@@ -194,7 +192,7 @@ def test_compressed_pointers_are_checked(field: str, tmp_path: Path, refused: Ca
 def test_reading_loads_no_scipy(tmp_path: Path) -> None:
     (tmp_path / "m.pkl").write_bytes(pickle.dumps(sparse.coo_matrix(DENSE)))
     code = (
-        "import sys; from pathlib import Path; from bench.sources.safe_pickle import read_matrix; "
+        "import sys; from pathlib import Path; from bench.data.formats.safe_pickle import read_matrix; "
         f"print(len(read_matrix(Path({str(tmp_path / 'm.pkl')!r}))[0]), 'scipy' in sys.modules)"
     )
     root = Path(__file__).resolve().parents[2]

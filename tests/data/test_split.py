@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.errors import DataError, UsageError
-from bench.split import RULES, make_split, shipped_split
-from bench.types import Interactions, Split
+from bench.core.errors import DataError, UsageError
+from bench.core.types import Interactions, Split
+from bench.data.split import RULES, make_split, shipped_split
 
 
 def block(n_users: int, n_items: int, per_user: list[int], times: list[float] | None = None) -> Interactions:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import split_audit
-from bench.split import make_split
-from bench.split_audit import (
+from bench.core.types import Interactions, Split
+from bench.data import split_audit
+from bench.data.split import make_split
+from bench.data.split_audit import (
     Measure,
     SplitAudit,
     audit,
@@ -21,7 +22,6 @@ from bench.split_audit import (
     verdict,
     warnings,
 )
-from bench.types import Interactions, Split
 
 Edge = tuple[int, ...]
 
@@ -327,8 +327,8 @@ def test_lines_for_a_console() -> None:
 
 
 def tiktok(folder: Path, split: str) -> Split:
-    from bench.sources import load_dataset
-    from bench.types import DataRequest
+    from bench.core.types import DataRequest
+    from bench.data.load import load_dataset
 
     return load_dataset("tiktok", DataRequest(data_dirs=(folder,), split=split)).split
 

@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from bench.cards import SurrogateSource
-from bench.errors import UsageError
-from bench.sources.choices import Tastes, choose, spread_activity
-from bench.sources.raw import RawData
-from bench.sources.surrogate import generate, scaled
+from bench.core.errors import UsageError
+from bench.data.cards import SurrogateSource
+from bench.data.formats.surrogate import Tastes, choose, generate, scaled, spread_activity
+from bench.data.raw import RawData
 
 NAMES = ["tiktok", "movielens"]
 
@@ -23,7 +22,7 @@ NAMES = ["tiktok", "movielens"]
 @pytest.fixture(scope="module")
 def tenth() -> dict[str, RawData]:
     """Both surrogates at a tenth of their size."""
-    from bench import cards
+    from bench.data import cards
 
     sources = {name: next(one for one in cards.load(name).sources if one.kind == "surrogate") for name in NAMES}
     return {name: generate(source, 0.1, 11) for name, source in sources.items()}

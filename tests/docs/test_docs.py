@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench import registry
+from bench.engine import registry
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -45,7 +45,7 @@ def run(job: dict[str, Any]) -> int:
 def run_all(command: list[str]) -> int:
     """The command line of the project as it is now, fault included; a crash is no exit code of its own."""
     try:
-        from bench.cli import main
+        from bench.cli.run import main
 
         return main(command)
     except BaseException:

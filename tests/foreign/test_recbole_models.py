@@ -14,12 +14,13 @@ import torch
 import toy
 from foreign_models import CPU, DATA, built, trained
 
-from bench import cli, registry
-from bench.__main__ import main
-from bench.errors import ConfigError, UsageError
-from bench.recbole_bridge import batches
-from bench.recbole_models.catalogue import shipped, unusable, usable
-from bench.recbole_models.samplers import PointSampler, UserSampler
+from bench.cli.main import main
+from bench.cli.run import run
+from bench.core.errors import ConfigError, UsageError
+from bench.engine import registry
+from bench.engine.recbole import batches
+from bench.engine.recbole_catalogue import shipped, unusable, usable
+from bench.engine.recbole_models import PointSampler, UserSampler
 
 FOUR = ("EASE", "BPR", "NeuMF", "MultiVAE")  # fitted, pairs, points, users
 CALL = ["--datasets", "movielens", "--source", "surrogate", "--scale", "0.02", "--seeds", "1", "--epochs", "2"]
@@ -174,7 +175,7 @@ def test_the_hash_is_of_recboles_release_and_the_models_source(monkeypatch: pyte
     first, other = registry.code_hash("recbole:EASE"), registry.code_hash("recbole:BPR")
     assert first == registry.code_hash("recbole:EASE") != other
     monkeypatch.setattr(recbole, "__version__", "9.9")
-    from bench.recbole_models.entry import recbole_hash
+    from bench.engine.recbole_catalogue import recbole_hash
 
     assert recbole_hash.__wrapped__("recbole:EASE") != first
 
@@ -190,7 +191,7 @@ def test_the_hash_is_of_recboles_release_and_the_models_source(monkeypatch: pyte
 def test_a_model_that_is_not_there_is_told(
     name: str, parts: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main([*CALL, "--models", name, "--dry-run"]) == 2
+    assert run.main([*CALL, "--models", name, "--dry-run"]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert all(part in said for part in parts), said
 
@@ -201,7 +202,7 @@ def test_the_list_names_those_that_run_and_why_others_do_not(capsys: pytest.Capt
     assert "recbole:SimpleX" in said
     assert "NCLTrainer" in said
     assert f"{len(usable())} of {len(shipped())} run" in said
-    assert cli.main(["--list"]) == 0
+    assert run.main(["--list"]) == 0
     listed = capsys.readouterr().out
     assert "recbole:NAME" in listed
     assert "SimpleX" in listed
@@ -220,7 +221,7 @@ def test_four_run_beside_ours_and_are_found_again(tmp_path: Path, capsys: pytest
         *models,
         *(part for each in sets for part in ("--set", each)),
     ]
-    assert cli.main([*call, "--artifacts", "table3", "cost", "curves", "significance"]) == 0
+    assert run.main([*call, "--artifacts", "table3", "cost", "curves", "significance"]) == 0
     runs = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8"))
         for path in (tmp_path / "results" / "runs").rglob("*.json")
@@ -239,7 +240,7 @@ def test_four_run_beside_ours_and_are_found_again(tmp_path: Path, capsys: pytest
     with (tmp_path / "results" / "tables" / "table3.csv").open(encoding="utf-8") as file:
         assert {row["model"] for row in csv.DictReader(file)} == set(models)
     capsys.readouterr()
-    assert cli.main([*call, "--status"]) == 0
+    assert run.main([*call, "--status"]) == 0
     assert "6 runs: 6 done" in capsys.readouterr().out
 
 
@@ -255,12 +256,12 @@ def test_candidates_for_tuning_fit_the_parameters(name: str) -> None:
 def test_tuning_a_model_of_recboles_leaves_its_files_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.tuning.command.may_be_kept", lambda result: True)  # though drawn at random
+    monkeypatch.setattr("bench.runs.tuning.search.may_be_kept", lambda result: True)  # though drawn at random
     path = registry.load("recbole:EASE").path
     before = path.read_bytes()
     places = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
     tune = ["--models", "recbole:EASE", "--tune", "2", "--artifacts", "tuning", "--workers", "1"]
-    assert cli.main([*CALL, *places, *tune]) == 0
+    assert run.main([*CALL, *places, *tune]) == 0
     assert "is not ours to write; the chosen values hold for this call" in " ".join(
         capsys.readouterr().out.split()
     )

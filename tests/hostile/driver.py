@@ -21,7 +21,7 @@ CPU_SECONDS, SECONDS = 30.0, 150  # of a command; other work on the machine slow
 
 def use_cards(folder: Path) -> None:
     """Have every function that looks for data cards look there."""
-    from bench import cards
+    from bench.data import cards
 
     cards.DATASETS = folder
     for function in (cards.names, cards.load):
@@ -38,7 +38,7 @@ def late(*_: object) -> None:
 
 def outcome(arguments: list[str]) -> dict[str, Any]:
     """Exit code, and what was printed; the traceback where there was one."""
-    from bench.__main__ import main
+    from bench.cli.main import main
 
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "strict", write_through=True) for _ in range(2))
     code: object = None

@@ -39,7 +39,7 @@ def limited(code: str, *arguments: str, seconds: float = 60, memory: int = MEMOR
 
 CALL = """
 import sys
-from bench.__main__ import main
+from bench.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.downloads import RemoteFile
-from bench.errors import DataError, FetchError
-from bench.fetch import archives
-from bench.fetch.transfer import Patience, Wait, transfer
-from bench.fetch.watch import Watch
+from bench.core.errors import DataError, FetchError
+from bench.data.cards import RemoteFile
+from bench.data.fetch import archives
+from bench.data.fetch.transfer import Patience, Wait, Watch, transfer
 from hostile.limits import limited
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
@@ -46,7 +45,9 @@ def test_a_head_of_gigabytes_is_not_taken(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     whole = gzip.compress(b"a" * (64 << 20))
     path.write_bytes(gzip.compress(block("x", 4 << 30, HEADS[kind])) + whole * 4)
-    code = f"from pathlib import Path; from bench.fetch.archives import names_in; names_in(Path({str(path)!r}))"
+    code = (
+        f"from pathlib import Path; from bench.data.fetch.archives import names_in; names_in(Path({str(path)!r}))"
+    )
     done = limited(code, seconds=30, memory=1 << 30)
     assert "DataError" in done.stderr.splitlines()[-1], done.stderr
     assert "the head of a member is longer" in done.stderr.splitlines()[-1]

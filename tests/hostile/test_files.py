@@ -17,19 +17,17 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from bench import cards
-from bench.errors import BenchError, DataError, UsageError
-from bench.layouts import exporting
-from bench.layouts.importing import import_data
-from bench.layouts.loading import load_place
-from bench.layouts.modality_names import modality_name
-from bench.names import is_name, readable
-from bench.sources.blocks import read_blocks
-from bench.sources.load import load_with_raw
-from bench.sources.parquet_pages import check_pages
-from bench.sources.tables import header, read_parquet
-from bench.types import DataRequest
-from bench.validation import dump_yaml, parse_yaml
+from bench.core.config import dump_yaml, parse_yaml
+from bench.core.errors import BenchError, DataError, UsageError
+from bench.core.names import is_name, readable
+from bench.core.types import DataRequest
+from bench.data import cards, exporting
+from bench.data.detect import load_place
+from bench.data.features import read_blocks
+from bench.data.formats.place import modality_name
+from bench.data.importing import import_data
+from bench.data.load import load_with_raw
+from bench.data.tables import check_pages, header, read_parquet
 from hostile.limits import CALL, limited
 
 TERA = 1 << 40

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import DataError
-from bench.sources.safe_pickle import read_matrix
+from bench.core.errors import DataError
+from bench.data.formats.safe_pickle import read_matrix
 from hostile.limits import CALL, limited, one_paragraph
 
 PROTO, STOP = b"\x80\x02", b"."

@@ -13,10 +13,11 @@ from typing import Any
 import examples
 import pytest
 
-from bench import cards, terminal
-from bench.errors import UsageError
-from bench.layouts.importing import import_data
-from bench.sources.locate import package_directory
+from bench.cli.run import parser
+from bench.core.errors import UsageError
+from bench.data import cards
+from bench.data.importing import import_data
+from bench.data.pins import package_directory
 from hostile.limits import CALL, ROOT, limited, one_paragraph
 
 ODD = b"caf\xe9-\xff"
@@ -47,7 +48,7 @@ import sys
 from hostile.driver import use_cards
 from pathlib import Path
 use_cards(Path("cards"))
-from bench.__main__ import main
+from bench.cli.main import main
 for line in sys.argv[1:]:
     code = main(line.split(chr(1)))
     assert code == 0, (code, line)
@@ -153,7 +154,7 @@ def test_one_that_is_loaded_already_is_named(monkeypatch: pytest.MonkeyPatch, tm
     stranger.__path__ = [str(tmp_path)]
     monkeypatch.setitem(sys.modules, "models", stranger)
     with pytest.raises(UsageError, match=str(tmp_path)):
-        terminal.check_own_packages()
+        parser.check_own_packages()
 
 
 def test_a_folder_models_that_is_no_package_is_not_in_the_way(tmp_path: Path) -> None:

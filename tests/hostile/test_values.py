@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bench import registry
-from bench.__main__ import main
-from bench.assignments import overrides
-from bench.errors import ConfigError, UsageError
-from bench.model_entry import ModelFile
-from bench.validation import validated
+from bench.cli.main import main
+from bench.cli.options import overrides
+from bench.core.config import validated
+from bench.core.errors import ConfigError, UsageError
+from bench.engine import registry
+from bench.engine.model_file import ModelFile
 
 WRONG = {
     "mf.learning_rate=.inf": "'learning_rate' is inf, expected a finite number",

@@ -12,9 +12,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import cards
-from bench.errors import ConfigError
-from bench.validation import dump_yaml, parse_yaml, read_yaml
+from bench.core.config import dump_yaml, parse_yaml, read_yaml
+from bench.core.errors import ConfigError
+from bench.data import cards
 
 ALIASES = "\n".join(
     ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]

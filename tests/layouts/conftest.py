@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bench import cards
-from bench.layouts.importing import import_data
-from bench.sources.load import load_with_raw
-from bench.sources.raw import RawData
-from bench.types import BenchmarkData, DataRequest
+from bench.core.types import BenchmarkData, DataRequest
+from bench.data import cards
+from bench.data.importing import import_data
+from bench.data.load import load_with_raw
+from bench.data.raw import RawData
 
 
 @dataclass(frozen=True)

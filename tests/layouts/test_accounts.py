@@ -12,15 +12,15 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from bench import cards
-from bench.errors import BenchError, DataError, UsageError
-from bench.layouts.exporting import export
-from bench.layouts.inspection import inspect
-from bench.layouts.loading import Loaded, load_place
-from bench.sources.mmrec import read
-from bench.sources.raw import RawData
-from bench.sources.roles import Columns
-from bench.sources.tables import count_lines, read_text
+from bench.core.errors import BenchError, DataError, UsageError
+from bench.data import cards
+from bench.data.detect import Loaded, load_place
+from bench.data.exporting import export
+from bench.data.formats.mmrec import read_source
+from bench.data.inspecting import inspect
+from bench.data.raw import RawData
+from bench.data.roles import Columns
+from bench.data.tables import count_lines, read_text
 
 N = 200
 LONE = {"far": (10, 150), "neighbours": (10, 11), "one": (10,), "last": (N - 1,)}
@@ -85,7 +85,7 @@ def test_lines_over_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "t.csv"
     path.write_text(rows(",", {}))
     for size in (1, 7, 64):
-        monkeypatch.setattr("bench.sources.tables.BLOCK", size)
+        monkeypatch.setattr("bench.data.tables.BLOCK", size)
         assert count_lines(path) == N + 1
 
 
@@ -354,7 +354,7 @@ def test_mapped_ids_give_the_split_of_a_table(kind: str, tmp_path: Path, home: A
         home.take(folder, "same", force=True)
     of_card = cards.load("movielens").sources[0]
     of_card = of_card.model_copy(update={"expected": cards.Counts()})
-    by_card = read(of_card, folder)  # type: ignore[arg-type]
+    by_card = read_source(of_card, folder)  # type: ignore[arg-type]
     assert np.array_equal(by_card.parts[0].keys, raw.parts[0].keys)
     assert np.array_equal(by_card.modalities[0].matrix, raw.modalities[0].matrix)
 

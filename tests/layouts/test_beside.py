@@ -17,12 +17,12 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from bench import cards
-from bench.cards import FeatureFile
-from bench.errors import DataError, UsageError
-from bench.layouts.inspection import Inspection, inspect
-from bench.layouts.loading import load_place
-from bench.sources.features import read_features
+from bench.core.errors import DataError, UsageError
+from bench.data import cards
+from bench.data.cards import FeatureFile
+from bench.data.detect import load_place
+from bench.data.features import read_features
+from bench.data.inspecting import Inspection, inspect
 
 ITEMS = 12
 ROWS = np.random.default_rng(3).standard_normal((ITEMS, 4)).astype(np.float32)

@@ -14,8 +14,8 @@ import pytest
 from pyarrow import parquet
 from scipy.sparse import coo_matrix
 
-from bench.errors import DataError
-from bench.layouts.loading import load_place
+from bench.core.errors import DataError
+from bench.data.detect import load_place
 
 
 def huge_matrix(folder: Path) -> None:

@@ -8,8 +8,8 @@ import examples
 import numpy as np
 import pytest
 
-from bench import cards
-from bench.__main__ import main
+from bench.cli.main import main
+from bench.data import cards
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layouts_mutations import MUTATIONS
 
-from bench.errors import BenchError
-from bench.layouts.inspection import inspect
-from bench.sources.validity import check
+from bench.core.errors import BenchError
+from bench.data.inspecting import inspect
+from bench.data.raw import check
 
 FIX = re.compile(
     r"\b(Correct|Write|Fetch|fetch|Replace|Remove|Number|Save|Keep|Name|Put|Take|Give|Merge|Leave|Look|Complete|Move|"

@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 import yaml
 
-from bench import cards
-from bench.errors import ConfigError, DataError, ResultsError, UsageError
-from bench.fetch.checksums import git_blob
-from bench.layouts import importing
-from bench.layouts.inspection import inspect
-from bench.layouts.known import suggested_name
-from bench.layouts.loading import load_place
-from bench.sources import describe_source
+from bench.core.errors import ConfigError, DataError, ResultsError, UsageError
+from bench.data import cards, importing
+from bench.data.detect import load_place, suggested_name
+from bench.data.inspecting import inspect
+from bench.data.load import describe_source
+from bench.data.pins import git_blob
 
 TIKTOK = cards.DATASETS / "tiktok.yaml"
 

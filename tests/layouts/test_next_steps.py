@@ -13,25 +13,25 @@ from typing import Any
 import examples
 import pytest
 
-from bench import cards
-from bench.__main__ import main
-from bench.errors import BenchError, DataError
-from bench.layouts.importing import import_data
-from bench.layouts.inspection import inspect
-from bench.layouts.loading import load_place
-from bench.sources.roles import Columns
+from bench.cli.main import main
+from bench.core.errors import BenchError, DataError
+from bench.data import cards
+from bench.data.detect import load_place
+from bench.data.importing import import_data
+from bench.data.inspecting import inspect
+from bench.data.roles import Columns
 
 ROOT = Path(__file__).resolve().parents[2]
 WRAPPER = """#!{python}
 import sys
 from pathlib import Path
 from bench import cards, options
-from bench.commands import import_
+from bench.cli.commands import import_
 folder = Path({cards!r})
 cards.DATASETS = folder
 cards.names.__defaults__ = (folder,)
 cards.load.__defaults__ = (folder,)
-from bench.__main__ import main
+from bench.cli.main import main
 words = sys.argv[1:]
 extra = ["--cache-dir", {cache!r}]
 if words[0] == "run":

@@ -13,11 +13,11 @@ import pytest
 from layouts_mutations import Payload
 from pyarrow import parquet
 
-from bench.errors import BenchError, DataError, UsageError
-from bench.layouts.loading import Loaded, load_place
-from bench.layouts.place import Columns
-from bench.sources.ids import as_texts
-from bench.sources.validity import check
+from bench.core.errors import BenchError, DataError, UsageError
+from bench.data.columns import as_texts
+from bench.data.detect import Loaded, load_place
+from bench.data.raw import check
+from bench.data.roles import Columns
 
 PARTED = ("pickled-coo", "mmrec", "lattice", "recbole")
 TIMED = ("mmrec", "recbole", "csv", "parquet")

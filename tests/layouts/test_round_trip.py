@@ -9,11 +9,11 @@ import examples
 import numpy as np
 import pytest
 
-from bench.errors import UsageError
-from bench.layouts.exporting import export
-from bench.recbole_bridge import shielded
-from bench.sources.ids import as_texts
-from bench.types import BenchmarkData
+from bench.core.errors import UsageError
+from bench.core.types import BenchmarkData
+from bench.data.columns import as_texts
+from bench.data.exporting import export
+from bench.engine.recbole import shielded
 
 
 def assert_equal(one: tuple[BenchmarkData, Any], two: tuple[BenchmarkData, Any]) -> None:

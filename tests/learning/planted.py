@@ -9,11 +9,11 @@ import numpy as np
 import torch
 import toy
 
-from bench.evaluate import Evaluation, Evaluator
-from bench.protocol import Protocol
-from bench.sampling import TripleSampler
-from bench.train import TrainSettings, train
-from bench.types import BenchmarkData
+from bench.core.protocol import Protocol
+from bench.core.types import BenchmarkData
+from bench.engine.evaluate import Evaluation, Evaluator
+from bench.engine.sampling import TripleSampler
+from bench.engine.trainer import TrainSettings, train
 
 CPU = torch.device("cpu")
 N_BLOCKS, USERS_A_BLOCK, ITEMS_A_BLOCK = 16, 20, 18

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import acf
-from models._edges import Edges
-from models._segments import attend, attend_without, ordered_pairs, pair_logits
+from models.layers.attention import attend, attend_without, ordered_pairs, pair_logits
+from models.layers.edges import Edges
 
 pytestmark = pytest.mark.usefixtures("float64")
 

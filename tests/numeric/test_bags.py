@@ -14,15 +14,15 @@ import pytest
 import torch
 import toy
 
-from models import _propagation, _unit
-from models._propagation import distinct_padded, scattered
+from models.layers import graph, graph_rows
+from models.layers.graph import distinct_padded, scattered
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = toy.random_data(absent=True)
 CHECK = """
 import torch
-from models._bags import bag
-from models._bags_cuda import sums
+from models.layers.segments import bag
+from models.layers.segments_cuda import sums
 torch.manual_seed(1)
 lengths = torch.tensor([0, 1, 300, 0, 7, 65, 0])
 offsets = torch.cat([torch.zeros(1), lengths.cumsum(0)]).to(torch.int32)
@@ -40,7 +40,7 @@ print("equal")
 
 def by_sorting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing rely on the order in which `index_add_` adds."""
-    modules: tuple[ModuleType, ...] = (_propagation, _unit)
+    modules: tuple[ModuleType, ...] = (graph, graph_rows)
     for module in modules:
         monkeypatch.setattr(module, "adds_in_order", lambda _tensor: False)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import toy
 
-from bench import registry
-from bench.errors import ConfigError, DataError, TrainingError
-from bench.types import BenchmarkData
-from models import _control, ease
+from bench.core.errors import ConfigError, DataError, TrainingError
+from bench.core.types import BenchmarkData
+from bench.engine import registry
+from models import control, ease
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -257,7 +257,7 @@ def test_no_item_speaks_for_itself(name: str) -> None:
 @pytest.mark.parametrize("name", toy.controls())
 def test_blocks_change_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = scores(name)
-    for module in (_control, ease):
+    for module in (control, ease):
         monkeypatch.setattr(module, "BLOCK_CELLS", 5 * N_ITEMS)
     np.testing.assert_array_equal(scores(name), expected)
 
@@ -275,7 +275,7 @@ def test_equal_neighbours_are_taken_by_the_lowest_id(name: str) -> None:
 def test_sums_that_differ_in_the_last_digits_are_tied() -> None:
     weights = np.array([[0.0, 0.0, 0.1 + 0.2 + 0.3, 0.1 + (0.2 + 0.3), 0.1 + 0.2 + 0.3, 0.5]])
     assert len(set(weights[0, 2:5])) == 2
-    kept = _control.best_of_rows(lambda items: np.repeat(weights[:, ::-1], len(items), axis=0), 6, 2)
+    kept = control.best_of_rows(lambda items: np.repeat(weights[:, ::-1], len(items), axis=0), 6, 2)
     assert kept[5].nonzero()[1].tolist() == [1, 2]
 
 

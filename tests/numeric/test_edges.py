@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models._edges import EdgeGraph, Edges, column_major, edge_softmax, sddmm, spread, weighted_spmm
-from models._rows import unit_rows
+from models.layers.edges import EdgeGraph, Edges, column_major, edge_softmax, sddmm, spread, weighted_spmm
+from models.layers.rows import unit_rows
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 import toy
 
-from models._graph import propagate, spmm
+from models.layers.graph import propagate, spmm
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 import toy
 from torch import Tensor
 
-from bench.recbole_bridge import batch
-from bench.types import BenchmarkData
+from bench.core.types import BenchmarkData
+from bench.engine.recbole import batch
 
 pytestmark = pytest.mark.usefixtures("float64")
 

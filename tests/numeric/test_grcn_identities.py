@@ -11,10 +11,10 @@ import torch.nn.functional as F
 import toy
 from torch import Tensor
 
-from bench import registry
-from models._edges import edge_softmax, sddmm
-from models._routing import routed
-from models._rows import unit_rows
+from bench.engine import registry
+from models.layers.edges import edge_softmax, sddmm
+from models.layers.routing import routed
+from models.layers.rows import unit_rows
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from models._fusion import masked_softmax
-from models._graph import SparseRows, bipartite, propagate, read_out, spmm
-from models._item_graph import item_graph
-from models._knn import nearest
-from models._propagation import spmm_rows
+from models.layers.fusion import masked_softmax
+from models.layers.graph import SparseRows, bipartite, propagate, read_out, spmm, spmm_rows
+from models.layers.item_graphs import item_graph
+from models.layers.neighbours import nearest
 
 pytestmark = pytest.mark.usefixtures("float64")
 

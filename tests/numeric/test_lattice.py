@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.types import BenchmarkData
+from bench.core.types import BenchmarkData
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -11,8 +11,8 @@ import torch
 import toy
 from torch import Tensor
 
-from bench.recbole_bridge import batch
-from models import _latent_graph
+from bench.engine.recbole import batch
+from models.layers import item_graphs
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -63,13 +63,13 @@ def test_every_step_trains_the_graph_on_the_epochs_pairs(monkeypatch: pytest.Mon
 def count_searches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Calls of the neighbour search from now on."""
     calls: list[int] = []
-    original = _latent_graph.nearest
+    original = item_graphs.nearest
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(_latent_graph, "nearest", counted)
+    monkeypatch.setattr(item_graphs, "nearest", counted)
     return calls
 
 

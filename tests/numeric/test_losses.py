@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models._losses import bpr_loss, l2, sum_of_squares
+from models.layers.losses import bpr_loss, l2, sum_of_squares
 
 pytestmark = pytest.mark.usefixtures("float64")
 

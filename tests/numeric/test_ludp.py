@@ -10,8 +10,8 @@ import torch
 import toy
 from torch.autograd import gradcheck
 
-from bench.recbole_bridge import batch
-from bench.types import BenchmarkData, Modality
+from bench.core.types import BenchmarkData, Modality
+from bench.engine.recbole import batch
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -472,7 +472,7 @@ def test_refreshing_rebuilds_the_item_graphs_once_an_epoch() -> None:
     ],
 )
 def test_contradictory_switches_are_refused(switches: dict[str, Any], words: str) -> None:
-    from bench.errors import ConfigError
+    from bench.core.errors import ConfigError
 
     with pytest.raises(ConfigError, match=words):
         toy.build("ludp", DATA, **switches)

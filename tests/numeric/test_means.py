@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models._means import Means
+from models.layers.graph import Means
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 import toy
 from torch import Tensor
 
-from bench import registry
-from bench.types import BenchmarkData
+from bench.core.types import BenchmarkData
+from bench.engine import registry
 
 pytestmark = pytest.mark.usefixtures("float64")
 

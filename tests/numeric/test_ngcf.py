@@ -14,9 +14,9 @@ import toy
 from recbole.model.general_recommender import NGCF as RecBoleNGCF
 from torch import Tensor
 
-from bench import registry
-from bench.recbole_bridge import ITEM_FIELD, NEG_PREFIX, recbole_session
-from models._ngcf_layer import dropout_factors
+from bench.engine import registry
+from bench.engine.recbole import ITEM_FIELD, NEG_PREFIX, recbole_session
+from models.ngcf import dropout_factors
 
 float64 = pytest.mark.usefixtures("float64")
 VARIANTS = ["recbole", "official"]

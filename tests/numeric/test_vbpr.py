@@ -11,7 +11,7 @@ import torch
 import toy
 from torch import Tensor
 
-from bench.errors import ConfigError
+from bench.core.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cli import main
+from bench.cli.run import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -133,9 +133,9 @@ def test_unwritable_results_directory(tmp_path: Path) -> None:
 def test_a_parameter_file_with_a_wrong_type_names_file_and_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.errors import ConfigError
-    from bench.model_entry import ModelFile
-    from bench.validation import read_yaml, validated
+    from bench.core.config import read_yaml, validated
+    from bench.core.errors import ConfigError
+    from bench.engine.model_file import ModelFile
 
     path = tmp_path / "mf.yaml"
     path.write_text("defaults: [1, 2]\n", encoding="utf-8")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench import commands
-from bench.__main__ import main
+from bench.cli import commands
+from bench.cli.main import main
 
 
 def test_help_lists_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import main
+from bench.cli.main import main
 
 SMALL = [
     *("--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01", "--epochs", "1", "--seeds", "2"),

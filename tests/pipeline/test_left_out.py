@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import cards
-from bench.cli import main
-from bench.errors import DataError
-from bench.layouts.importing import import_data
-from bench.runner import _build
-from bench.suited import said, suited, why_not
+from bench.cli.run import main
+from bench.core.errors import DataError
+from bench.data import cards
+from bench.data.importing import import_data
+from bench.runs.plan import said, suited, why_not
+from bench.runs.runner import _build
 
 
 @pytest.fixture
@@ -126,13 +126,13 @@ def test_reasons() -> None:
 
 
 def test_the_error_itself_names_model_and_data_set(call: Any, tmp_path: Path) -> None:
-    from bench.assignment import RunOptions
-    from bench.plan import make_plan
-    from bench.protocol import Protocol
-    from bench.recording import blank_record
-    from bench.records import DataFacts
-    from bench.sources import load_dataset
-    from bench.types import DataRequest
+    from bench.core.protocol import Protocol
+    from bench.core.types import DataRequest
+    from bench.data.load import load_dataset
+    from bench.runs.plan import make_plan
+    from bench.runs.records import DataFacts
+    from bench.runs.runner import blank_record
+    from bench.runs.task import RunOptions
 
     data = load_dataset("bare", DataRequest(cache_dir=tmp_path / "cache"))
     (spec,) = make_plan(["bare"], ["vbpr"], 1, 1, 1, {})

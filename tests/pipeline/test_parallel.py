@@ -22,17 +22,17 @@ import torch
 from rich.console import Console
 from toy import random_data
 
-from bench.assignment import RunOptions, RunTask
-from bench.cli import main
-from bench.console import RunDisplay
-from bench.environment import usable_cores
-from bench.executor import execute
-from bench.observe import Tell
-from bench.plan import make_plan
-from bench.protocol import Protocol
-from bench.records import RunRecord, RunSpec
-from bench.store import ResultsStore
-from bench.types import EpochFacts
+from bench.cli.run import main
+from bench.core.protocol import Protocol
+from bench.core.types import EpochFacts
+from bench.runs.display import RunDisplay
+from bench.runs.events import Tell
+from bench.runs.machine import usable_cores
+from bench.runs.plan import make_plan
+from bench.runs.pool import execute
+from bench.runs.records import RunRecord, RunSpec
+from bench.runs.store import ResultsStore
+from bench.runs.task import RunOptions, RunTask
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01", "--artifacts", "table3"]
@@ -42,8 +42,8 @@ PASSING = ("started", "command", "environment", "cost", "content_hash")  # the l
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two workers with a thread each are allowed, whatever machine this is."""
-    monkeypatch.setattr("bench.environment.usable_cores", lambda: 2)
-    monkeypatch.setattr("bench.executor.usable_cores", lambda: 2)
+    monkeypatch.setattr("bench.runs.machine.usable_cores", lambda: 2)
+    monkeypatch.setattr("bench.runs.pool.usable_cores", lambda: 2)
 
 
 def run(folder: Path, *arguments: str) -> int:
@@ -98,7 +98,7 @@ def test_what_is_there_or_only_shown_starts_no_worker(
 ) -> None:
     arguments = ["--models", "mf", "--seeds", "2", "--epochs", "1"]
     assert run(tmp_path, *arguments, "--workers", "1") == 0
-    monkeypatch.setattr("bench.executor.start_worker", None)
+    monkeypatch.setattr("bench.runs.pool.start_worker", None)
     capsys.readouterr()
     assert run(tmp_path, *arguments, "--workers", "2") == 0
     assert capsys.readouterr().out.count("(kept)") == 2
@@ -152,7 +152,7 @@ class Silent:
 
 def make_sleepers(folder: Path) -> None:
     os.setsid()
-    mock.patch("bench.executor.usable_cores", return_value=2).start()
+    mock.patch("bench.runs.pool.usable_cores", return_value=2).start()
     options = RunOptions(Protocol(), torch.device("cpu"), "skip", "a test", folder / "cache", 2, 1)
     specs = make_plan(["toy"], ["mf"], 2, 1, 2023, {})
     execute(specs, {"toy": random_data()}, ResultsStore(folder), options, Silent(), sleep)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from bench import registry
-from bench.cli import main
+from bench.cli.run import main
+from bench.engine import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
@@ -267,7 +267,7 @@ def test_dry_run_shows_the_plan_and_writes_nothing(call: Any, tmp_path: Path) ->
 
 def test_list_names_everything_without_importing_torch() -> None:
     code = (
-        "import sys; from bench.cli import main; main(['--list']); "
+        "import sys; from bench.cli.run import main; main(['--list']); "
         "sys.exit(1 if 'torch' in sys.modules or 'recbole' in sys.modules else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

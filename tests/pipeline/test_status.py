@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import cli
-from bench.files import locked
-from bench.records import Failure, RunRecord
-from bench.store import ResultsStore
+from bench.cli.run import run
+from bench.core.files import locked
+from bench.runs.records import Failure, RunRecord
+from bench.runs.store import ResultsStore
 
 SMALL = [
     "--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01", "--epochs", "2", "--workers", "1",
@@ -24,11 +24,11 @@ def files(folder: Path) -> dict[Path, bytes]:
 
 def test_every_state_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache"), *SMALL]
-    assert cli.main([*call, "--status"]) == 0
+    assert run.main([*call, "--status"]) == 0
     assert "6 runs: 6 missing" in capsys.readouterr().out
     assert not (tmp_path / "results").exists()
 
-    assert cli.main(call) == 0
+    assert run.main(call) == 0
     paths = sorted((tmp_path / "results" / "runs").rglob("*.json"))
     mf = {
         json.loads(path.read_text(encoding="utf-8"))["spec"]["repetition"]: path
@@ -46,7 +46,7 @@ def test_every_state_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     capsys.readouterr()
     (tmp_path / "results" / "claims").mkdir(exist_ok=True)
     with locked(tmp_path / "results" / "claims" / f"{popularity[0].stem}.lock"):
-        assert cli.main([*call, "--status"]) == 0
+        assert run.main([*call, "--status"]) == 0
     said = capsys.readouterr().out
     assert "6 runs: 2 done, 1 running, 1 interrupted, 1 failed, 1 damaged." in said
     assert f"failed: tiktok mf seed 1 ({mf[0].stem}): NotFinite: The loss is gone [red]." in said

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from bench import registry
-from bench.asked import tuning_settings_of
-from bench.cli import main
-from bench.console import RunDisplay
-from bench.options import parse
-from bench.tuned import TunedEntry
-from bench.tuning.pruning import PruningRule
+from bench.cli.options import parse
+from bench.cli.requests import tuning_settings_of
+from bench.cli.run import main
+from bench.engine import registry
+from bench.engine.tuned import TunedEntry
+from bench.runs.display import RunDisplay
+from bench.runs.tuning.pruning import PruningRule
 
 SMALL = ["--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01", "--epochs", "2", "--threads", "1"]
 
@@ -132,7 +132,7 @@ def pruned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search whose trials are pruned early, made at one go."""
     folder = tmp_path_factory.mktemp("pruned")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.asked.MEDIAN", PruningRule(first_steps=3))
+        patch.setattr("bench.cli.requests.MEDIAN", PruningRule(first_steps=3))
         assert call(folder, *PRUNED, "--workers", "1") == 0
     return folder
 
@@ -140,7 +140,7 @@ def pruned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prune from a few steps on: bounds travel with the runs, so that workers know as well."""
-    monkeypatch.setattr("bench.asked.MEDIAN", PruningRule(first_steps=3))
+    monkeypatch.setattr("bench.cli.requests.MEDIAN", PruningRule(first_steps=3))
 
 
 def outcomes(folder: Path) -> dict[str, Any]:
@@ -227,8 +227,8 @@ def test_a_short_search_is_written_only_when_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[TunedEntry] = []
-    monkeypatch.setattr("bench.tuning.command.may_be_kept", lambda result: True)  # though drawn at random
-    monkeypatch.setattr("bench.tuning.keep.write_tuned", lambda entry, new: written.append(new) or entry.path)
+    monkeypatch.setattr("bench.runs.tuning.search.may_be_kept", lambda result: True)  # though drawn at random
+    monkeypatch.setattr("bench.runs.tuning.keep.write_tuned", lambda entry, new: written.append(new) or entry.path)
     arguments = ["--models", "mf", "--workers", "1", "--tune", "1", "--artifacts", "tuning"]
     assert call(tmp_path, *arguments) == 0
     assert "2 epochs at most, fewer than without --epochs" in " ".join(capsys.readouterr().out.split())

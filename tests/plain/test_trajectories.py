@@ -9,9 +9,9 @@ import pytest
 import torch
 import toy
 
-from bench.recbole_bridge import batches
-from bench.sampling import TripleSampler
-from bench.types import BenchmarkData
+from bench.core.types import BenchmarkData
+from bench.engine.recbole import batches
+from bench.engine.sampling import TripleSampler
 from plain import PLAIN, Tables, batch_loss, lattice
 
 N_EPOCHS, N_STEPS = 2, 10

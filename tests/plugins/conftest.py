@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.skeleton.write import Skeleton, write_skeleton
+from bench.checks.scaffold import Skeleton, write_skeleton
 
 Own = Callable[..., Path]
 

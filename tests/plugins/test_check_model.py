@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import main
-from bench.contract.suite import outcomes
-from bench.plugins import plugged
-from bench.skeleton.write import Skeleton, rendered
+from bench.checks.contract.suite import outcomes
+from bench.checks.scaffold import Skeleton, rendered
+from bench.cli.main import main
+from bench.engine.plugins import plugged
 
 INIT = '        self.graph = bipartite(self.train_users, self.train_items, self.n_users, self.n_items, "sym")\n'
 SPLIT = "        users, items = final.split([self.n_users, self.n_items])\n        return users, items\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import main
-from bench.skeleton import write
+from bench.checks import scaffold
+from bench.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,8 +48,8 @@ def test_refused_names(name: str, reason: str, tmp_path: Path, capsys: pytest.Ca
 def test_without_a_folder_it_goes_into_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(write, "shared_folder", lambda: tmp_path / "models")
-    monkeypatch.setattr(write, "TESTS", tmp_path / "tests")
+    monkeypatch.setattr(scaffold, "shared_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr(scaffold, "TESTS", tmp_path / "tests")
     assert main(["new-model", "my_model"]) == 2
     assert "--to DIR" in capsys.readouterr().err
     (tmp_path / "tests").mkdir()

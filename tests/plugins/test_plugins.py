@@ -11,9 +11,10 @@ import pytest
 import toy
 import yaml
 
-from bench import cli, plugins, registry
-from bench.errors import ConfigError, UsageError
-from bench.plugins import plugged, resolved
+from bench.cli.run import run
+from bench.core.errors import ConfigError, UsageError
+from bench.engine import plugins, registry
+from bench.engine.plugins import plugged, resolved
 
 CALL = ["--datasets", "movielens", "--source", "surrogate", "--scale", "0.02", "--seeds", "1", "--epochs", "1"]
 
@@ -24,7 +25,7 @@ def package(own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"pack_{tmp_path.name.replace('-', '_')}"
     path = own(
         "outer",
-        ("from models._graph", f"from {name}.inner._helper import scaled\nfrom models._graph"),
+        ("from models.layers.graph", f"from {name}.inner._helper import scaled\nfrom models.layers.graph"),
         ("torch.stack(layers).mean(dim=0)", "scaled(torch.stack(layers).mean(dim=0))"),
         folder=f"site/{name}/inner",
     )
@@ -95,7 +96,7 @@ def test_the_hash_covers_the_file_its_package_and_the_shared_pieces(
 
 
 def test_the_hash_does_not_depend_on_where_a_folder_lies(own) -> None:
-    change = ("from models._graph", "from ._helper import scaled\nfrom models._graph")
+    change = ("from models.layers.graph", "from ._helper import scaled\nfrom models.layers.graph")
     hashes = []
     for folder in ("here", "there"):
         path = own("moved", change, ("torch.stack(layers)", "scaled(torch.stack(layers))"), folder=folder)
@@ -122,7 +123,7 @@ def test_a_model_may_not_take_the_name_of_a_built_in_one(own, capsys: pytest.Cap
     path = own("mine")
     for suffix in (".py", ".yaml"):
         path.with_suffix(suffix).rename(path.with_name(f"mf{suffix}"))
-    assert cli.main(["--list", "--plugin", str(path.parent)]) == 2
+    assert run.main(["--list", "--plugin", str(path.parent)]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "Two models are called 'mf'" in said
     assert "models/mf.py" in said
@@ -133,7 +134,11 @@ def test_a_model_may_not_take_the_name_of_a_built_in_one(own, capsys: pytest.Cap
     ("change", "kind", "line"),
     [
         (("class Params", "class Params("), "SyntaxError", None),
-        (("from models._graph import bipartite", "from models._graph import bypartite"), "ImportError", None),
+        (
+            ("from models.layers.graph import bipartite", "from models.layers.graph import bypartite"),
+            "ImportError",
+            None,
+        ),
         (("class Params", "1 / 0\n\n\nclass Params"), "ZeroDivisionError", "1 / 0"),
     ],
 )
@@ -196,7 +201,7 @@ def test_installed_packages_announce_models(
         assert registry.load("outer").name == "outer"
         with pytest.raises(UsageError, match=rf"gone = {package}\.missing"):
             registry.load("gone")
-        assert cli.main(["--list"]) == 0
+        assert run.main(["--list"]) == 0
         said = " ".join(capsys.readouterr().out.split())
         assert "plugins that cannot be used" in said
         assert "finds no module" in said
@@ -205,12 +210,12 @@ def test_installed_packages_announce_models(
 
 
 def test_runs_of_a_plugin_are_made_in_workers(own, tmp_path: Path) -> None:
-    path = own("afar", ("from models._graph", "from ._near import same\nfrom models._graph"))
+    path = own("afar", ("from models.layers.graph", "from ._near import same\nfrom models.layers.graph"))
     (path.parent / "_near.py").write_text("def same(table):\n    return table\n", encoding="utf-8")
     results = tmp_path / "results"
     places = ["--results-dir", str(results), "--cache-dir", str(tmp_path / "cache"), "--plugin", str(path)]
     call = [*CALL, *places, "--models", "afar", "popularity", "--workers", "2", "--artifacts", "table3"]
-    assert cli.main([*call, "--set", "afar.embedding_size=8"]) == 0
+    assert run.main([*call, "--set", "afar.embedding_size=8"]) == 0
     (record,) = results.glob("runs/*/*/afar/*.json")
     kept = json.loads(record.read_text(encoding="utf-8"))
     assert kept["status"] == "finished"
@@ -223,12 +228,12 @@ def test_tuning_writes_beside_the_plugins_yaml(own, tmp_path: Path, monkeypatch:
     path = own("tuned").with_suffix(".yaml")
     text = path.read_text(encoding="utf-8")
     path.write_text(text[: text.index("search:")] + "search:\n  embedding_size: [4]\n", encoding="utf-8")
-    monkeypatch.setattr("bench.tuning.command.may_be_kept", lambda result: True)  # though drawn at random
+    monkeypatch.setattr("bench.runs.tuning.search.may_be_kept", lambda result: True)  # though drawn at random
     places = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
     tune = ["--models", "tuned", "--plugin", str(path.with_suffix(".py")), "--tune", "2", "--artifacts", "tuning"]
-    assert cli.main([*CALL, *places, *tune, "--workers", "1"]) == 0
+    assert run.main([*CALL, *places, *tune, "--workers", "1"]) == 0
     assert not path.with_suffix(".tuned.yaml").exists()  # fewer epochs than the profile's
-    assert cli.main([*CALL, *places, *tune, "--workers", "1", "--save-tuned"]) == 0
+    assert run.main([*CALL, *places, *tune, "--workers", "1", "--save-tuned"]) == 0
     (entry,) = yaml.safe_load(path.with_suffix(".tuned.yaml").read_text(encoding="utf-8"))
     assert (entry["dataset"], entry["trials"], list(entry["values"])) == ("movielens", 2, ["embedding_size"])
 

@@ -81,7 +81,7 @@ def checking(models: Sequence[str], junit: Path, *more: str) -> list[str]:
 
 def with_other_seeds(models: Sequence[str], n: int) -> list[Outcome]:
     """The check without a fault, with n other seeds."""
-    from bench.cli import main
+    from bench.cli.run import main
 
     outcomes = []
     with tempfile.TemporaryDirectory() as scratch:

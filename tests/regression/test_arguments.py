@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BenchError
-from bench.options import parse
-from bench.regression.baseline import BASELINE_SEEDS
+from bench.checks.regression.baseline import BASELINE_SEEDS
+from bench.cli.options import parse
+from bench.core.errors import BenchError
 
 
 def test_a_check_takes_the_smoke_profile_and_removes_its_runs() -> None:

@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.regression.bands import (
-    DRIFT_FACTOR,
-    LEAST_STEPS,
-    Band,
-    same_seed_band,
-    seeds_band,
-    speed_band,
-)
+from bench.checks.regression.compare import DRIFT_FACTOR, LEAST_STEPS, Band, same_seed_band, seeds_band, speed_band
 
 
 def test_the_prediction_interval_by_hand() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bench.cli import main
-from bench.regression import baseline as files
-from bench.regression import check as checking
-from bench.regression import data, suite, update
-from bench.regression.speed import epoch_ratio
-from bench.regression.suite import Request, measure, settings_of
+from bench.checks.regression import baseline as files
+from bench.checks.regression import check as checking
+from bench.checks.regression import compare, suite, update
+from bench.checks.regression.speed import epoch_ratio
+from bench.checks.regression.suite import Request, measure, settings_of
+from bench.cli.run import main
 from models.mf import MF
 
 ALONE = ["--workers", "1"]
@@ -81,7 +81,7 @@ def test_without_a_place_for_the_runs_it_says_so(
 
 
 def test_other_data_is_red_without_a_run(call: Any, baseline: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "COLD_EVERY", 16)
+    monkeypatch.setattr(compare, "COLD_EVERY", 16)
     code, out, _ = call("--check", baseline)
     assert code == 1
     assert "data hash" in out
@@ -122,7 +122,7 @@ def test_a_model_that_the_baseline_lacks_is_said(call: Any, baseline: str) -> No
 
 def test_a_trained_model_has_bands(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(update, "epoch_ratio", lambda *_: 1.0)
-    monkeypatch.setattr("bench.regression.check.epoch_ratio", lambda *_: 1.49)
+    monkeypatch.setattr("bench.checks.regression.check.epoch_ratio", lambda *_: 1.49)
     path = str(tmp_path / "b.json")
     assert call("--update-baseline", path, "--reason", "x", "--models", "mf", "--seeds", "2")[0] == 0
     numbers = content(path)["models"]["mf"]["numbers"]
@@ -134,7 +134,7 @@ def test_a_trained_model_has_bands(call: Any, tmp_path: Path, monkeypatch: pytes
     code, out, _ = call("--check", path, "--set", "mf.learning_rate=1e30")
     assert code == 1
     assert "failed: The training loss became" in out
-    monkeypatch.setattr("bench.regression.check.epoch_ratio", lambda *_: 1.51)
+    monkeypatch.setattr("bench.checks.regression.check.epoch_ratio", lambda *_: 1.51)
     code, out, _ = call("--check", path)
     assert code == 1
     assert "epoch / reference" in out
@@ -162,7 +162,7 @@ def test_what_seems_slow_is_measured_again_after_all_models(monkeypatch: pytest.
 
 def test_an_epoch_is_measured_in_reference_computations(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that ticks at every loss and every look: what is measured, without the machine's own noise."""
-    few = data.suite_data(1.0)
+    few = compare.suite_data(1.0)
     done = [0.0]
     once = MF.calculate_loss
 
@@ -188,8 +188,8 @@ def test_a_model_of_the_suite_is_planned_with_every_seed_and_a_control_once() ->
 
 
 def test_the_data_has_items_without_users_and_items_without_content() -> None:
-    made = data.suite_data()
-    cold = data.cold_items(made)
+    made = compare.suite_data()
+    cold = compare.cold_items(made)
     assert 40 <= cold.sum() <= 60
     assert cold[made.split.test.items].mean() > 0.04
     assert [m.coverage for m in made.modalities] == [1.0, 0.875]

@@ -10,16 +10,22 @@ import numpy as np
 import pytest
 import toy
 
-from bench.errors import ResultsError, UsageError
-from bench.list_files import StoredLists
-from bench.protocol import Protocol
-from bench.regression import baseline as files
-from bench.regression.baseline import Baseline, Change, ModelRecord, NumberRecord, SuiteFacts
-from bench.regression.check import speed_rows
-from bench.regression.compare import Measured, Row, compare_numbers, compare_speed, compare_suite
-from bench.regression.junit import write_junit
-from bench.regression.numbers import Value, numbers_of
-from bench.types import Metrics, MetricsByPart
+from bench.checks.regression import baseline as files
+from bench.checks.regression.baseline import Baseline, Change, ModelRecord, NumberRecord, SuiteFacts
+from bench.checks.regression.check import speed_rows, write_junit
+from bench.checks.regression.compare import (
+    Measured,
+    Row,
+    Value,
+    compare_numbers,
+    compare_speed,
+    compare_suite,
+    numbers_of,
+)
+from bench.core.errors import ResultsError, UsageError
+from bench.core.protocol import Protocol
+from bench.core.types import Metrics, MetricsByPart
+from bench.runs.list_files import StoredLists
 
 FACTS = SuiteFacts(suite_version=1, protocol_version="1", data_hash="d", split_hash="s", max_epochs=10)
 RECALL = NumberRecord(values=[0.30, 0.32, 0.34, 0.28, 0.31], step=0.002, drift=0.001)

@@ -8,11 +8,10 @@ from functools import cache
 import pytest
 from faults import smoke
 
-from bench import registry
-from bench.regression import baseline as files
-from bench.regression.bands import seeds_band
-from bench.regression.data import suite_data
-from bench.regression.suite import facts_of, is_control
+from bench.checks.regression import baseline as files
+from bench.checks.regression.compare import seeds_band, suite_data
+from bench.checks.regression.suite import facts_of, is_control
+from bench.engine import registry
 from regression.proofs import BASELINE, ROOT, Outcome, mutate, with_other_seeds
 
 COMMITTED = files.read(ROOT / BASELINE)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.options import parse
+from bench.cli.options import parse
 from regression.proofs import ROOT
 
 WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / "docs" / "ludp-bench-check.yml").read_text(encoding="utf-8"))

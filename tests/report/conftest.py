@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bench.protocol import CUTOFFS, FIRST, METRICS, Protocol, metric_key
-from bench.records import DataFacts, Failure, ModalityFacts, ProtocolFacts, RunRecord, RunSpec
+from bench.core.protocol import CUTOFFS, FIRST, METRICS, Protocol, metric_key
+from bench.core.types import Metrics, MetricsByPart
 from bench.report.paper import Paper, load_paper
-from bench.types import Metrics, MetricsByPart
+from bench.runs.records import DataFacts, Failure, ModalityFacts, ProtocolFacts, RunRecord, RunSpec
 
 MakeFacts = Callable[..., DataFacts]
 MakeRecord = Callable[..., RunRecord]

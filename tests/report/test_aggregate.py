@@ -5,9 +5,9 @@ import random
 import pandas as pd
 import pytest
 
-from bench.errors import ResultsError, UsageError
-from bench.protocol import CUTOFFS, METRICS, PROTOCOLS
-from bench.report.aggregate import COLUMNS, distinct_data, tidy
+from bench.core.errors import ResultsError, UsageError
+from bench.core.protocol import CUTOFFS, METRICS, PROTOCOLS
+from bench.report.scores import COLUMNS, distinct_data, tidy
 
 
 def cell(frame, label="ludp", metric="recall@10", part="test"):

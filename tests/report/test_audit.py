@@ -6,13 +6,12 @@ import io
 import pytest
 from toy import data_of, pairs, random_data
 
-from bench.artifacts import ARTIFACTS, check_names
-from bench.records import DataFacts
-from bench.report.audit import audit_table
+from bench.core.types import Split
+from bench.data.split_audit import Measure, SplitAudit, audit
+from bench.report.artifacts import ARTIFACTS, check_names
 from bench.report.render import to_csv, to_markdown
-from bench.report.table2 import table2
-from bench.split_audit import Measure, SplitAudit, audit
-from bench.types import Split
+from bench.report.tables.data import audit_table, table2
+from bench.runs.records import DataFacts
 
 MEASURES = (
     Measure("above_index", "validation", 300, 0.5, 0.3, 0.025),

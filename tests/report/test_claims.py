@@ -10,17 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.artifacts import ARTIFACTS
-from bench.errors import ConfigError, UsageError
-from bench.report.claim_words import contrast_name, our_words, paper_words
-from bench.report.claims import claims_table
-from bench.report.ledger import CLAIMS_FILE, Claim, load_claims, printed
+from bench.core.errors import ConfigError, UsageError
+from bench.report.artifacts import ARTIFACTS
+from bench.report.comparisons import COMPARED, UserScores
 from bench.report.material import Material
 from bench.report.render import to_csv, to_latex, to_markdown
-from bench.report.user_scores import COMPARED, UserScores
-from bench.report.verdicts import judge
+from bench.report.tables.claim_rules import CLAIMS_FILE, Claim, judge, load_claims, printed
+from bench.report.tables.claims import claims_table, contrast_name, our_words, paper_words
 from bench.report.wording import data_notes
-from bench.store import ResultsStore
+from bench.runs.store import ResultsStore
 
 BASELINES = ["mf", "vbpr", "acf", "ngcf", "mmgcn", "lightgcn", "grcn", "lattice"]
 N_USERS = 400

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bench.records import Cost, RunRecord
-from bench.report.cost import CSV_HEADER, cost_table
+from bench.report.material import DataRuns
 from bench.report.paper import Paper
-from bench.report.runs import DataRuns
+from bench.report.tables.cost import CSV_HEADER, cost_table
+from bench.runs.records import Cost, RunRecord
 
 MACHINE = {
     **{"processor": "CPU 9000", "cores": 4, "device": "cpu", "threads": 1, "n_workers": 4},

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bench.report.curves import CSV_HEADER, curves_figure
+from bench.core.types import EpochFacts
 from bench.report.figure import Figure, look, styled, write_figure
+from bench.report.material import DataRuns
 from bench.report.paper import Paper
-from bench.report.runs import DataRuns
-from bench.types import EpochFacts
+from bench.report.tables.curves import CSV_HEADER, curves_figure
 
 
 def drawn(figure: Figure) -> list[Any]:

@@ -10,15 +10,15 @@ import pytest
 from toy import build as build_model
 from toy import data_of, modality, pairs
 
-from bench import registry
-from bench.rebuild import final_vectors
-from bench.records import DataFacts, RunRecord
-from bench.report.fig4 import CSV_HEADER, MAX_ITEMS, MIN_ITEMS, N_USERS, build, choose, cloud_silhouette
+from bench.core.types import BenchmarkData
+from bench.engine import registry
 from bench.report.figure import write_figure
 from bench.report.material import Material
 from bench.report.paper import Paper
-from bench.store import ResultsStore
-from bench.types import BenchmarkData
+from bench.report.tables.user_map import CSV_HEADER, MAX_ITEMS, MIN_ITEMS, N_USERS, build, choose, cloud_silhouette
+from bench.runs.records import DataFacts, RunRecord
+from bench.runs.runner import final_vectors
+from bench.runs.store import ResultsStore
 
 N, M = 30, 200
 

@@ -12,16 +12,13 @@ import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
-from bench import experiments, registry
-from bench.report.aggregate import tidy
-from bench.report.fig3 import figure3
-from bench.report.fig5 import figure5
-from bench.report.fig6 import figure6
+from bench.engine import registry
+from bench.report import experiments
 from bench.report.figure import COLOURS, GREYS, Figure, look, styled, write_figure
 from bench.report.paper import Paper
-from bench.report.scores import Scores
-from bench.report.variation_figure import NO_RUN, PALE
-from bench.report.variations import CSV_HEADER
+from bench.report.scores import Scores, tidy
+from bench.report.tables.variation_forms import CSV_HEADER, NO_RUN, PALE
+from bench.report.tables.variations import figure3, figure5, figure6
 
 ROWS: dict[str, Callable[[], Any]] = {
     "fig3": experiments.part_rows,

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from toy import data_of, pairs
 
-from bench.list_files import StoredLists
-from bench.records import DataFacts
-from bench.report import group_measures as measure
-from bench.report.groups import CSV_HEADER, build
+from bench.core.types import BenchmarkData, TopK
 from bench.report.material import Material
 from bench.report.paper import Paper
-from bench.store import ResultsStore
-from bench.types import BenchmarkData, TopK
+from bench.report.tables import groups as measure
+from bench.report.tables.groups import CSV_HEADER, build
+from bench.runs.list_files import StoredLists
+from bench.runs.records import DataFacts
+from bench.runs.store import ResultsStore
 
 # Item 0 has four training interactions, item 1 two, items 2 and 3 one each, and items 4 and 5 none.
 TRAIN = [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0), (3, 3)]

@@ -16,22 +16,18 @@ import numpy as np
 import pytest
 from boards import COMMIT, N_USERS, add_run, environment, facts_of, record_file
 
-from bench.__main__ import main
-from bench.digest import hash_in_full
-from bench.leaderboard.build import Leaderboard, build, update
-from bench.leaderboard.entries import Entry
-from bench.leaderboard.found import find
-from bench.leaderboard.origin import origin_of
-from bench.leaderboard.rows import boards
-from bench.leaderboard.scores import UNIT, chosen_for_page, packed, read_scores
-from bench.leaderboard.texts import caption, notes
-from bench.metrics import means
-from bench.protocol import FIRST, TOPK_DEPTH, named
-from bench.report.gaps import gaps
+from bench.cli.main import main
+from bench.core.hashing import hash_in_full
+from bench.core.protocol import FIRST, TOPK_DEPTH, named
+from bench.core.types import Metrics, TopK
+from bench.engine.evaluate import means
+from bench.report.leaderboard.build import Leaderboard, build, update
+from bench.report.leaderboard.entries import UNIT, Entry, chosen_for_page, origin_of, packed, read_scores
+from bench.report.leaderboard.forms import caption, notes
+from bench.report.leaderboard.rows import boards, find
 from bench.report.paper import Paper
-from bench.report.resampling import Resamples, pair
-from bench.store import ResultsStore
-from bench.types import Metrics, TopK
+from bench.report.statistics import Resamples, gaps, pair
+from bench.runs.store import ResultsStore
 
 
 def board_of(root: Path, paper: Paper, n_asked: int | None = None) -> Leaderboard:

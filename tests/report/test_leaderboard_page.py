@@ -13,13 +13,12 @@ import pytest
 from boards import add_run, facts_of
 from pages import Page, watched
 
-from bench.leaderboard.build import update
-from bench.leaderboard.found import find
-from bench.leaderboard.page import heads
-from bench.leaderboard.rows import SHOWN, boards
-from bench.leaderboard.scores import read_scores
-from bench.report.resampling import Resamples, pair
-from bench.store import ResultsStore
+from bench.report.leaderboard.build import update
+from bench.report.leaderboard.entries import read_scores
+from bench.report.leaderboard.page import heads
+from bench.report.leaderboard.rows import SHOWN, boards, find
+from bench.report.statistics import Resamples, pair
+from bench.runs.store import ResultsStore
 
 SKILLS = {"mf": 0.2, "lightgcn": 0.9, "vbpr": 0.6, "popularity": 0.4}
 RESAMPLES = 2000

@@ -17,21 +17,20 @@ import pytest
 from pages import Page, watched
 from toy import data_of, pairs
 
-from bench.errors import ResultsError
-from bench.records import DataFacts
+from bench.core.errors import ResultsError
+from bench.core.text import for_markdown
+from bench.core.types import BenchmarkData, EpochFacts
 from bench.report.figure import Figure
 from bench.report.html import view
-from bench.report.html.about import About, left_out
 from bench.report.html.page import to_html, write_report
-from bench.report.html.parameters import parameters, variations
-from bench.report.html.summary import joined, summarise
+from bench.report.html.provenance import parameters, variations
+from bench.report.html.summary import About, joined, left_out, summarise
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.render import to_csv
 from bench.report.table import Block, Cell, Column, Row, Table
-from bench.safe_text import for_markdown
-from bench.store import ResultsStore
-from bench.types import BenchmarkData, EpochFacts
+from bench.runs.records import DataFacts
+from bench.runs.store import ResultsStore
 
 ABOUT = About("python run_all.py --set 'ludp.knn_k=<5>'", "quick", 5)
 

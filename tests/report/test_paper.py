@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import ConfigError, UsageError
+from bench.core.errors import ConfigError, UsageError
 from bench.report.paper import PAPER_FILE, load_paper
 
 # Transcribed from the printed tables a second time, row by row; columns as printed.

@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.core.types import EpochFacts
+from bench.engine.trainer import TrainResult, TrainSettings, _is_over
 from bench.report.figure import Figure, styled
+from bench.report.material import DataRuns
 from bench.report.paper import Paper
-from bench.report.patience import CSV_HEADER, means, patience_figure, stopped
-from bench.report.runs import DataRuns
-from bench.train import TrainSettings, _is_over
-from bench.training_state import TrainResult
-from bench.types import EpochFacts
+from bench.report.tables.patience import CSV_HEADER, means, patience_figure, stopped
 
 
 def curve(*scores: float, loss: float | None = 0.5) -> list[EpochFacts]:
@@ -25,7 +24,7 @@ def curve(*scores: float, loss: float | None = 0.5) -> list[EpochFacts]:
 
 
 def looped(scores: list[float], patience: int) -> tuple[float, int]:
-    """The rule of `bench.train`, epoch by epoch."""
+    """The rule of `bench.engine.trainer`, epoch by epoch."""
     result = TrainResult(best_epoch=0, best_score=float("-inf"), best_state={}, curve=[])
     settings = TrainSettings(max_epochs=len(scores), patience=patience, triples_seed=1, model_seed=1)
     while not _is_over(result, settings):

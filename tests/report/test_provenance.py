@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-from bench.records import ModalityFacts
 from bench.report.html.provenance import data
+from bench.runs.records import ModalityFacts
 
 
 def test_coverage_of_every_modality_and_what_is_missing(make_facts: Any) -> None:

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.errors import ResultsError, UsageError
-from bench.records import RunRecord
-from bench.report.aggregate import tidy
-from bench.report.latex import escape, to_latex
-from bench.report.render import console_table, to_csv, to_markdown, write_table
+from bench.core.errors import ResultsError, UsageError
+from bench.report.render import console_table, escape, to_csv, to_latex, to_markdown, write_table
+from bench.report.scores import tidy
 from bench.report.table import Block, Cell, Column, Row, Table
-from bench.report.table2 import table2
-from bench.report.table3 import table3
+from bench.report.tables.data import table2
+from bench.report.tables.models import table3
+from bench.runs.records import RunRecord
 
 NASTY = r"50% of A&B_c #1 {x} $y$ ~z ^w \textbf <i> | ±"
 RESULTS_README = Path(__file__).resolve().parents[2] / "results" / "README.md"

@@ -12,22 +12,28 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.errors import ResultsError
-from bench.protocol import TOPK_DEPTH
-from bench.report.comparisons import against_proposed, all_comparisons, shown_difference, shown_p
-from bench.report.controls import build as controls_table
-from bench.report.controls import control_pairs
-from bench.report.critical import Ranking
-from bench.report.critical import build as critical_figure
+from bench.core.errors import ResultsError
+from bench.core.protocol import TOPK_DEPTH
+from bench.core.types import TopK
+from bench.report.comparisons import (
+    COMPARED,
+    against_proposed,
+    all_comparisons,
+    read_user_scores,
+    shown_difference,
+    shown_p,
+)
 from bench.report.figure import write_figure
 from bench.report.material import Material
 from bench.report.render import to_csv, to_latex, to_markdown
-from bench.report.resampling import Resamples, holm, pair
-from bench.report.significance import build as significance_table
-from bench.report.table3 import build as table3_of
-from bench.report.user_scores import COMPARED, read_user_scores
-from bench.store import ResultsStore
-from bench.types import TopK
+from bench.report.statistics import Resamples, holm, pair
+from bench.report.tables.ablation import build as controls_table
+from bench.report.tables.ablation import control_pairs
+from bench.report.tables.critical import Ranking
+from bench.report.tables.critical import build as critical_figure
+from bench.report.tables.models import build as table3_of
+from bench.report.tables.significance import build as significance_table
+from bench.runs.store import ResultsStore
 
 R10 = "recall@10"
 

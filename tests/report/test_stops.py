@@ -6,21 +6,19 @@ from typing import Any
 
 import pytest
 
-from bench.artifacts import ARTIFACTS
-from bench.protocol import PROTOCOLS, named
-from bench.records import RunRecord
-from bench.report.aggregate import tidy
-from bench.report.curves import curves_figure
+from bench.core.protocol import PROTOCOLS, named
+from bench.core.types import EpochFacts
+from bench.report.artifacts import ARTIFACTS
 from bench.report.figure import styled
-from bench.report.latex import to_latex
-from bench.report.material import Material
+from bench.report.material import DataRuns, Material
 from bench.report.paper import Paper
-from bench.report.render import to_markdown
-from bench.report.runs import DataRuns
+from bench.report.render import to_latex, to_markdown
+from bench.report.scores import tidy
 from bench.report.stops import Stops, sign_legend, sign_notes, sign_sentence, stopped_by_cap, stops_of
-from bench.report.table3 import table3
-from bench.store import ResultsStore
-from bench.types import EpochFacts
+from bench.report.tables.curves import curves_figure
+from bench.report.tables.models import table3
+from bench.runs.records import RunRecord
+from bench.runs.store import ResultsStore
 
 USED = named("field", patience=3)
 CURVES = {  # with at most 6 epochs and patience 3

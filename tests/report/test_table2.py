@@ -5,9 +5,9 @@ import io
 
 import pytest
 
-from bench.records import ModalityFacts
 from bench.report.render import to_csv, to_markdown
-from bench.report.table2 import table2
+from bench.report.tables.data import table2
+from bench.runs.records import ModalityFacts
 
 
 def modality(name, dim, coverage=1.0):

@@ -5,11 +5,11 @@ import io
 
 import pytest
 
-from bench.errors import ResultsError, UsageError
-from bench.report.aggregate import tidy
+from bench.core.errors import ResultsError, UsageError
 from bench.report.render import to_csv, to_markdown
+from bench.report.scores import tidy
 from bench.report.table import improvement, marks
-from bench.report.table3 import table3
+from bench.report.tables.models import table3
 
 # Underlined in print, by column; bold is LUDP in each.
 UNDERLINED = {

@@ -12,18 +12,17 @@ from typing import Any
 import pytest
 from curves import record_of
 
-from bench.protocol import Protocol
-from bench.records import RunRecord
-from bench.report.budget import budget_figure
+from bench.core.protocol import Protocol
+from bench.engine.tuned import Confirmed
 from bench.report.figure import write_figure
 from bench.report.paper import Paper
-from bench.report.tuning import CSV_HEADER, tuning_table
-from bench.tuned import Confirmed
-from bench.tuning.budget import Budget
-from bench.tuning.keep import dropped_words, export_trials, may_be_kept, tuned_entry
-from bench.tuning.results import Confirmed as Again
-from bench.tuning.results import StudyResult, best_trials
-from bench.tuning.space import SearchSpace
+from bench.report.tables.tuning import CSV_HEADER, budget_figure, tuning_table
+from bench.runs.records import RunRecord
+from bench.runs.tuning.keep import dropped_words, export_trials, may_be_kept, tuned_entry
+from bench.runs.tuning.pruning import Budget
+from bench.runs.tuning.results import Confirmed as Again
+from bench.runs.tuning.results import StudyResult, best_trials
+from bench.runs.tuning.space import SearchSpace
 
 SPACE = SearchSpace({"rate": 0.1, "depth": 2, "other": 7}, {"rate": (0.01, 0.1, 1.0), "depth": (1, 2, 3)})
 

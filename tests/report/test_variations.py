@@ -8,22 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import experiments
-from bench.artifacts import ARTIFACTS
-from bench.records import DataFacts, ModalityFacts, RunRecord
-from bench.report.aggregate import tidy
-from bench.report.controls import control_pairs, controls_table
-from bench.report.fig3 import figure3
-from bench.report.fig5 import figure5
-from bench.report.fig6 import figure6
+from bench.report import experiments
+from bench.report.artifacts import ARTIFACTS
 from bench.report.paper import Paper
-from bench.report.readings import readings_table
-from bench.report.resampling import Resamples, pair
-from bench.report.scores import Scores
+from bench.report.scores import Scores, tidy
+from bench.report.statistics import Resamples, pair
 from bench.report.table import Table
-from bench.report.table4 import table4
-from bench.report.table5 import table5
-from bench.report.variations import CSV_HEADER
+from bench.report.tables.ablation import control_pairs, controls_table
+from bench.report.tables.variation_forms import CSV_HEADER
+from bench.report.tables.variations import figure3, figure5, figure6, readings_table, table4, table5
+from bench.runs.records import DataFacts, ModalityFacts, RunRecord
 
 BUILDERS: dict[str, Any] = {
     "table4": table4,

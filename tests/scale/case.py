@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from bench import registry
-from bench.environment import PeakMemory
-from bench.evaluate import Evaluator
-from bench.protocol import Protocol
-from bench.recbole_bridge import TrainingView, batches, model_config
-from bench.sampling import TripleSampler
-from bench.types import BenchmarkData
+from bench.core.protocol import Protocol
+from bench.core.types import BenchmarkData
+from bench.engine import registry
+from bench.engine.evaluate import Evaluator
+from bench.engine.recbole import TrainingView, batches, model_config
+from bench.engine.sampling import TripleSampler
+from bench.runs.machine import PeakMemory
 from models.base import Recommender
 from scale.data import Size, synthetic
 
@@ -123,7 +123,7 @@ def _built(name: str, data: BenchmarkData, phases: Phases) -> Recommender:
 
 
 def _trained(model: Recommender, data: BenchmarkData, n_steps: int, phases: Phases) -> list[float]:
-    """Seconds of every step after the first; what `bench.train` does, for some batches."""
+    """Seconds of every step after the first; what `bench.engine.trainer` does, for some batches."""
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), lr=model.params.learning_rate, fused=True)
     triples = TripleSampler(data.split.train, CPU).epoch(torch.Generator().manual_seed(0))

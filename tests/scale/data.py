@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.types import BenchmarkData, FloatArray, Interactions, Modality, Split
+from bench.core.types import BenchmarkData, FloatArray, Interactions, Modality, Split
 
 N_CLUSTERS = 500
 CHUNK_ROWS = 4096

@@ -8,11 +8,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from models._edges import Edges, weighted_spmm
-from models._graph import SparseRows, bipartite, spmm, stacked
-from models._item_graph import item_graph
-from models._knn import Neighbours
-from models._latent_graph import ItemGraph, merged
+from models.layers.edges import Edges, weighted_spmm
+from models.layers.graph import SparseRows, bipartite, spmm, stacked
+from models.layers.item_graphs import ItemGraph, item_graph, merged
+from models.layers.neighbours import Neighbours
 
 N = 50_000
 N_ENTRIES = 3000

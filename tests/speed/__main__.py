@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
-from bench.allocator import keep_freed_memory
-from bench.environment import ROOT, describe, pick_device
-from bench.errors import BenchError, unknown_name
+from bench.core.errors import BenchError, unknown_name
+from bench.core.files import ROOT
+from bench.engine.trainer import keep_freed_memory
+from bench.runs.machine import describe, pick_device
 from speed import cases_content, cases_growth, cases_ranking, cases_training
 from speed.context import Bench
 from speed.result import Failed, Outcome, Row, render, save

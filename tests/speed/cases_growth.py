@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from bench import registry
-from bench.types import BenchmarkData
-from models._control import Control
+from bench.core.types import BenchmarkData
+from bench.engine import registry
+from models.control import Control
 from speed import memory
 from speed.context import Bench, data_name, sizes
 from speed.measure import estimate, exponent, timed

@@ -11,13 +11,13 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from bench.environment import ROOT
-from bench.evaluate import Evaluator
-from bench.protocol import TOPK_DEPTH, Protocol
-from bench.recbole_bridge import padded
-from bench.sampling import TripleSampler
-from models._knn import nearest
+from bench.core.files import ROOT
+from bench.core.protocol import TOPK_DEPTH, Protocol
+from bench.engine.evaluate import Evaluator
+from bench.engine.recbole import padded
+from bench.engine.sampling import TripleSampler
 from models.base import Recommender
+from models.layers.neighbours import nearest
 from speed.cases_training import paper_peer
 from speed.context import PAPER, Bench
 from speed.measure import Task, estimate, repeated, timed

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench import registry
-from bench.recbole_bridge import TrainingView, model_config
-from bench.sources import load_dataset
-from bench.sources.locate import find_directory, search_roots
-from bench.types import BenchmarkData, DataRequest
+from bench.core.types import BenchmarkData, DataRequest
+from bench.data.load import load_dataset
+from bench.data.pins import find_directory, search_roots
+from bench.engine import registry
+from bench.engine.recbole import TrainingView, model_config
 from models.base import Recommender
 from speed.measure import Pairs, Task, interleaved, repeated
 

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.allocator import keep_freed_memory
-from bench.environment import ROOT, PeakMemory
-from bench.types import BenchmarkData, Interactions, Modality, Split
+from bench.core.files import ROOT
+from bench.core.types import BenchmarkData, Interactions, Modality, Split
+from bench.engine.trainer import keep_freed_memory
+from bench.runs.machine import PeakMemory
 
 PARTS = ("train", "valid", "test")
 
@@ -61,8 +62,8 @@ def of_model(name: str, file: Path, n_steps: int, device: torch.device) -> dict[
 
 def measure(name: str, data: BenchmarkData, n_steps: int, device: torch.device) -> dict[str, float]:
     """Peak bytes and seconds after building a model, a few training steps, and a full-ranking test pass."""
-    from bench.evaluate import Evaluator
-    from bench.protocol import Protocol
+    from bench.core.protocol import Protocol
+    from bench.engine.evaluate import Evaluator
     from speed.context import Bench
     from speed.training import Ours
 

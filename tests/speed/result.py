@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.files import write_text
+from bench.core.files import write_text
 from speed.measure import Estimate, Pairs, ratio
 
 SCHEMA_VERSION = 1

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import registry
-from bench.sources import load_dataset
-from bench.types import DataRequest
+from bench.core.types import DataRequest
+from bench.data.load import load_dataset
+from bench.engine import registry
 from speed.context import Bench
 
 

@@ -13,11 +13,11 @@ import torch
 from plain import Tables, batch_loss
 from torch import Tensor
 
-from bench import train
-from bench.recbole_bridge import RecBoleSession, batches, recbole_session, shielded
-from bench.sampling import TripleSampler
-from bench.steps import Stepper, Triples, adam
-from bench.types import BenchmarkData
+from bench.core.types import BenchmarkData
+from bench.engine import trainer
+from bench.engine.recbole import RecBoleSession, batches, recbole_session, shielded
+from bench.engine.sampling import TripleSampler
+from bench.engine.trainer import Stepper, Triples, adam
 from models.base import Recommender
 from speed.context import Bench
 from speed.measure import Task
@@ -63,7 +63,7 @@ class Ours:
 
     def epoch(self) -> None:
         """One epoch, negatives and order included."""
-        train._train_epoch(self.model, self.sampler, self.stepper, self.generator, 1)
+        trainer._train_epoch(self.model, self.sampler, self.stepper, self.generator, 1)
         settle(self.device)
 
     def steps(self, n: int) -> None:

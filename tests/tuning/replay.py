@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.record_files import RecordFile, read_record
-from bench.records import RunRecord
-from bench.train import bound_at
-from bench.tuning.pruning import PruningRule, steps_per_epoch
-from bench.tuning.results import valid_score
-from bench.tuning.study import wave_of
+from bench.core.protocol import bound_at
+from bench.runs.record_files import RecordFile, read_record
+from bench.runs.records import RunRecord
+from bench.runs.tuning.pruning import PruningRule, steps_per_epoch
+from bench.runs.tuning.results import valid_score
+from bench.runs.tuning.study import wave_of
 
 RULES = {
     "none": None,

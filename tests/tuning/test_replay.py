@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from curves import record_of
 
-from bench.identity import place_of_record
-from bench.protocol import Protocol
-from bench.record_files import to_text
-from bench.tuning.pruning import PruningRule
+from bench.core.protocol import Protocol
+from bench.runs.record_files import place_of_record, to_text
+from bench.runs.tuning.pruning import PruningRule
 from tuning.__main__ import main
 from tuning.replay import replay, searches
 

@@ -12,17 +12,16 @@ import torch
 import toy
 from safetensors.torch import load_file, save_file
 
-from bench import checkpoint as module
-from bench.checkpoint import Checkpoint, drop_finished
-from bench.errors import ResultsError
-from bench.plan import make_plan
-from bench.protocol import Protocol
-from bench.recording import blank_record
-from bench.records import DataFacts, RunRecord
-from bench.sampling import TripleSampler
-from bench.train import TrainSettings, train
-from bench.training_state import ForeignStateError, TrainingState, TrainResult
-from bench.types import EpochFacts
+from bench.core.errors import ResultsError
+from bench.core.protocol import Protocol
+from bench.core.types import EpochFacts
+from bench.engine.sampling import TripleSampler
+from bench.engine.trainer import ForeignStateError, TrainingState, TrainResult, TrainSettings, train
+from bench.runs import checkpoint as module
+from bench.runs.checkpoint import Checkpoint, drop_finished
+from bench.runs.plan import make_plan
+from bench.runs.records import DataFacts, RunRecord
+from bench.runs.runner import blank_record
 
 DATA = toy.random_data()
 CPU = torch.device("cpu")
@@ -99,7 +98,7 @@ def test_once_a_minute_a_state_is_written_out_and_stays_until_the_next(
 ) -> None:
     now, flushed = [0.0], []
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr("bench.files.os.fsync", flushed.append)
+    monkeypatch.setattr("bench.core.files.os.fsync", flushed.append)
     kept = checkpoint(tmp_path)
     epochs = []
     for epoch in range(1, 8):

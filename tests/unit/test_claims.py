@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from bench.claims import claim
-from bench.errors import ResultsError
-from bench.files import locked, remove_leftovers, write_atomically
+from bench.core.errors import ResultsError
+from bench.core.files import claim, locked, remove_leftovers, write_atomically
 
 CONTEXT = multiprocessing.get_context("fork")  # what it runs here touches files only
 

@@ -10,12 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from bench.model_code import code_hash, shared_folder
+from bench.engine import registry
+from bench.engine.code_hash import code_hash, shared_folder
 
-HELPERS = [path.stem for path in sorted(shared_folder().glob("_*.py")) if path.stem != "__init__"]
-MODELS = [path.stem for path in sorted(shared_folder().glob("[a-z]*.py")) if path.stem != "base"]
-MOVABLE = [*HELPERS, "base"]
+HELPERS = [f"_{path.stem}" for path in sorted((shared_folder() / "layers").glob("[a-z]*.py"))]
+MODELS = sorted(registry.built_in_names())
+MOVABLE = [*HELPERS, "base", "control"]
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+
+
+def flat_copy(folder: Path) -> None:
+    """Copy all models, and what they share as files of one folder, `layers/graph.py` as `_graph.py`."""
+    shutil.copytree(shared_folder(), folder, ignore=shutil.ignore_patterns("__pycache__"))
+    before = hashes(folder)
+    for path in (folder / "layers").glob("[a-z]*.py"):
+        path.rename(folder / f"_{path.name}")
+    shutil.rmtree(folder / "layers")
+    for path in folder.glob("*.py"):
+        text = re.sub(r"\bmodels\.layers\.(\w+)", r"models._\1", path.read_text(encoding="utf-8"))
+        path.write_text(text, encoding="utf-8")
+    assert hashes(folder) == before
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -139,7 +153,7 @@ class Qualified(ast.NodeTransformer):
 
 
 def by_module(folder: Path) -> None:
-    """Helpers are imported by module, `models._graph.spmm`, where no other name of the file is the same."""
+    """Helpers are imported by module, `models.layers.graph.spmm`, where no other name of the file is the same."""
     files, n_changed = trees(folder), 0
     for tree in files.values():
         taken = {
@@ -168,7 +182,7 @@ def by_module(folder: Path) -> None:
 @pytest.mark.parametrize("edit", [other_remarks, other_files, other_names, one_file_each, by_module])
 def test_moves_keep_every_hash(tmp_path: Path, edit: Callable[[Path], None]) -> None:
     folder = tmp_path / "models"
-    shutil.copytree(shared_folder(), folder, ignore=shutil.ignore_patterns("__pycache__"))
+    flat_copy(folder)
     before, texts = hashes(folder), {path.name: path.read_bytes() for path in folder.glob("*.py")}
     assert len(set(before.values())) == len(MODELS)
     edit(folder)
@@ -190,7 +204,7 @@ def sites(tree: ast.Module) -> Iterator[ast.AST]:
 @pytest.mark.parametrize("name", [*MODELS, *MOVABLE])
 def test_one_change_gives_another_hash(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "models"
-    shutil.copytree(shared_folder(), folder, ignore=shutil.ignore_patterns("__pycache__"))
+    flat_copy(folder)
     path = folder / f"{name}.py"
     text, before = path.read_text(encoding="utf-8"), hashes(folder)
     found = list(sites(ast.parse(text)))

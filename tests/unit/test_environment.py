@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.environment import homepage
+from bench.runs.machine import homepage
 
 
 @pytest.mark.parametrize(

@@ -17,21 +17,19 @@ import pytest
 import torch
 from toy import random_data
 
-from bench import registry
-from bench.array_cache import ArrayCache
-from bench.assignment import RunOptions, RunTask
-from bench.environment import divide_cores, usable_cores
-from bench.errors import ConfigError, DataError, ResultsError, UsageError
-from bench.executor import execute
-from bench.observe import Tell
-from bench.plan import make_plan
-from bench.protocol import Protocol
-from bench.records import RunRecord, RunSpec
-from bench.runner import run_task
-from bench.shared_data import open_shared, publish
-from bench.store import ResultsStore
-from bench.types import EpochFacts
-from bench.worker import _check_code
+from bench.core.errors import ConfigError, DataError, ResultsError, UsageError
+from bench.core.protocol import Protocol
+from bench.core.types import EpochFacts
+from bench.engine import registry
+from bench.runs.cache import ArrayCache, open_shared, publish
+from bench.runs.events import Tell
+from bench.runs.machine import divide_cores, usable_cores
+from bench.runs.plan import make_plan
+from bench.runs.pool import _check_code, execute
+from bench.runs.records import RunRecord, RunSpec
+from bench.runs.runner import run_task
+from bench.runs.store import ResultsStore
+from bench.runs.task import RunOptions, RunTask
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -61,7 +59,7 @@ class Heard:
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two workers with a thread each are allowed, whatever machine this is."""
-    monkeypatch.setattr("bench.executor.usable_cores", lambda: 2)
+    monkeypatch.setattr("bench.runs.pool.usable_cores", lambda: 2)
 
 
 def make(folder: Path, n_seeds: int, n_workers: int, heard: Heard, run: Any = run_task) -> list[RunRecord]:
@@ -274,8 +272,8 @@ def test_code_that_is_not_the_plans_is_refused() -> None:
 def test_one_worker_is_this_process_with_the_threads_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("bench.executor.usable_cores", lambda: 3)
-    monkeypatch.setattr("bench.executor.start_worker", None)
+    monkeypatch.setattr("bench.runs.pool.usable_cores", lambda: 3)
+    monkeypatch.setattr("bench.runs.pool.start_worker", None)
     seen: list[tuple[int, int]] = []
 
     class Counting(Heard):

@@ -15,24 +15,20 @@ import pytest
 import torch
 from toy import random_data
 
-from bench.assignment import RunOptions, RunTask
-from bench.checkpoint import Checkpoint
-from bench.claims import claim
-from bench.environment import Share
-from bench.errors import ResultsError
-from bench.executor import execute
-from bench.files import write_bytes
-from bench.observe import Tell
-from bench.plan import make_plan
-from bench.protocol import Protocol
-from bench.records import RunRecord, RunSpec
-from bench.runner import make_task, planned_runs, run_lost, run_task
-from bench.store import ResultsStore
-from bench.tasks import Tasks
-from bench.train import train
-from bench.training_state import TrainResult
-from bench.types import EpochFacts
-from bench.worker import start_worker
+from bench.core.errors import ResultsError
+from bench.core.files import claim, write_bytes
+from bench.core.protocol import Protocol
+from bench.core.types import EpochFacts
+from bench.engine.trainer import TrainResult, train
+from bench.runs.checkpoint import Checkpoint
+from bench.runs.events import Tell
+from bench.runs.machine import Share
+from bench.runs.plan import make_plan
+from bench.runs.pool import execute, start_worker
+from bench.runs.records import RunRecord, RunSpec
+from bench.runs.runner import make_task, planned_runs, run_lost, run_task
+from bench.runs.store import ResultsStore
+from bench.runs.task import RunOptions, RunTask, Tasks
 
 DATA, N_EPOCHS = random_data(), 4
 SPECS = make_plan(["toy"], ["mf"], 2, N_EPOCHS, 2023, {})
@@ -158,7 +154,7 @@ def test_a_full_disk_ends_the_run_and_the_last_whole_state_is_gone_on_from(
         write_bytes(path, content, durable)
 
     with monkeypatch.context() as patch:
-        patch.setattr("bench.checkpoint.write_bytes", full)
+        patch.setattr("bench.runs.checkpoint.write_bytes", full)
         with pytest.raises(ResultsError, match=r"No space left on device.*free some space"):
             run_task(task(tmp_path))
     assert states(tmp_path) == [2]
@@ -170,7 +166,7 @@ def test_a_full_disk_ends_the_run_and_the_last_whole_state_is_gone_on_from(
 def test_the_threads_of_a_run_do_not_depend_on_what_is_left_of_the_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.executor.usable_cores", lambda: 2)
+    monkeypatch.setattr("bench.runs.pool.usable_cores", lambda: 2)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     store = ResultsStore(tmp_path / "results")
     execute(SPECS[:1], {"toy": DATA}, store, options(tmp_path), Heard())
@@ -262,7 +258,7 @@ def dies_once(one: RunTask, tell: Tell) -> RunRecord | None:
 def test_the_run_of_a_killed_worker_goes_on_in_a_new_one(
     tmp_path: Path, undisturbed: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.executor.usable_cores", lambda: 2)
+    monkeypatch.setattr("bench.runs.pool.usable_cores", lambda: 2)
     heard, store = Heard(), ResultsStore(tmp_path / "results")
     records = execute(SPECS, {"toy": DATA}, store, options(tmp_path, 2), heard, dies_once)
     assert [numbers(record) for record in records] == undisturbed
@@ -281,7 +277,7 @@ def exits_become_import_errors(one: RunTask, tell: Tell) -> RunRecord | None:
         except SystemExit as end:
             raise ImportError("numpy.core.multiarray failed to import") from end
 
-    with mock.patch("bench.runner.train", converted):
+    with mock.patch("bench.runs.runner.train", converted):
         return run_task(one, tell)
 
 

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from bench.model_code import code_hash, file_hash
+from bench.engine.code_hash import code_hash, file_hash
 
 MODEL = """
 from torch import nn
 from pack._helpers import scaled, SHARE
 import pack._more as more
-from bench.ranking import stable_topk
+from bench.core.topk import stable_topk
 
 
 class Base(nn.Module):
     def half(self, x):
+        if x is None:
+            raise ValueError("nothing to halve")
         return x / 2
 
 
@@ -79,11 +81,12 @@ SAME = {
     "the full path of an outside name": {
         "mine": MODEL.replace("from torch import nn", "import torch").replace("nn.Module", "torch.nn.Module")
     },
-    "a function of bench moved": {"mine": MODEL.replace("bench.ranking", "bench.order.ties")},
+    "a function of bench moved": {"mine": MODEL.replace("bench.core.topk", "bench.order.ties")},
     "comments and docstrings": {
         "mine": '"""About."""\n' + MODEL.replace("def half(self, x):", 'def half(self, x):  # half\n        """Half."""'),
         "_helpers": FILES["_helpers.py"].replace("):\n", "):\n    '''What it does.'''\n    # why\n"),
     },
+    "the words of an error": {"mine": MODEL.replace("nothing to halve", "give a number")},
     "type hints": {"_helpers": FILES["_helpers.py"].replace("scaled(x)", "scaled(x: float) -> float", 1)},
     "the card": {"mine": MODEL.replace("a paper", "another paper")},
     "what is not used": {"_more": FILES["_more.py"].replace("return x\n", "return x * 7\n") + "OTHER = 1\n"},
@@ -110,6 +113,7 @@ OTHER = {
     "a setting under a condition": {"_more": FILES["_more.py"] + "\nif True:\n    configure()\n"},
     "a name shadowed": {"mine": MODEL.replace("embed(self, x, k=3)", "embed(self, x, k=3, scaled=abs)")},
     "a helper's decorator": {"_helpers": "from functools import cache\n@cache\n" + FILES["_helpers.py"]},
+    "the class of an error": {"mine": MODEL.replace("ValueError", "TypeError")},
     "the type of a field": {"mine": MODEL.replace("CARD = ", "size: int\n    CARD = ")},
 }  # fmt: skip
 

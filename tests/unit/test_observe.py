@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench.errors import ResultsError
-from bench.observe import Curves, RunLog
-from bench.types import EpochFacts
+from bench.core.errors import ResultsError
+from bench.core.types import EpochFacts
+from bench.runs.events import Curves, RunLog
 
 
 def epoch(number: int, loss: float | None = 0.5) -> EpochFacts:

@@ -8,20 +8,17 @@ from typing import Any, get_args
 import pytest
 import toy
 
-from bench import registry
-from bench.artifacts import check_names
-from bench.assignments import overrides
-from bench.environment import pick_device
-from bench.errors import ConfigError, UsageError
-from bench.identity import run_key
-from bench.options import MISSING, parse
-from bench.plan import make_plan, with_shared
-from bench.policy import check_on_existing
-from bench.profiles import profile
-from bench.protocol import Protocol
-from bench.records import DataFacts
-from bench.rows import Row
-from models._missing import Missing
+from bench.cli.options import MISSING, overrides, parse
+from bench.core.errors import ConfigError, UsageError
+from bench.core.protocol import Protocol
+from bench.engine import registry
+from bench.report.artifacts import check_names
+from bench.runs.machine import pick_device
+from bench.runs.plan import Row, make_plan, profile, with_shared
+from bench.runs.record_files import run_key
+from bench.runs.records import DataFacts
+from bench.runs.task import check_on_existing
+from models.layers.features import Missing
 
 FACTS = DataFacts.of(toy.random_data())
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 import toy
 
-from bench.errors import UsageError
-from bench.identity import run_key, seeds_of
-from bench.options import parse
-from bench.plan import make_plan
-from bench.protocol import FIRST, PROTOCOLS, Protocol, named
-from bench.records import DataFacts, Failure, ProtocolFacts, RunRecord
-from bench.sampling import TripleSampler
-from bench.store import ResultsStore
-from bench.train import TrainSettings, train
-from bench.types import EpochFacts
+from bench.cli.options import parse
+from bench.core.errors import UsageError
+from bench.core.protocol import FIRST, PROTOCOLS, Protocol, named
+from bench.core.types import EpochFacts
+from bench.engine.sampling import TripleSampler
+from bench.engine.trainer import TrainSettings, train
+from bench.runs.plan import make_plan
+from bench.runs.record_files import run_key, seeds_of
+from bench.runs.records import DataFacts, Failure, ProtocolFacts, RunRecord
+from bench.runs.store import ResultsStore
 
 FACTS = DataFacts.of(toy.random_data())
 VERSION_1 = {

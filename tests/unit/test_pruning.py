@@ -11,15 +11,12 @@ import torch
 import toy
 from curves import record_of
 
-from bench.identity import place_of_record, run_key
-from bench.protocol import Protocol
-from bench.record_files import RecordFile, read_record, to_text
-from bench.records import DataFacts, RunRecord, RunSpec
-from bench.sampling import TripleSampler
-from bench.train import TrainSettings, bound_at, train
-from bench.training_state import TrainingState
-from bench.tuning.budget import Budget, spent
-from bench.tuning.pruning import MEDIAN, MIN_EPOCHS, Bounds, PruningRule, steps_per_epoch
+from bench.core.protocol import MIN_EPOCHS, Bounds, Protocol, bound_at
+from bench.engine.sampling import TripleSampler
+from bench.engine.trainer import TrainingState, TrainSettings, train
+from bench.runs.record_files import RecordFile, place_of_record, read_record, run_key, to_text
+from bench.runs.records import DataFacts, RunRecord, RunSpec
+from bench.runs.tuning.pruning import MEDIAN, Budget, PruningRule, spent, steps_per_epoch
 
 DATA = toy.random_data()
 CPU = torch.device("cpu")
@@ -195,7 +192,7 @@ def test_a_trial_s_record_is_read_as_it_was_written(bounds: Bounds, tmp_path: Pa
 
 
 def test_the_stages_of_a_setting_are_runs_of_their_own(tmp_path: Path) -> None:
-    from bench.recording import blank_record
+    from bench.runs.runner import blank_record
 
     facts, seeds, keys = DataFacts.of(DATA), [], []
     for stage, repetition in (("final", 0), ("tuning", 0), ("confirm", 0), ("confirm", 1), ("confirm", 2)):

@@ -7,11 +7,11 @@ import pytest
 import torch
 import toy
 
-from bench import evaluate
-from bench.evaluate import BLOCK_CELLS, Evaluator, _block_users, rank
-from bench.protocol import Protocol
-from bench.ranking import hide, largest, recommend, stable_topk
-from bench.types import Part
+from bench.core.protocol import Protocol
+from bench.core.topk import hide, largest, recommend, stable_topk
+from bench.core.types import Part
+from bench.engine import evaluate
+from bench.engine.evaluate import BLOCK_CELLS, Evaluator, _block_users, rank
 
 CPU = torch.device("cpu")
 

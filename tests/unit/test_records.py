@@ -16,16 +16,14 @@ import numpy as np
 import pytest
 from boards import add_run, facts_of, record_file
 
-from bench.digest import hash_in_full
-from bench.files import UnfitFileError, read_regular
-from bench.identity import run_key
-from bench.leaderboard.found import find
-from bench.list_files import StoredLists
-from bench.protocol import Protocol
-from bench.record_files import Damaged, RecordFile, read_record
-from bench.records import RunRecord
-from bench.seeds import derive_seed
-from bench.store import Contradicted, ResultsStore
+from bench.core.files import UnfitFileError, read_regular
+from bench.core.hashing import derive_seed, hash_in_full
+from bench.core.protocol import Protocol
+from bench.report.leaderboard.rows import find
+from bench.runs.list_files import StoredLists
+from bench.runs.record_files import Damaged, RecordFile, read_record, run_key
+from bench.runs.records import RunRecord
+from bench.runs.store import Contradicted, ResultsStore
 
 Change = Callable[[dict[str, Any]], Any]
 

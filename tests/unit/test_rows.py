@@ -10,19 +10,19 @@ import pytest
 import torch
 import toy
 
-from bench import experiments, registry
-from bench.artifacts import ARTIFACTS, check_names, rows_of
-from bench.assignment import RunOptions
-from bench.errors import UsageError
-from bench.executor import execute
-from bench.feature_controls import with_features
-from bench.identity import run_key
-from bench.plan import make_plan
-from bench.protocol import Protocol
-from bench.records import DataFacts
-from bench.rows import Row
-from bench.store import ResultsStore
-from bench.types import Features
+from bench.core.errors import UsageError
+from bench.core.protocol import Protocol
+from bench.core.types import Features
+from bench.data.ablation import with_features
+from bench.engine import registry
+from bench.report import experiments
+from bench.report.artifacts import ARTIFACTS, check_names, rows_of
+from bench.runs.plan import Row, make_plan
+from bench.runs.pool import execute
+from bench.runs.record_files import run_key
+from bench.runs.records import DataFacts
+from bench.runs.store import ResultsStore
+from bench.runs.task import RunOptions
 
 DATA = toy.random_data()
 FACTS = DataFacts.of(DATA)

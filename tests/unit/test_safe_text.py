@@ -10,13 +10,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from bench import private_paths, terminal
-from bench.console import announce
-from bench.private_paths import below, shortened
+from bench.cli.run import parser
+from bench.core import text
+from bench.core.text import below, for_csv, for_markdown, for_terminal, shortened
 from bench.report.render import to_csv, to_markdown
 from bench.report.table import Block, Cell, Column, Row
 from bench.report.table import Table as Results
-from bench.safe_text import for_csv, for_markdown, for_terminal
+from bench.runs.display import announce
 
 HOSTILE = "a\x1b[31mRED\x1b[0m\x07 [bold]b[/bold] [/docs] \x9b2J \u202egnp.exe \ud800"
 
@@ -36,7 +36,7 @@ def test_no_control_character_reaches_a_terminal() -> None:
 
 @pytest.mark.parametrize("wrap", [str, Text, Panel, lambda text: Panel(Text("x"), title=Text(text))])
 def test_a_console_shows_names_as_they_are(monkeypatch: pytest.MonkeyPatch, wrap: object) -> None:
-    console = terminal.make_console()
+    console = parser.make_console()
     console.file = io.StringIO()
     grid = Table(title=HOSTILE)
     grid.add_column(HOSTILE)
@@ -52,7 +52,7 @@ def test_a_console_shows_names_as_they_are(monkeypatch: pytest.MonkeyPatch, wrap
 
 
 def test_the_panel_of_a_data_set_shows_brackets(capsys: pytest.CaptureFixture[str]) -> None:
-    announce(terminal.make_console(), "data [v2] [bold] x", "a note with [/docs] and [v2]", "real")
+    announce(parser.make_console(), "data [v2] [bold] x", "a note with [/docs] and [v2]", "real")
     out = capsys.readouterr().out
     assert "data [v2] [bold] x" in out
     assert "[/docs] and [v2]" in out
@@ -108,7 +108,7 @@ def test_numbers_in_a_csv_stay_numbers() -> None:
 
 def test_paths_are_shortened_to_what_lies_below(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", "/home/alice")
-    checkout = private_paths.CHECKOUT
+    checkout = text.CHECKOUT
     data = Path("/mnt/disk 7/data")
     cases = {
         f"python run_all.py --plugin {checkout}/own/mf.py": "python run_all.py --plugin own/mf.py",

@@ -7,8 +7,8 @@ import pytest
 import torch
 import toy
 
-from bench import sampling
-from bench.sampling import TripleSampler
+from bench.engine import sampling
+from bench.engine.sampling import TripleSampler
 
 CPU = torch.device("cpu")
 TRAIN = toy.pairs([(0, 0), (0, 1), (0, 4), (1, 2), (2, 0), (2, 1), (2, 2), (2, 3)], 3, 5)

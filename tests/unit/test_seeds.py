@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.digest import hash_array, hash_value
-from bench.seeds import derive_seed
+from bench.core.hashing import derive_seed, hash_array, hash_value
 
 
 def test_seed_is_fixed_for_ever() -> None:

@@ -14,19 +14,17 @@ import torch
 from safetensors.torch import load_file
 from toy import random_data
 
-from bench import array_cache
-from bench.array_cache import ArrayCache
-from bench.errors import DataError, ResultsError
-from bench.files import write_atomically, write_text
-from bench.identity import run_key, seeds_of
-from bench.list_files import StoredLists
-from bench.metrics import means
-from bench.protocol import Protocol
-from bench.record_files import Damaged, RecordFile, read_record
-from bench.records import DataFacts, ProtocolFacts, RunRecord, RunSpec
-from bench.shared_data import open_shared, publish
-from bench.store import ResultsStore
-from bench.types import Metrics, MetricsByPart, TopK
+from bench.core.errors import DataError, ResultsError
+from bench.core.files import write_atomically, write_text
+from bench.core.protocol import Protocol
+from bench.core.types import Metrics, MetricsByPart, TopK
+from bench.engine.evaluate import means
+from bench.runs import cache
+from bench.runs.cache import ArrayCache, open_shared, publish
+from bench.runs.list_files import StoredLists
+from bench.runs.record_files import Damaged, RecordFile, read_record, run_key, seeds_of
+from bench.runs.records import DataFacts, ProtocolFacts, RunRecord, RunSpec
+from bench.runs.store import ResultsStore
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
@@ -209,25 +207,25 @@ def test_other_code_or_flipped_bits_compute_the_lists_again(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [
-        ("models/_knn.py", "SPARE = 16", "SPARE = 17"),
-        ("models/_missing.py", "return", "return None or"),
-        ("bench/ranking.py", "return values, indices.gather", "return None or values, indices.gather"),
+        ("models/layers/neighbours.py", "SPARE = 16", "SPARE = 17"),
+        ("models/layers/features.py", "return", "return None or"),
+        ("bench/core/topk.py", "return values, indices.gather", "return None or values, indices.gather"),
     ],
 )
 def test_the_hash_of_the_lists_code_follows_what_they_are_made_by(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, before: str, after: str
 ) -> None:
-    root = Path(array_cache.__file__).resolve().parents[1]
+    root = Path(cache.__file__).resolve().parents[1]
     for folder in ("bench", "models"):
         shutil.copytree(root / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(array_cache, "__file__", str(tmp_path / "bench" / "array_cache.py"))
-    monkeypatch.setattr(array_cache, "shared_folder", lambda: tmp_path / "models")
-    first = array_cache.code_of_lists.__wrapped__()
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "bench" / "array_cache.py"))
+    monkeypatch.setattr(cache, "shared_folder", lambda: tmp_path / "models")
+    first = cache.code_of_lists.__wrapped__()
     path = tmp_path / file
     text = path.read_text(encoding="utf-8")
     place = text.rindex(before)
     path.write_text(text[:place] + after + text[place + len(before) :], encoding="utf-8")
-    assert array_cache.code_of_lists.__wrapped__() != first
+    assert cache.code_of_lists.__wrapped__() != first
 
 
 def test_a_shared_array_that_was_changed_is_refused(tmp_path: Path) -> None:

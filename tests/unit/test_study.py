@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bench import registry
-from bench.errors import BenchError, ConfigError, ResultsError, UsageError
-from bench.model_entry import ModelEntry, ModelFile
-from bench.tuned import TunedEntry, TunedFile
-from bench.tuning.space import SearchSpace, search_space
-from bench.tuning.study import N_STARTUP, WAVES, Sampler, Study, opened, wave_of
+from bench.core.errors import BenchError, ConfigError, ResultsError, UsageError
+from bench.engine import registry
+from bench.engine.model_file import ModelEntry, ModelFile
+from bench.engine.tuned import TunedEntry, TunedFile
+from bench.runs.tuning.space import SearchSpace, search_space
+from bench.runs.tuning.study import N_STARTUP, WAVES, Sampler, Study, opened, wave_of
 
 
 def score(values: dict[str, Any]) -> float:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from boards import add_run, environment, facts_of, record_file
 
-from bench.__main__ import main
-from bench.digest import hash_bytes, hash_in_full
-from bench.errors import ResultsError
-from bench.protocol import Protocol
-from bench.record_files import to_text
+from bench.cli.main import main
+from bench.core.errors import ResultsError
+from bench.core.hashing import hash_bytes, hash_in_full
+from bench.core.protocol import Protocol
+from bench.runs.record_files import to_text
 
 Submit = Callable[..., str]
 
@@ -340,7 +340,7 @@ def test_nothing_is_copied_unless_the_leaderboard_can_be_built(
         raise ResultsError("It cannot be built.")
 
     add_run(tmp_path / "a", "mf")
-    monkeypatch.setattr("bench.leaderboard.merge.build", broken)
+    monkeypatch.setattr("bench.report.leaderboard.submit.build", broken)
     assert "It cannot be built." in submit("a", code=2)
     assert not (tmp_path / "to").exists()
 

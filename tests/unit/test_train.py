@@ -8,10 +8,10 @@ import pytest
 import torch
 import toy
 
-from bench.recbole_bridge import batches
-from bench.sampling import TripleSampler
-from bench.train import NotFiniteError, TrainSettings, train
-from bench.types import EpochFacts
+from bench.core.types import EpochFacts
+from bench.engine.recbole import batches
+from bench.engine.sampling import TripleSampler
+from bench.engine.trainer import NotFiniteError, TrainSettings, train
 
 DATA = toy.random_data()
 CPU = torch.device("cpu")

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from bench import cards, registry
-from bench.errors import ConfigError, ResultsError
-from bench.model_entry import ModelEntry, ModelFile
-from bench.tuned import TunedEntry, TunedFile, base_and_split, tuned_path, with_tuned, write_tuned
-from bench.validation import read_yaml
+from bench.core.config import read_yaml
+from bench.core.errors import ConfigError, ResultsError
+from bench.data import cards
+from bench.engine import registry
+from bench.engine.model_file import ModelEntry, ModelFile
+from bench.engine.tuned import TunedEntry, TunedFile, tuned_path, with_tuned, write_tuned
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -85,13 +86,13 @@ def test_values_hold_for_their_data_set_split_and_variant(model: ModelEntry) -> 
 
 
 def test_a_name_without_a_split_means_that_of_its_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert base_and_split("tiktok") == ("tiktok", cards.load("tiktok").split)
-    assert base_and_split("tiktok@user") == ("tiktok", "user")
-    assert base_and_split("nowhere") == ("nowhere", "")
+    assert cards.full_name("tiktok") == f"tiktok@{cards.load('tiktok').split}"
+    assert cards.full_name("tiktok@user") == "tiktok@user"
+    assert cards.full_name("nowhere") == "nowhere"
 
 
 def test_a_new_file_is_seen_by_the_registry_at_once(tmp_path: Path) -> None:
-    from bench.plugins import plugged
+    from bench.engine.plugins import plugged
 
     for suffix in (".py", ".yaml"):
         text = (MODELS / f"mf{suffix}").read_text(encoding="utf-8").replace("class MF", "class Mine")

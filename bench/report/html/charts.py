@@ -1,4 +1,4 @@
-"""Layer 9. The figures that gain from pointing and zooming, as plotly's JSON. Pure.
+"""The figures that gain from pointing and zooming, as plotly's JSON. Pure.
 
 plotly's library is 5 MB, nearly all of a page, and Python gets no smaller build of it. It stands in the page once,
 and a browser runs it only when the first chart is asked for; the drawing is what is shown and printed.

@@ -1,4 +1,7 @@
-"""Layer 9. `report.html` and `report.md`: a call on one page. Writes into the given directory only."""
+"""The report as Markdown for a repository page, which shows the files beside it. Pure.
+
+`report.html` and `report.md`: a call on one page. Writes into the given directory only.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,50 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.errors import ResultsError
-from bench.files import write_text
-from bench.report.figure import Figure
+from bench.core.errors import ResultsError
+from bench.core.files import write_text
+from bench.core.text import for_markdown
+from bench.report.figure import Figure, markdown_of
 from bench.report.html import provenance, view
-from bench.report.html.about import About, about_data, left_out
 from bench.report.html.charts import panels
-from bench.report.html.markdown import to_markdown
-from bench.report.html.parameters import parameters, variations
-from bench.report.html.summary import joined, summarise
-from bench.report.html.template import part, policy, rendered
+from bench.report.html.provenance import parameters, variations
+from bench.report.html.summary import About, about_data, joined, left_out, summarise
+from bench.report.html.view import BADGES, part, policy, rendered
 from bench.report.material import Material
+from bench.report.render import to_markdown as table_to_markdown
 from bench.report.table import Table
+
+
+def to_markdown(written: Mapping[str, Table | Figure], material: Material, about: About) -> str:
+    """Summary, provenance, every table, and every figure by its file under `figures/`."""
+    sources = [f"- **{for_markdown(facts.label)}**: {BADGES[facts.source]}" for facts in material.facts]
+    limits = [f"- {for_markdown(each, begins_line=True)}" for each in left_out(material, about)]
+    block = provenance.provenance(material, about)
+    parts = [
+        "# Benchmark report",
+        "\n".join(sources),
+        for_markdown(" ".join(summarise(material, about)), begins_line=True),
+        *(["## What this call leaves out", "\n".join(limits)] if limits else []),
+        "## Results",
+        *_results(written),
+        "## Provenance",
+        table_to_markdown(Table("Provenance", "How these numbers were made", (block,), (), (), ())),
+        "[report.html](report.html) shows all of this on one page, with hyper-parameters and environment.",
+    ]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _results(written: Mapping[str, Table | Figure]) -> Iterator[str]:
+    """Tables and figures, each footnote once."""
+    said: set[str] = set()
+    for name, each in written.items():
+        new = tuple(note for note in each.notes if note not in said)
+        said.update(new)
+        if isinstance(each, Table):
+            yield table_to_markdown(replace(each, notes=new))
+        else:
+            yield markdown_of(each, f"figures/{name}.svg", new)
+
 
 LEDGER = "claims"
 Written = Mapping[str, Table | Figure]

@@ -1,4 +1,6 @@
-"""Layer 9. Tables and figures as what the templates show: heads, cells, downloads. Pure but for the drawing.
+"""A page from the files under `templates/`: nothing is loaded from elsewhere, no other script runs.
+
+Tables and figures as what the templates show: heads, cells, downloads. Pure but for the drawing.
 
 A figure is an image inside the page and no part of its tree: matplotlib uses the same ids in every drawing, and
 gives each a style sheet that would reach the page.
@@ -8,16 +10,46 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from bench.records import DataFacts
 from bench.report.figure import Figure, styled
 from bench.report.html.charts import Panel
-from bench.report.latex import to_latex
-from bench.report.render import to_csv
+from bench.report.render import to_csv, to_latex
 from bench.report.table import Block, Cell, Row, Table, Tidy
+from bench.runs.records import DataFacts
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+def part(name: str) -> str:
+    """The text of a style or script."""
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def rendered(name: str, **values: Any) -> str:
+    """A template with its values; what they hold is text and never markup, unless the template says so."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template(name).render(**values)
+
+
+def policy(*scripts: str) -> str:
+    """The content security policy: nothing is loaded, and no script runs but these."""
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts]
+    return (
+        f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"base-uri 'none'; form-action 'none'"
+    )
+
 
 ZIP_FROM = 200_000  # bytes of a CSV
 BADGES = {

@@ -1,0 +1,1 @@
+"""Checks: the contract of models, the regression check, and the scaffold of a new model."""

@@ -1,0 +1,53 @@
+"""`ludp-bench submit`: results of one or several machines, checked, joined and ranked."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.core.errors import UsageError
+
+SUMMARY = "check results of one or several machines and join them in one directory"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("results_dirs", nargs="+", type=Path, metavar="RESULTS_DIR")
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="where to; may hold results already")
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="repetitions that a row must have (default: the most on its data)"
+    )
+    parser.add_argument(
+        "--unsigned", action="store_true", help="take records of earlier versions, which have no content hash"
+    )
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Check, copy, and build the leaderboard there.
+
+    Raises:
+        UsageError: a directory does not exist or is given twice, or a number of seeds below 1.
+        ResultsError: something is not in order; nothing was copied then.
+    """
+    if arguments.seeds is not None and arguments.seeds < 1:
+        raise UsageError(f"--seeds must be at least 1, not {arguments.seeds}.")
+    from bench.report.leaderboard.build import outcome, refresh
+    from bench.report.leaderboard.submit import submit
+
+    merged = submit(arguments.results_dirs, arguments.to, arguments.seeds, arguments.unsigned)
+    console.print(
+        f"{merged.n_runs} runs and {merged.n_trials} trials submitted to {arguments.to}; {merged.n_there} there "
+        f"already.",
+        markup=False,
+        soft_wrap=True,
+    )
+    if merged.n_unhashed:
+        console.print(
+            f"{merged.n_unhashed} files of parameters were left behind: their records, of an earlier version, "
+            f"have no hash of them; --unsigned takes them.",
+            soft_wrap=True,
+        )
+    console.print(outcome(*refresh(arguments.to)), markup=False, soft_wrap=True)
+    return 0

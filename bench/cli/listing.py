@@ -1,0 +1,50 @@
+"""What can be named: `--list`. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.core.errors import listed
+from bench.core.names import SPLITS
+from bench.data import cards
+from bench.engine import registry
+from bench.engine.plugins import problems
+from bench.engine.recbole_catalogue import PREFIX, usable
+from bench.report.artifacts import ARTIFACTS
+from bench.runs.plan import PROFILES
+
+
+def show_names(console: Console) -> None:
+    """Data sets, models, artifacts and profiles; imports no model."""
+    datasets = [(name, cards.load(name)) for name in cards.names()]
+    title = f"data sets, as NAME or NAME@SPLIT ({listed(SPLITS)})"
+    _section(console, title, ((name, f"{card.title} ({_sources(card)})") for name, card in datasets))
+    _section(console, "models", registry.said_places())
+    _section(console, "models of RecBole", [(f"{PREFIX}NAME", listed(map(_bare, usable())))])
+    _section(console, "plugins that cannot be used", (("", problem) for problem in problems()))
+    _section(console, "artifacts", ((name, artifact.title) for name, artifact in ARTIFACTS.items()))
+    _section(console, "profiles", ((name, chosen.purpose) for name, chosen in PROFILES.items()))
+
+
+def _sources(card: cards.DatasetCard) -> str:
+    return f"{', '.join(source.kind for source in card.sources)}; split {card.split}"
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix(PREFIX)
+
+
+def _section(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> None:
+    """A heading with its rows; nothing where there is none."""
+    rows = list(rows)
+    if not rows:
+        return
+    console.print(title, style="bold")
+    grid = Table.grid(padding=(0, 2))
+    for name, text in rows:
+        grid.add_row(Text(f"  {name}"), Text(text))
+    console.print(grid)

@@ -1,0 +1,57 @@
+"""The command `ludp-bench`, also `python -m bench`: one subcommand and its options."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.cli import commands
+from bench.cli.parser import Parser, exit_code_of
+
+NAME = "ludp-bench"
+RUN = "run"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; the exit code: its own, 2 for a user's error, 130 if interrupted."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return exit_code_of(
+        lambda console: dispatch(given, console), "Interrupted. Nothing half-written was left behind."
+    )
+
+
+def dispatch(given: Sequence[str], console: Console) -> int:
+    """The subcommand that the first argument names, with the rest as its options.
+
+    Raises:
+        BenchError: no such command, or the user can mend what it found.
+    """
+    if not given or given[0] in ("-h", "--help"):
+        show_commands(console)
+        return 0
+    if given[0] == RUN:
+        from bench.cli.run import main as run_all
+
+        return run_all(given[1:])
+    command = commands.load(given[0])
+    parser = Parser(prog=f"{NAME} {given[0]}", description=f"{command.SUMMARY}.", allow_abbrev=False)
+    command.add_arguments(parser)
+    return command.run(parser.parse_strictly(given[1:]), console)
+
+
+def show_commands(console: Console) -> None:
+    """Every subcommand with its line."""
+    usage = f"usage: {NAME} COMMAND [options]; '{NAME} COMMAND --help' lists a command's options"
+    console.print(usage, markup=False, soft_wrap=True)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(f"  {RUN}", "train, evaluate and write tables: all options of run_all.py")
+    for name in commands.modules():
+        grid.add_row(f"  {name}", commands.load(name).SUMMARY)
+    console.print(grid)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

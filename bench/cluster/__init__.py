@@ -1,1 +1,0 @@
-"""Runs on a Dask cluster: `runs` at this end, `remote` inside the workers."""

@@ -1,0 +1,1 @@
+"""Values and plumbing that every room uses. Imports no other room."""

@@ -1,0 +1,237 @@
+"""Named members of a zip or tar archive -> files in a folder. Nothing else of an archive is believed.
+
+Members are copied as streams of bytes: no modes, owners, links or devices are made. What a member claims to hold
+is checked before a byte is written, and what it holds while it is.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
+
+from bench.core.errors import DataError, listed, nearest_hint
+from bench.core.files import check_plain, write_atomically
+from bench.data.cards import inside
+
+BLOCK = 1 << 20
+MOST_BYTES = 64 << 30  # unpacked, of all wanted members together
+MOST_MEMBERS = 1_000_000
+MOST_OF_HEADERS = 1 << 20  # bytes of a tar file before a member's content: name, links, extended attributes
+BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
+    OverflowError, UnicodeError, ValueError,
+)  # fmt: skip
+
+
+def unpack(archive: Path, members: Mapping[str, str], folder: Path, most: int = MOST_BYTES) -> None:
+    """Write some members below a folder, each whole or not at all.
+
+    Args:
+        archive: a zip or tar file, the latter compressed or not.
+        members: places below the folder by names in the archive.
+        folder: where to; made if needed.
+        most: bytes that the members may hold together.
+
+    Raises:
+        DataError: it is no archive, lacks a member or has it twice, or a member is unsafe, damaged or too large.
+        OSError: a file cannot be written.
+    """
+    for name, place in members.items():
+        _check_name(archive, name)
+        check_place(folder, place)
+    with _open(archive, most) as opened:
+        opened.check(list(members))
+        for name, place in members.items():
+            write_atomically(folder / place, partial(_copy, opened, name))
+
+
+def names_in(archive: Path, most: int = MOST_BYTES) -> list[str]:
+    """Names of the plain files in an archive.
+
+    Raises:
+        DataError: it is no archive, or damaged.
+    """
+    with _open(archive, most) as opened:
+        return list(opened.sizes)
+
+
+class _Opened:
+    """An archive, open.
+
+    Attributes:
+        sizes: what the plain files in it claim to hold, by name.
+        refused: why other members are not taken, by name.
+        handle: what is closed in the end.
+    """
+
+    handle: contextlib.AbstractContextManager[Any]
+
+    def __init__(self, path: Path, most: int) -> None:
+        self.path, self.most = path, most
+        self.sizes: dict[str, int] = {}
+        self.refused: dict[str, str] = {}
+
+    def add(self, name: str, size: int, reason: str | None) -> None:
+        """One more member."""
+        if len(self.sizes) + len(self.refused) >= MOST_MEMBERS:
+            raise DataError(f"{self.path} has more than {MOST_MEMBERS:,} members. Take another copy.")
+        if name in self.sizes or name in self.refused:
+            self.sizes.pop(name, None)
+            self.refused[name] = "is there twice"
+        elif reason is not None:
+            self.refused[name] = reason
+        else:
+            self.sizes[name] = size
+
+    def check(self, wanted: Sequence[str]) -> None:
+        """Refuse members that are not there, not plain, or too large together."""
+        for name in wanted:
+            if name in self.refused:
+                raise DataError(f"{self.path}: the member '{name}' {self.refused[name]}. Take another copy.")
+            if name not in self.sizes:
+                raise DataError(
+                    f"{self.path} has no member '{name}'.{nearest_hint(name, self.sizes)} It holds: "
+                    f"{listed(list(self.sizes)[:10])}."
+                )
+        total = sum(self.sizes[name] for name in wanted)
+        if total > self.most:
+            raise DataError(
+                f"{self.path}: the members {listed(wanted)} claim {total:,} bytes, allowed are {self.most:,}. "
+                "Take another copy."
+            )
+
+    def stream(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        """The content of a member."""
+        raise NotImplementedError
+
+
+class _Zip(_Opened):
+    def __init__(self, path: Path, most: int) -> None:
+        super().__init__(path, most)
+        self._file = self.handle = zipfile.ZipFile(path)
+        for info in self._file.infolist():
+            kind, reason = stat.S_IFMT(info.external_attr >> 16), None
+            if info.is_dir() or kind not in (0, stat.S_IFREG):
+                reason = "is no plain file"
+            elif info.flag_bits & 1:
+                reason = "is encrypted"
+            self.add(info.filename, info.file_size, reason)
+
+    def stream(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        return self._file.open(name)
+
+
+class _Tar(_Opened):
+    def __init__(self, path: Path, most: int) -> None:
+        super().__init__(path, most)
+        self.handle = contextlib.ExitStack()
+        unpacked = self.handle.enter_context(_unpacked(path))
+        self._stream = _Rationed(unpacked)
+        opened = tarfile.open(fileobj=cast(IO[bytes], self._stream), mode="r:")  # noqa: SIM115
+        self._file = self.handle.enter_context(opened)
+        self._infos: dict[str, tarfile.TarInfo] = {}
+        while (info := self._next()) is not None:
+            if info.offset_data + max(info.size, 0) > most:  # or a few bytes would be unpacked to terabytes
+                raise DataError(f"{path} unpacks to more than {most:,} bytes at '{info.name}'. Take another copy.")
+            plain = info.isreg() and not info.issparse()
+            self.add(info.name, info.size, None if plain else "is no plain file")
+            self._infos[info.name] = info
+
+    def _next(self) -> tarfile.TarInfo | None:
+        self._stream.left = MOST_OF_HEADERS
+        found = self._file.next()
+        self._stream.left = None
+        return found
+
+    def stream(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        stream = self._file.extractfile(self._infos[name])
+        if stream is None:
+            raise DataError(f"{self.path}: the member '{name}' is no plain file. Take another copy.")
+        return stream
+
+
+class _Rationed:
+    """The bytes of a tar file; of what lies before a member's content, only so many.
+
+    Long names and maps of holes are content too, and the library keeps them in memory: a few packed kilobytes can
+    claim a name of gigabytes.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.left: int | None = MOST_OF_HEADERS
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, count: int = -1) -> bytes:
+        """As that of a file."""
+        if self.left is not None:
+            self.left -= count
+            if count < 0 or self.left < 0:
+                raise tarfile.ReadError(f"the head of a member is longer than {MOST_OF_HEADERS:,} bytes")
+        return self._stream.read(count)
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """A file opened to be read, unpacked where it begins like one that is packed."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    packers: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+    opener = next((opener for mark, opener in packers.items() if start.startswith(mark)), open)
+    opened: IO[bytes] = opener(path, "rb")
+    return opened
+
+
+@contextlib.contextmanager
+def _open(path: Path, most: int) -> Iterator[_Opened]:
+    """An archive by its content, with the many errors of damaged ones as one."""
+    try:
+        check_plain(path)
+        opened = _Zip(path, most) if zipfile.is_zipfile(path) else _Tar(path, most)
+        with opened.handle:
+            yield opened
+    except (*BROKEN, OSError) as problem:
+        if isinstance(problem, OSError) and problem.errno is not None:
+            raise  # the disk's; those of the packers have no number
+        reason = " ".join(str(problem).split()) or type(problem).__name__
+        raise DataError(f"{path} is no sound zip or tar archive: {reason}. Take another copy.") from problem
+
+
+def _check_name(archive: Path, name: str) -> None:
+    try:
+        inside(name)
+    except ValueError as problem:
+        raise DataError(f"{archive}: the member '{name}' is refused: {problem}.") from problem
+
+
+def check_place(folder: Path, place: str) -> None:
+    """Refuse a place that a link in the folder would lead out of it."""
+    path = folder
+    for part in PurePosixPath(inside(place)).parts:
+        path = path / part
+        if path.is_symlink():
+            raise DataError(f"{path} is a link, which could lead out of {folder}. Remove it.")
+
+
+def _copy(opened: _Opened, name: str, temporary: Path) -> None:
+    """A member into a file; never more bytes than it claims."""
+    left = opened.sizes[name]
+    with opened.stream(name) as source, temporary.open("wb") as target:
+        while block := source.read(min(BLOCK, left + 1)):
+            left -= len(block)
+            if left < 0:
+                raise DataError(
+                    f"{opened.path}: the member '{name}' holds more than it claims. Take another copy."
+                )
+            target.write(block)
+    if left:
+        raise DataError(f"{opened.path}: the member '{name}' ends {left:,} bytes too early. Take another copy.")

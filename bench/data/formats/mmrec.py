@@ -1,0 +1,340 @@
+"""Reader of the MMRec layout: one tab-separated NAME.inter, one .npy or .json a modality, by itemID.
+
+The layout of MMRec: one .inter table without types, original ids in mapping files. Reads.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.errors import DataError, listed, nearest_hint
+from bench.core.files import check_plain
+from bench.core.types import IntArray, Interactions
+from bench.data.cards import MmrecSource
+from bench.data.columns import as_texts, column_ids, number
+from bench.data.features import ItemKeys, read_features, unpinned
+from bench.data.formats.place import Content, Place
+from bench.data.pins import of_one_version
+from bench.data.raw import RawData
+from bench.data.roles import (
+    Columns,
+    extent,
+    like_ratings,
+    needed_column,
+    positives,
+    rating_column,
+    rating_notes,
+    refuse_two_roles,
+)
+from bench.data.tables import count_lines, header, read_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+USER, ITEM, TIME, LABEL = "userID", "itemID", "timestamp", "x_label"
+KNOWN = (USER, ITEM, "rating", TIME, LABEL)
+LABELS = ("training", "validation", "test")  # x_label 0, 1, 2
+
+
+def read_source(source: MmrecSource, directory: Path) -> RawData:
+    """The content of `directory`; in the publisher's parts where the table has the column x_label.
+
+    Raises:
+        DataError: the table or a feature file is missing or malformed; the message names file, row and fix.
+    """
+
+    def content() -> RawData:
+        raw, keys = read_table(directory, source.title)
+        modalities, missing = read_features(directory, unpinned(source.features), raw.parts[0].n_items, keys)
+        if not modalities:
+            raise DataError(
+                f"{directory} holds no item features. Put at least one of "
+                f"{listed(file.path for file in source.features.values())} there, one row for each itemID."
+            )
+        return replace(raw, modalities=modalities, missing=missing)
+
+    return of_one_version(directory, (), source.features, source.expected, content)
+
+
+@dataclass(frozen=True, eq=False)
+class _Numbering:
+    """Users or items that the mapping file names, in the order of their original ids.
+
+    Attributes:
+        ids: original ids in order, `[n]`.
+        rank: the index of each number in the table, `[n]`.
+    """
+
+    ids: NDArray[Any]
+    rank: IntArray
+
+
+def read_table(directory: Path, title: str, columns: Columns | None = None) -> tuple[RawData, ItemKeys]:
+    """The interactions without features, and how feature rows, which follow the itemID, find their items.
+
+    Where MMRec's mapping files give the original ids, users and items are indexed by these, as in every layout.
+
+    Args:
+        directory: with the one .inter file.
+        title: what this is, in words.
+        columns: what the user says of the table's columns.
+
+    Raises:
+        DataError: the table is missing or malformed; the message names file, row and fix.
+    """
+    path, said = _table_path(directory), columns or Columns()
+    table = _read_table(path, said)
+    names = _roles(path, table, said)
+    mapped = [_mapping(directory / f"{letter}_id_mapping.csv", column)
+              for letter, column in (("u", USER), ("i", ITEM))]  # fmt: skip
+    users, n_users = _ids(path, table, names["user"], mapped[0])
+    items, n_items = _ids(path, table, names["item"], mapped[1])
+    times = _times(path, table, names.get("time"))
+    kept = np.ones(len(table), dtype=bool)
+    if "rating" in names:
+        kept = positives(path, names["rating"], _arrow(table[names["rating"]]), said)
+    chosen = [kept]
+    if LABEL in table:
+        labels = _labels(path, table)
+        chosen = [kept & (labels == part) for part in range(len(LABELS))]
+    parts = tuple(
+        Interactions.from_pairs(users[rows], items[rows], n_users, n_items, None if times is None else times[rows])
+        for rows in chosen
+    )
+    n_dropped = len(table) - int(kept.sum())
+    n_repeated = len(table) - n_dropped - sum(len(part) for part in parts)
+    notes = _notes(path, table, names, n_repeated, n_dropped)
+    ids = [None if each is None else each.ids for each in mapped]
+    origin = f"{title}, read from {path}"
+    raw = RawData(origin, parts, (), {}, notes, ids[0], ids[1], n_repeated, n_dropped)
+    rank = np.arange(n_items) if mapped[1] is None else mapped[1].rank
+    keys = np.empty(n_items, dtype=object)
+    keys[rank] = as_texts(None, n_items)
+    return raw, ItemKeys(keys, rank)
+
+
+def _mapping(path: Path, column: str) -> _Numbering | None:
+    """The original ids in MMRec's file of two columns, original id and index; None without a file.
+
+    Raises:
+        DataError: it does not give every index from 0 one id.
+    """
+    if not os.path.lexists(path):
+        return None
+    names = header(path, "\t")
+    if len(names) != 2 or names[1] != column:
+        raise DataError(
+            f"{path}, row 1: the columns are {listed(names)}; expected two, separated by a tab: the original id "
+            f"and '{column}'. Correct it, or remove the file."
+        )
+    table = read_text(path, "\t", names, quoted=False).columns
+    original, index = (column_ids(path, name, table.column(name)) for name in names)
+    (order,), numbers = number([index])
+    (rank_of_row,), ids = number([original])
+    whole = numbers.dtype.kind == "i" and np.array_equal(numbers, np.arange(table.num_rows))
+    if not whole or len(ids) < table.num_rows:
+        raise DataError(
+            f"{path} must give every {column} from 0 without gaps one id of its own. Correct it, or "
+            "remove the file."
+        )
+    rank = np.empty(table.num_rows, dtype=np.int64)
+    rank[order] = rank_of_row
+    return _Numbering(ids, rank)
+
+
+def _arrow(values: pd.Series[Any]) -> pa.ChunkedArray:
+    """A column as pandas read it, for the functions on columns of all layouts."""
+    import pyarrow as pa
+
+    held = values if values.dtype.kind in "iufb" else values.fillna("").astype(str)
+    return pa.chunked_array([pa.array(held, from_pandas=True)])
+
+
+def _roles(path: Path, table: pd.DataFrame, columns: Columns) -> dict[str, str]:
+    """MMRec's columns, or those that the user named in their place."""
+    names = [str(column) for column in table.columns]
+    found = {"user": columns.user or USER, "item": columns.item or ITEM}
+    if columns.time is not None or TIME in names:
+        found["time"] = columns.time or TIME
+    if columns.time is not None:
+        needed_column(path, names, "time", columns.time)
+    if columns.chooses:
+        found["rating"] = rating_column(path, names, columns)
+    refuse_two_roles(path, found | ({"part": LABEL} if LABEL in names else {}))
+    return found
+
+
+def _table_path(directory: Path) -> Path:
+    """The one .inter file."""
+    found = sorted(each for each in directory.iterdir() if each.suffix.lower() == ".inter" and each.is_file())
+    if len(found) != 1:
+        raise DataError(
+            f"{directory} holds {len(found)} files named *.inter ({listed(path.name for path in found)}), "
+            "expected exactly one. Put the interactions there as NAME.inter, and no second table."
+        )
+    return found[0]
+
+
+def _read_table(path: Path, said: Columns) -> pd.DataFrame:
+    """The table, with the columns that are needed."""
+    import pandas as pd
+
+    check_plain(path)
+    try:
+        table = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE)
+    except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
+        raise DataError(
+            f"{path} is no tab-separated table: {' '.join(str(error).split())}. Correct it."
+        ) from error
+    columns = [str(column) for column in table.columns]
+    for needed in (said.user or USER, said.item or ITEM):
+        if needed not in columns:
+            hint = nearest_hint(needed, columns)
+            raise DataError(
+                f"{path}, row 1: the column '{needed}' is missing; the columns are {listed(columns)}.{hint} The "
+                f"first row must name the columns, separated by tabs: {listed(KNOWN)}."
+            )
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DataError(f"{path}: the rows have more fields than row 1 has column names. Name every column.")
+    if table.empty:
+        raise DataError(f"{path} holds no interaction below its first row. Replace it.")
+    n_lines = count_lines(path) - 1
+    if n_lines != len(table):
+        raise DataError(
+            f"{path} has {n_lines:,} lines below its header, and {len(table):,} rows were read. Save the table "
+            "anew, one row a line."
+        )
+    return table
+
+
+def _whole_numbers(path: Path, table: pd.DataFrame, column: str, meaning: str) -> IntArray:
+    """A column of whole numbers, `[n]`."""
+    values = table[column]
+    if values.dtype.kind != "i":
+        row, value = _first_odd_one(path, column)
+        raise DataError(f"{path}, row {row + 2}: {column} is '{value}', expected {meaning}. Write whole numbers.")
+    return values.to_numpy(dtype=np.int64)
+
+
+def _first_odd_one(path: Path, column: str) -> tuple[int, str]:
+    """Index and text of the first value that is no whole number; read again, as pandas has rewritten it."""
+    import pandas as pd
+
+    texts = pd.read_csv(
+        path, sep="\t", quoting=csv.QUOTE_NONE, usecols=[column], dtype=str, keep_default_na=False
+    )[column]
+    odd = (pair for pair in enumerate(texts) if not re.fullmatch(r"-?[0-9]{1,18}", pair[1].strip()))
+    return next(odd)
+
+
+def _ids(path: Path, table: pd.DataFrame, column: str, mapped: _Numbering | None) -> tuple[IntArray, int]:
+    """A column of ids that run from 0 without a gap, or to the end of the mapping, `[n]`; and their count."""
+    ids = _whole_numbers(path, table, column, "a whole number from 0")
+    if ids.min() < 0:
+        row = int(np.argmax(ids < 0))
+        raise DataError(f"{path}, row {row + 2}: {column} is {ids[row]}. Number from 0.")
+    if mapped is not None:
+        if ids.max() >= len(mapped.ids):
+            row = int(np.argmax(ids >= len(mapped.ids)))
+            raise DataError(
+                f"{path}, row {row + 2}: {column} is {ids[row]}, which is not in the mapping file beside it. "
+                "Correct the row, or remove that file."
+            )
+        return mapped.rank[ids], len(mapped.ids)
+    distinct = np.unique(ids)
+    gaps = np.flatnonzero(distinct != np.arange(len(distinct)))
+    if len(gaps):
+        row = int(np.argmax(ids == distinct[gaps[0]]))
+        raise DataError(
+            f"{path}, row {row + 2}: {column} is {ids[row]}, but no row has {column} {gaps[0]}. Number from 0 "
+            "without gaps, and reorder the rows of the feature files in the same way."
+        )
+    return ids, len(distinct)
+
+
+def _labels(path: Path, table: pd.DataFrame) -> IntArray:
+    """The part of each row: 0 training, 1 validation, 2 test, `[n]`."""
+    labels = _whole_numbers(path, table, LABEL, "0 (training), 1 (validation) or 2 (test)")
+    wrong = ~np.isin(labels, range(len(LABELS)))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(
+            f"{path}, row {row + 2}: {LABEL} is {labels[row]}, expected 0 (training), 1 (validation) or 2 (test)."
+        )
+    for value, part in enumerate(LABELS):
+        if not (labels == value).any():
+            raise DataError(
+                f"{path}: no row from 2 to {len(table) + 1} has {LABEL} {value}, so the {part} part is empty. "
+                f"Label some rows so, or remove the column {LABEL} to have the data split here."
+            )
+    return labels
+
+
+def _times(path: Path, table: pd.DataFrame, name: str | None) -> NDArray[np.float64] | None:
+    """The times of the rows in seconds, `[n]`, where the table has them."""
+    import pandas as pd
+
+    if name is None:
+        return None
+    times: NDArray[np.float64] = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
+    finite = np.isfinite(times)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise DataError(
+            f"{path}, row {row + 2}: {name} is '{table[name].iloc[row]}', expected seconds since "
+            "1970. Correct it, or remove the column."
+        )
+    return times
+
+
+def _notes(
+    path: Path, table: pd.DataFrame, names: dict[str, str], n_repeated: int, n_dropped: int
+) -> tuple[str, ...]:
+    """What was done with the table that a reader of the numbers should know."""
+    unused = [str(column) for column in table.columns if str(column) not in {*names.values(), LABEL}]
+    rated = [*filter(None, [names.get("rating")]), *like_ratings(unused)]
+    held = {name: extent(_arrow(table[name])) for name in rated}
+    notes = rating_notes(held, names.get("rating"), len(table), n_dropped)
+    ignored = [name for name in unused if name not in rated]
+    if ignored:
+        notes.append(f"Columns of {path.name} that are not used: {listed(ignored)}.")
+    if n_repeated:
+        notes.append(f"{n_repeated:,} repeated rows of {path.name} were merged.")
+    return tuple(notes)
+
+
+NAME = "mmrec"
+NEEDS = f"one NAME.inter, tab-separated, with the columns {USER}, {ITEM} and perhaps x_label and timestamp"
+TAKES_COLUMNS = True
+
+
+def recognise(place: Place) -> str | None:
+    """Why this is the layout, or None."""
+    tables = place.ending(".inter")
+    if len(tables) != 1:
+        return None
+    names = header(tables[0], "\t")
+    if any(":" in name for name in names) or not {USER, ITEM, LABEL}.intersection(names):
+        return None  # untyped columns such as user_id and item_id are a plain table
+    return f"{tables[0].name} names its columns without types"
+
+
+def read(place: Place) -> Content:
+    """The interactions.
+
+    Raises:
+        DataError: the table is missing or malformed.
+    """
+    directory = place.path if place.path.is_dir() else place.path.parent
+    raw, keys = read_table(directory, "interactions", place.columns)
+    mappings = [path for path in place.files if path.name in ("u_id_mapping.csv", "i_id_mapping.csv")]
+    return Content(raw, keys, (*place.ending(".inter"), *mappings))

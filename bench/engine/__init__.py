@@ -1,0 +1,1 @@
+"""Training and ranking: the models, the sampler, the trainer, the evaluator. Writes nothing."""

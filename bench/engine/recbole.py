@@ -1,0 +1,201 @@
+"""The bridge to RecBole: its id space, its `Config`, its data loaders. Reads nothing of ours.
+
+RecBole counts a padding id 0, so real ids start at 1; this file and the models know that, nobody else.
+`TrainingView` and `model_config` let a model be built in milliseconds without RecBole's file reading;
+`recbole_session` builds RecBole's own objects for use with its own `Trainer`, shielded from what its
+`Config` does to a process: it reads `sys.argv`, evaluates strings, sets CUDA_VISIBLE_DEVICES and merges
+YAML files of its own by the model's class name. Every parameter is passed explicitly, so none of RecBole's
+defaults can slip in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from torch import Tensor
+
+from bench.core.types import BenchmarkData, Interactions, Modality, Part
+from models.layers.features import ItemFeatures
+
+if TYPE_CHECKING:
+    from models.base import ModelParams
+
+USER_FIELD = "user_id"
+ITEM_FIELD = "item_id"
+NEG_PREFIX = "neg_"
+LABEL_FIELD = "label"
+Memo = Callable[[str, Callable[[], dict[str, NDArray[Any]]]], dict[str, NDArray[Any]]]
+
+
+def to_recbole(ids: NDArray[Any]) -> Tensor:
+    """Ids of ours as RecBole's, `[n]` int64: one higher, for the padding id in front."""
+    return torch.from_numpy(np.asarray(ids, dtype=np.int64) + 1)
+
+
+def without_padding(scores: Tensor) -> Tensor:
+    """Scores over RecBole's items, `[n, n_items + 1]`, as scores over ours, `[n, n_items]`."""
+    return scores[:, 1:]
+
+
+def padded(modality: Modality) -> ItemFeatures:
+    """A modality in RecBole's numbering: a zero row for padding in front."""
+    matrix = np.concatenate([np.zeros((1, modality.dim), dtype=np.float32), modality.matrix])
+    present = np.concatenate([[False], modality.present])
+    return ItemFeatures(modality.name, torch.from_numpy(matrix), torch.from_numpy(present), modality.fingerprint)
+
+
+class TrainingView:
+    """What a model may see of a data set: counts, training interactions and item content.
+
+    Args:
+        data: the data set; nothing but its training part and its content is kept.
+        memo: where derived arrays such as k-NN lists are kept; None computes them each time.
+    """
+
+    def __init__(self, data: BenchmarkData, memo: Memo | None = None) -> None:
+        self.train = data.split.train
+        self.item_features = tuple(padded(modality) for modality in data.modalities)
+        self.memo: Memo = memo or (lambda _key, compute: compute())
+
+    def num(self, field: str) -> int:
+        """Number of users or items, padding included, as RecBole's `Dataset.num`."""
+        return {USER_FIELD: self.train.n_users, ITEM_FIELD: self.train.n_items}[field] + 1
+
+    def inter_matrix(self, form: str = "coo") -> coo_matrix:
+        """The training matrix, `[n_users + 1, n_items + 1]`, as RecBole's `Dataset.inter_matrix`."""
+        if form != "coo":
+            raise ValueError(f"the training view offers the form 'coo' only, not '{form}'")
+        shape = (self.num(USER_FIELD), self.num(ITEM_FIELD))
+        ones = np.ones(len(self.train), dtype=np.float32)
+        return coo_matrix((ones, (self.train.users + 1, self.train.items + 1)), shape=shape)
+
+
+def model_config(params: ModelParams) -> dict[str, Any]:
+    """The `config` of a model that is built on a `TrainingView`; a misspelt key raises KeyError."""
+    fields = {"USER_ID_FIELD": USER_FIELD, "ITEM_ID_FIELD": ITEM_FIELD, "NEG_PREFIX": NEG_PREFIX}
+    return {**fields, "device": torch.device("cpu"), **params.model_dump()}
+
+
+def batch(users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+    """A training batch in the form of RecBole's `Interaction` and in its ids, `[B]` each."""
+    return {USER_FIELD: users, ITEM_FIELD: positives, NEG_PREFIX + ITEM_FIELD: negatives}
+
+
+def batches(triples: tuple[Tensor, Tensor, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
+    """An epoch of triples in our ids, `[n]` each, as batches in RecBole's ids; the last may be short."""
+    parts = [(ids + 1).split(batch_size) for ids in triples]
+    for users, positives, negatives in zip(*parts, strict=True):
+        yield batch(users, positives, negatives)
+
+
+@dataclass(frozen=True)
+class RecBoleSession:
+    """RecBole's own objects for one data set and model class."""
+
+    config: Any
+    dataset: Any
+    train_data: Any
+    valid_data: Any
+    test_data: Any
+
+
+@contextlib.contextmanager
+def shielded() -> Iterator[None]:
+    """Hide the command line from RecBole, and undo what it does to environment, warnings and random state."""
+    argv, environment = sys.argv, dict(os.environ)
+    sys.argv = [argv[0] if argv else "python"]
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # of releases of torch and pandas that the pins keep away
+            yield
+    finally:
+        sys.argv = argv
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+def recbole_session(
+    model_class: type, params: Mapping[str, Any], data: BenchmarkData, workdir: Path, **overrides: Any
+) -> RecBoleSession:
+    """RecBole's `Config`, `Dataset` and data loaders over our split.
+
+    Args:
+        model_class: a model of ours, or one of RecBole's general recommenders.
+        params: the model's parameters; all of them, so that no default of RecBole's enters.
+        data: the data set; its parts become RecBole's benchmark files under `workdir`.
+        workdir: an empty directory for atomic files and RecBole's checkpoints.
+        overrides: further RecBole settings, for example `epochs=1`.
+    """
+    from recbole.config import Config
+    from recbole.data import data_preparation
+    from recbole.data.dataset import Dataset
+
+    parts: tuple[Part, ...] = ("train", "valid", "test")
+    write_atomic_files({part: data.split.part(part) for part in parts}, data.name, workdir)
+    given = {**settings(parts, data.n_items, workdir), **params, **overrides}
+    with shielded():
+        config = Config(model=model_class, dataset=data.name, config_dict=given)
+        dataset = Dataset(config)
+        dataset.item_features = tuple(_aligned(m, dataset) for m in data.modalities)
+        parts = data_preparation(config, dataset)
+    return RecBoleSession(config, dataset, *parts)
+
+
+def settings(parts: tuple[Part, ...], n_items: int, workdir: Path) -> dict[str, Any]:
+    """What RecBole's `Config` must be told for the files that `write_atomic_files` wrote."""
+    return {
+        "data_path": str(workdir),
+        "checkpoint_dir": str(workdir / "saved"),
+        "benchmark_filename": list(parts),
+        "USER_ID_FIELD": USER_FIELD,
+        "ITEM_ID_FIELD": ITEM_FIELD,
+        "NEG_PREFIX": NEG_PREFIX,
+        "LABEL_FIELD": LABEL_FIELD,
+        "load_col": {"inter": [USER_FIELD, ITEM_FIELD], "user": [USER_FIELD], "item": [ITEM_FIELD]},
+        "eval_args": {"split": {"RS": [8, 1, 1]}, "order": "RO", "group_by": "user", "mode": "full"},
+        "metrics": ["Recall", "Precision", "NDCG"],
+        "topk": [10, 20],
+        "valid_metric": "Recall@10",
+        "stopping_step": 9,
+        "eval_batch_size": 512 * (n_items + 1),
+        "use_gpu": False,
+        "show_progress": False,
+        "state": "ERROR",
+    }
+
+
+def write_atomic_files(parts: Mapping[Part, Interactions], name: str, workdir: Path) -> None:
+    """Parts as RecBole's atomic files; tokens are our 0-based ids, and every user and item is listed."""
+    folder = workdir / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, found in parts.items():
+        _write_table(folder / f"{name}.{part}.inter", {USER_FIELD: found.users, ITEM_FIELD: found.items})
+    _write_table(folder / f"{name}.user", {USER_FIELD: np.arange(found.n_users)})
+    _write_table(folder / f"{name}.item", {ITEM_FIELD: np.arange(found.n_items)})
+
+
+def _write_table(path: Path, columns: dict[str, NDArray[Any]]) -> None:
+    header = "\t".join(f"{name}:token" for name in columns)
+    np.savetxt(path, np.column_stack(list(columns.values())), fmt="%d", delimiter="\t", header=header, comments="")
+
+
+def _aligned(modality: Modality, dataset: Any) -> ItemFeatures:
+    """A modality in the item numbering of a RecBole data set, which follows the order of its files."""
+    tokens = dataset.field2id_token[ITEM_FIELD][1:].astype(np.int64)
+    features = padded(modality)
+    order = torch.cat([torch.zeros(1, dtype=torch.int64), to_recbole(tokens)])
+    fingerprint = f"{features.fingerprint}-recbole"
+    return ItemFeatures(features.name, features.raw[order], features.present[order], fingerprint)

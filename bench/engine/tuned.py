@@ -1,0 +1,237 @@
+"""Tuned values: `NAME.tuned.yaml` beside a model's YAML, wholly the program's. Reads and writes it.
+
+What people write, and what a search found, lie in files of their own: a search never edits a file with comments,
+and what it wrote can be checked as strictly as a record. An entry belongs to one data set, split and variant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field
+
+from bench.core.config import Frozen, read_yaml, validated
+from bench.core.errors import ConfigError, ResultsError, listed, nearest_hint
+from bench.core.files import locked, write_text
+from bench.core.names import parted
+from bench.engine.model_file import ModelEntry, Values, checked_params
+
+HEADER = """\
+# Written by run_all.py --tune, never by hand: a search replaces its entry. Values of your own belong into
+# {name} under 'datasets'; they hold where no search gave another one. To forget an entry, remove it.
+"""
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=0)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Confirmed(Frozen):
+    """How the best settings of a search were confirmed.
+
+    Attributes:
+        settings: how many were trained again.
+        seeds: fresh seeds of each.
+        dropped: settings of which such a run failed.
+    """
+
+    settings: Count
+    seeds: Count
+    dropped: Count = 0
+
+
+class TunedEntry(Frozen):
+    """The values that a search chose, and where they come from.
+
+    Attributes:
+        dataset: name of the data card.
+        split: name of the split that the search was made on.
+        variant: of the model, "" for its own row.
+        values: of every parameter that the search could vary.
+        metric: the validation metric that chose.
+        valid: its value for the chosen setting; the mean over the confirmation's seeds where there was one.
+        valid_default: that of the default in the search, one seed; None where it failed.
+        trials: made, of which `failed` failed and `pruned` were stopped early.
+        confirmed: None where one seed chose.
+        sampler: who proposed the trials.
+        base_seed, max_epochs: of every trial.
+        protocol: its tag.
+        data, data_hash, split_hash, code_hash: what it was found on and with.
+        date: of the choice, ISO 8601.
+        command: of the call; None where it is not known.
+    """
+
+    dataset: Text
+    split: str
+    variant: str = ""
+    values: dict[str, Any]
+    metric: Text
+    valid: Number
+    valid_default: Number | None = None
+    trials: Count
+    failed: Count = 0
+    pruned: Count = 0
+    confirmed: Confirmed | None = None
+    sampler: Text
+    base_seed: int
+    max_epochs: Count
+    protocol: Text
+    data: Text
+    data_hash: str | None = None
+    split_hash: Text
+    code_hash: Text
+    date: Text
+    command: str | None = None
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What it holds for; no two entries of a file share it."""
+        return self.dataset, self.split, self.variant
+
+    @property
+    def words(self) -> str:
+        """Where the values come from, in a sentence."""
+        default = "failed" if self.valid_default is None else f"{self.valid_default:.4f}"
+        counted = [f"{n} {what}" for n, what in ((self.failed, "failed"), (self.pruned, "pruned")) if n]
+        trials = f"{self.trials} trials" + (f" ({', '.join(counted)})" if counted else "")
+        over = ""
+        if self.confirmed is not None:
+            again = self.confirmed
+            over = f", the mean over {again.seeds} fresh seeds of the best of {again.settings} settings"
+        return (
+            f"Chosen by validation {self.metric} {self.valid:.4f}{over}, the default's {default}, among {trials} "
+            f"({self.sampler}, base seed {self.base_seed}, at most {self.max_epochs} epochs, protocol "
+            f"{self.protocol}) on {self.data}, split {self.split_hash}, code {self.code_hash}, {self.date}."
+        )
+
+
+@dataclass(frozen=True)
+class TunedFile:
+    """The entries of one model."""
+
+    entries: tuple[TunedEntry, ...] = ()
+
+    @classmethod
+    def of(cls, entry: ModelEntry) -> TunedFile:
+        """Those of a model that the registry gave; none where no search was made."""
+        return entry.tuned if isinstance(entry.tuned, TunedFile) else cls()
+
+    def find(self, dataset: str, variant: str = "") -> TunedEntry | None:
+        """The entry of exactly this data set, split and variant; None where no search was made.
+
+        Args:
+            dataset: `NAME@SPLIT`; values belong to a split, so that a name without one finds none.
+            variant: of the model.
+        """
+        place = (*parted(dataset), variant)
+        return next((entry for entry in self.entries if entry.place == place), None)
+
+    def values(self, dataset: str, variant: str = "") -> Values:
+        """Its values; empty where there is none."""
+        entry = self.find(dataset, variant)
+        return {} if entry is None else dict(entry.values)
+
+
+def tuned_path(entry: ModelEntry) -> Path:
+    """Where the tuned values of a model lie, whether there are any or not."""
+    return entry.path.with_suffix(".tuned.yaml")
+
+
+def with_tuned(entry: ModelEntry) -> ModelEntry:
+    """The model with the tuned values that lie beside its YAML.
+
+    Raises:
+        ConfigError: the file is damaged, or does not fit the model.
+    """
+    path = tuned_path(entry)
+    if not entry.takes_values or not path.exists():
+        return entry
+    stat = path.stat()
+    return _completed(path, (stat.st_mtime_ns, stat.st_size), _Holder(entry))
+
+
+def write_tuned(entry: ModelEntry, new: TunedEntry) -> Path:
+    """Put an entry into the model's file, in place of one for the same data set, split and variant.
+
+    Raises:
+        ConfigError: what is there is damaged, or the values do not fit the model.
+        ResultsError: it cannot be written.
+    """
+    path = tuned_path(entry)
+    try:
+        lock = path.with_name(f".{path.name}.lock")
+        with locked(lock):
+            kept = [each for each in _read(path, entry) if each.place != new.place] if path.exists() else []
+            entries = sorted([*kept, new], key=lambda each: each.place)
+            _check(entries, entry, path)
+            body = yaml.safe_dump(
+                [each.model_dump(mode="json") for each in entries], sort_keys=False, allow_unicode=True, width=110
+            )
+            write_text(path, HEADER.format(name=entry.path.name) + body)
+            lock.unlink()
+    except OSError as problem:
+        raise ResultsError(
+            f"The chosen values cannot be written to {path} ({problem.strerror or problem}). The trials are kept: "
+            f"make the folder writable and run the same command again."
+        ) from problem
+    return path
+
+
+@dataclass(frozen=True)
+class _Holder:
+    """A model as the argument of a cached function: the same entry is the same."""
+
+    entry: ModelEntry
+
+    def __hash__(self) -> int:
+        return id(self.entry)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Holder) and other.entry is self.entry
+
+
+@cache
+def _completed(path: Path, stamp: tuple[int, int], holder: _Holder) -> ModelEntry:
+    """The model with its tuned values, read once as long as the file stays as it is."""
+    return replace(holder.entry, tuned=TunedFile(tuple(_read(path, holder.entry))))
+
+
+def _read(path: Path, entry: ModelEntry) -> list[TunedEntry]:
+    raw = read_yaml(path)
+    own = f"your own values go into {entry.path.name}"
+    advice = f"Only run_all.py --tune writes this file: restore it, or remove it; {own}."
+    if not isinstance(raw, list):
+        raise ConfigError(f"{path}: expected a list of entries, found {type(raw).__name__}. {advice}")
+    entries = [
+        validated(TunedEntry, each, f"{path}, entry {number}", advice) for number, each in enumerate(raw, 1)
+    ]
+    _check(entries, entry, path)
+    return entries
+
+
+def _check(entries: Sequence[TunedEntry], entry: ModelEntry, path: Path) -> None:
+    """Refuse two entries of one place, unknown variants and parameters, and values of a wrong type."""
+    declared = entry.model_class.Params.model_fields
+    seen = set()
+    for each in entries:
+        about = f"{path}: the entry for {each.dataset}, split '{each.split}'" + (
+            f", variant {each.variant}" if each.variant else ""
+        )
+        if each.place in seen:
+            raise ConfigError(f"{about} is given twice. Remove one of them.")
+        seen.add(each.place)
+        if each.variant and each.variant not in entry.file.variants:
+            raise ConfigError(f"{about} is for a variant that {entry.path.name} does not have. Remove the entry.")
+        for key in each.values:
+            if key not in declared:
+                raise ConfigError(
+                    f"{about} names '{key}', which {entry.name} does not have.{nearest_hint(key, declared)} Its "
+                    f"parameters: {listed(declared)}. Remove the entry and search again."
+                )
+        defaults = {**entry.file.defaults, **entry.file.variants.get(each.variant, {})}
+        advice = "Remove the entry and search again."
+        checked_params(entry.model_class.Params, {**defaults, **each.values}, about, advice)

@@ -1,0 +1,1 @@
+"""Tables and figures, one module per artifact or family of artifacts."""

@@ -1,0 +1,335 @@
+"""A claim in words: what the paper's printed numbers say of it, and what our runs do. Pure.
+
+The claims ledger: every empirical claim of the paper's section 5 beside its numbers and ours.
+
+Pure but for the stored lists and the file of claims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+
+from bench.core.errors import listed
+from bench.report.comparisons import CONTRAST_FIELDS, contrast_values, read_user_scores, shown_difference, shown_p
+from bench.report.material import Material
+from bench.report.paper import Paper
+from bench.report.scores import data_key
+from bench.report.statistics import Contrast, Weights, pair
+from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
+from bench.report.tables.claim_rules import (
+    Claim,
+    Finding,
+    judge,
+    load_claims,
+    printed,
+    printed_contrast,
+    strongest,
+)
+from bench.report.wording import (
+    DASH,
+    DATA_FIELDS,
+    PAPER_SPLIT,
+    beside_random,
+    data_headings,
+    data_notes,
+    data_values,
+    metric_title,
+    model_display,
+)
+from bench.runs.records import DataFacts
+
+
+def paper_words(claim: Claim, dataset: str, paper: Paper) -> str:
+    """What the printed numbers say, with what they say against the text."""
+    parts = [_printed_words(claim, dataset, paper), claim.note(dataset)]
+    return "; ".join(part for part in parts if part) or DASH
+
+
+def our_words(finding: Finding, paper: Paper) -> str:
+    """What the runs say: differences with interval and corrected p-value, the weakest one where there are many."""
+    if not finding.contrasts:
+        return f"{DASH} ({finding.missing})" if finding.missing else DASH
+    return "; ".join(part for part in (_compared_words(finding, paper), finding.missing) if part)
+
+
+def _compared_words(finding: Finding, paper: Paper) -> str:
+    if finding.claim.rule == "gain":
+        return _by_metric(finding, paper, lambda found: [strongest(found)])
+    if finding.claim.rule == "peak":
+        return _by_metric(finding, paper, _highest)
+    if finding.claim.rule == "differ":
+        return _differ_words(finding, paper)
+    if all(len(found) == 1 for found in finding.contrasts.values()):
+        return _by_metric(finding, paper, lambda found: found)
+    return _many_words(finding, paper)
+
+
+def contrast_name(weights: Weights, paper: Paper) -> str:
+    """A contrast in names, for example `LUDP vs. MF` or `k 10 vs. 50`; several rows on one side are a mean."""
+    varied = {label.partition("=")[0] for label in weights if "=" in label}
+    shared = len(varied) == 1 and all("=" in label for label in weights)
+    sides = [
+        [
+            label.partition("=")[2] if shared else model_display(label, paper)
+            for label, weight in weights.items()
+            if weight * sign > 0
+        ]
+        for sign in (1, -1)
+    ]
+    words = " vs. ".join(names[0] if len(names) == 1 else f"mean of {listed(names)}" for names in sides)
+    return f"{varied.pop().partition('@')[2]} {words}" if shared else words
+
+
+def _printed_words(claim: Claim, dataset: str, paper: Paper) -> str:
+    if claim.rule == "stated" or not paper.has_dataset(dataset):
+        return ""
+    if any(printed(paper, dataset, label, claim.metrics[0]) is None for label in claim.labels):
+        return "drawn, no value printed"
+    if claim.rule == "gain":
+        return _gain_words(claim, dataset, paper)
+    if claim.rule in {"mean_above", "close"}:
+        return _mean_words(claim, dataset, paper)
+    if claim.rule == "differ":
+        values = [printed_contrast(paper, dataset, each, m) for m in claim.metrics for each in claim.contrasts()]
+        return f"{sum(bool(value) for value in values)} of {len(values)} printed differences are not 0"
+    return _counted(claim, dataset, claim.contrasts(), "printed differences", paper)
+
+
+def _counted(claim: Claim, dataset: str, contrasts: list[Weights], what: str, paper: Paper) -> str:
+    """How many printed differences are as claimed, and which are not."""
+    by_pair: dict[str, list[str]] = {}
+    for weights, metric in product(contrasts, claim.metrics):
+        value = printed_contrast(paper, dataset, weights, metric)
+        if value is not None and value <= 0:
+            numbers = " and ".join(f"{printed(paper, dataset, label, metric):.4f}" for label in weights)
+            by_pair.setdefault(contrast_name(weights, paper), []).append(f"{metric_title(metric)} {numbers}")
+    n, n_against = len(claim.metrics) * len(contrasts), sum(map(len, by_pair.values()))
+    named = [
+        f"{name} in all" if len(found) == len(claim.metrics) > 1 else f"{name} ({listed(found)})"
+        for name, found in by_pair.items()
+    ]
+    words = f"{n - n_against} of {n} {what} as claimed"
+    return f"{words}; not: {listed(named)}" if named else words
+
+
+def _mean_words(claim: Claim, dataset: str, paper: Paper) -> str:
+    """The relative difference of the means; for groups also the single pairs that go the other way."""
+    (weights,) = claim.contrasts()
+    below = {label: weight for label, weight in weights.items() if weight < 0}
+    shares = []
+    for metric in claim.metrics:
+        difference = printed_contrast(paper, dataset, weights, metric) or 0.0
+        base = printed_contrast(paper, dataset, below, metric) or 0.0
+        shares.append(f"{metric_title(metric)} {difference / -base:+.1%}")
+    words = listed(shares)
+    if len(weights) > 2 and claim.rule == "mean_above":
+        singles = [pair(this, that) for this in claim.these for that in claim.those]
+        words += f" in the mean; {_counted(claim, dataset, singles, 'single pairs', paper)}"
+    return words
+
+
+def _gain_words(claim: Claim, dataset: str, paper: Paper) -> str:
+    shares = []
+    for metric in claim.metrics:
+        values = {label: printed(paper, dataset, label, metric) or 0.0 for label in claim.labels}
+        best = max(claim.those, key=values.__getitem__)
+        exact = values[claim.these[0]] / values[best] - 1
+        given = paper.improvement(dataset, metric)
+        differs = f", from its values {exact:.2%}" if f"{given:.2f}%" != f"{exact:.2%}" else ""
+        shares.append(f"{metric_title(metric)} +{given:.2f}% over {model_display(best, paper)}{differs}")
+    return "; ".join(shares)
+
+
+def _by_metric(finding: Finding, paper: Paper, chosen: Callable[[list[Contrast]], list[Contrast]]) -> str:
+    parts = []
+    for metric, found in finding.contrasts.items():
+        words = [
+            (f"{contrast_name(each.weights, paper)} " if len(found) > 1 else "") + _shown(each)
+            for each in chosen(found)
+        ]
+        parts.append(f"{metric_title(metric)} {' and '.join(words)}")
+    return "; ".join(parts)
+
+
+def _shown(contrast: Contrast) -> str:
+    return f"{shown_difference(contrast)}, p {shown_p(contrast.p_holm)}"
+
+
+def _highest(found: list[Contrast]) -> list[Contrast]:
+    """Of the inner rows against both ends, the two contrasts of the highest inner row."""
+    pairs = list(zip(found[::2], found[1::2], strict=True))
+    return list(max(pairs, key=lambda both: sum(each.difference for each in both)))
+
+
+def _differ_words(finding: Finding, paper: Paper) -> str:
+    everything = [(metric, each) for metric, found in finding.contrasts.items() for each in found]
+    n = sum(bool(each.sign) for _, each in everything)
+    metric, surest = min(everything, key=lambda item: (item[1].p, -abs(item[1].effect or 0.0)))
+    name = contrast_name(surest.weights, paper)
+    return (
+        f"{n} of {len(everything)} differences significant; surest: {metric_title(metric)} {name} {_shown(surest)}"
+    )
+
+
+def _many_words(finding: Finding, paper: Paper) -> str:
+    everything = [(metric, each) for metric, found in finding.contrasts.items() for each in found]
+    n_claimed = sum(each.difference > 0 for _, each in everything)
+    n_sure, n_against = (sum(each.sign == sign for _, each in everything) for sign in (1, -1))
+    metric, weakest = min(everything, key=lambda item: _support(item[1]))
+    name = contrast_name(weakest.weights, paper)
+    return (
+        f"{n_claimed} of {len(everything)} differences as claimed, {n_sure} significantly, {n_against} "
+        f"significantly the other way; weakest: {metric_title(metric)} {name} {_shown(weakest)}"
+    )
+
+
+def _support(contrast: Contrast) -> tuple[float, float]:
+    """How much a contrast speaks for its sign: from surely negative to surely positive."""
+    sureness = 1 - contrast.p_holm
+    return (sureness if contrast.difference > 0 else -sureness), contrast.effect or 0.0
+
+
+CSV_HEADER = (
+    *DATA_FIELDS,
+    *("protocol", "hide_at_test", "claim_id", "claim", "place", "rule", "verdict", "reason", "paper"),
+    *("metric", "contrast", "paper_difference"),
+    *CONTRAST_FIELDS,
+    *("n_seeds", "n_users"),
+)
+
+
+def build(material: Material) -> Table:
+    """The ledger of a call.
+
+    Raises:
+        ResultsError: stored lists are missing or damaged.
+        ConfigError: the file of claims cannot be used.
+    """
+    return claims_table(material, load_claims(material.paper))
+
+
+def claims_table(material: Material, claims: Sequence[Claim]) -> Table:
+    """The named claims, a block a data set, a row a claim that is made of it; every contrast in the CSV.
+
+    The paper splits at random, so that its claims are decided on that split. Where the call has the same data on
+    another split too, that has no block, and a note says so: one claim gets one verdict. Where the call has the
+    other split alone, its verdicts stand with a note that the paper's split is another.
+
+    Args:
+        material: the records of a call; rows that are not among them make a claim undecidable.
+        claims: in order.
+
+    Raises:
+        ResultsError: stored lists are missing or damaged.
+    """
+    blocks, notes = [], []
+    csv_rows: list[tuple[CsvValue, ...]] = []
+    beside = beside_random(material.facts)
+    for facts, heading in zip(material.facts, data_headings(material.facts), strict=True):
+        if data_key(facts) in beside:
+            notes.append(_elsewhere_note(heading, beside[data_key(facts)]))
+            continue
+        findings, n_users = _findings(material, facts, claims)
+        blocks.append(_block(findings, facts, heading, material))
+        notes += [*data_notes(facts, heading, material.paper), _count_note(findings, heading)]
+        notes += _split_note(facts, heading)
+        csv_rows += [row for each in findings for row in _csv_rows(each, facts, n_users, material)]
+    return Table("Claims", _caption(material), tuple(blocks), tuple(notes), CSV_HEADER, tuple(csv_rows))
+
+
+def _findings(material: Material, facts: DataFacts, claims: Sequence[Claim]) -> tuple[list[Finding], int]:
+    """Every claim about this data set, weighed, and the number of users."""
+    mine = [claim for claim in claims if claim.is_about(facts.card)]
+    scores = read_user_scores(material, facts, [label for claim in mine for label in claim.labels])
+    resamples = scores.resamples(max((len(claim.contrasts()) for claim in mine), default=1))
+    return [judge(claim, scores, resamples, material.paper) for claim in mine], scores.n_users
+
+
+def _block(findings: Sequence[Finding], facts: DataFacts, heading: str, material: Material) -> Block:
+    columns = (
+        Column("Claim", align="left", share=0.24),
+        Column("Section", align="left", share=0.11),
+        Column("The paper's numbers", align="left", share=0.22),
+        Column("Our runs", group=heading, align="left", share=0.25),
+        Column("Verdict", group=heading, align="left", share=0.13),
+    )
+    rows = [
+        (
+            each.claim.claim,
+            each.claim.place,
+            paper_words(each.claim, facts.card, material.paper),
+            our_words(each, material.paper),
+            f"{each.verdict}: {each.reason}" if each.reason else each.verdict,
+        )
+        for each in findings
+    ]
+    return Block(columns, tuple(Row(tuple(Cell(words=words) for words in row)) for row in rows))
+
+
+def _caption(material: Material) -> str:
+    n_seeds = material.n_seeds
+    seeds = "one seed (n=1)" if n_seeds == 1 else f"n={n_seeds} seeds"
+    return (
+        f"The empirical claims of the paper's section 5, {seeds}. Differences are relative to the row or mean "
+        "that is compared with; in brackets the 95% bootstrap interval over users; p of the paired permutation "
+        "test over users, corrected by Holm's method over what a claim compares on one data set in one metric. "
+        "A claim holds if every difference it is made of is significant at 5% in every metric, and does not "
+        "hold if one is significantly the other way; a size holds if it lies in the interval, closeness if the "
+        "interval lies within the margin. What is not significant is not decided. A verdict speaks of the data "
+        "set above it; generated data and stand-ins decide nothing. Explanations ('may be caused by') are left "
+        "out: the paper tests none."
+    )
+
+
+def _count_note(findings: Sequence[Finding], heading: str) -> str:
+    counts = [
+        f"{sum(each.verdict == verdict for each in findings)} {words}"
+        for verdict, words in (
+            ("holds", "hold"),
+            ("does not hold", "do not hold"),
+            ("not decidable here", "are not decidable here"),
+        )
+    ]
+    return f"{heading}: of {len(findings)} claims {', '.join(counts)}."
+
+
+def _elsewhere_note(heading: str, decisive: DataFacts) -> str:
+    return (
+        f"{heading}: no verdicts. The paper splits at random (section 5.1.3), so its claims about this data are "
+        f"decided on {decisive.label} alone; Table 3 shows both splits."
+    )
+
+
+def _split_note(facts: DataFacts, heading: str) -> list[str]:
+    """Say of verdicts on real data that another split than the paper's decides them."""
+    if facts.split == PAPER_SPLIT or facts.source != "real":
+        return []
+    return [
+        f"{heading}: the paper splits at random (section 5.1.3); these verdicts are those of the {facts.split} "
+        f"split and may differ on the paper's. {facts.card}@{PAPER_SPLIT} decides its claims."
+    ]
+
+
+def _csv_rows(finding: Finding, facts: DataFacts, n_users: int, material: Material) -> list[tuple[CsvValue, ...]]:
+    """One row a contrast; one without numbers where nothing was compared."""
+    claim, paper = finding.claim, material.paper
+    start = (
+        *data_values(facts),
+        *(material.scores.protocol, material.scores.hide_at_test),
+        *(claim.id, claim.claim, claim.place, claim.rule, finding.verdict, finding.reason),
+        paper_words(claim, facts.card, paper),
+    )
+    rows: list[tuple[CsvValue, ...]] = [
+        (
+            *start,
+            *(metric, contrast_name(each.weights, paper)),
+            printed_contrast(paper, facts.card, each.weights, metric),
+            *contrast_values(each),
+            *(material.n_seeds, n_users),
+        )
+        for metric, found in finding.contrasts.items()
+        for each in found
+    ]
+    nothing = (*start, None, "", None, *contrast_values(None), material.n_seeds, n_users)
+    return rows or [nothing]

@@ -1,0 +1,257 @@
+"""Learning curves: validation scores of all models by epoch and by second. Pure.
+
+A model's mean is taken over its runs, as far as all of them went. A control is fitted in one go and is a level.
+
+How learning curves are drawn: a panel a model by epoch, and all models by second below. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.report.figure import PAGE_WIDTH, Figure, look
+from bench.report.material import NO_MEAN, DataRuns, Material, runs_by_data
+from bench.report.paper import Paper
+from bench.report.stops import sign_legend, sign_notes, sign_sentence, stops_of
+from bench.report.table import CsvValue
+from bench.report.wording import DATA_FIELDS, data_values, metric_name, model_display, seeds
+from bench.runs.records import RunRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+    from matplotlib.figure import SubFigure
+
+CSV_HEADER = (*DATA_FIELDS, "protocol", "model", "repetition", "epoch", "seconds", "metric", "valid", "is_best")
+MEAN = "mean"
+
+
+class Point(NamedTuple):
+    """The end of an epoch; seconds are those of training and validation since the first."""
+
+    epoch: int
+    seconds: float
+    score: float
+
+
+def build(material: Material) -> Figure:
+    """The curves of a call."""
+    return curves_figure(runs_by_data(material), material.paper)
+
+
+def curves_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
+    """Validation scores by epoch, a panel a model, and by second, all models in one; data set by data set.
+
+    Args:
+        by_data: the runs, data set by data set.
+        paper: for names and colours.
+    """
+    n_asked, used = by_data[0].n_asked, by_data[0].protocol
+    lines = (
+        f"Thin lines are single runs ({seeds(n_asked)}) with markers at the epochs whose parameters were kept, "
+        f"thick ones their mean as far as all of them went. By seconds only means are drawn; a marker is the "
+        f"mean time and score of the kept epochs."
+        if n_asked > 1
+        else f"One run a model ({seeds(n_asked)}); markers are the epochs whose parameters were kept."
+    )
+    caption = (
+        f"{metric_name(used.selection_metric)} on the validation part by epoch, model by model, and by seconds of "
+        f"training and validation. {lines} Controls have no epochs; their levels are grey."
+    )
+    signs = sign_sentence(stops_of(runs) for same in by_data for runs in same.by_label.values())
+    caption = f"{caption} {signs}" if signs else caption
+    notes = [note for same in by_data for note in (*same.notes(paper, NO_MEAN), *_end_notes(same, paper))]
+    rows = [
+        (*data_values(same.facts), used.tag, label, *row)
+        for same in by_data
+        for label, runs in same.by_label.items()
+        for row in _rows(runs, same.n_asked)
+    ]
+    return Figure("Learning curves", caption, tuple(notes), CSV_HEADER, tuple(rows), lambda: _draw(by_data, paper))
+
+
+def points(run: RunRecord) -> list[Point]:
+    """The curve of a finished run."""
+    seconds = accumulate(epoch.train_seconds + epoch.valid_seconds for epoch in run.curve)
+    return [
+        Point(epoch.epoch, at, epoch.valid[run.protocol.selection_metric])
+        for epoch, at in zip(run.curve, seconds, strict=True)
+    ]
+
+
+def mean_points(runs: Sequence[RunRecord]) -> list[Point]:
+    """The mean of the runs, epoch by epoch, as far as all of them went."""
+    by_epoch = zip(*(points(run) for run in runs), strict=False)
+    return [
+        Point(
+            same[0].epoch,
+            statistics.fmean(point.seconds for point in same),
+            statistics.fmean(point.score for point in same),
+        )
+        for same in by_epoch
+    ]
+
+
+def kept_point(runs: Sequence[RunRecord]) -> tuple[float, float]:
+    """Mean seconds until, and mean score at, the epochs whose parameters were kept."""
+    kept = [next(point for point in points(run) if point.epoch == run.best_epoch) for run in runs]
+    return statistics.fmean(point.seconds for point in kept), statistics.fmean(point.score for point in kept)
+
+
+def is_level(runs: Sequence[RunRecord]) -> bool:
+    """Whether nothing was trained."""
+    return all(epoch.loss is None for run in runs for epoch in run.curve)
+
+
+def has_mean(runs: Sequence[RunRecord], n_asked: int) -> bool:
+    """Whether there are several runs and none is missing."""
+    return len(runs) == n_asked > 1
+
+
+def _end_notes(same: DataRuns, paper: Paper) -> list[str]:
+    """What the signs behind the models' names say."""
+    ends = {model_display(label, paper): stops_of(runs) for label, runs in same.by_label.items()}
+    return sign_notes(same.heading, ends)
+
+
+def _rows(runs: Sequence[RunRecord], n_asked: int) -> list[tuple[CsvValue, ...]]:
+    """What is drawn of a model: its runs and their mean."""
+
+    def row(repetition: CsvValue, point: Point, is_best: CsvValue) -> tuple[CsvValue, ...]:
+        metric = runs[0].protocol.selection_metric
+        return repetition, point.epoch, point.seconds, metric, point.score, is_best
+
+    rows = [row(run.spec.repetition, each, each.epoch == run.best_epoch) for run in runs for each in points(run)]
+    if has_mean(runs, n_asked):
+        rows += [row(MEAN, each, None) for each in mean_points(runs)]
+    return rows
+
+
+def _draw(by_data: Sequence[DataRuns], paper: Paper) -> Drawing:
+
+    return draw_curves(by_data, paper)
+
+
+N_COLUMNS = 4
+ROW_HEIGHT, WIDE_HEIGHT = 1.2, 2.6  # inches
+MANY = 200  # times the fewest seconds, from where powers of ten are ticks enough
+THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.6}
+LEVEL = ("color", "linestyle", "linewidth", "zorder")  # what a level takes of a model's look
+
+Look = dict[str, Any]
+
+
+def draw_curves(by_data: Sequence[DataRuns], paper: Paper) -> Drawing:
+    """The figure of `bench.report.tables.curves`."""
+    from matplotlib.figure import Figure as Drawing
+
+    heights = [(ROW_HEIGHT * _n_rows(same), WIDE_HEIGHT) for same in by_data]
+    drawing = Drawing(figsize=(PAGE_WIDTH, sum(map(sum, heights))), layout="constrained")
+    ratios = [part for pair in heights for part in pair]
+    parts = drawing.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
+    for upper, lower, same in zip(parts[::2], parts[1::2], by_data, strict=True):
+        looks = look(list(same.by_label), paper)
+        _by_epoch(upper, same, looks, paper)
+        _by_second(lower, same, looks, paper)
+    return drawing
+
+
+def _n_rows(same: DataRuns) -> int:
+    return max(1, math.ceil(len(_trained(same)) / N_COLUMNS))
+
+
+def _trained(same: DataRuns) -> list[str]:
+    return [label for label, runs in same.by_label.items() if runs and not is_level(runs)]
+
+
+def _levels(same: DataRuns) -> dict[str, float]:
+    return {
+        label: statistics.fmean(points(run)[-1].score for run in runs)
+        for label, runs in same.by_label.items()
+        if runs and is_level(runs)
+    }
+
+
+def _by_epoch(part: SubFigure, same: DataRuns, looks: Mapping[str, Look], paper: Paper) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    part.suptitle(same.heading, fontsize=8)
+    part.supylabel(f"validation {metric_name(same.protocol.selection_metric)}", fontsize=8)
+    part.supxlabel("epoch", fontsize=8)
+    panels = list(part.subplots(_n_rows(same), N_COLUMNS, squeeze=False, sharex=True, sharey=True).flat)
+    for axes, label in zip(panels, _trained(same), strict=False):
+        runs, style = same.by_label[label], looks[label]
+        _draw_levels(axes, same, looks, {"linewidth": 0.7})
+        _draw_runs(axes, runs, style, same.n_asked, by_seconds=False)
+        if has_mean(runs, same.n_asked):
+            axes.plot(*_along(mean_points(runs), by_seconds=False), **_line(style))
+        axes.set_title(_name(label, same, paper))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    for axes in panels[len(_trained(same)) :]:
+        axes.remove()
+
+
+def _by_second(part: SubFigure, same: DataRuns, looks: Mapping[str, Look], paper: Paper) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes = part.subplots()
+    for label in same.by_label:
+        if label in _trained(same):
+            _draw_model(axes, same, label, looks[label], _name(label, same, paper))
+    _draw_levels(axes, same, looks, {}, paper)
+    for words in sign_legend(map(stops_of, same.by_label.values())):
+        axes.plot([], [], linestyle="none", label=words)
+    axes.set_ylabel(f"validation {metric_name(same.protocol.selection_metric)}")
+    axes.set_xlabel(f"seconds of training and validation, log scale ({seeds(same.n_asked)})")
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < MANY * low else (1,)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.25, handlelength=2.8)
+
+
+def _draw_model(axes: Axes, same: DataRuns, label: str, style: Look, name: str) -> None:
+    """The mean of its runs with what they kept, or the runs where there is no mean."""
+    runs = same.by_label[label]
+    if has_mean(runs, same.n_asked):
+        axes.plot(*_along(mean_points(runs), by_seconds=True), **_line(style))
+        seconds, score = kept_point(runs)
+        axes.plot([seconds], [score], **style | {"linestyle": "none", "markersize": 6, "zorder": 4})
+    else:
+        _draw_runs(axes, runs, style, same.n_asked, by_seconds=True)
+    axes.plot([], [], label=name, **style)
+
+
+def _draw_runs(axes: Axes, runs: Sequence[RunRecord], style: Look, n_asked: int, by_seconds: bool) -> None:
+    thin = THIN if n_asked > 1 else {}
+    for run in runs:
+        best = [point.epoch == run.best_epoch for point in points(run)].index(True)
+        marks = {"marker": style["marker"], "markevery": [best]}
+        axes.plot(*_along(points(run), by_seconds), **_line(style) | thin | marks)
+
+
+def _draw_levels(
+    axes: Axes, same: DataRuns, looks: Mapping[str, Look], other: Look, paper: Paper | None = None
+) -> None:
+    for label, level in _levels(same).items():
+        style = {key: looks[label][key] for key in LEVEL}
+        axes.axhline(level, label=_name(label, same, paper) if paper else "", **style | other)
+
+
+def _name(label: str, same: DataRuns, paper: Paper) -> str:
+    runs = same.by_label[label]
+    name, n = model_display(label, paper) + stops_of(runs).signs, len(runs)
+    return name if n == same.n_asked else f"{name} ({n} of {same.n_asked})"
+
+
+def _line(style: Look) -> dict[str, Any]:
+    return {key: value for key, value in style.items() if key != "marker"}
+
+
+def _along(curve: Sequence[Point], by_seconds: bool) -> tuple[list[float], list[float]]:
+    return [point.seconds if by_seconds else point.epoch for point in curve], [point.score for point in curve]

@@ -1,0 +1,302 @@
+"""Groups of users and items by their training interactions, and what lists do for them. Pure.
+
+Groups are quarters by count, and equal counts are never parted: a group ends at the largest count of its quarter,
+so that heavy ties make groups uneven, or fewer. "First" below means the first `PRIMARY_CUTOFF` of a user's list.
+
+Who is served: Recall by user activity and item popularity, and what the lists are made of. Pure.
+
+The measures are defined in `group_measures`; a cell is their mean over the finished runs.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bench.core.protocol import PRIMARY_CUTOFF, metric_key
+from bench.core.types import BenchmarkData, BoolArray, IntArray, TopK
+from bench.engine.evaluate import hit_matrix
+from bench.report.material import Material
+from bench.report.scores import Score
+from bench.report.table import Block, Cell, Column, CsvValue, Mark, Row, Table, marks
+from bench.report.wording import (
+    DATA_FIELDS,
+    NOTHING,
+    data_headings,
+    data_notes,
+    data_values,
+    metric_title,
+    model_display,
+    row_order,
+    score_cell,
+)
+from bench.runs.list_files import StoredLists
+from bench.runs.records import DataFacts, RunRecord
+
+QUARTERS = (0.25, 0.5, 0.75)
+RECALL = metric_key("recall", PRIMARY_CUTOFF)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Users or items whose counts lie between two bounds.
+
+    Attributes:
+        least: the smallest count in it.
+        most: the largest; 0 for cold items.
+        members: which of all users or items are in it, `[n_users]` or `[n_items]`.
+    """
+
+    least: int
+    most: int
+    members: BoolArray
+
+    @property
+    def name(self) -> str:
+        """Its counts, for example "5 to 7"."""
+        if self.most == 0:
+            return "0 (cold)"
+        return f"{self.least:,}" if self.least == self.most else f"{self.least:,} to {self.most:,}"
+
+
+def quarters(counts: IntArray, taking_part: BoolArray) -> list[Group]:
+    """At most four groups by count, ascending, each with a member; equal counts stay together.
+
+    Args:
+        counts: of all users or items, `[n]`.
+        taking_part: who is grouped at all, `[n]`.
+    """
+    some = counts[taking_part]
+    if not len(some):
+        return []
+    bounds = np.unique([*np.quantile(some, QUARTERS, method="inverted_cdf"), some.max()])
+    places = np.searchsorted(bounds, counts)
+    groups = [taking_part & (places == place) for place in range(len(bounds))]
+    return [Group(int(counts[inside].min()), int(counts[inside].max()), inside) for inside in groups]
+
+
+def user_groups(data: BenchmarkData) -> list[Group]:
+    """Quarters of the users with test interactions."""
+    evaluated = np.diff(data.split.test.offsets) > 0
+    return quarters(np.diff(data.split.train.offsets), evaluated)
+
+
+def item_groups(data: BenchmarkData) -> list[Group]:
+    """Quarters of the items with training interactions, and the items without where there are any."""
+    counts = popularity(data)
+    cold = [Group(0, 0, counts == 0)] if (counts == 0).any() else []
+    return [*quarters(counts, counts > 0), *cold]
+
+
+def popularity(data: BenchmarkData) -> IntArray:
+    """Training interactions of every item, `[n_items]`."""
+    return np.bincount(data.split.train.items, minlength=data.n_items)
+
+
+def user_recall(lists: StoredLists, members: BoolArray) -> float | None:
+    """Mean Recall@10 over the evaluated users of a group; None without any.
+
+    Args:
+        lists: of all evaluated users.
+        members: which users are in the group, `[n_users]`.
+    """
+    values = lists.per_user[RECALL][members[lists.users]]
+    return float(values.mean()) if len(values) else None
+
+
+def item_recall(lists: StoredLists, data: BenchmarkData, members: BoolArray) -> float | None:
+    """Share of a group's test interactions that are among the first of their user; None without any.
+
+    Args:
+        lists: of all evaluated users.
+        data: the data set.
+        members: which items are in the group, `[n_items]`.
+    """
+    first = lists.items[:, :PRIMARY_CUTOFF]
+    found = first[hit_matrix(TopK(lists.users, first, 0), data.split.test)]
+    n_test = int(members[data.split.test.items].sum())
+    return float(members[found].sum() / n_test) if n_test else None
+
+
+def exposure(lists: StoredLists, n_items: int) -> IntArray:
+    """How often each item is among the first, `[n_items]`."""
+    first = lists.items[:, :PRIMARY_CUTOFF]
+    return np.bincount(first[first >= 0], minlength=n_items)
+
+
+def coverage(shown: IntArray) -> float:
+    """Share of all items that are shown to anybody.
+
+    Args:
+        shown: result of `exposure`, here and below.
+    """
+    return float((shown > 0).mean())
+
+
+def gini(shown: IntArray) -> float | None:
+    """Sum over i of (2i - n - 1) x_i / (n * sum of x), x ascending; None if nothing is shown.
+
+    0 if all n items are shown equally often, (n - 1) / n if one is all that is shown.
+    """
+    if not shown.any():
+        return None
+    ascending, n_items = np.sort(shown), len(shown)
+    weights = 2 * np.arange(1, n_items + 1) - n_items - 1
+    return float((weights * ascending).sum() / (n_items * ascending.sum()))
+
+
+def novelty(shown: IntArray, counts: IntArray) -> float | None:
+    """Mean over what is shown of -log2((c + 1) / (C + n_items)), in bits; None if nothing is shown.
+
+    One is added to every count, so that a cold item has a finite value.
+
+    Args:
+        shown: result of `exposure`.
+        counts: training interactions c of every item, of sum C, `[n_items]`.
+    """
+    if not shown.any():
+        return None
+    bits = -np.log2((counts + 1) / (counts.sum() + len(counts)))
+    return float((shown * bits).sum() / shown.sum())
+
+
+CSV_HEADER = (
+    *DATA_FIELDS,
+    *("model", "by", "group", "n", "metric", "mean", "sd", "n_runs", "n_failed", "n_asked"),
+)
+CAPTION = (
+    f"Who is served. {metric_title(RECALL)} by the number of training interactions of users (mean over the n "
+    "users of a group that have test interactions) and of items (share of the n test interactions with items "
+    f"of a group that are among the first {PRIMARY_CUTOFF} of their user). Groups are quarters of the users "
+    "and of the items, uneven where many have the same number; cold items have no training interaction. "
+    f"Coverage is the share of all items that are among the first {PRIMARY_CUTOFF} of anybody; Gini that of "
+    "how often each item is there, 0 if all are equally often; novelty the mean of -log2 of an item's share "
+    "of the training interactions, in bits, with one added to every count. Bold is the best of an "
+    f"{metric_title(RECALL)} column and underlined the second best, among complete cells; the last three "
+    "columns describe and have no best."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """One column of a block: what is measured, over how many, how, and how it is shown."""
+
+    by: str
+    group: str
+    n: int
+    metric: str
+    of: Callable[[StoredLists], float | None]
+    form: str = ".4f"
+
+    @property
+    def title(self) -> str:
+        """The column head."""
+        return self.group if self.by == "all" else f"{self.group} (n={self.n:,})"
+
+
+def build(material: Material) -> Table:
+    """The table of a call: three blocks a data set, all models of the call.
+
+    Raises:
+        ResultsError: the lists of a finished run are gone or damaged.
+    """
+    labels = row_order(material.labels, material.paper)
+    blocks: list[Block] = []
+    notes: list[str] = []
+    csv_rows: list[tuple[CsvValue, ...]] = []
+    headings = data_headings(material.facts)
+    for data, facts, heading in zip(material.data.values(), material.facts, headings, strict=True):
+        columns = {title: measures for title, measures in measures_of(data).items() if measures}
+        scores = _scores(material, facts, labels, [each for group in columns.values() for each in group])
+        stubs = [model_display(label, material.paper) for label in labels]
+        blocks += [_block(f"{heading}: {title}", stubs, each, scores) for title, each in columns.items()]
+        notes += data_notes(facts, heading, material.paper)
+        for label in labels:
+            csv_rows += [_csv_row(facts, label, each, scores[each][labels.index(label)]) for each in scores]
+    return Table("Groups", CAPTION, tuple(blocks), tuple(notes), CSV_HEADER, tuple(csv_rows))
+
+
+def measures_of(data: BenchmarkData) -> dict[str, list[Measure]]:
+    """The columns of a data set by the head that they share."""
+    by_user, by_item = user_groups(data), item_groups(data)
+    n_users = sum(int(group.members.sum()) for group in by_user)
+    counts, test_items = popularity(data), data.split.test.items
+
+    def of_users(group: Group) -> Measure:
+        n, members = int(group.members.sum()), group.members
+        return Measure("user", group.name, n, RECALL, lambda lists: user_recall(lists, members))
+
+    def of_items(group: Group) -> Measure:
+        n, members = int(group.members[test_items].sum()), group.members
+        return Measure("item", group.name, n, RECALL, lambda lists: item_recall(lists, data, members))
+
+    def whole(name: str, of: Callable[[IntArray], float | None], form: str) -> Measure:
+        key = metric_key(name.lower(), PRIMARY_CUTOFF)
+        return Measure("all", name, n_users, key, lambda lists: of(exposure(lists, data.n_items)), form)
+
+    recall, everyone = metric_title(RECALL), np.ones(data.n_users, dtype=bool)
+    return {
+        f"{recall} by training interactions of the user": [of_users(group) for group in by_user],
+        f"{recall} by training interactions of the item": [of_items(group) for group in by_item],
+        "accuracy beside what the lists are made of": [
+            Measure("all", recall, n_users, RECALL, lambda lists: user_recall(lists, everyone)),
+            whole("Coverage", coverage, ".2%"),
+            whole("Gini", gini, ".3f"),
+            whole("Novelty", lambda shown: novelty(shown, counts), ".2f"),
+        ],
+    }
+
+
+def _scores(
+    material: Material, facts: DataFacts, labels: Sequence[str], measures: Sequence[Measure]
+) -> dict[Measure, list[Score]]:
+    """For every measure the scores of all labels; each run's lists are read once."""
+    found: dict[Measure, list[Score]] = {each: [] for each in measures}
+    for label in labels:
+        lists = [material.lists(record) for record in material.runs(facts, label)]
+        n_failed = sum(_is_failed(record, facts, label) for record in material.records)
+        for each, scores in found.items():
+            values = [value for value in map(each.of, lists) if value is not None]
+            mean = statistics.fmean(values) if values else None
+            sd = statistics.stdev(values) if len(values) > 1 else None
+            scores.append(Score(mean, sd, len(lists), n_failed, material.n_seeds))
+    return found
+
+
+def _is_failed(record: RunRecord, facts: DataFacts, label: str) -> bool:
+    return record.status == "failed" and record.spec.label == label and record.data == facts
+
+
+def _block(
+    heading: str, stubs: Sequence[str], measures: Sequence[Measure], scores: dict[Measure, list[Score]]
+) -> Block:
+    columns = [
+        [_cell(score, each, mark) for score, mark in zip(scores[each], _marks(each, scores[each]), strict=True)]
+        for each in measures
+    ]
+    rows = tuple(
+        Row((Cell(words=stub), *across)) for stub, across in zip(stubs, zip(*columns, strict=True), strict=True)
+    )
+    return Block((Column("Model", align="left"), *(Column(each.title, group=heading) for each in measures)), rows)
+
+
+def _marks(each: Measure, scores: Sequence[Score]) -> list[Mark]:
+    """Nothing found at all is no second best; only Recall has a best."""
+    return marks([score.complete or None if each.metric == RECALL else None for score in scores])
+
+
+def _cell(score: Score, each: Measure, mark: Mark) -> Cell:
+    if score.n_runs and score.mean is None:
+        return NOTHING
+    return replace(score_cell(score, mark), form=each.form)
+
+
+def _csv_row(facts: DataFacts, label: str, each: Measure, score: Score) -> tuple[CsvValue, ...]:
+    return (
+        *data_values(facts),
+        *(label, each.by, "all" if each.by == "all" else each.group, each.n, each.metric, score.mean, score.sd),
+        *(score.n_runs, score.n_failed, score.n_asked),
+    )

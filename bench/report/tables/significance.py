@@ -1,0 +1,113 @@
+"""Significance: which differences between models are more than chance. Pure but for the stored lists."""
+
+from __future__ import annotations
+
+from bench.report.comparisons import (
+    ALL_PAIRS,
+    COMPARED,
+    CONTRAST_FIELDS,
+    METHOD,
+    STAR,
+    Comparisons,
+    all_comparisons,
+    contrast_values,
+    family_name,
+    shown_difference,
+    shown_p,
+    star,
+)
+from bench.report.material import Material
+from bench.report.paper import Paper
+from bench.report.statistics import Contrast
+from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
+from bench.report.wording import (
+    DASH,
+    DATA_FIELDS,
+    data_headings,
+    data_notes,
+    data_values,
+    metric_title,
+    model_display,
+)
+
+CSV_HEADER = (
+    *DATA_FIELDS,
+    *("protocol", "hide_at_test", "family", "family_size", "metric", "first", "second"),
+    *CONTRAST_FIELDS,
+    *("n_seeds", "n_users", "not_compared"),
+)
+EFFECT = "d: Cohen's d of paired differences. All of it speaks of the models as trained with these seeds."
+
+
+def build(material: Material) -> Table:
+    """All pairs of a call in the CSV; people see those with the proposed model, or all if it is not there.
+
+    Raises:
+        ResultsError: stored lists are missing or damaged.
+    """
+    blocks, notes = [], []
+    csv_rows: list[tuple[CsvValue, ...]] = []
+    for facts, heading in zip(material.facts, data_headings(material.facts), strict=True):
+        families = all_comparisons(material, facts)
+        blocks.append(_block(families[0], heading, material.paper))
+        notes += [*data_notes(facts, heading, material.paper), _count_note(families[-1], heading)]
+        csv_rows += [row for family in families for row in _csv_rows(family, material)]
+    return Table("Significance", _caption(material), tuple(blocks), tuple(notes), CSV_HEADER, tuple(csv_rows))
+
+
+def _block(family: Comparisons, heading: str, paper: Paper) -> Block:
+    """One data set: a row a pair, and a column each for the difference, p and d in every metric."""
+    columns = [Column("First", align="left"), Column("Second", align="left")]
+    for metric in COMPARED:
+        title = metric_title(metric)
+        columns += [Column(head, group=heading) for head in (title, f"{title} p", f"{title} d")]
+    rows = []
+    for pair in family.pairs:
+        cells = [Cell(words=model_display(label, paper)) for label in pair]
+        gap = family.gap(pair, paper)
+        for metric in COMPARED:
+            contrast = family.found.get((metric, pair))
+            cells += _cells(contrast) if contrast else [Cell(words=f"{DASH} ({gap})"), *[Cell(words=DASH)] * 2]
+        rows.append(Row(tuple(cells)))
+    return Block(tuple(columns), tuple(rows))
+
+
+def _cells(contrast: Contrast) -> list[Cell]:
+    effect = Cell(words=DASH) if contrast.effect is None else Cell(contrast.effect, form="+.3f")
+    return [Cell(words=shown_difference(contrast)), Cell(words=shown_p(contrast.p_holm) + star(contrast)), effect]
+
+
+def _caption(material: Material) -> str:
+    paper, n_seeds = material.paper, material.n_seeds
+    shown = family_name(paper) if paper.proposed in material.labels else ALL_PAIRS
+    seeds = "one seed (n=1)" if n_seeds == 1 else f"n={n_seeds} seeds"
+    return (
+        f"Differences between models over the same users, {seeds}: the first minus the second, relative to the "
+        f"second. {STAR} marks p < 0.05. {METHOD.format(family=shown)} {EFFECT} The CSV has every pair, corrected "
+        f"over all pairs."
+    )
+
+
+def _count_note(everything: Comparisons, heading: str) -> str:
+    """How many of all pairs differ."""
+    n_users, parts = everything.scores.n_users, []
+    for metric in COMPARED:
+        differ = sum(bool(each.sign) for (name, _), each in everything.found.items() if name == metric)
+        parts.append(f"{differ} in {metric_title(metric)}")
+    return (
+        f"{heading}: {n_users:,} users. Of {everything.size} pairs, corrected together, differ {', '.join(parts)}."
+    )
+
+
+def _csv_rows(family: Comparisons, material: Material) -> list[tuple[CsvValue, ...]]:
+    scores = material.scores
+    return [
+        (
+            *data_values(family.scores.facts),
+            *(scores.protocol, scores.hide_at_test, family.family, family.size, metric, *pair),
+            *contrast_values(family.found.get((metric, pair))),
+            *(material.n_seeds, family.scores.n_users, family.gap(pair, material.paper)),
+        )
+        for metric in COMPARED
+        for pair in family.pairs
+    ]

@@ -1,0 +1,401 @@
+"""Variations of a model with their scores, notes and tidy rows, the same for tables and figures. Pure.
+
+Variations of a model as a figure: a dot or a point of a line each, with its deviation. Pure.
+
+A mean of fewer repetitions than were asked for is pale and says so; where no run finished there is a gap that
+says so. Neither is joined to a line.
+
+Variations of a model as a table: one block a data set, the published values beside ours. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.core.protocol import METRICS, PRIMARY_CUTOFF, metric_key
+from bench.report.figure import COLUMN_WIDTH, PAGE_WIDTH, Figure, look
+from bench.report.paper import Paper
+from bench.report.scores import Score, Scores
+from bench.report.table import Block, Cell, Column, CsvValue, Mark, Row, Table, improvement, marks
+from bench.report.wording import (
+    DASH,
+    DATA_FIELDS,
+    NOTHING,
+    data_headings,
+    data_notes,
+    data_values,
+    incomplete,
+    made_by,
+    metric_name,
+    metric_title,
+    paper_heading,
+    score_cell,
+    seeds,
+)
+from bench.runs.records import DataFacts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+ALL_METRICS = tuple(metric_key(metric, PRIMARY_CUTOFF) for metric in METRICS)
+CSV_HEADER = (
+    *DATA_FIELDS,
+    *("protocol", "hide_at_test", "model", "variation", "metric", "mean", "sd"),
+    *("n_runs", "n_failed", "n_asked", "mark", "paper_value", "reason"),
+)
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One variation of a model.
+
+    Attributes:
+        name: what tables and axes call it.
+        label: what its runs are found by; "" where it cannot be made.
+        reason: why it cannot be made.
+        detail: its parameters in words, for tables that show them.
+        published: the paper's values by metric.
+    """
+
+    name: str
+    label: str = ""
+    reason: str = ""
+    detail: str = ""
+    published: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Family:
+    """The variations on one data set.
+
+    Attributes:
+        facts: the data set.
+        heading: its name with its source.
+        variations: in order.
+        scores: by metric, one a variation.
+    """
+
+    facts: DataFacts
+    heading: str
+    variations: Sequence[Variation]
+    scores: Mapping[str, Sequence[Score]]
+
+    def marks(self, metric: str) -> list[Mark]:
+        """Best and second best among complete cells."""
+        return marks([score.complete for score in self.scores[metric]])
+
+
+def with_selection(selection_metric: str) -> tuple[str, ...]:
+    """The metrics of the paper's tables, and the one that selects where it is none of them."""
+    return tuple(dict.fromkeys((*ALL_METRICS, selection_metric)))
+
+
+def families(
+    scores: Scores,
+    facts: Sequence[DataFacts],
+    variations: Callable[[DataFacts], Sequence[Variation]],
+    metrics: Sequence[str] = ALL_METRICS,
+) -> list[Family]:
+    """The variations on every data set with their scores.
+
+    Args:
+        scores: of all runs.
+        facts: data sets, in order.
+        variations: of a data set.
+        metrics: keys like `recall@10`.
+
+    Raises:
+        UsageError: there is no data set, one is given twice, or nobody computed a metric.
+    """
+    scores.require(metrics)
+    found = []
+    for each, heading in zip(facts, data_headings(facts), strict=True):
+        made = variations(each)
+        by_metric = {
+            m: [scores.get(each, one.label, m) if one.label else Score() for one in made] for m in metrics
+        }
+        found.append(Family(each, heading, made, by_metric))
+    return found
+
+
+def notes(found: Sequence[Family], paper: Paper) -> tuple[str, ...]:
+    """What the data is, and which variations are not compared because runs are missing."""
+    return tuple(
+        note for family in found for note in (*data_notes(family.facts, family.heading, paper), *_gaps(family))
+    )
+
+
+def _gaps(family: Family) -> Iterator[str]:
+    """A variation without all its runs would otherwise flatter the others."""
+    possible = [
+        (one.name, score)
+        for across in family.scores.values()
+        for one, score in zip(family.variations, across, strict=True)
+        if one.label
+    ]
+    named = incomplete(possible)
+    if named:
+        yield f"{family.heading}: incomplete, hence not compared: {named}."
+
+
+def csv_rows(found: Sequence[Family], scores: Scores) -> tuple[tuple[CsvValue, ...], ...]:
+    """One row a data set, metric and variation, with the columns `CSV_HEADER`."""
+    return tuple(
+        (
+            *data_values(family.facts),
+            *(scores.protocol, scores.hide_at_test, one.label, one.name, metric, score.mean, score.sd),
+            *(score.n_runs, score.n_failed, score.n_asked, mark, one.published.get(metric), one.reason or None),
+        )
+        for family in found
+        for metric, across in family.scores.items()
+        for one, score, mark in zip(family.variations, across, family.marks(metric), strict=True)
+    )
+
+
+MAX_COLUMNS = 3
+LINE_HEIGHT = 2.1  # inches, of a panel
+DOT_HEIGHT, DOT_FRAME = 0.24, 0.7  # inches, a dot and what is around them
+PALE = 0.4
+STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten
+NO_RUN = "no finished run"
+DrawPanel = Callable[["Axes", Family, str, Mapping[str, Any]], None]
+
+
+def dot_figure(name: str, caption: str, found: Sequence[Family], scores: Scores, paper: Paper) -> Figure:
+    """Variations without an order, one below the other; a panel a data set and metric.
+
+    Args:
+        name: of the figure.
+        caption: what varies; how it was made is added.
+        found: the same variations on every data set.
+        scores: where theirs are from.
+        paper: for colours.
+    """
+    height = DOT_FRAME + DOT_HEIGHT * len(found[0].variations)
+    draw = _drawer(found, scores, paper, _dots, height, share=True)
+    return _figure(name, caption, found, scores, paper, draw)
+
+
+def line_figure(
+    name: str,
+    caption: str,
+    found: Sequence[Family],
+    scores: Scores,
+    paper: Paper,
+    places: Sequence[float],
+    title: str,
+) -> Figure:
+    """Variations by a number, on a logarithmic axis; a panel a data set and metric.
+
+    Args:
+        name: of the figure.
+        caption: what varies; how it was made is added.
+        found: the same variations on every data set.
+        scores: where theirs are from.
+        paper: for colours.
+        places: the number of each variation.
+        title: what the number is.
+    """
+
+    def panel(axes: Axes, family: Family, metric: str, style: Mapping[str, Any]) -> None:
+        _line(axes, family.scores[metric], places, style)
+        axes.set_xscale("log")
+        axes.set_xticks(places, [f"{place:g}" for place in places])
+        axes.minorticks_off()
+        axes.set_xlabel(title)
+
+    return _figure(
+        name, caption, found, scores, paper, _drawer(found, scores, paper, panel, LINE_HEIGHT, share=False)
+    )
+
+
+def _figure(
+    name: str, caption: str, found: Sequence[Family], scores: Scores, paper: Paper, draw: Callable[[], Drawing]
+) -> Figure:
+    if scores.n_asked is None:
+        made = "No run has been made yet."
+    else:
+        n = seeds(scores.n_asked)
+        spread = (
+            f"{n}, hence no error bars" if scores.n_asked == 1 else f"mean ± sample standard deviation over {n}"
+        )
+        made = f"Test scores, {spread}."
+    words = f"{caption} {made} The axes do not begin at 0. The paper prints no values for its figure."
+    return Figure(name, words, notes(found, paper), CSV_HEADER, csv_rows(found, scores), draw)
+
+
+def _drawer(
+    found: Sequence[Family], scores: Scores, paper: Paper, panel: DrawPanel, height: float, share: bool
+) -> Callable[[], Drawing]:
+    """What draws the panels: a row a data set, or of data sets where there is one metric."""
+    pairs = [(family, metric) for family in found for metric in family.scores]
+    n_metrics = len(found[0].scores)
+    n_columns = n_metrics if n_metrics > 1 else min(MAX_COLUMNS, len(found))
+    (style,) = look([found[0].variations[0].label.partition("@")[0]], paper).values()
+
+    def draw() -> Drawing:
+        from matplotlib.figure import Figure as Drawing
+
+        n_rows = -(-len(pairs) // n_columns)
+        size = (PAGE_WIDTH if n_columns > 1 else COLUMN_WIDTH, height * n_rows)
+        drawing = Drawing(figsize=size, layout="constrained")
+        panels = drawing.subplots(n_rows, n_columns, squeeze=False, sharey=share).flat
+        for axes, (family, metric) in zip(panels, pairs, strict=False):
+            panel(axes, family, metric, style)
+            axes.set_title(family.heading)
+            set_score = axes.set_xlabel if share else axes.set_ylabel
+            set_score(f"{metric_name(metric)} ({seeds(scores.n_asked)})")
+        for axes in panels:
+            axes.set_axis_off()
+        return drawing
+
+    return draw
+
+
+def _dots(axes: Axes, family: Family, metric: str, style: Mapping[str, Any]) -> None:
+    """From above in the order of the variations."""
+    from matplotlib.ticker import MaxNLocator
+
+    for place, score in enumerate(family.scores[metric]):
+        if score.mean is None:
+            axes.text(0.04, place, NO_RUN, transform=axes.get_yaxis_transform(), va="center", fontsize=6)
+            continue
+        _point(axes, score, {"x": score.mean, "y": place, "xerr": _spread(score)}, style)
+    names = [variation.name for variation in family.variations]
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
+    axes.margins(x=0.12)
+
+
+def _line(axes: Axes, across: Sequence[Score], places: Sequence[float], style: Mapping[str, Any]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    means = [float("nan") if score.complete is None else score.complete for score in across]
+    axes.plot(places, means, color=style["color"], linestyle="-", linewidth=1.0, zorder=style["zorder"])
+    for place, score in zip(places, across, strict=True):
+        if score.mean is None:
+            upright: dict[str, Any] = {
+                "transform": axes.get_xaxis_transform(),
+                "rotation": 90,
+                "ha": "center",
+                "va": "bottom",
+            }
+            axes.text(place, 0.03, NO_RUN, fontsize=6, **upright)
+        else:
+            _point(axes, score, {"x": place, "y": score.mean, "yerr": _spread(score)}, style)
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
+    axes.margins(x=0.12, y=0.12)
+
+
+def _point(axes: Axes, score: Score, at: dict[str, Any], style: Mapping[str, Any]) -> None:
+    is_complete = score.complete is not None
+    axes.errorbar(
+        **at,
+        fmt=style["marker"],
+        color=style["color"],
+        capsize=2,
+        elinewidth=0.9,
+        alpha=None if is_complete else PALE,
+        zorder=style["zorder"],
+    )
+    if not is_complete:
+        words = f"{score.n_runs} of {score.n_asked}"
+        axes.annotate(words, (at["x"], at["y"]), (0, 4), textcoords="offset points", ha="center", fontsize=6)
+
+
+def _spread(score: Score) -> float | None:
+    """The deviation of complete means; that of fewer runs would be taken for the whole."""
+    return None if score.complete is None else score.sd
+
+
+MARKED = "Bold is the best of a column and underlined the second best, among complete cells."
+PUBLISHED = "Columns headed 'paper' are the paper's numbers on its own data."
+
+
+def variation_table(
+    name: str,
+    caption: str,
+    title: str,
+    found: Sequence[Family],
+    scores: Scores,
+    paper: Paper,
+    against: str = "",
+    detail_title: str = "",
+) -> Table:
+    """The scores of every variation on every data set.
+
+    Args:
+        name: of the table.
+        caption: what varies; how it was made and marked is added.
+        title: head of the column with the variations' names.
+        found: variations and scores, one entry a data set.
+        scores: where those are from.
+        paper: for the head of published values.
+        against: the variation whose score all others are set against in a column of its own, or "".
+        detail_title: head of a column with the variations' details, or "".
+    """
+    blocks = []
+    for family in found:
+        columns = [
+            _names(title, family),
+            *([_details(detail_title, family)] if detail_title else []),
+            *_ours(family),
+            *([_difference(family, against, scores.selection_metric)] if against else []),
+            *_published(family, paper),
+        ]
+        rows = zip(*(cells for _, cells in columns), strict=True)
+        blocks.append(Block(tuple(column for column, _ in columns), tuple(Row(cells) for cells in rows)))
+    has_paper = any(variation.published for family in found for variation in family.variations)
+    words = (caption, made_by(scores), MARKED, *([PUBLISHED] if has_paper else []))
+    return Table(name, " ".join(words), tuple(blocks), notes(found, paper), CSV_HEADER, csv_rows(found, scores))
+
+
+def _names(title: str, family: Family) -> tuple[Column, list[Cell]]:
+    return Column(title, align="left"), [Cell(words=variation.name) for variation in family.variations]
+
+
+def _details(title: str, family: Family) -> tuple[Column, list[Cell]]:
+    return Column(title, align="left"), [Cell(words=variation.detail or DASH) for variation in family.variations]
+
+
+def _ours(family: Family) -> list[tuple[Column, list[Cell]]]:
+    return [
+        (
+            Column(metric_title(metric), group=family.heading),
+            [
+                score_cell(score, mark) if variation.label else Cell(words=f"{DASH} (not in this data)")
+                for variation, score, mark in zip(family.variations, across, family.marks(metric), strict=True)
+            ],
+        )
+        for metric, across in family.scores.items()
+    ]
+
+
+def _difference(family: Family, against: str, metric: str) -> tuple[Column, list[Cell]]:
+    """The relative difference of complete means in the metric that selects."""
+    complete = [score.complete for score in family.scores[metric]]
+    places = [place for place, variation in enumerate(family.variations) if variation.name == against]
+    base = complete[places[0]]
+    cells = [
+        NOTHING if place in places else Cell(improvement(mean, [base]), form="+.1%")
+        for place, mean in enumerate(complete)
+    ]
+    return Column(f"{metric_title(metric)} against '{against}'", group=family.heading), cells
+
+
+def _published(family: Family, paper: Paper) -> list[tuple[Column, list[Cell]]]:
+    """The paper's columns for the metrics that it has; none for data that it lacks."""
+    columns = []
+    for metric in family.scores:
+        values = [variation.published.get(metric) for variation in family.variations]
+        if any(value is not None for value in values):
+            cells = [
+                NOTHING if value is None else Cell(value, mark=mark)
+                for value, mark in zip(values, marks(values), strict=True)
+            ]
+            columns.append((Column(metric_title(metric), group=paper_heading(family.facts.card, paper)), cells))
+    return columns

@@ -1,0 +1,1 @@
+"""Experiments: plans, tasks, workers, records, caches. Writes the results directory."""

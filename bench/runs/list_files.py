@@ -1,0 +1,159 @@
+"""The stored lists of a test evaluation as bytes: an .npz of users, items and per-user metrics. Pure.
+
+Lists may come from another machine. What an array's header claims is compared with what the record and the file
+allow before any memory is taken, and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.hashing import hash_array, hash_in_full
+from bench.core.types import IntArray, TopK
+from bench.runs.record_checks import PERFECT
+from bench.runs.records import RunRecord
+
+METRIC = "metric:"
+ILLEGIBLE = (
+    *(OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, MemoryError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+ALWAYS_TAKEN = 2**28  # bytes of memory that any file of lists may ask for
+MOST_COMPRESSED = 200  # times its size that a larger one may
+
+
+SAME = 1e-12  # between means of the same numbers that were added in another order
+
+
+class UnfitListsError(ValueError):
+    """Why bytes are not the lists of a run."""
+
+
+class ContradictedError(UnfitListsError):
+    """The lists are those that the run left, and the record's means are not theirs."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredLists:
+    """What is kept of a test evaluation.
+
+    Attributes:
+        users: evaluated users, ascending, `[n]`.
+        items: their recommendations, best first, `[n, depth]`; -1 where a user has fewer candidates.
+        per_user: metrics by name, `[n]` each.
+    """
+
+    users: IntArray
+    items: IntArray
+    per_user: dict[str, NDArray[np.float64]]
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of the arrays, whatever compressed them; a record holds that of its own."""
+        arrays: dict[str, NDArray[Any]] = {
+            "users": self.users.astype(np.int64),
+            "items": self.items.astype(np.int32),
+            **self.per_user,
+        }
+        return hash_in_full({name: hash_array(array) for name, array in arrays.items()})
+
+
+def to_bytes(topk: TopK, per_user: Mapping[str, NDArray[np.float64]]) -> bytes:
+    """Compress lists and per-user metrics."""
+    arrays = {f"{METRIC}{name}": values for name, values in per_user.items()}
+    content = io.BytesIO()
+    np.savez_compressed(content, users=topk.users, items=topk.items.astype(np.int32), **arrays)
+    return content.getvalue()
+
+
+def from_bytes(content: bytes, record: RunRecord) -> StoredLists:
+    """Read the lists of a finished run.
+
+    Args:
+        content: of the file.
+        record: says how many users, items and metrics there are, and the hash of the lists if it has one.
+
+    Raises:
+        UnfitListsError: they are damaged, or not those of this run.
+    """
+    if record.metrics is None:
+        raise UnfitListsError("the run is not finished, so that it has no lists")
+    n, depth, names = record.metrics.test.n_users, record.protocol.topk_depth, set(record.metrics.test.values)
+    shapes: dict[str, tuple[int, ...]] = {"users": (n,), "items": (n, depth)}
+    shapes |= {f"{METRIC}{name}": (n,) for name in names}
+    claimed = 8 * n * (1 + depth + len(names))
+    if claimed > max(ALWAYS_TAKEN, MOST_COMPRESSED * len(content)):
+        raise UnfitListsError(f"it has {len(content):,} bytes, where the record's lists would take {claimed:,}")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            arrays = _arrays(archive, shapes)
+    except UnfitListsError:
+        raise
+    except ILLEGIBLE as problem:
+        raise UnfitListsError(f"it is damaged ({problem or type(problem).__name__})") from problem
+    lists = StoredLists(
+        arrays["users"].astype(np.int64),
+        arrays["items"].astype(np.int64),
+        {name: arrays[f"{METRIC}{name}"].astype(np.float64) for name in sorted(names) if METRIC + name in arrays},
+    )
+    _check(lists, record)
+    return lists
+
+
+def _arrays(archive: zipfile.ZipFile, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
+    """Read the arrays whose names and shapes are expected; no other is unpacked. A metric may be missing."""
+    names = archive.namelist()
+    if len(set(names)) < len(names):
+        raise UnfitListsError("it holds an array twice")
+    missing = [name for name in ("users", "items") if f"{name}.npy" not in names]
+    if missing:
+        raise UnfitListsError(f"it lacks {missing[0]}")
+    found = {name: shape for name, shape in shapes.items() if f"{name}.npy" in names}
+    return {name: _array(archive, f"{name}.npy", name, shape) for name, shape in found.items()}
+
+
+def _array(archive: zipfile.ZipFile, member: str, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    kinds = "f" if name.startswith(METRIC) else "iu"
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
+        if version != (1, 0):
+            raise UnfitListsError(f"its {name} have a header of version {version}")
+        own, _, dtype = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
+    if dtype.kind not in kinds or dtype.hasobject:
+        raise UnfitListsError(f"its {name} are of type {dtype}")
+    if own != shape:
+        raise UnfitListsError(f"its {name} have the shape {own}, where the record says {shape}")
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if not size <= archive.getinfo(member).file_size <= size + 2**16:
+        raise UnfitListsError(f"its {name} claim {size:,} bytes, which the file does not have")
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _check(lists: StoredLists, record: RunRecord) -> None:
+    """Refuse lists that no evaluation gives, or that were changed after the run."""
+    facts = record.data
+    if record.lists_hash not in (None, lists.content_hash):
+        raise UnfitListsError("it is not what the run left, by the hash in its record; it was changed since")
+    if len(lists.users) and not (
+        lists.users[0] >= 0 and lists.users[-1] < facts.n_users and (np.diff(lists.users) > 0).all()
+    ):
+        raise UnfitListsError(f"its users are not ascending numbers below {facts.n_users:,}")
+    if lists.items.size and not (lists.items.min() >= -1 and lists.items.max() < facts.n_items):
+        raise UnfitListsError(f"its items are not numbers below {facts.n_items:,}")
+    for name, values in lists.per_user.items():
+        if not ((values >= 0) & (values <= PERFECT)).all():
+            raise UnfitListsError(f"its {name} are not between 0 and 1")
+    assert record.metrics is not None
+    for name, values in lists.per_user.items():
+        own, value = float(np.mean(values)) if len(values) else 0.0, record.metrics.test.values[name]
+        if not abs(own - value) <= SAME:
+            raise ContradictedError(f"the mean {name} of its users is {own!r}, the record says {value!r}")

@@ -1,0 +1,168 @@
+"""What a record says against itself: facts that a run cannot leave behind together. Pure.
+
+Each rule is one of `bench.runs.runner` and `bench.engine.trainer`, read backwards. A content hash finds what was
+changed after a run; these find what was changed by somebody who computed the hash anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.core.protocol import CUTOFFS, METRICS, TOPK_DEPTH, VERSION, metric_key
+from bench.core.types import EpochFacts, Metrics, MetricsByPart
+from bench.runs.records import SCHEMA, Cost, DataFacts, RunRecord
+
+SUM = 1e-9  # relative; the same seconds, added up once more
+PERFECT = 1 + 1e-9  # NDCG divides two sums of the same gains, whose last digits may differ
+LARGEST = 2**53
+
+
+class _Git(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    commit: str | None = None
+    modified: bool | None = None
+    homepage: str | None = None
+
+
+class _Environment(BaseModel):
+    """What is read of a record's environment; further entries are free."""
+
+    model_config = ConfigDict(strict=True)
+
+    python: str = ""
+    platform: str = ""
+    processor: str | None = None
+    device: str = ""
+    cores: int | None = None
+    threads: int | None = None
+    n_workers: int | None = None
+    packages: dict[str, str] = {}
+    git: _Git | None = None
+
+
+def contradiction(record: RunRecord) -> str:
+    """Say what in a record cannot be together; empty if nothing."""
+    return next(_contradictions(record), "")
+
+
+def _contradictions(record: RunRecord) -> Iterator[str]:
+    if not 1 <= record.schema_version <= SCHEMA:
+        yield f"its schema_version is {record.schema_version}, and this program reads 1 to {SCHEMA}"
+    yield from _form(record)
+    yield from _data(record.data)
+    if record.status == "failed":
+        if record.error is None:
+            yield "it failed without an error"
+        if record.metrics is not None:
+            yield "it failed, and has the results of a finished run"
+        return
+    if record.error is not None:
+        yield "it is finished, and has the error of a failed run"
+    if record.metrics is None or record.cost is None or record.best_epoch is None or not record.curve:
+        yield "it is finished, and lacks metrics, cost, curve or best epoch"
+        return
+    yield from _parts(record, record.metrics)
+    yield from _curve(record, record.metrics.valid, record.best_epoch)
+    yield from _cost(record.cost, record.curve)
+
+
+def _form(record: RunRecord) -> Iterator[str]:
+    try:
+        _Environment.model_validate(record.environment)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        yield f"environment.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    spec, used = record.spec, record.protocol
+    for name, value, least in (
+        ("repetition", spec.repetition, 0),
+        ("max_epochs", spec.max_epochs, 1),
+        ("patience", used.patience, 1),
+        ("topk_depth", used.topk_depth, max(used.cutoffs, default=1)),
+    ):
+        if not least <= value <= LARGEST:
+            yield f"its {name} is {value}, and must be at least {least}"
+    if used.version == VERSION and (tuple(used.cutoffs), used.topk_depth) != (CUTOFFS, TOPK_DEPTH):
+        yield f"its cut-offs and list length are not those of protocol {VERSION}"
+
+
+def _data(facts: DataFacts) -> Iterator[str]:
+    parts = (facts.n_train, facts.n_valid, facts.n_test)
+    if min(*parts, facts.n_users, facts.n_items) < 0 or facts.n_interactions != sum(parts):
+        yield f"its data has {facts.n_interactions} interactions, and parts of {', '.join(map(str, parts))}"
+    if facts.n_interactions > facts.n_users * facts.n_items:
+        yield "its data has more interactions than pairs of a user and an item"
+    if (facts.scale is not None) != (facts.source == "surrogate"):
+        yield f"its data is '{facts.source}', and {'has a' if facts.scale is not None else 'has no'} scale"
+    if facts.source == "real" and facts.advice:
+        yield "its data is 'real', and it says how to get the real data"
+    for modality in facts.modalities:
+        if not (0 <= modality.coverage <= 1 and modality.dim >= 0):
+            yield f"the modality {modality.name} has {modality.dim} columns for {modality.coverage} of the items"
+
+
+def _parts(record: RunRecord, metrics: MetricsByPart) -> Iterator[str]:
+    """Metrics of both parts: all names, values between 0 and 1, and counts that fit the data."""
+    facts, names = record.data, {metric_key(name, k) for name in METRICS for k in record.protocol.cutoffs}
+    for part, found, n_held_out in (("valid", metrics.valid, facts.n_valid), ("test", metrics.test, facts.n_test)):
+        yield from _values(f"{part} metrics", found.values, names)
+        if not (0 <= found.n_users <= n_held_out and found.n_users + found.n_skipped == facts.n_users):
+            yield (
+                f"its {part} metrics are of {found.n_users} users with {found.n_skipped} left out, and its data "
+                f"has {facts.n_users} users and {n_held_out} {part} interactions"
+            )
+
+
+def _values(where: str, values: Mapping[str, float], names: set[str]) -> Iterator[str]:
+    odd = sorted(names ^ set(values))
+    if odd:
+        yield f"its {where} {'lack' if odd[0] in names else 'have no place for'} {odd[0]}"
+    for name, value in values.items():
+        if not 0 <= value <= PERFECT:  # not a number is neither
+            yield f"its {where} have {name} = {value}"
+
+
+def _curve(record: RunRecord, valid: Metrics, best_epoch: int) -> Iterator[str]:
+    curve, metric = record.curve, record.protocol.selection_metric
+    if [each.epoch for each in curve] != list(range(1, len(curve) + 1)):
+        yield "the epochs of its curve are not numbered from 1"
+        return
+    if len(curve) > record.spec.max_epochs:
+        yield f"its curve has {len(curve)} epochs, and {record.spec.max_epochs} were allowed"
+    if any(set(each.valid) != set(valid.values) for each in curve) or metric not in valid.values:
+        yield f"its curve and its valid metrics do not hold the same metrics with {metric} among them"
+        return
+    for each in curve:
+        yield from _epoch(each)
+    scores = [each.valid[metric] for each in curve]
+    first_best = scores.index(max(scores)) + 1
+    if best_epoch != first_best:
+        yield f"its best epoch is {best_epoch}, and by the curve's {metric} it is {first_best}"
+    elif valid.values != curve[best_epoch - 1].valid:
+        yield f"its valid metrics are not those of epoch {best_epoch} of its curve"
+    if len(curve) - best_epoch > record.protocol.patience:
+        waited = len(curve) - best_epoch
+        yield f"it went on {waited} epochs after its best, with patience {record.protocol.patience}"
+
+
+def _epoch(each: EpochFacts) -> Iterator[str]:
+    yield from _values(f"validation metrics of epoch {each.epoch}", each.valid, set(each.valid))
+    if each.loss is not None and not math.isfinite(each.loss):
+        yield f"the loss of epoch {each.epoch} is {each.loss}, and the run is finished"
+
+
+def _cost(cost: Cost, curve: list[EpochFacts]) -> Iterator[str]:
+    numbers: dict[str, Any] = cost.model_dump(exclude={"peak_memory_scope"})
+    for name, value in numbers.items():
+        if value is not None and not 0 <= value <= LARGEST:  # records of earlier versions lack some
+            yield f"its {name} is {value}"
+    if cost.epochs != len(curve):
+        yield f"its cost is of {cost.epochs} epochs, and its curve has {len(curve)}"
+    for name in ("train_seconds", "valid_seconds"):
+        total = math.fsum(getattr(each, name) for each in curve)
+        if not math.isclose(total, getattr(cost, name), rel_tol=SUM, abs_tol=SUM):
+            yield f"its {name} are {getattr(cost, name)}, and those of its epochs add up to {total}"

@@ -1,0 +1,167 @@
+"""What a search leaves: chosen values beside the model's YAML, and all its trials in a compact table.
+
+The table lies beside the trials' folders and has a line a trial and confirmation run, without test scores. It is
+made of the records and can replace them where a choice is to be followed: a few hundred bytes a run and no curve.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.core.errors import ResultsError
+from bench.core.files import locked, write_text
+from bench.core.protocol import Protocol
+from bench.engine.model_file import ModelEntry
+from bench.engine.tuned import Confirmed, TunedEntry, write_tuned
+from bench.runs.records import RunRecord
+from bench.runs.tuning.results import StudyResult, valid_score
+
+TABLE = "trials.csv"
+HEADER = (
+    "dataset", "source", "scale", "split", "data_hash", "split_hash", "model", "search", "sampler", "budget",
+    "pruning", "protocol", "metric", "stage", "trial", "repetition", "is_chosen", "state", "valid", "best_epoch",
+    "epochs", "steps", "stop", "cpu_seconds", "values", "seeds", "base_seed", "max_epochs", "code_hash", "key",
+)  # fmt: skip
+
+
+def may_be_kept(result: StudyResult) -> bool:
+    """Whether values belong into the model's file: those for data drawn at random do not."""
+    return result.facts.source != "surrogate" and result.chosen is not None
+
+
+def write_chosen(result: StudyResult, entry: ModelEntry, protocol: Protocol) -> Path:
+    """Put the values that a search chose beside the YAML of its model.
+
+    Args:
+        result: a search with at least one finished trial.
+        entry: the model.
+        protocol: of the search.
+
+    Raises:
+        ConfigError: the file that is there is damaged.
+        ResultsError: it cannot be written.
+    """
+    return write_tuned(entry, tuned_entry(result, protocol, datetime.now(UTC).date().isoformat()))
+
+
+def tuned_entry(result: StudyResult, protocol: Protocol, date: str) -> TunedEntry:
+    """The chosen values with all that says where they come from."""
+    chosen, facts = result.chosen, result.facts
+    assert chosen is not None
+    mean = result.chosen_mean
+    return TunedEntry(
+        dataset=facts.card,
+        split=facts.split,
+        variant=result.label.partition("@")[2],
+        values=result.chosen_values,
+        metric=chosen.protocol.selection_metric,
+        valid=valid_score(chosen) if mean is None else mean,
+        valid_default=None if result.default.metrics is None else valid_score(result.default),
+        trials=len(result.records),
+        failed=len(result.records) - len(result.finished),
+        pruned=result.n_pruned,
+        confirmed=None if mean is None else _confirmation(result),
+        sampler=result.sampler,
+        base_seed=chosen.spec.base_seed,
+        max_epochs=chosen.spec.max_epochs,
+        protocol=protocol.tag,
+        data=facts.label,
+        data_hash=facts.data_hash,
+        split_hash=facts.split_hash,
+        code_hash=chosen.code_hash,
+        date=date,
+        command=chosen.command or None,
+    )
+
+
+def _confirmation(result: StudyResult) -> Confirmed:
+    n_seeds = len(result.confirmed[0].records)
+    return Confirmed(settings=len(result.confirmed), seeds=n_seeds, dropped=len(result.dropped))
+
+
+def export_trials(results: Sequence[StudyResult], folder: Path, protocol: Protocol) -> Path:
+    """Write the trials of searches on one data set into its table; lines of other searches there stay.
+
+    Args:
+        results: the searches.
+        folder: of the trials on this data set under this protocol.
+        protocol: of the searches.
+
+    Raises:
+        ResultsError: the table cannot be read or written.
+    """
+    path = folder / TABLE
+    new = [line for result in results for line in _lines(result, protocol)]
+    searches = {line["search"] for line in new}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = folder / f".{TABLE}.lock"
+        with locked(lock):
+            kept = [line for line in _there(path) if line["search"] not in searches]
+            text = io.StringIO()
+            writer = csv.DictWriter(text, HEADER, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(sorted([*kept, *new], key=lambda line: (line["model"], line["search"])))
+            write_text(path, text.getvalue())
+            lock.unlink()
+    except OSError as problem:
+        raise ResultsError(
+            f"{path} cannot be written ({problem.strerror or problem}). The trials' records are kept: free some "
+            f"space or make the directory writable, and run the same command again."
+        ) from problem
+    return path
+
+
+def _there(path: Path) -> list[dict[str, str]]:
+    """The lines that are there; none where the file has other columns or is no table."""
+    try:
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+        lines = list(reader)
+    except (FileNotFoundError, UnicodeDecodeError, csv.Error):
+        return []
+    return lines if tuple(reader.fieldnames or ()) == HEADER and all(None not in line for line in lines) else []
+
+
+def _lines(result: StudyResult, protocol: Protocol) -> Iterator[dict[str, str]]:
+    for number, record in enumerate(result.records):
+        yield _line(result, protocol, number, record)
+    for each in result.confirmed:
+        for record in each.records:
+            yield _line(result, protocol, each.trial, record)
+
+
+def _line(result: StudyResult, protocol: Protocol, number: int, record: RunRecord) -> dict[str, str]:
+    facts, spec, cost = result.facts, record.spec, record.cost
+    values = {name: spec.params[name] for name in result.space.candidates}
+    return {
+        name: "" if value is None else str(value)
+        for name, value in zip(
+            HEADER,
+            (
+                *(facts.name, facts.source, facts.scale, facts.split, facts.data_hash, facts.split_hash),
+                *(result.label, result.search_id, result.sampler, result.budget.words, result.pruning),
+                *(protocol.tag, record.protocol.selection_metric, spec.stage, number, spec.repetition),
+                *(result.records[number] is result.chosen, record.status),
+                None if record.metrics is None else repr(valid_score(record)),
+                record.best_epoch,
+                *((None, None) if cost is None else (cost.epochs, cost.steps)),
+                *(record.stop_reason, record.cpu_seconds, json.dumps(values), json.dumps(record.seeds)),
+                *(spec.base_seed, spec.max_epochs, record.code_hash, record.key),
+            ),
+            strict=True,
+        )
+    }
+
+
+def dropped_words(result: StudyResult) -> str:
+    """Which settings dropped out of the confirmation, and what that did to the choice; "" where none did."""
+    if not result.dropped:
+        return ""
+    said = ", ".join(f"trial {each.trial}" for each in result.dropped)
+    rest = "the others choose" if len(result.dropped) < len(result.confirmed) else "the search's one seed chooses"
+    return f"a confirmation run failed of {said}; {rest}"

@@ -1,0 +1,152 @@
+"""How much a search may try: a number of trials, or CPU minutes. Pure.
+
+Pruning: the scores that a trial must have reached after so many training steps. Pure.
+
+A trial is compared with the trials of earlier waves at the same number of training steps, not epochs: trials
+differ in batch size, and an epoch of small batches has more steps. What they had reached is written into the
+trial's `RunSpec` before it starts, as a short list of rungs `(steps, score)`. So a trial ends at the same epoch
+whatever runs beside it, however often it was interrupted, and on whatever machine. The rule is the median stopping
+rule (Golovin et al., "Google Vizier", KDD 2017), with the best score so far on both sides, as the best epoch is
+what a trial is chosen by.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from bench.core.protocol import MIN_EPOCHS, Bounds
+from bench.runs.records import RunRecord
+
+N_SETTINGS, N_SEEDS = 5, 3  # best settings that are trained again, and fresh seeds of each
+LEAST_UNKNOWN = 60.0  # CPU seconds that a trial counts with where nothing is known of any
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The budget of a search, the same for every model: exactly one of the two is given.
+
+    Attributes:
+        n_trials: trials.
+        minutes: CPU minutes of the trials; a new trial begins while less is used up.
+    """
+
+    n_trials: int | None = None
+    minutes: float | None = None
+
+    @property
+    def words(self) -> str:
+        """For example `20 trials`, or `90 CPU minutes of trials`."""
+        if self.minutes is not None:
+            return f"{self.minutes:g} CPU minutes of trials"
+        return f"{self.n_trials} trials"
+
+    def limit(self, size: int) -> int:
+        """The most trials that a space of that many settings gives."""
+        return size if self.n_trials is None else min(self.n_trials, size)
+
+    def is_used_up(self, records: Sequence[RunRecord]) -> bool:
+        """Whether the trials so far took the CPU minutes; never, where the budget is a number of trials."""
+        return self.minutes is not None and spent(records) >= 60 * self.minutes
+
+
+def spent(records: Sequence[RunRecord]) -> float:
+    """CPU seconds of trials; one that does not tell counts as the longest of the others, and at least a minute.
+
+    Failed trials count, so that a search whose trials all fail comes to its end.
+    """
+    known = [seconds for record in records if (seconds := record.cpu_seconds) is not None]
+    unknown = len(records) - len(known)
+    return sum(known) + unknown * max([LEAST_UNKNOWN, *known])
+
+
+@dataclass(frozen=True)
+class PruningRule:
+    """Which trials are stopped early.
+
+    Attributes:
+        quantile: of the earlier trials' scores; a trial below it is stopped. One half is the median.
+        first_steps: training steps before which no trial is stopped.
+        growth: ratio of the steps of two neighbouring rungs.
+        min_trials: finished earlier trials that a bound takes.
+    """
+
+    quantile: float = 0.5
+    first_steps: int = 2000
+    growth: float = 1.5
+    min_trials: int = 3
+
+    @property
+    def words(self) -> str:
+        """For example `below the median from 2000 steps on`."""
+        below = "the median" if self.quantile == 0.5 else f"the {self.quantile:g} quantile"
+        return f"below {below} from {self.first_steps} steps on"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that a search's proposals depend on."""
+        return {**asdict(self), "min_epochs": MIN_EPOCHS}
+
+    def bounds(self, earlier: Sequence[RunRecord], metric: str) -> Bounds:
+        """The rungs for a trial, ascending in steps and score; empty where too few trials say anything.
+
+        A trial that ended before a rung counts with its best score. Where its own early stop or the limit of
+        epochs ended it, that is its result. Where it was pruned, it could have risen later, so the bound is at
+        most the true one and nothing is stopped on its account.
+
+        Args:
+            earlier: trials of earlier waves; failed ones, and models without training steps, are passed over.
+            metric: the selection metric.
+        """
+        curves = [curve for record in earlier if (curve := _best_by_steps(record, metric))]
+        if len(curves) < self.min_trials:
+            return ()
+        rungs: list[tuple[int, float]] = []
+        for steps in self._grid(max(curve[0][-1] for curve in curves)):
+            reached = [_best_at(curve, steps) for curve in curves]
+            score = float(np.quantile(reached, self.quantile, method="linear"))
+            if not rungs or score > rungs[-1][1]:
+                rungs.append((steps, score))
+        return tuple(rungs)
+
+    def _grid(self, longest: int) -> list[int]:
+        """Numbers of steps from the first on, up to the longest trial."""
+        n_more = max(0, math.floor(math.log(longest / self.first_steps, self.growth))) if longest else 0
+        return [round(self.first_steps * self.growth**n) for n in range(n_more + 1)]
+
+
+MEDIAN = PruningRule()
+
+
+def steps_per_epoch(record: RunRecord) -> int | None:
+    """Training steps of an epoch; None for a model that has none, such as a control.
+
+    Records of earlier versions do not hold it; there it follows from training pairs and batch size.
+    """
+    if record.cost is None:
+        return None
+    if record.cost.steps is not None:
+        return record.cost.steps // record.cost.epochs or None
+    batch = record.spec.params.get("train_batch_size")
+    return -(-record.data.n_train // batch) if isinstance(batch, int) and batch > 0 else None
+
+
+def _best_by_steps(record: RunRecord, metric: str) -> tuple[list[int], list[float]] | None:
+    """The best score after every epoch, with its steps; None without such a curve."""
+    n_steps = steps_per_epoch(record)
+    if n_steps is None or record.metrics is None or not record.curve:
+        return None
+    best = list(accumulate((epoch.valid[metric] for epoch in record.curve), max))
+    return [n_steps * (place + 1) for place in range(len(best))], best
+
+
+def _best_at(curve: tuple[list[int], list[float]], steps: int) -> float:
+    """The best score up to so many steps; that of the first epoch where one epoch has more."""
+    place = bisect_right(curve[0], steps)
+    return curve[1][max(place - 1, 0)]

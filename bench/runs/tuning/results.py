@@ -1,0 +1,173 @@
+"""What a search found: the chosen trial, the default, what other budgets would have given. Pure.
+
+The curve over budgets is the expectation over all subsets of the trials (Dodge et al., "Show Your Work: Improved
+Reporting of Experimental Results", EMNLP 2019, here without replacement and therefore exact).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.runs.records import DataFacts, RunRecord
+from bench.runs.tuning.pruning import Budget
+from bench.runs.tuning.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class BudgetPoint:
+    """What a search of `n_trials` gives in expectation: the chosen trial's validation and test score."""
+
+    n_trials: int
+    valid: float
+    test: float
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A trial's setting, trained again with fresh seeds.
+
+    Attributes:
+        trial: its number.
+        records: one a seed, in order.
+    """
+
+    trial: int
+    records: Sequence[RunRecord]
+
+    @property
+    def mean(self) -> float | None:
+        """The mean validation score over the seeds; None where a run failed."""
+        if any(record.metrics is None for record in self.records):
+            return None
+        return statistics.fmean(map(valid_score, self.records))
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A finished search.
+
+    Attributes:
+        label: model, or `model@variant`.
+        facts: the data.
+        space: what could vary.
+        sampler: who proposed.
+        budget: what was asked for; a small space may have fewer settings.
+        records: the trials' records in the order of their proposal, the default first.
+        confirmed: the best settings with fresh seeds; empty where one seed chooses.
+        search_id: tells it from other searches of the same model on the same data.
+        pruning: the rule that stopped trials early, in a word or two.
+    """
+
+    label: str
+    facts: DataFacts
+    space: SearchSpace
+    sampler: str
+    budget: Budget
+    records: Sequence[RunRecord]
+    confirmed: Sequence[Confirmed] = ()
+    search_id: str = ""
+    pruning: str = "none"
+
+    @property
+    def finished(self) -> list[RunRecord]:
+        """Trials that did not fail."""
+        return [record for record in self.records if record.metrics is not None]
+
+    @property
+    def n_pruned(self) -> int:
+        """Trials that were stopped early."""
+        return sum(record.stop_reason == "pruned" for record in self.records)
+
+    @property
+    def default(self) -> RunRecord:
+        """The first trial."""
+        return self.records[0]
+
+    @property
+    def chosen(self) -> RunRecord | None:
+        """The trial whose setting is chosen; None if all failed.
+
+        It has the best mean over the seeds of the confirmation, the earliest of several. Without confirmation, or
+        where every confirmed setting had a failed run, it has the best score of the search.
+        """
+        number = self._chosen_number()
+        return None if number is None else self.records[number]
+
+    @property
+    def chosen_mean(self) -> float | None:
+        """The mean validation score of the chosen setting over fresh seeds; None where one seed chose."""
+        number = self._chosen_number()
+        return next((each.mean for each in self.confirmed if each.trial == number), None)
+
+    @property
+    def chosen_values(self) -> dict[str, Any]:
+        """Values of the chosen trial, of the parameters that could vary; empty if all failed."""
+        chosen = self.chosen
+        return {} if chosen is None else {name: chosen.spec.params[name] for name in self.space.candidates}
+
+    @property
+    def dropped(self) -> list[Confirmed]:
+        """Settings that dropped out because a run of theirs failed."""
+        return [each for each in self.confirmed if each.mean is None]
+
+    @property
+    def confirmations(self) -> list[RunRecord]:
+        """All runs of the confirmation."""
+        return [record for each in self.confirmed for record in each.records]
+
+    @property
+    def selection_gap(self) -> float | None:
+        """What choosing on the test part would have added to the test score: never reported as a result."""
+        chosen = self.chosen
+        return None if chosen is None else max(map(test_score, self.finished)) - test_score(chosen)
+
+    def budget_curve(self) -> list[BudgetPoint]:
+        """Expected scores of the chosen one of n trials, by one seed, for every n up to the finished ones.
+
+        Of all subsets of n trials, those in which the trial of rank r (from 1, lowest validation score first) is
+        the best are C(r - 1, n - 1) of C(N, n).
+        """
+        # the later of two equal scores ranks lower, as it does in `chosen`
+        last_first = self.finished[::-1]
+        ranked = sorted(last_first, key=valid_score)
+        points = []
+        for n in range(1, len(ranked) + 1):
+            shares = [math.comb(rank, n - 1) / math.comb(len(ranked), n) for rank in range(len(ranked))]
+            valid = math.fsum(share * valid_score(one) for share, one in zip(shares, ranked, strict=True))
+            test = math.fsum(share * test_score(one) for share, one in zip(shares, ranked, strict=True))
+            points.append(BudgetPoint(n, valid, test))
+        return points
+
+    def _chosen_number(self) -> int | None:
+        means = {each.trial: each.mean for each in self.confirmed if each.mean is not None}
+        if means:
+            return max(sorted(means), key=lambda number: means[number])
+        return next(iter(best_trials(self.records, 1)), None)
+
+
+def best_trials(records: Sequence[RunRecord], n: int) -> list[int]:
+    """Numbers of the n best trials by validation score, the earlier of equal ones first.
+
+    A pruned trial is among them only where there are fewer others; a failed one never.
+    """
+    finished = [number for number, record in enumerate(records) if record.metrics is not None]
+    return sorted(
+        finished,
+        key=lambda number: (records[number].stop_reason == "pruned", -valid_score(records[number]), number),
+    )[:n]
+
+
+def valid_score(record: RunRecord) -> float:
+    """The selection metric on the validation part of a finished trial."""
+    assert record.metrics is not None
+    return record.metrics.valid.values[record.protocol.selection_metric]
+
+
+def test_score(record: RunRecord) -> float:
+    """The same metric on the test part."""
+    assert record.metrics is not None
+    return record.metrics.test.values[record.protocol.selection_metric]

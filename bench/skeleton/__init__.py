@@ -1,1 +1,0 @@
-"""A working model to start from, as three files."""

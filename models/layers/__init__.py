@@ -1,0 +1,1 @@
+"""Parts that models share: graphs, item graphs, features, losses, initial values. Plugins may import them."""

@@ -1,0 +1,114 @@
+"""Dense layers with trained weights: product, bias, sum and LeakyReLU as one differentiable step. Pure torch.
+
+In single precision on a CPU the products are oneDNN's, which has the full vector width on processors of every
+make; behind torch's own product is MKL, which keeps to half of it on those of another make than its own. All
+other cases, and builds of torch without oneDNN, take torch's own product: the same sums in another order.
+
+Initialisation of tables and matrices. RecBole's helpers see modules only; these take tensors.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def linear(
+    rows: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    plus: Tensor | None = None,
+    slope: float | None = None,
+) -> Tensor:
+    """LR(X W^T + b + Y), `[n, out]`.
+
+    Args:
+        rows: X, `[n, in]`.
+        weight: W, `[out, in]`.
+        bias: b, `[out]`, or None.
+        plus: Y, `[n, out]`, or None.
+        slope: of the LeakyReLU below zero, above 0; None for no activation.
+    """
+    return cast(Tensor, _Linear.apply(rows, weight, bias, plus, slope))
+
+
+def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A B^T + b without gradient, of `[n, k]`, `[m, k]` and `[m]`: `[n, m]`, contiguous."""
+    if left.device.type == "cpu" and left.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        # a thousand times slower on columns cut from a wider matrix
+        right = right if right.is_contiguous() or right.T.is_contiguous() else right.contiguous()
+        return cast(Tensor, torch.ops.mkldnn._linear_pointwise(_whole(left), _whole(right), bias, "none", [], ""))
+    return F.linear(left, right, bias)
+
+
+def _whole(operand: Tensor) -> Tensor:
+    """The operand, copied if it is part of a wider one: for those oneDNN has a kernel a thousand times slower."""
+    return operand if operand.is_contiguous() or operand.T.is_contiguous() else operand.contiguous()
+
+
+class _Linear(torch.autograd.Function):
+    """Keeps the activated output, whose sign is that of the sum."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        plus: Tensor | None,
+        slope: float | None,
+    ) -> Tensor:
+        result = product(rows, weight, bias)
+        if plus is not None:
+            result.add_(plus)
+        if slope is not None:
+            F.leaky_relu_(result, slope)
+        ctx.slope = slope
+        ctx.save_for_backward(rows, weight, None if slope is None else result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, result = ctx.saved_tensors
+        needed: tuple[bool, ...] = ctx.needs_input_grad
+        grad = grads[0].contiguous()
+        if result is not None:
+            grad = torch.ops.aten.leaky_relu_backward(grad, result, ctx.slope, True)
+        return (
+            product(grad, weight.T) if needed[0] else None,
+            product(grad.T, rows.T) if needed[1] else None,
+            grad.sum(0) if needed[2] else None,
+            grad if needed[3] else None,
+            None,
+        )
+
+
+Init = Literal["xavier_normal", "xavier_uniform", "normal"]
+
+
+def fill_(tensor: Tensor, init: Init, std: float) -> Tensor:
+    """Fill a matrix in place: Xavier normal or uniform, or a Gaussian of the given deviation."""
+    with torch.no_grad():
+        if init == "xavier_normal":
+            return nn.init.xavier_normal_(tensor)
+        if init == "xavier_uniform":
+            return nn.init.xavier_uniform_(tensor)
+        return nn.init.normal_(tensor, std=std)
+
+
+def matrix(n_rows: int, n_columns: int) -> nn.Parameter:
+    """A trainable `[n_rows, n_columns]` matrix, Xavier normal."""
+    return nn.Parameter(nn.init.xavier_normal_(torch.empty(n_rows, n_columns)))
+
+
+def vector(size: int) -> nn.Parameter:
+    """A trainable vector `[size]`, drawn like one row of a Xavier-normal `[1, size]` matrix."""
+    return nn.Parameter(nn.init.xavier_normal_(torch.empty(1, size))[0].detach().clone())
+
+
+def zeros(size: int) -> nn.Parameter:
+    """A trainable vector `[size]` of zeros: a bias."""
+    return nn.Parameter(torch.zeros(size))
