@@ -31,11 +31,14 @@ setup: .venv/.complete  ## make the environment in .venv
 run: setup  ## the main job: both data sets, all models, tables under results/tables
 	$(BIN)/python run_all.py $(ARGS)
 
-test: setup  ## all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+# One thread in each test process, so that processes x threads stay within the cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+test: setup  ## all tests but the slow ones, on all cores
+	$(PYTEST) -m "not slow"
 
 test-all: setup  ## all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 bench: setup  ## speed against RecBole and plain formulations, ten minutes on a quiet machine
 	PYTHONPATH=tests:. $(BIN)/python -m speed $(BENCH_ARGS)

@@ -1,4 +1,4 @@
-"""Runs the benchmark; `python run_all.py --help` says how."""
+"""Run the benchmark. `python run_all.py --help` lists the options."""
 
 import sys
 

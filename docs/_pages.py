@@ -1,7 +1,7 @@
-"""Writes the pages that are made of files elsewhere in the repository.
+"""Write the pages that are made of files elsewhere in the repository.
 
-One page a model, from its module and its YAML: card, equations, functions, parameters with their meaning. And the
-texts that stand beside what they explain, as they are.
+One page per model, from its module and its YAML: card, equations, functions, parameters with their meaning. The
+texts that stand beside what they explain are copied.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any
 import mkdocs_gen_files
 from tabulate import tabulate
 
-from bench import registry
+from bench.engine import registry
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = {"data.md": "datasets/README.md", "results.md": "results/README.md", "cluster.md": "CLUSTER.md"}
+COPIED = {"data.md": "datasets/README.md", "result-files.md": "results/README.md", "cluster.md": "CLUSTER.md"}
 FAMILIES = {"cf": "collaborative filtering", "gcn": "graph convolution", "multimodal": "multimodal"}
 
 
 def shown(value: Any) -> str:
-    """A value as it stands in a YAML file."""
+    """Return a value as it stands in a YAML file."""
     return f"`{value}`" if not isinstance(value, list) else ", ".join(f"`{one}`" for one in value)
 
 
 def parameters(entry: registry.ModelEntry) -> str:
-    """Every parameter with default, candidates and meaning."""
+    """Return the table of all parameters with default, candidates and meaning."""
     rows = [
         (f"`{name}`", shown(entry.file.defaults[name]), shown(entry.file.search.get(name, [])), field.description)
         for name, field in entry.model_class.Params.model_fields.items()
@@ -34,7 +34,7 @@ def parameters(entry: registry.ModelEntry) -> str:
 
 
 def variants(entry: registry.ModelEntry) -> str:
-    """Named variants with what they change."""
+    """Return the list of named variants with what they change."""
     lines = [
         f"- `{entry.name}@{name}`: {', '.join(f'`{key}: {value}`' for key, value in values.items())}"
         for name, values in entry.file.variants.items()
@@ -43,7 +43,7 @@ def variants(entry: registry.ModelEntry) -> str:
 
 
 def page(entry: registry.ModelEntry) -> str:
-    """The page of a model."""
+    """Return the page of a model."""
     card = entry.card
     content = "uses item content" if card.uses_content else "no item content"
     return "\n".join(
@@ -66,7 +66,7 @@ def page(entry: registry.ModelEntry) -> str:
 
 
 def main() -> None:
-    """All pages that are made, and the index of the models."""
+    """Write all generated pages and the index of the models."""
     for name, source in COPIED.items():
         with mkdocs_gen_files.open(name, "w") as file:
             file.write((ROOT / source).read_text(encoding="utf-8"))

@@ -1,1 +1,1 @@
-"""One recommender a file, discovered by file name; see `bench.engine.registry`. Nothing is imported here."""
+"""Recommenders, one per file, discovered by file name; see `bench.engine.registry`. Imports nothing."""

@@ -10,16 +10,18 @@ Item- and Component-Level Attention", SIGIR 2017.
 | `ACF.embed_with_ego` | uhat_u = u + sum_l alpha_ul p_l |
 | `ACF.embed` | s_ui = uhat_u . v_i |
 
-Deviations from the paper: the components of an item are its modalities (there: regions or frames of one),
-each brought to d columns by a W_x^m of its own; an item without a modality leaves it out of the softmax; the
-constants c_1 and c_2 cancel in the softmax and are left out. From the authors' code, which `acf_variant` code
-follows in structure (the item attention sees u and xbar only, xbar is pooled in place of p, U and V start at
-zero): mean instead of summed loss, Adam, width 64, no L2 on the attention unless `acf_reg_att`. Zero tables
-would be a saddle point of the paper's form, so it starts at N(0, 0.01^2). The positive item is part of the
-user's history while training, as there, and leaks the label; `acf_exclude_pos` leaves it out.
+Deviations from the paper: the components of an item are its modalities (there: regions or frames of one), each
+projected to d columns by its own W_x^m. An item without a modality leaves it out of the softmax. The constants c_1
+and c_2 cancel in the softmax and are left out.
 
-Cost of a step: (sum(d_m) + 2K h + 2h) d multiplications for each item, of which the histories of a batch hold
-most, and (2K + 4) h for each pair of the batch's distinct users and their histories; pairs never meet the
+`acf_variant` code follows the structure of the authors' code: the item attention sees u and xbar only, xbar is
+pooled in place of p, U and V start at zero. Deviations from that code: mean instead of summed loss, Adam, width
+64, no L2 on the attention unless `acf_reg_att`. Zero tables would be a saddle point of the paper's form, so it
+starts at N(0, 0.01^2). As in the code, the positive item is part of the user's history while training, and leaks
+the label; `acf_exclude_pos` leaves it out.
+
+Cost of a step: (sum(d_m) + 2K h + 2h) d multiplications for each item, since the histories of a batch hold most
+items, and (2K + 4) h for each pair of the batch's distinct users and their histories; pairs do not touch the
 features. Adam over the tables.
 """
 
@@ -40,7 +42,7 @@ from models.layers.features import scaled
 from models.layers.graph import Batch, gather, halves
 from models.layers.losses import l2, sum_of_squares
 
-CHUNK_PAIRS = 256_000
+CHUNK_PAIRS = 256_000  # pairs of user and history item that `embed` attends to at a time
 
 
 class Params(ContentParams):
@@ -75,7 +77,7 @@ class _Attention(nn.Module):
 
 
 class _Shares(NamedTuple):
-    """What the items, each of them once, give to the attentions over histories.
+    """Contributions of all items to the attentions over histories, computed once per item.
 
     Attributes:
         inner: share of each modality in the component-level hidden layer, `[K, n_items, h]`.
@@ -120,19 +122,20 @@ class ACF(ContentRecommender):
         available = torch.stack([self.participating(m) for m in self.features])
         counts = self.n_users, self.n_items
         self.histories = Histories(self.train_users, self.train_items, *counts, p.acf_max_history)
-        self.static_step = not p.acf_exclude_pos  # pairs of much weight are looked for, and their users' others
+        # excluding positives treats pairs of large weight apart, so that tensor sizes depend on the batch
+        self.static_step = not p.acf_exclude_pos
         for number, features in enumerate(self.features):
             self.register_buffer(f"content_{number}", scaled(features, p.feat_norm), persistent=False)
         self.register_buffer("available", available, persistent=False)
 
     def _item_rows(self) -> Tensor:
-        """Rows v of all items, and p beside it where there is one, `[n_items, d]` or `[n_items, 2d]`."""
+        """Return the rows v of all items, with p beside it if there is one, `[n_items, d]` or `[n_items, 2d]`."""
         if self.history_embedding is None:
             return self.item_embedding.weight
         return torch.cat([self.item_embedding.weight, self.history_embedding.weight], dim=1)
 
     def _shares(self, items: Tensor) -> _Shares:
-        """The shares of all items, from their `_item_rows`."""
+        """Compute the shares of all items from their `_item_rows`."""
         component, item = self.component_attention.weights, self.item_attention.weights
         content = [getattr(self, f"content_{m}") for m in range(len(self.features))]
         projected = [linear(rows, weight) for rows, weight in zip(content, self.projections, strict=True)]
@@ -145,7 +148,7 @@ class ACF(ContentRecommender):
         return _Shares(inner, torch.cat([known.unsqueeze(0), outer]), [self.history_embedding.weight])
 
     def _attention(self, pairs: Edges, users: Tensor, shares: _Shares) -> tuple[Tensor, list[Part]]:
-        """Item-level attention of each pair before its softmax, `[n]`, and what is pooled, for rows u `[n, d]`."""
+        """Return each pair's item-level logit, `[n]`, and what is pooled, from the users' rows u `[n, d]`."""
         component, item = self.component_attention, self.item_attention
         both = torch.cat([component.weights["u"], item.weights["u"]])
         inner, outer = linear(users, both, torch.cat([component.bias, item.bias])).chunk(2, dim=1)
@@ -158,7 +161,7 @@ class ACF(ContentRecommender):
         return pair_logits(pairs, outer, shares.outer, item.vector, beta), pooled
 
     def embed(self) -> Tables:
-        """Vectors uhat of all users, some 256,000 pairs at a time, and v of all items, `[n, d]` each."""
+        """Return vectors uhat of all users, some 256,000 pairs at a time, and v of all items, `[n, d]` each."""
         chunk = torch.div(self.histories.offsets[1:] - 1, CHUNK_PAIRS, rounding_mode="floor").clamp_min(0)
         sizes = torch.unique_consecutive(chunk, return_counts=True)[1].tolist()
         ids, shares, vectors = torch.arange(self.n_users, device=chunk.device), self._shares(self._item_rows()), []
@@ -168,11 +171,11 @@ class ACF(ContentRecommender):
         return torch.cat(vectors), self.item_embedding.weight
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's rows, `[B, d]` each."""
+        """Return the batch's rows, `[B, d]` each."""
         return self.embed_with_ego(users, positives, negatives)[0]
 
     def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch | None]:
-        """The batch's rows, and those of `ego_batch`; a user who occurs twice attends to the history once."""
+        """Return the batch's rows, and those of `ego_batch`; a repeated user attends to the history once."""
         found, position, pairs = self.histories.of_batch(users)
         own, items = gather(self.user_embedding.weight, found), self._item_rows()
         attention = self._attention(pairs, own, self._shares(items))
@@ -185,12 +188,12 @@ class ACF(ContentRecommender):
         return final, None if self.params.acf_reg_att else (rows, first, second)
 
     def ego_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """Rows that the L2 term acts on: u, and v beside p of both items."""
+        """Return the rows that the L2 term acts on: u, and v beside p of both items."""
         items = halves(gather(self._item_rows(), torch.cat([positives, negatives])))
         return gather(self.user_embedding.weight, users), *items
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
-        """The L2 term on the batch's rows, and with `acf_reg_att` on the attention networks."""
+        """Return the L2 term on the batch's rows, and with `acf_reg_att` on the attention networks."""
         if self.params.reg_form == "all_params":
             return super().regularisation(batch, final)
         rows = l2(self.params.reg_form, *self.ego_batch(*batch))

@@ -1,10 +1,6 @@
-"""Scores from final vectors: the dot product, for all models alike. Pure torch.
+"""Base classes of all models: parameters, card, loss and scoring. Pure torch, on RecBole's model interface.
 
-Final tables are computed once, after the last optimiser step, and kept until the next loss.
-
-The contract of every model, written once; with the bridge, the only place that knows RecBole.
-
-Who calls what:
+Call sequence:
 
 1. `bench.engine.recbole` (or a RecBole user) builds `Model(config, dataset)`. `config` holds every field
    of the model's `Params`; `dataset` answers `num(field)` and `inter_matrix("coo")`, and carries
@@ -15,8 +11,8 @@ Who calls what:
    (`[n_batch_users, n_items]`) or `predict` (`[B]`) in evaluation mode. Final tables are computed once,
    after the last optimiser step, and kept until the next loss.
 
-A model writes `embed()` and, where it pays, `embed_batch()`; scoring is the dot product for all of them,
-so no two models can disagree on it. Ids are RecBole's: 0 is padding, and padding has no neighbours.
+A model defines `embed()` and, where this saves work, `embed_batch()`. All models share the dot product as score.
+Ids are RecBole's: 0 is padding, and padding has no neighbours.
 """
 
 from __future__ import annotations
@@ -51,7 +47,7 @@ class DotScores:
     restore_item_e: Tensor | None
 
     def embed(self) -> tuple[Tensor, Tensor]:
-        """Final vectors of all users and all items, `[n_users, D]` and `[n_items, D]`."""
+        """Return final vectors of all users and all items, `[n_users, D]` and `[n_items, D]`."""
         raise NotImplementedError
 
     def forget(self) -> None:
@@ -59,25 +55,25 @@ class DotScores:
         self.restore_user_e, self.restore_item_e = None, None
 
     def final_tables(self) -> tuple[Tensor, Tensor]:
-        """`embed()` without gradient, cached in evaluation mode until the parameters change."""
+        """Return `embed()` without gradient, cached in evaluation mode until the parameters change."""
         if self.restore_user_e is None or self.restore_item_e is None or self.training:
             with torch.no_grad():
                 users, items = self.embed()
-            # detached, or a table that is a parameter would be registered a second time
+            # detached, because a table that is a parameter would be registered a second time
             self.restore_user_e, self.restore_item_e = users.detach(), items.detach()
         return self.restore_user_e, self.restore_item_e
 
     def score_users(self, users: Tensor) -> Tensor:
-        """Scores of all items for the given users, `[len(users), n_items]`, padding column included."""
+        """Score all items for the given users, `[len(users), n_items]`, padding column included."""
         user_table, item_table = self.final_tables()
         return product(user_table[users], item_table)
 
     def full_sort_predict(self, interaction: Any) -> Tensor:
-        """RecBole's form of `score_users`: flat `[len(users) * n_items]`."""
+        """Return `score_users` in RecBole's form: flat `[len(users) * n_items]`."""
         return self.score_users(interaction[self.USER_ID]).reshape(-1)
 
     def predict(self, interaction: Any) -> Tensor:
-        """Scores of user-item pairs, `[B]`."""
+        """Score user-item pairs, `[B]`."""
         user_table, item_table = self.final_tables()
         return (user_table[interaction[self.USER_ID]] * item_table[interaction[self.ITEM_ID]]).sum(1)
 
@@ -113,7 +109,7 @@ class ModelParams(BaseModel):
     learning_rate: PositiveFloat
     """Step size of Adam."""
     train_batch_size: PositiveInt
-    """Training pairs a step, B."""
+    """Training pairs per step, B."""
     reg_weight: NonNegativeFloat
     """Weight of the L2 term, lambda."""
     reg_form: RegForm
@@ -132,7 +128,7 @@ class ContentParams(ModelParams):
     feat_norm: FeatNorm
     """Scaling of the features, see `models.layers.features.scaled`."""
     missing: Missing
-    """What an item without a modality does, see `models.layers.features`."""
+    """How an item without a modality is treated, see `models.layers.features`."""
 
 
 class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
@@ -144,10 +140,10 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
 
     Attributes:
         static_step: whether all training steps but an epoch's first run the same operations on other ids, so
-            that on CUDA one can be recorded and replayed: no tensor's size, no branch, and no state outside of
-            parameters and buffers but `pairs_seen` may depend on the ids or on the step.
-        pairs_seen: training pairs whose loss was asked for; says where in an epoch a training is.
-        remarks: what a user should know of how it was built.
+            that CUDA can record and replay one. Neither tensor sizes nor branches may depend on the ids or on
+            the step, nor may any state outside of parameters and buffers except `pairs_seen`.
+        pairs_seen: training pairs whose loss was computed; gives the position in the epoch.
+        remarks: what a user should know about how the model was built.
     """
 
     input_type = InputType.PAIRWISE
@@ -160,6 +156,7 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
         super().__init__(config, dataset)
         self.params: Any = self.Params(**{name: config[name] for name in self.Params.model_fields})
         matrix = dataset.inter_matrix(form="coo")
+        # distinct pairs, sorted by user and then by item
         keys = np.unique(matrix.row.astype(np.int64) * self.n_items + matrix.col)
         self.train_users = torch.from_numpy(keys // self.n_items)
         self.train_items = torch.from_numpy(keys % self.n_items)
@@ -172,27 +169,29 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
         self.pairs_seen = 0
         self.restore_user_e: Tensor | None = None
         self.restore_item_e: Tensor | None = None
+        # RecBole stores these attributes beside the parameters
         self.other_parameter_name = ["restore_user_e", "restore_item_e"]
         self.register_load_state_dict_post_hook(lambda module, _: module.forget())
 
     def ego(self) -> Tensor:
-        """Id embeddings of users and items as one table, `[n_users + n_items, d]`."""
+        """Return id embeddings of users and items as one table, `[n_users + n_items, d]`."""
         return torch.cat([self.user_embedding.weight, self.item_embedding.weight])
 
     def learning_rate(self, epoch: int) -> float:
-        """Step size of Adam in an epoch, counted from 1; it depends on nothing else, so that a run can go on.
+        """Return the step size of Adam in an epoch, counted from 1.
 
-        `bench.engine.trainer` asks for it at every epoch's start. RecBole's own trainer does not.
+        It must depend on the epoch alone, so that an interrupted run can resume. `bench.engine.trainer` calls this
+        at the start of every epoch; RecBole's own trainer does not.
         """
         rate: float = self.params.learning_rate
         return rate
 
     def embed(self) -> Tables:
-        """Final vectors of all users and all items, `[n_users, D]` and `[n_items, D]`."""
+        """Return final vectors of all users and all items, `[n_users, D]` and `[n_items, D]`."""
         return self.user_embedding.weight, self.item_embedding.weight
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """Final vectors of a training batch, `[B, D]` each; must equal the rows of `embed()`.
+        """Return final vectors of a training batch, `[B, D]` each; must equal the rows of `embed()`.
 
         Override this, or `embed_with_ego`, where a batch costs less than all nodes.
         """
@@ -200,16 +199,16 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
         return gather(user_table, users), *halves(gather(item_table, torch.cat([positives, negatives])))
 
     def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch | None]:
-        """`embed_batch`, and the rows that the L2 term acts on if they come with it: one gather, one gradient."""
+        """Return `embed_batch`, and the rows that the L2 term acts on if one gather brings both, else None."""
         return self.embed_batch(users, positives, negatives), None
 
     def ego_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """Rows that the L2 term acts on, `[B, d]` each: the id embeddings."""
+        """Return the rows that the L2 term acts on, `[B, d]` each: the id embeddings."""
         items = gather(self.item_embedding.weight, torch.cat([positives, negatives]))
         return gather(self.user_embedding.weight, users), *halves(items)
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
-        """The L2 term without its weight.
+        """Return the L2 term without its weight.
 
         Args:
             batch: user, positive and negative ids, `[B]` each.
@@ -220,11 +219,11 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
         return l2(self.params.reg_form, *self.ego_batch(*batch))
 
     def regularised(self, ego: Batch) -> Tensor:
-        """The same from the rows that it acts on, where `embed_with_ego` brought them."""
+        """Return the L2 term without its weight from the rows that `embed_with_ego` returned."""
         return l2(self.params.reg_form, *ego)
 
     def calculate_loss(self, interaction: Any) -> tuple[Tensor, Tensor]:
-        """BPR loss and weighted L2 term of a batch (LUDP Eq. 15), to be summed."""
+        """Return BPR loss and weighted L2 term of a batch (LUDP Eq. 15), to be summed."""
         self.forget()
         batch = (interaction[self.USER_ID], interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID])
         final, ego = self.embed_with_ego(*batch)
@@ -236,10 +235,10 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
 
 
 class ContentRecommender(Recommender):
-    """Base of models with item content: chooses modalities and answers for k-NN lists.
+    """Base of models with item content: selects modalities and provides k-NN lists.
 
     Attributes:
-        features: the modalities in use, in order, filled in as the policy `missing` says.
+        features: the modalities in use, in order, with gaps filled by the policy `missing`.
     """
 
     Params: ClassVar[type[ModelParams]] = ContentParams
@@ -251,13 +250,13 @@ class ContentRecommender(Recommender):
         self._memo: Memo = getattr(dataset, "memo", lambda _key, compute: compute())
 
     def participating(self, features: ItemFeatures) -> Tensor:
-        """Which items take part in a modality under the policy `missing`, `[n_items]` bool; never padding."""
+        """Return which items take part in a modality under the policy `missing`, `[n_items]`; never padding."""
         if self.params.missing == "zero":
             return torch.arange(self.n_items) > 0
         return features.present
 
     def neighbours(self, features: ItemFeatures, k: int, include_self: bool) -> Neighbours:
-        """k-NN lists of one modality from its raw features, kept under their content hash if the data can."""
+        """Return k-NN lists of one modality's raw features, cached under their hash if the data has a cache."""
         key = f"knn-v1-{features.fingerprint}-k{k}-{'self' if include_self else 'others'}"
 
         def compute() -> dict[str, NDArray[Any]]:
@@ -269,16 +268,16 @@ class ContentRecommender(Recommender):
 
 
 def choose(available: tuple[ItemFeatures, ...], wanted: Literal["all"] | list[str]) -> tuple[ItemFeatures, ...]:
-    """The wanted modalities of those available.
+    """Select the wanted modalities from those available.
 
     Raises:
         DataError: the data carries no modality at all.
-        ConfigError: a wanted modality does not exist, or none or one twice is wanted.
+        ConfigError: a wanted modality does not exist, or the list of names is empty or repeats one.
     """
     by_name = {features.name: features for features in available}
     if not by_name:
         raise DataError(
-            "This model needs item features, and the data set brings none. Give a data set with at least one "
+            "This model needs item features, but the data set has none. Choose a data set with at least one "
             "modality; under RecBole, build the data set with bench.engine.recbole."
         )
     if wanted == "all":

@@ -8,12 +8,12 @@ Systems Handbook 2011; as ItemKNN CBF in the study of Ferrari Dacrema et al., Re
 | `ContentKNN.fit` | S_ij = mean over the modalities m of cos(x_i^m, x_j^m) |
 | `ItemToItem.score_users` | s_uj = sum of S_ij over the training items i of u that are among the k nearest of j |
 
-No interaction enters S: it is what the features alone can do.
+S uses no interactions: the scores show what the features alone can do.
 
-Deviations: several modalities by the mean of their cosines; with `missing: mask` over those that both items have,
-with `zero` over all of them, an absent one counting 0; under the other policies of `models.layers.features` every
-item has all. Pairs with S <= 0 are no neighbours. The mean over a user's items in place of the sum would change no
-ranking. An item without any feature is nobody's neighbour and gets 0.
+Deviations: several modalities are combined by the mean of their cosines. With `missing: mask` it is over the
+modalities that both items have; with `zero` it is over all, and an absent one counts 0; under the other policies
+of `models.layers.features` every item has all. Pairs with S <= 0 are not neighbours. The mean over a user's items
+in place of the sum would give the same ranking. An item without features has no neighbours and scores 0.
 
 Cost: n_items^2 sum(d_m) multiplications in double precision; O(n_items (k + sum(d_m))) memory.
 """
@@ -58,7 +58,7 @@ class ContentKNN(ItemToItem):
     )
 
     def fit(self, dataset: Any) -> None:
-        """The k nearest of every item that is scored, as columns of W."""
+        """Keep the k nearest of every scored item as columns of W."""
         p = self.params
         chosen = choose(getattr(dataset, "item_features", ()), p.modalities)
         users, items = (torch.from_numpy(ids.astype(np.int64)) for ids in self.profiles.nonzero())

@@ -10,8 +10,8 @@ Paper: Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019.
 Deviations: none. Items without a training interaction have B = 0 in row and column and are left out of the
 inverse, which is the same in exact arithmetic.
 
-Cost: n^3 multiplications in double precision, n^2 numbers of state, three times 8 n^2 bytes while fitting, so that
-more than `MAX_ITEMS` items are refused.
+Cost: n^3 multiplications in double precision, n^2 numbers of state, three times 8 n^2 bytes while fitting. More
+than `MAX_ITEMS` items raise an error.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class EASE(Control):
     matrix: Tensor
 
     def fit(self, dataset: Any) -> None:
-        """B, `[n_items, n_items]`, by a Cholesky factor in float64."""
+        """Compute B, `[n_items, n_items]`, by a Cholesky factor in float64."""
         known = np.flatnonzero(self.popularity())
         if len(known) > MAX_ITEMS:
             raise TrainingError(
@@ -70,14 +70,14 @@ class EASE(Control):
         self.keep(matrix=matrix)
 
     def score_users(self, users: Tensor) -> Tensor:
-        """x_u B, `[len(users), n_items]`."""
+        """Return x_u B, `[len(users), n_items]`."""
         rows = self.profiles[users.cpu().numpy()]
         offsets, columns = (torch.from_numpy(part).to(users.device) for part in (rows.indptr, rows.indices))
         return bag(offsets, columns, self.matrix.new_ones(len(columns)), self.matrix)
 
 
 def _gram(matrix: csr_matrix) -> Tensor:
-    """X^T X, `[n, n]` float64, filled by blocks of rows."""
+    """Return X^T X, `[n, n]` float64, filled by blocks of rows."""
     n_items = matrix.shape[1]
     transposed, gram = csr_matrix(matrix.T), np.empty((n_items, n_items))
     size = max(1, BLOCK_CELLS // max(n_items, 1))

@@ -5,31 +5,31 @@ Implicit Feedback", ACM MM 2020.
 
 | function | equation |
 |---|---|
-| `_routing.Content.items` | f_i = rn(LR(W x_i + b)) |
-| `_routing.routed` | T times: a_ui = softmax over N_u of q_u . f_i, then q_u <- rn(q_u + sum_i a_ui f_i) |
-| `_routing.affinities`, weights | softmax of q_u . f_i over the items of u, and over the users of i |
-| `_routing.affinities`, vectors | z_u = q_u + sum_i alpha_iu f_i, z_i = f_i + sum_u alpha_ui q_u |
+| `routing.Content.items` | f_i = rn(LR(W x_i + b)) |
+| `routing.routed` | T times: a_ui = softmax over N_u of q_u . f_i, then q_u <- rn(q_u + sum_i a_ui f_i) |
+| `routing.affinities`, weights | softmax of q_u . f_i over the items of u, and over the users of i |
+| `routing.affinities`, vectors | z_u = q_u + sum_i alpha_iu f_i, z_i = f_i + sum_u alpha_ui q_u |
 | `GRCN._edge_weights` | w_jt = max over m of alpha^m_jt C_jm, C the confidence of the message's source |
 | `GRCN._identities` | x^0 = rn(E_id), x^(l+1)_t = sum_j w_jt x^l_j, z^id = x^0 + x^1 + x^2 |
 | `GRCN.embed` | z = [z^id, z^1, ..., z^K] |
 | `GRCN.regularisation` | L2 on the batch's rows of E_id and of its users' preferences, all modalities |
 
-Deviations from the released code: there the routing is without effect, since the messages are sent from users
-to items and the slice taken for the users is all zero, whatever T is. `grcn_routing` paper sends them to the
-users; reference keeps what ran. The mean fusion divides by the vectors that there are (the code: always 4),
-any subset of modalities runs (the code fails on text alone). The width of the content vectors is that of the
-id embeddings. The variant `reference` gives the released code's values to all switches.
+Deviations from the released code: its routing has no effect, because the messages are sent from users to items and
+the slice taken for the users is all zero, whatever T is. `grcn_routing` paper sends them to the users; reference
+keeps the behaviour of the code. The mean fusion divides by the number of vectors (the code: always by 4), and any
+subset of modalities runs (the code fails on text alone). The width of the content vectors is that of the id
+embeddings. The variant `reference` sets all switches to the released code's values.
 
 An item without a modality takes no part in that modality's softmaxes and maxima; edges of an item without any
-get weight 0.
+modality get weight 0.
 
-As printed, the edge of a positive item takes part in the routing, in the affinities and in the messages that its
-own score is made of, so that the score knows the label. With `grcn_exclude_pos` the graph of a training step is
-the graph without the edges of its batch's positive pairs, in all of these; evaluation has all edges.
+As printed, the edge of a positive item takes part in the routing, in the affinities and in the messages behind its
+own score, so that the score leaks the label. With `grcn_exclude_pos` a training step uses the graph without the
+edges of its batch's positive pairs, in all of these; evaluation uses all edges.
 
 Cost of a step: for each modality T + 1 dots and T + 2 products over the E edges of one direction, 4 products
-for the ids, about 2.5 times that backwards; memory O(E) for the edge values. Every round passes over a few tables
-of all nodes, which takes as long as the edges where nodes have few.
+for the ids, about 2.5 times that backwards; memory O(E) for the edge values. Every round also passes over a few
+tables of all nodes, which takes as long as the edges where nodes have few edges.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Params(ContentParams):
     n_routings: NonNegativeInt
     """Rounds of prototype routing, T."""
     grcn_routing: Literal["paper", "reference"]
-    """Whether routing reaches the users, or is without effect as in the released code."""
+    """Whether routing reaches the users, or has no effect, as in the released code."""
     grcn_weight: Literal["confid", "max", "mean"]
     """Edge weight from the modalities' affinities: max weighted by confidence, plain max, or mean."""
     grcn_conf_init: Literal["xavier", "one"]
@@ -70,7 +70,7 @@ class Params(ContentParams):
     grcn_fusion: Literal["concat", "id", "mean"]
     """Final vector: id and content side by side, id alone, or their mean."""
     grcn_exclude_pos: bool
-    """Whether a training step's graph lacks the edges of its own positive pairs."""
+    """Leave the edges of its own positive pairs out of a training step's graph."""
 
 
 class GRCN(ContentRecommender):
@@ -107,20 +107,21 @@ class GRCN(ContentRecommender):
                 nn.init.ones_(self.confidence)
 
     def embed(self) -> Tables:
-        """Final vectors of all users and items."""
+        """Return final vectors of all users and items."""
         ids = unit_rows(self.user_embedding.weight), unit_rows(self.item_embedding.weight)
         preferences = [unit_rows(content.preference) for content in self._contents()]
         parts = self._parts(preferences, ids, self.edge_has)
         return self._fused([users for users, _ in parts]), self._fused([items for _, items in parts])
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's final vectors, `[B, D]` each."""
+        """Return the batch's final vectors, `[B, D]` each."""
         return self.embed_with_ego(users, positives, negatives)[0]
 
     def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch | None]:
-        """The batch's final vectors and, for the form of L2 that lets them stand side by side, what it acts on.
+        """Compute final vectors for a batch and, if `reg_form` is half_sq, the rows to regularise.
 
-        The parts are put side by side for the batch's rows only.
+        The parts are concatenated for the batch's rows only. Under half_sq the norms of concatenated rows add up,
+        so that one call regularises ids and preferences together.
         """
         items = torch.cat([positives, negatives])
         of_users, ego_users = unit_rows_and_own(self.user_embedding.weight, users)
@@ -140,18 +141,18 @@ class GRCN(ContentRecommender):
         return cast(list[Content], list(self.contents))
 
     def _without(self, users: Tensor, items: Tensor) -> Tensor:
-        """`edge_has` with no modality for the edges of the given pairs, `[B]` each; `[K, n_edges]`."""
+        """Return `edge_has`, `[K, n_edges]`, with no modality for the edges of the given pairs, `[B]` each."""
         edges = self.graph.edges
         keys, wanted = edges.rows.long() * self.n_items + edges.columns, users * self.n_items + items
         at = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
-        # pairs that are no edge are marked behind the last one: choosing the others would wait for the device
+        # a pair that is not an edge marks a place behind the last edge: selecting the others would synchronise
         at = torch.where(keys[at] == wanted, at, len(keys))
         kept = keys.new_ones(len(keys) + 1, dtype=torch.bool).index_fill_(0, at, False)[:-1]
         has: Tensor = kept.expand(len(self.contents), -1) if self.edge_has is None else self.edge_has & kept
         return has
 
     def _parts(self, preferences: list[Tensor], ids: Tables, has: Tensor | None) -> list[Tables]:
-        """Id vectors of users and items and, where they are wanted, each modality's content vectors.
+        """Return id vectors of users and items and, unless the fusion is "id", each modality's content vectors.
 
         Args:
             preferences: rn(preference) of each modality, `[n_users, d]`.
@@ -176,9 +177,9 @@ class GRCN(ContentRecommender):
     def _identities(
         self, edges: Edges, contents: list[Affinities], has: Tensor | None, users: Tensor, items: Tensor
     ) -> Tables:
-        """Id vectors over the refined graph from x^0 of users and items, `[n_users, d]` and `[n_items, d]`.
+        """Propagate x^0 of users and items, `[n_users, d]` and `[n_items, d]`, over the refined graph.
 
-        With two layers x^0 + A (x^0 + A x^0) is their sum, so that no layer is kept or added up on its own.
+        With two layers the sum is x^0 + A (x^0 + A x^0) (Horner's form), so that no layer has to be kept.
         """
         back, of_users, of_items = edges.transposed(), None, None
         if self.confidence is not None:
@@ -197,7 +198,7 @@ class GRCN(ContentRecommender):
     def _edge_weights(
         self, edges: Edges, scores: list[Tensor], confidences: Tensor | None, has: Tensor | None
     ) -> Tensor:
-        """One weight a message, `[n_edges]`.
+        """Return one weight per message, `[n_edges]`.
 
         Args:
             edges: receivers as rows, senders as columns.
@@ -216,18 +217,19 @@ class GRCN(ContentRecommender):
         return F.relu(weights) if self.params.pruning == "hard" else weights
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
-        """L2 on the batch's id embeddings and on its users' preferences, all modalities."""
+        """Return L2 on the batch's id embeddings and on its users' preferences, all modalities."""
         total = super().regularisation(batch, final)
         if self.params.reg_form == "all_params":
             return total
         for content in self._contents():
+            # only users have preferences: empty rows stand for the items
             rows = gather(content.preference, batch[0])
             total = total + l2(self.params.reg_form, rows, rows[:0], rows[:0])
         return total
 
 
 def _largest(scores: list[Tensor], has: Tensor | None) -> Tensor:
-    """Largest score of each edge among those it has, the first of equal ones, `[n_edges]`; 0 if it has none."""
+    """Return each edge's largest score among its modalities, `[n_edges]`; 0 if it has none."""
     if has is not None:
         lowest = torch.finfo(scores[0].dtype).min
         scores = [score.masked_fill(~mask, lowest) for score, mask in zip(scores, has, strict=True)]

@@ -13,9 +13,9 @@ study of Ferrari Dacrema et al., RecSys 2019.
 x_i is the column of item i in the binary training matrix. With `weighting: tf_idf` the entries of a user are
 log((1 + n) / (1 + n_u)), with n items in all and n_u of the user, so that busy users say less about similarity.
 
-Deviations from the study: no user's weight in the profile, where it would not change the user's ranking; a small
-constant in the denominator is not needed; BM25 is left out, for with binary data it is this same user weight and a
-factor of the item that the cosine cancels. The item itself is no neighbour.
+Deviations from the study: the profile has no user weight, which would not change the user's ranking. A small
+constant in the denominator is not needed. BM25 is left out: with binary data it is this same user weight times a
+factor of the item that the cosine cancels. An item is not its own neighbour.
 
 Cost: the sum of squared user activities for S, n_items^2 comparisons for the lists; O(n_items k) memory and state.
 """
@@ -56,7 +56,7 @@ class ItemKNN(ItemToItem):
     )
 
     def fit(self, dataset: Any) -> None:
-        """The k nearest of every item that is scored, as columns of W."""
+        """Keep the k nearest of every scored item as columns of W."""
         p = self.params
         matrix = self.profiles
         if p.weighting == "tf_idf":

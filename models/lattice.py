@@ -21,11 +21,11 @@ modality is its own only neighbour in it. The code multiplies dense n x n matric
 similarities exist. The top k is piecewise constant, so gradients through the chosen entries are the exact ones.
 
 The parameters behind the graph get no gradient after the first batch of an epoch, and Adam skips them then.
-Chosen neighbours are a pure function of the projected features, so they are kept until those change: one
-search an epoch serves the evaluation and the next epoch.
+Chosen neighbours depend on the projected features only and are kept until these change: one search per epoch
+serves the evaluation and the next epoch.
 
-Cost of a step: LightGCN's, and up to 2 K n k entries for each item layer and direction, the graphs of all
-modalities being one matrix after the first batch; n^2 sum_m f for the search, in blocks, once an epoch.
+Cost of a step: LightGCN's, and up to 2 K n k entries for each item layer and direction; after the first batch the
+graphs of all modalities are one matrix. The search takes n^2 sum_m f, in blocks, once per epoch.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ from models.layers.item_graphs import ItemGraph, Modality, item_graph, laplacian
 from models.layers.losses import l2
 from models.layers.rows import unit_rows
 
-SLOPE = 0.01  # of the code's ngcf part; NGCF's own is 0.2
+SLOPE = 0.01  # of LeakyReLU in the code's ngcf part; NGCF's own is 0.2
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -90,7 +90,7 @@ class Params(ContentParams):
     message_dropout: Annotated[float, Field(ge=0, lt=1)]
     """Dropout of the ngcf part."""
     lr_decay: Annotated[float, Field(gt=0, le=1)]
-    """What the step size is multiplied by over `lr_decay_epochs` epochs, a little every epoch; 1 keeps it."""
+    """Factor of the step size over `lr_decay_epochs` epochs, applied a little every epoch; 1 keeps it constant."""
     lr_decay_epochs: PositiveInt
     """Epochs over which `lr_decay` acts once."""
 
@@ -120,7 +120,7 @@ class LATTICE(ContentRecommender):
         self._held: tuple[int, ItemGraph, SparseRows] | None = None
 
     def learning_rate(self, epoch: int) -> float:
-        """Step size of an epoch, counted from 1: it shrinks by the power (epoch - 1) / `lr_decay_epochs`."""
+        """Return the step size of an epoch, counted from 1: `lr_decay` to the (epoch - 1) / `lr_decay_epochs`."""
         p = self.params
         rate: float = p.learning_rate * p.lr_decay ** ((epoch - 1) / p.lr_decay_epochs)
         return rate
@@ -144,7 +144,7 @@ class LATTICE(ContentRecommender):
         )
 
     def _collaborative(self) -> Tables:
-        """Vectors of the collaborative part, `[n_users, d]` and `[n_items, d]`."""
+        """Return vectors of the collaborative part, `[n_users, d]` and `[n_items, d]`."""
         p = self.params
         layers = [self.ego()]
         if p.lattice_cf == "lightgcn":
@@ -159,7 +159,7 @@ class LATTICE(ContentRecommender):
         return users, items
 
     def _graph(self, pairs: list[Edges] | None = None) -> ItemGraph:
-        """G with gradients to features, projections and modality weights.
+        """Return G with gradients to features, projections and modality weights.
 
         Args:
             pairs: of each modality's learned graph; None chooses them under the current parameters.
@@ -181,10 +181,11 @@ class LATTICE(ContentRecommender):
         return ItemGraph(pairs, values, p.lam * omega)
 
     def _training_graph(self) -> ItemGraph | SparseRows:
-        """The graph of a training batch, as one constant matrix where it is not trained.
+        """Return the graph of a training batch, as one constant matrix where it is not trained.
 
-        Epochs are counted in training pairs.
+        The first batch of an epoch trains the graph; `lattice_graph_grad` decides whether later ones do.
         """
+        # epochs are counted in training pairs, since models do not see the trainer's loop
         epoch = self.pairs_seen // len(self.train_users)
         if self._held is None or self._held[0] != epoch:
             graph = self._graph()
@@ -196,7 +197,7 @@ class LATTICE(ContentRecommender):
         return self._held[2]
 
     def _propagated(self, graph: ItemGraph) -> Tensor:
-        """H = G^L_i E_I, `[n_items, d]`."""
+        """Return H = G^L_i E_I, `[n_items, d]`."""
         rows = self.item_embedding.weight
         for _ in range(self.params.n_item_layers):
             parts = [weighted_spmm(*part, rows) for part in zip(graph.pairs, graph.values, strict=True)]
@@ -207,12 +208,12 @@ class LATTICE(ContentRecommender):
         return rows
 
     def embed(self) -> Tables:
-        """Final vectors under the current parameters, the graph included."""
+        """Return final vectors under the current parameters, the graph included."""
         users, items = self._collaborative()
         return users, items + unit_rows(self._propagated(self._graph()))
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's final vectors; in training the graph is that of the epoch, and a row is computed once."""
+        """Return the batch's final vectors, each row computed once; training uses the graph of the epoch."""
         graph = self._training_graph() if self.training else self._graph()
         users, of_user = distinct(users)
         items, of_item = distinct(torch.cat([positives, negatives]))
@@ -226,7 +227,7 @@ class LATTICE(ContentRecommender):
         return repeated(own, of_user), *halves(repeated(others, of_item))
 
     def _collaborative_rows(self, users: Tensor, items: Tensor) -> Tables:
-        """Vectors of the collaborative part of some users and items, `[n, d]` each."""
+        """Return vectors of the collaborative part of some users and items, `[n, d]` each."""
         p = self.params
         if p.lattice_cf == "ngcf":
             tables = self._collaborative()
@@ -239,13 +240,13 @@ class LATTICE(ContentRecommender):
         return own, others
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
-        """L2 on the final rows of the batch."""
+        """Return L2 on the final rows of the batch."""
         if self.params.reg_form == "all_params":
             return super().regularisation(batch, final)
         return l2(self.params.reg_form, *final)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LATTICE:
-        self._held = None  # holds tensors that the module does not move
+        self._held = None  # its tensors are not buffers, so the module would not move them
         moved: LATTICE = super()._apply(fn, recurse)
         return moved
 

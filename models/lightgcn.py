@@ -56,17 +56,17 @@ class LightGCN(Recommender):
         self.graph = bipartite(self.train_users, self.train_items, self.n_users, self.n_items, "sym")
 
     def embed(self) -> Tables:
-        """Propagated and combined embeddings, `[n_users, d]` and `[n_items, d]` (Eqs. 3-4)."""
+        """Return propagated and combined embeddings, `[n_users, d]` and `[n_items, d]` (Eqs. 3-4)."""
         layers = propagate(self.graph, self.ego(), self.params.n_layers)
         users, items = read_out(layers, self.params.ui_readout).split([self.n_users, self.n_items])
         return users, items
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's final vectors, `[B, d]` each."""
+        """Return the batch's final vectors, `[B, d]` each."""
         return self.embed_with_ego(users, positives, negatives)[0]
 
     def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch]:
-        """The batch's final vectors and id embeddings; the last layer and the read-out are for its rows only."""
+        """Return the batch's final vectors and id embeddings; last layer and read-out are for its rows only."""
         p, tables = self.params, (self.user_embedding.weight, self.item_embedding.weight)
         nodes = torch.cat([users, positives + self.n_users, negatives + self.n_users])
         final, ego = propagated_rows(self.graph, *tables, nodes, p.n_layers, p.ui_readout)

@@ -1,6 +1,4 @@
-"""Parameters of LUDP, with the equation of the paper that leaves each choice open. Types only.
-
-LUDP: learning the user's deeper preferences from item graphs and pooled content.
+"""LUDP: learning the user's deeper preferences from item graphs and pooled content.
 
 Paper: Lei, Cao, Yang, Ding, Zhang, "Learning the User's Deeper Preferences for Multi-modal Recommendation
 Systems", ACM TOMM 19(3s), 2023.
@@ -29,19 +27,20 @@ term is lambda times
 | final | 1/(2B) of the squares of the final vectors |
 | all_params | the squares of all tables and matrices, as printed |
 
-Eq. 15 sums over the triples; the default takes their mean, in which each triple pays for what enters it: three
-rows and every matrix. So the matrices are not divided by B, and their share is the same for any batch size. Batch
-by batch, the printed sum pays for Theta once; in a mean that has the weight lambda/B. The variant `literal` takes
+Eq. 15 sums over the triples; the default takes their mean, in which each triple regularises what enters it: three
+rows and every matrix. So the matrices are not divided by B, and their share is the same for any batch size. The
+printed sum regularises Theta once per batch; in a mean this has the weight lambda/B. The variant `literal` takes
 all_params with `bpr_reduction` sum.
 
-What the matrices bring, on the public TikTok split (mean read-out, sym_weighted, positives left out, center_l2,
-reg_weight 0.01, one seed, chosen on validation Recall@10): with the rows alone the best epoch is the second
-(validation .0534, test Recall@10 / @20 .0491 / .0628), with the final rows the third (.0534, .0480 / .0608), with
-the matrices the 55th (.0590, .0527 / .0793), and with them and reg_weight 0.1 the 155th (.0610, .0610 / .0941).
-Unregularised matrices fit popularity in one epoch and then get worse.
+Effect of regularising the matrices, on the public TikTok split (mean read-out, sym_weighted, positives left out,
+center_l2, reg_weight 0.01, one seed, chosen on validation Recall@10): with the rows alone the best epoch is the
+second (validation .0534, test Recall@10 / @20 .0491 / .0628), with the final rows the third (.0534, .0480 /
+.0608), with the matrices the 55th (.0590, .0527 / .0793), and with them and reg_weight 0.1 the 155th (.0610, .0610
+/ .0941). Unregularised matrices fit popularity in one epoch and then get worse.
 
-Cost of a step: LightGCN's, and K n k entries for each item-graph layer in each direction; the last one's forward
-part, the fusions and the pooled content times W_1 are computed once for each distinct node of the batch.
+Cost of a step: LightGCN's, and K n k entries for each item-graph layer in each direction. The forward part of the
+last item-graph layer, the fusions and the pooled content times W_1 are computed once per distinct node of the
+batch.
 """
 
 from __future__ import annotations
@@ -126,7 +125,7 @@ class Params(ContentParams):
     pref_combine: Literal["add", "concat_fc"]
     """Eq. 11 adds; its text says concatenate."""
     pref_user_base: Literal["ego", "propagated", "none"]
-    """The user vector in Eq. 11."""
+    """User vector in Eq. 11."""
     leaky_slope: PositiveFloat
     """Negative slope of LeakyReLU."""
     fusion: FusionName
@@ -154,7 +153,7 @@ class Params(ContentParams):
     def _consistent(self) -> Self:
         if self.item_graph_refresh == "epoch" and not (self.feat_trainable and self.use_user_pref):
             raise ValueError(
-                "item_graph_refresh: epoch rebuilds the item graphs from fine-tuned features and needs "
+                "item_graph_refresh: epoch rebuilds the item graphs from fine-tuned features; it needs "
                 "feat_trainable: true and use_user_pref: true"
             )
         if self.user_att == "shared_with_item" and not (self.use_item_graph and self.use_user_pref):
@@ -217,11 +216,11 @@ class LUDP(ContentRecommender):
         self.user_fusion = self.item_fusion if shared else _fusion(p, "user", self.features)
 
     def _collaborative(self) -> Tensor:
-        """E of all nodes (Eqs. 1-2), `[n_nodes, d]`."""
+        """Return E of all nodes (Eqs. 1-2), `[n_nodes, d]`."""
         return read_out(propagate(self.graph, self.ego(), self.params.n_ui_layers), self.params.ui_readout)
 
     def _item_content(self, start: Tensor, items: Tensor | None = None) -> Tensor | None:
-        """H (Eqs. 5-8) of the given items, or of all, `[n, d]`; None with the branch off.
+        """Return H (Eqs. 5-8) of the given items, or of all, `[n, d]`; None with the branch off.
 
         Args:
             start: what the graphs propagate, `[n_items, d]`.
@@ -235,7 +234,7 @@ class LUDP(ContentRecommender):
         return F.normalize(fused, dim=1, eps=1e-12) if p.item_aux_norm == "l2" else fused
 
     def _user_content(self, users: Tensor, ego: Tensor, collaborative: Tensor, left_out: Tensor | None) -> Tensor:
-        """P of the given users (Eqs. 9-12), `[len(users), d]`; `ego` and `collaborative` are their rows."""
+        """Return P (Eqs. 9-12) of users, `[len(users), d]`; `ego` and `collaborative` are their rows."""
         base = {"ego": ego, "propagated": collaborative, "none": None}[self.params.pref_user_base]
         projected = [branch.projected(users, left_out) for branch in self.preferences]
         phat = [branch.combined(rows, base) for branch, rows in zip(self.preferences, projected, strict=True)]
@@ -245,7 +244,7 @@ class LUDP(ContentRecommender):
         return fused
 
     def embed(self) -> Tables:
-        """Final vectors of all users and items (Eq. 13)."""
+        """Return final vectors of all users and items (Eq. 13)."""
         p, (users, items) = self.params, self._collaborative().split([self.n_users, self.n_items])
         content = None
         if p.use_user_pref:
@@ -255,11 +254,11 @@ class LUDP(ContentRecommender):
         return _finished(p, users, content), _finished(p, items, self._item_content(start))
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's final vectors, `[B, d]` each."""
+        """Return the batch's final vectors, `[B, d]` each."""
         return self.embed_with_ego(users, positives, negatives)[0]
 
     def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch | None]:
-        """The batch's final vectors and id embeddings; both content branches are computed for the batch only."""
+        """Return the batch's final vectors and id embeddings; content is computed for the batch only."""
         p = self.params
         self._refresh_if_due()
         left_out = positives if p.use_user_pref and p.pref_exclude_pos and self.training else None
@@ -285,7 +284,8 @@ class LUDP(ContentRecommender):
         return (final, *halves(final_items)), (repeated(own_ego, of_user), *halves(repeated(other_ego, of_item)))
 
     def _refresh_if_due(self) -> None:
-        """Rebuild the item graphs at the first batch of an epoch, counted in training pairs."""
+        """Rebuild the item graphs at the first batch of an epoch, if `item_graph_refresh` is epoch."""
+        # epochs are counted in training pairs, since models do not see the trainer's loop
         due = self.pairs_seen % len(self.train_users) == 0
         p = self.params
         if not (due and self.training and p.item_graph_refresh == "epoch" and p.use_item_graph):
@@ -297,7 +297,7 @@ class LUDP(ContentRecommender):
         self.item_graphs = _item_graphs(p, lists)
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
-        """Squared norm of Theta (Eq. 15) over the scope of `reg_scope`, see the table above."""
+        """Return the squared norm of Theta (Eq. 15) over the scope of `reg_scope`, see the module's table."""
         p = self.params
         if p.reg_scope == "all_params" or p.reg_form == "all_params":
             return sum_of_squares(self.parameters())
@@ -306,18 +306,18 @@ class LUDP(ContentRecommender):
         return self.regularised(self.ego_batch(*batch))
 
     def regularised(self, ego: Batch) -> Tensor:
-        """The same from the batch's rows, and half the squares of the matrices unless left out."""
+        """Return L2 on the batch's rows, plus half the squares of the matrices unless `reg_scope` is ego."""
         rows = super().regularised(ego)
         if self.params.reg_scope == "ego":
             return rows
         tables = (self.user_embedding.weight, self.item_embedding.weight)
         matrices = [w for w in self.parameters() if all(w is not t for t in tables)]
-        # the base without both branches has only the tables
+        # without both branches the model has only the tables
         return rows + sum_of_squares(matrices) / 2 if matrices else rows
 
 
 def _finished(p: Params, collaborative: Tensor, content: Tensor | None) -> Tensor:
-    """e* (Eq. 13): the collaborative vectors with the content added or appended."""
+    """Return e* (Eq. 13): the collaborative vectors with the content added or appended."""
     if content is None:
         return collaborative
     if p.final_combine == "concat":
@@ -326,13 +326,13 @@ def _finished(p: Params, collaborative: Tensor, content: Tensor | None) -> Tenso
 
 
 def _item_graphs(p: Params, lists: list[Neighbours]) -> ItemGraphs:
-    """The item graphs of all modalities (Eqs. 3-5)."""
+    """Build the item graphs of all modalities (Eqs. 3-5)."""
     graphs = [item_graph(n, p.item_graph_norm, p.knn_symmetrize, p.knn_clip_negative) for n in lists]
     return ItemGraphs(graphs, p.n_item_layers)
 
 
 def _fusion(p: Params, side: Literal["item", "user"], features: tuple[ItemFeatures, ...]) -> nn.Module:
-    """The fusion layer of one side, by `fusion`, `fusion_side` and `user_att`."""
+    """Build the fusion layer of one side, by `fusion`, `fusion_side` and `user_att`."""
     how = p.fusion if p.fusion_side in ("both", side) else "attention"
     if how == "sum" or how == "mean":
         return PlainFusion(how)

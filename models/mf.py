@@ -49,18 +49,18 @@ class MF(Recommender):
             nn.init.zeros_(self.item_bias.weight)
 
     def embed(self) -> Tables:
-        """Factors of users `[n_users, d]` and items `[n_items, d]`; a bias is one more column against a 1."""
+        """Return factors of users `[n_users, d]` and items `[n_items, d]`; a bias is a column against ones."""
         users, items = self.user_embedding.weight, self.item_embedding.weight
         if self.item_bias is None:
             return users, items
         return self._with_one(users), torch.cat([items, self.item_bias.weight], dim=1)
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's rows of the tables, `[B, d]` each (one column more with biases)."""
+        """Return the batch's rows of the tables, `[B, d]` each (one column more with biases)."""
         return self.embed_with_ego(users, positives, negatives)[0]
 
     def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch]:
-        """The batch's rows, with biases where there are any, and without."""
+        """Return the batch's rows, with biases if the model has them, and without."""
         ego = self.ego_batch(users, positives, negatives)
         if self.item_bias is None:
             return ego, ego

@@ -1,4 +1,4 @@
-"""MMGCN: one graph convolution network a modality over the user-item graph, joined by shared id embeddings.
+"""MMGCN: one graph convolution network per modality over the user-item graph, joined by shared id embeddings.
 
 Paper: Wei, Wang, Nie, He, Hong, Chua, "MMGCN: Multi-modal Graph Convolution Network for Personalized
 Recommendation of Micro-video", ACM MM 2019.
@@ -16,21 +16,20 @@ Recommendation of Micro-video", ACM MM 2019.
 Deviations from the paper: the modalities are averaged as in the released code (`mm_readout` sum is the paper;
 it multiplies every score by K^2).
 
-Deviations from the released code: there the preferences and id embeddings are plain tensors outside the
-optimiser, so that they stay as drawn and the L2 term has no effect; here they are trained
-(`mmgcn_train_embeddings`). The number of layers is honoured (the code always has 3). One rule decides for every
-modality whether it is projected (`mmgcn_latent`; the code projects the visual one to 256 and no other). The
-element-wise form is a switch that works (`mmgcn_combine`; the code's flag is always true, so that the published
-numbers are of concat). All matrices are Xavier normal with zero biases. The variant `reference` gives these
-switches the released code's values.
+Deviations from the released code: its preferences and id embeddings are plain tensors outside the optimiser, so
+that they stay as drawn and the L2 term has no effect; here they are trained (`mmgcn_train_embeddings`). The number
+of layers is honoured (the code always has 3). One rule decides for every modality whether it is projected
+(`mmgcn_latent`; the code projects the visual one to 256 and no other). The element-wise form is a working switch
+(`mmgcn_combine`; the code's flag is always true, so the published numbers are those of concat). All matrices are
+Xavier normal with zero biases. The variant `reference` sets these switches to the released code's values.
 
-An item without a modality sends a zero row and is filled in by its neighbours; with `missing` zero it sends
-rn(b_0) where features are projected, and zero elsewhere.
+An item without a modality sends a zero row and receives from its neighbours; with `missing` zero it sends rn(b_0)
+where features are projected, and zero elsewhere.
 
-Cost of a step: messages are aggregated before they are multiplied, so that the user half of the first layer is
-a constant with unprojected features, and what follows from the mean alone is computed once for all nodes with the
-same neighbours (`_means`). The last layer is for the batch's distinct rows only. The first layer's matrix products
-of N rows, about g^2 + d (2 g + d) multiplications each, dominate.
+Cost of a step: messages are aggregated before they are multiplied, so that the user half of the first layer is a
+constant with unprojected features. What follows from the mean alone is computed once for all nodes with the same
+neighbours (`graph.Means`). The last layer is computed for the batch's distinct rows only. The first layer's matrix
+products of N rows, about g^2 + d (2 g + d) multiplications each, dominate.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ from models.layers.graph_rows import unit_rows_and_own
 from models.layers.losses import l2
 from models.layers.rows import unit_rows
 
-SLOPE = 0.01
+SLOPE = 0.01  # of LeakyReLU
 REFERENCE_LATENT = {"visual": 256}
 
 
@@ -109,20 +108,20 @@ class Branch(nn.Module):
         self.register_buffer("pooled", None if frozen is None else to_users(frozen), persistent=False)
 
     def items(self) -> Tensor:
-        """X^0 of items, `[n_items, g]`."""
+        """Return X^0 of items, `[n_items, g]`."""
         if self.w0 is None:
             return self.table
         return unit_rows(linear(self.table, self.w0, self.b0) * self.available)
 
     def layer(self, index: int, messages: Tensor, rows: Tensor, ids: Tensor, means: Means | None = None) -> Tensor:
-        """One layer for some nodes, `[n, d]`.
+        """Apply one layer to some nodes, `[n, d]`.
 
         Args:
             index: of the layer, from 0.
             messages: mean of the neighbours' rows, `[n, g]`, or the distinct ones of `means`, `[n_distinct, g]`.
             rows: the nodes' own rows, `[n, g]`.
             ids: their id embeddings, `[n, d]`.
-            means: of all nodes, where messages are its distinct ones.
+            means: of all nodes, if the messages are its distinct ones.
         """
         h = linear(messages, self.w1[index], slope=SLOPE)
         xhat = linear(rows, self.w2[index], self.b2[index], slope=SLOPE) + ids
@@ -167,7 +166,7 @@ class MMGCN(ContentRecommender):
         return Branch(scaled(features, p.feat_norm), available, self.n_users, self.to_users, latent, p)
 
     def _last_inputs(self, branch: Branch, users: Tensor) -> Tables:
-        """Rows of users and items that enter a modality's last layer, from X^0 of the users."""
+        """Return rows of users and items that enter a modality's last layer, from X^0 of the users."""
         items = branch.items()
         for index in range(self.params.n_layers - 1):
             to_users, to_items = self._messages(branch, index, users, items)
@@ -178,17 +177,18 @@ class MMGCN(ContentRecommender):
         return users, items
 
     def _messages(self, branch: Branch, index: int, users: Tensor, items: Tensor) -> Tables:
-        """Distinct neighbour means of a layer's inputs; of unprojected features those of users are a constant."""
+        """Return distinct neighbour means of a layer's inputs."""
+        # means of unprojected features over a user's items are a constant
         constant = branch.pooled if index == 0 else None
         return self.to_users(items) if constant is None else constant, self.to_items(users)
 
     def _joined(self, outputs: list[Tensor]) -> Tensor:
-        """The modalities' last layers combined, `[n, d]`."""
+        """Combine the modalities' last layers, `[n, d]`."""
         stacked = torch.stack(outputs)
         return stacked.mean(0) if self.params.mm_readout == "mean" else stacked.sum(0)
 
     def embed(self) -> Tables:
-        """Final vectors of all users and items, `[n_users, d]` and `[n_items, d]`."""
+        """Return final vectors of all users and items, `[n_users, d]` and `[n_items, d]`."""
         last, all_users, all_items = self.params.n_layers - 1, [], []
         for branch in self._networks():
             users, items = self._last_inputs(branch, unit_rows(branch.preference))
@@ -198,13 +198,14 @@ class MMGCN(ContentRecommender):
         return self._joined(all_users), self._joined(all_items)
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's final vectors, `[B, d]` each."""
+        """Return the batch's final vectors, `[B, d]` each."""
         return self.embed_with_ego(users, positives, negatives)[0]
 
     def embed_with_ego(self, users: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Batch, Batch | None]:
-        """The batch's final vectors and, for the form of L2 that lets them stand side by side, what it acts on.
+        """Compute final vectors for a batch and, if `reg_form` is half_sq, the rows to regularise.
 
-        The last layer is computed for the batch's nodes only, each of them once, users and items together.
+        The last layer is computed for the batch's nodes only, each of them once, users and items together. Under
+        half_sq the norms of concatenated rows add up, so that one call regularises ids and preferences together.
         """
         last = self.params.n_layers - 1
         own_users, at_users = distinct(users)
@@ -232,11 +233,12 @@ class MMGCN(ContentRecommender):
         return cast(list[Branch], list(self.branches))
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
-        """L2 on the batch's id embeddings and on its users' preferences, all modalities."""
+        """Return L2 on the batch's id embeddings and on its users' preferences, all modalities."""
         total = super().regularisation(batch, final)
         if self.params.reg_form == "all_params":
             return total
         for branch in self._networks():
+            # only users have preferences: empty rows stand for the items
             rows = gather(branch.preference, batch[0])
             total = total + l2(self.params.reg_form, rows, rows[:0], rows[:0])
         return total

@@ -1,9 +1,4 @@
-"""One layer of NGCF as one differentiable operation. Pure torch.
-
-Written out by hand since a layer is nothing but passes over tables of all nodes: autograd would keep and rewrite
-about three times as many of them.
-
-NGCF: graph convolution with feature transformations and neighbour-ego products.
+"""NGCF: graph convolution with feature transformations and neighbour-ego products.
 
 Paper: Wang, He, Wang, Feng, Chua, "Neural Graph Collaborative Filtering", SIGIR 2019.
 
@@ -17,8 +12,8 @@ Paper: Wang, He, Wang, Feng, Chua, "Neural Graph Collaborative Filtering", SIGIR
 
 Deviations from the paper: each layer's rows are normalised, as in RecBole. `ngcf_variant` recbole is RecBole's
 arithmetic (normalised rows feed the next layer; weights Xavier normal, zero biases) and equals it with copied
-weights and `reg_form` recbole_norm, gradients and steps included; but the L2 term is squared by default, and
-degrees carry no epsilon, and a dropout rate is set to the nearest 1 / 65,536. `official` is the released
+weights and `reg_form` recbole_norm, gradients and steps included. By default, though, the L2 term is squared,
+degrees have no epsilon, and a dropout rate is rounded to the nearest 1 / 65,536. `official` is the released
 TensorFlow code: (D + I)^-1 (A + I) instead of L, two separate LeakyReLUs, no own row beside the side one, rows
 normalised only where they are read out, all weights and biases Xavier uniform. Both codes regularise the final
 rows, as the default here.
@@ -43,8 +38,8 @@ from models.layers.graph import Batch, SparseRows, bipartite, distinct, gather, 
 from models.layers.losses import l2
 from models.layers.rows import SMALLEST, unit_rows
 
-SLOPE = 0.2
-LANES = 2**16
+SLOPE = 0.2  # of LeakyReLU
+LANES = 2**16  # values of a 16-bit part of a draw
 
 
 class Weights(NamedTuple):
@@ -57,7 +52,7 @@ class Weights(NamedTuple):
 
 
 def normalised_layer(own: Tensor, side: Tensor, weights: Weights, keep: Tensor | None) -> Tensor:
-    """Unit rows of LeakyReLU((own + side) W_1 + (own * side) W_2 + b_1 + b_2) * keep (NGCF Eq. 7).
+    """Return unit rows of LeakyReLU((own + side) W_1 + (own * side) W_2 + b_1 + b_2) * keep (NGCF Eq. 7).
 
     Args:
         own: the rows' own vectors, `[n, n_inputs]`.
@@ -72,14 +67,17 @@ def normalised_layer(own: Tensor, side: Tensor, weights: Weights, keep: Tensor |
 
 
 def dropout_factors(n_rows: int, n_columns: int, like: Tensor, rate: float) -> Tensor:
-    """Inverted dropout: 0 with probability `rate`, to the nearest 1 / 65,536, and else 1 / (1 - rate).
+    """Draw inverted dropout: 0 with probability `rate`, to the nearest 1 / 65,536, else 1 / (1 - rate).
 
-    Four entries are decided by one 64-bit draw, at half the cost of a uniform number for each.
+    One 64-bit draw decides four entries, at half the cost of a uniform number for each.
 
     Args:
         n_rows, n_columns: shape of the result.
         like: a tensor of its type and device.
         rate: below 1.
+
+    Returns:
+        `[n_rows, n_columns]`.
     """
     threshold, n_entries = round(rate * LANES), n_rows * n_columns
     draws = torch.empty(-(-n_entries // 4), dtype=torch.int64, device=like.device).random_(-(2**63), None)
@@ -88,7 +86,11 @@ def dropout_factors(n_rows: int, n_columns: int, like: Tensor, rate: float) -> T
 
 
 class _LayerFunction(torch.autograd.Function):
-    """Forward and gradient of `normalised_layer`, in place where a table is not needed again."""
+    """Forward and gradient of `normalised_layer`, in place where a table is not needed again.
+
+    Written by hand, because a layer only passes over tables of all nodes: autograd would keep and rewrite about
+    three times as many of them.
+    """
 
     @staticmethod
     def forward(
@@ -135,7 +137,7 @@ class Params(ModelParams):
     message_dropout: Rate
     """Share of a layer's output entries dropped while training."""
     node_dropout: Rate
-    """Share of the graph's entries dropped while training, drawn once a step."""
+    """Share of the graph's entries dropped while training, drawn once per step."""
     reg_ngcf: Literal["final", "ego"]
     """Rows that the L2 term acts on: the final ones, as in both codes, or the id embeddings."""
 
@@ -156,10 +158,10 @@ class _Layer(nn.Module):
         self.b1, self.b2 = zeros(n_outputs), zeros(n_outputs)
         if variant == "official":
             for parameter in (self.w1, self.w2, self.b1, self.b2):
-                nn.init.xavier_uniform_(parameter.data.view(-1, n_outputs))
+                nn.init.xavier_uniform_(parameter.data.view(-1, n_outputs))  # a bias counts as one row
 
     def forward(self, own: Tensor, side: Tensor) -> Tables:
-        """What the next layer starts from, and what is read out, `[n, n_outputs]` each.
+        """Return the next layer's input and the rows to read out, `[n, n_outputs]` each.
 
         Args:
             own: the rows' own vectors, `[n, n_inputs]`.
@@ -201,14 +203,14 @@ class NGCF(Recommender):
             for n_inputs, n_outputs in pairwise(sizes)
         )
         if p.node_dropout:
-            # where each entry of the transpose is found in the graph, to drop the same ones from both
+            # position in the graph of each entry of the transpose, to drop the same entries from both
             n_nodes = self.n_users + self.n_items
             rows = torch.repeat_interleave(self.graph.offsets.diff().to(torch.int64))
             order = torch.argsort(self.graph.columns.to(torch.int64) * n_nodes + rows)
             self.register_buffer("transposition", order, persistent=False)
 
     def _thinned(self) -> SparseRows:
-        """The graph of this step: while training, with `node_dropout` of its entries set to zero."""
+        """Return the graph of this step: while training, with `node_dropout` of its entries set to zero."""
         graph, rate = self.graph, self.params.node_dropout
         if not (self.training and rate):
             return graph
@@ -219,7 +221,7 @@ class NGCF(Recommender):
         )
 
     def _views(self, nodes: Tensor | None) -> Tensor:
-        """Final vectors of the given nodes, or of all, `[n, d + sum(hidden_sizes)]`.
+        """Return final vectors of the given nodes, or of all, `[n, d + sum(hidden_sizes)]`.
 
         The last layer is computed for the given nodes only.
         """
@@ -234,17 +236,17 @@ class NGCF(Recommender):
         return torch.cat(views, dim=1)
 
     def embed(self) -> Tables:
-        """Final vectors of all users and items, `[n_users, D]` and `[n_items, D]`."""
+        """Return final vectors of all users and items, `[n_users, D]` and `[n_items, D]`."""
         users, items = self._views(None).split([self.n_users, self.n_items])
         return users, items
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's final vectors, `[B, D]` each; a node that occurs twice is computed once."""
+        """Return the batch's final vectors, `[B, D]` each; a node that occurs twice is computed once."""
         nodes, position = distinct(torch.cat([users, positives + self.n_users, negatives + self.n_users]))
         return thirds(repeated(self._views(nodes), position))
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
-        """The L2 term on the rows that `reg_ngcf` names."""
+        """Return the L2 term on the rows that `reg_ngcf` names."""
         if self.params.reg_ngcf == "ego" or self.params.reg_form == "all_params":
             return super().regularisation(batch, final)
         return l2(self.params.reg_form, *final)

@@ -35,9 +35,9 @@ class Popularity(Control):
     counts: Tensor
 
     def fit(self, dataset: Any) -> None:
-        """Count; padding has no interactions."""
+        """Count the interactions of each item; padding has none."""
         self.keep(counts=torch.from_numpy(self.popularity()))
 
     def score_users(self, users: Tensor) -> Tensor:
-        """The counts for each of the given users, `[len(users), n_items]`."""
+        """Return the counts for each of the given users, `[len(users), n_items]`."""
         return self.counts.repeat(len(users), 1)

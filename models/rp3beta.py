@@ -12,9 +12,10 @@ TiiS 2017 (beta); Cooper et al., "Random walks in recommender systems: exact com
 n_i and n_v count the training interactions of item i and user v: 1/n_i is the probability of the step from i to
 one of its users.
 
-Deviations: the walk's first step, (1/n_u)^alpha, is left out, for it is one factor for all of a user's items. As
-in the study of Ferrari Dacrema et al., RecSys 2019, no walk comes back to the item it started from, the k
-strongest links of each item are kept, and `normalise` makes them sum to 1; they cut a second time, by columns.
+Deviations: the walk's first step, (1/n_u)^alpha, is left out, because it is one factor for all of a user's items.
+As in the study of Ferrari Dacrema et al., RecSys 2019, no walk returns to the item where it started, the k
+strongest links of each item are kept, and `normalise` makes them sum to 1. The study cuts a second time, by
+columns; this model does not.
 
 Cost: the sum of squared user activities for W, n_items^2 comparisons for the lists; O(n_items k) memory and state.
 """
@@ -55,7 +56,7 @@ class RP3beta(ItemToItem):
     )
 
     def fit(self, dataset: Any) -> None:
-        """The k strongest links of every item, as rows of W."""
+        """Keep the k strongest links of every item as rows of W."""
         p = self.params
         popularity = np.maximum(self.popularity(), 1.0)
         steps = csr_matrix(diags(np.maximum(self.activity(), 1.0) ** -p.alpha) @ self.profiles)

@@ -11,10 +11,10 @@ Paper: He, McAuley, "VBPR: Visual Bayesian Personalized Ranking from Implicit Fe
 Deviations from the paper: one projection W^m for each modality (their sum is one projection of the
 concatenated features); no biases by default, so that MF and VBPR differ by the content alone; d content
 columns beside d id columns (`vbpr_dim` half: the paper's comparison at equal total width); W^m is not
-regularised. From MMRec's code: the L2 term acts on the trained rows, not on the projected ones (`reg_vbpr`
-final is theirs); only the batch's items are projected, which changes no value; each W^m is drawn on its own
-fan-in; b is withheld from items without any modality. From cornac's: mean instead of summed loss. A
-published port that applies a ReLU to the projection and trains the features is not followed.
+regularised. Deviations from MMRec's code: the L2 term acts on the trained rows, not on the projected ones
+(`reg_vbpr` final is MMRec's form); only the batch's items are projected, which changes no value; each W^m is drawn
+on its own fan-in; items without any modality do not get b. Deviation from cornac's code: mean instead of summed
+loss. A published port that applies a ReLU to the projection and trains the features is not followed.
 
 Cost of a step: 2B sum(d_m) d multiplications for at most 2B distinct items, and Adam over the tables.
 """
@@ -49,7 +49,7 @@ class Params(ContentParams):
     @model_validator(mode="after")
     def _divisible(self) -> Self:
         if self.vbpr_dim == "half" and self.embedding_size % 2:
-            raise ValueError("vbpr_dim: half needs an even embedding_size, to be shared by ids and content")
+            raise ValueError("vbpr_dim: half needs an even embedding_size, which ids and content share")
         return self
 
 
@@ -71,7 +71,7 @@ class VBPR(ContentRecommender):
         super().__init__(config, dataset)
         p = self.params
         self.width = p.embedding_size if p.vbpr_dim == "double" else p.embedding_size // 2
-        if p.vbpr_dim == "half":
+        if p.vbpr_dim == "half":  # replaces the tables of the base class, which have the full width
             self.user_embedding = self._table(self.n_users)
             self.item_embedding = self._table(self.n_items)
         self.user_content = self._table(self.n_users)
@@ -95,7 +95,7 @@ class VBPR(ContentRecommender):
         return table
 
     def _item_rows(self, items: Tensor) -> Tensor:
-        """gamma_i || theta_i, and with biases one more column, of the given items, `[n, 2 width (+ 1)]`."""
+        """Return gamma_i || theta_i, and with biases one more column, `[n, 2 width (+ 1)]`."""
         content, weight = self.content[items], torch.cat(list(self.projections), dim=1)
         columns = [gather(self.item_embedding.weight, items), linear(content, weight)]
         if self.projection_bias is not None:
@@ -106,25 +106,25 @@ class VBPR(ContentRecommender):
         return torch.cat(columns, dim=1)
 
     def _user_rows(self, users: Tensor) -> Tensor:
-        """gamma_u || theta_u, and with biases a column of ones, `[n, 2 width (+ 1)]`."""
+        """Return gamma_u || theta_u, and with biases a column of ones, `[n, 2 width (+ 1)]`."""
         columns = [gather(self.user_embedding.weight, users), gather(self.user_content.weight, users)]
         if self.item_bias is not None:
             columns.append(columns[0].new_ones(len(users), 1))
         return torch.cat(columns, dim=1)
 
     def embed(self) -> Tables:
-        """Id and content factors side by side, `[n_users, D]` and `[n_items, D]`."""
+        """Return id and content factors side by side, `[n_users, D]` and `[n_items, D]`."""
         device = self.content.device
         users = self._user_rows(torch.arange(self.n_users, device=device))
         return users, self._item_rows(torch.arange(self.n_items, device=device))
 
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
-        """The batch's rows, `[B, D]` each; every distinct item is projected once."""
+        """Return the batch's rows, `[B, D]` each; every distinct item is projected once."""
         items, position = distinct(torch.cat([positives, negatives]))
         return self._user_rows(users), *halves(repeated(self._item_rows(items), position))
 
     def regularisation(self, batch: Batch, final: Batch) -> Tensor:
-        """The L2 term on the rows that `reg_vbpr` names; biases are left out."""
+        """Return the L2 term on the rows that `reg_vbpr` names; biases are left out."""
         if self.params.reg_form == "all_params":
             return super().regularisation(batch, final)
         users, positives, negatives = final

@@ -40,7 +40,7 @@ def held_out() -> Interactions:
 
 
 def lists_of(skill: float, seed: int) -> TopK:
-    """Lists in which a held-out item is pushed towards the front as often as `skill` says."""
+    """Make lists in which a held-out item is pushed towards the front as often as `skill` says."""
     rng, wanted = np.random.default_rng(seed), held_out()
     scores = rng.random((N_USERS, N_ITEMS))
     lucky = rng.random(len(wanted)) < skill

@@ -31,8 +31,9 @@ from bench.core.errors import BenchError
 from bench.data import cards
 from bench.data.cards import Counts, RatingsSource
 from bench.data.detect import Loaded, load_place
-from bench.data.encoders import ItemRows, texts
+from bench.data.encoders import ItemRows, read_texts
 from bench.data.formats import ratings
+from bench.data.formats.place import SourceOptions
 from bench.data.raw import check
 
 SECONDS, BYTES = 20, 4 << 30
@@ -163,11 +164,11 @@ def by_function(name: str, folder: Path) -> Outcome:
             source = cards.load("ml-1m").sources[0]
             assert isinstance(source, RatingsSource)
             source = source.model_copy(update={"expected": Counts(), "file": cards.DataFile(path="ratings.dat")})
-            raw = ratings.read_source(source, folder)
+            raw = ratings.read_source(source, folder, SourceOptions())
             expected, got = lines_of(folder / "ratings.dat", 0), len(raw.parts[0]) + raw.n_repeated
         else:
             path = folder / "items.jsonl"
-            found, n_others = texts(path, ["title", "plot"], ItemRows.of_ids(examples.ITEM_IDS))
+            found, n_others = read_texts(path, ["title", "plot"], ItemRows.of_ids(examples.ITEM_IDS))
             empty = sum(not one.get("title") and not one.get("plot") for one in map(json.loads, path.open()))
             expected, got = lines_of(path, 0), len(found) + n_others + empty
     except BenchError as problem:

@@ -180,10 +180,10 @@ class Judge:
     """
 
     def __init__(self, folder: Path) -> None:
-        from bench.report.leaderboard.rows import find
+        from bench.report.leaderboard.rows import read_results
 
         self.folder = folder
-        self.true = {file.record.key: file.record for file in find(folder / "template").runs}
+        self.true = {file.record.key: file.record for file in read_results(folder / "template").runs}
         self.outcomes = {"read": 0, "refused": 0}
 
     def record(self, rng: Random) -> None:
@@ -294,7 +294,7 @@ class Judge:
 
     def _submit(self, root: Path, changed: Path) -> None:
         """What is taken is what the run left, or nothing is."""
-        from bench.report.leaderboard.rows import find
+        from bench.report.leaderboard.rows import read_results
         from bench.report.leaderboard.submit import submit
 
         target = self.folder / "to"
@@ -303,8 +303,8 @@ class Judge:
             assert not target.exists(), "something was copied"
             return
         self.outcomes["read"] += 1
-        assert not find(target).damaged
-        for file in find(target).runs:
+        assert not read_results(target).damaged
+        for file in read_results(target).runs:
             assert file.record.metrics == self.true[file.record.key].metrics, f"{changed}: other numbers"
 
 

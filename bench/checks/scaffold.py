@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.core.errors import ResultsError, UsageError
-from bench.core.files import ROOT, write_text
+from bench.core.errors import UsageError
+from bench.core.files import ROOT, os_errors, write_text
 from bench.core.names import LONGEST
 from bench.engine import registry
 from bench.engine.code_hash import shared_folder
@@ -23,12 +23,12 @@ NAME = re.compile(rf"[a-z][a-z0-9_]{{0,{LONGEST - 1}}}")
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A new model.
+    """The choices for a new model.
 
     Attributes:
-        name: of the model and its files.
+        name: name of the model and its files.
         content: whether it uses item content.
-        folder: where it goes; None for `models/` of this project.
+        folder: target folder; None for `models/` of this project.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Skeleton:
 
     @property
     def class_name(self) -> str:
-        """The name in capitals and small letters, for example `MyModel` for `my_model`."""
+        """Return the name in camel case, for example `MyModel` for `my_model`."""
         return "".join(part.capitalize() for part in self.name.split("_"))
 
     @property
     def paths(self) -> dict[str, Path]:
-        """Where each part goes."""
+        """Return the path of each part."""
         folder = shared_folder() if self.folder is None else self.folder
         tests = TESTS if self.folder is None else self.folder
         return {
@@ -53,32 +53,31 @@ class Skeleton:
 
 
 def write_skeleton(skeleton: Skeleton) -> list[Path]:
-    """Write model, parameters and test.
+    """Write model, parameters and test, and return their paths.
 
     Raises:
-        UsageError: the name cannot be used, or a file is there already.
+        UsageError: the name cannot be used, or a file already exists.
         ResultsError: a file cannot be written.
     """
     check_name(skeleton.name)
     paths = skeleton.paths
     if skeleton.folder is None and not TESTS.is_dir():
-        raise UsageError("This installation has no folder for tests. Keep the model in one of your own: --to DIR.")
-    there = [path for path in paths.values() if path.exists()]
-    if there:
-        raise UsageError(f"{there[0]} is there already and is not overwritten. Choose another name or --to DIR.")
+        raise UsageError(
+            "This installation has no folder for tests. Put the model into your own folder: --to DIR."
+        )
+    existing = [path for path in paths.values() if path.exists()]
+    if existing:
+        raise UsageError(f"{existing[0]} already exists and is not overwritten. Choose another name or --to DIR.")
     for part, text in rendered(skeleton).items():
-        try:
+        with os_errors(
+            f"{paths[part]} cannot be written", "Make the folder writable, or choose another with --to DIR."
+        ):
             write_text(paths[part], text)
-        except OSError as problem:
-            raise ResultsError(
-                f"{paths[part]} cannot be written ({problem.strerror or problem}). Make the folder writable, or "
-                f"name another with --to DIR."
-            ) from problem
     return list(paths.values())
 
 
 def rendered(skeleton: Skeleton) -> dict[str, str]:
-    """The text of each part."""
+    """Render the text of each part."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -86,7 +85,7 @@ def rendered(skeleton: Skeleton) -> dict[str, str]:
         undefined=StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # Python and YAML, no HTML
+        autoescape=False,  # the output is Python and YAML, not HTML
     )
     kind = "content" if skeleton.content else "graph"
     names = {"py": f"{kind}.py.j2", "yaml": f"{kind}.yaml.j2", "test": "test.py.j2"}
@@ -98,23 +97,23 @@ def rendered(skeleton: Skeleton) -> dict[str, str]:
 
 
 def check_name(name: str) -> None:
-    """See that a name can be a model's.
+    """Check that a name can be the name of a new model.
 
     Raises:
-        UsageError: it is no identifier in small letters, or belongs to a model or a module already.
+        UsageError: it is not an identifier in lower case, or already belongs to a model or a module.
     """
     if not NAME.fullmatch(name) or keyword.iskeyword(name) or name in NOT_MODELS or name.startswith("test_"):
         raise UsageError(
-            f"'{name}' cannot be the name of a model. Take small letters, digits and underscores, after a first "
-            f"letter, at most {LONGEST}; no word of Python's own, not 'base' and not 'test_...': for example "
-            "my_model."
+            f"'{name}' cannot be the name of a model. Use a lower-case letter followed by lower-case letters, "
+            f"digits and underscores, at most {LONGEST} characters, for example my_model. Python keywords, 'base' "
+            f"and 'test_...' are not allowed."
         )
     if name in registry.names():
-        raise UsageError(f"There is a model '{name}' already: {registry.place_of(name).path}. Take another name.")
+        raise UsageError(f"A model '{name}' already exists: {registry.place_of(name).path}. Choose another name.")
     if name.replace("_", "") in {each.lower() for each in shipped()}:
         raise UsageError(
             f"RecBole has a model '{name}', and would merge its parameters into those of a class of that name. "
-            f"Take another name, or run RecBole's: --models recbole:NAME."
+            f"Choose another name, or run RecBole's model: --models recbole:NAME."
         )
     if importlib.util.find_spec(name) is not None:
-        raise UsageError(f"A file {name}.py would hide the Python module '{name}'. Take another name.")
+        raise UsageError(f"A file {name}.py would hide the Python module '{name}'. Choose another name.")

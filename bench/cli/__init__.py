@@ -1,1 +1,1 @@
-"""The command line: options, commands, what is shown. The only room that ends the process."""
+"""The command line: options, subcommands and terminal output. The only package that ends the process."""

@@ -1,4 +1,4 @@
-"""What can be named: `--list`. Imports nothing heavy."""
+"""Print what `--list` shows: data sets, models, artifacts and profiles. Imports nothing heavy; prints only."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from bench.runs.plan import PROFILES
 
 
 def show_names(console: Console) -> None:
-    """Data sets, models, artifacts and profiles; imports no model."""
+    """Print data sets, models, artifacts and profiles; no model is imported."""
     datasets = [(name, cards.load(name)) for name in cards.names()]
     title = f"data sets, as NAME or NAME@SPLIT ({listed(SPLITS)})"
     _section(console, title, ((name, f"{card.title} ({_sources(card)})") for name, card in datasets))
-    _section(console, "models", registry.said_places())
-    _section(console, "models of RecBole", [(f"{PREFIX}NAME", listed(map(_bare, usable())))])
+    _section(console, "models", registry.labelled_models())
+    recbole = listed(name.removeprefix(PREFIX) for name in usable())
+    _section(console, "models of RecBole", [(f"{PREFIX}NAME", recbole)])
     _section(console, "plugins that cannot be used", (("", problem) for problem in problems()))
     _section(console, "artifacts", ((name, artifact.title) for name, artifact in ARTIFACTS.items()))
     _section(console, "profiles", ((name, chosen.purpose) for name, chosen in PROFILES.items()))
@@ -34,12 +35,8 @@ def _sources(card: cards.DatasetCard) -> str:
     return f"{', '.join(source.kind for source in card.sources)}; split {card.split}"
 
 
-def _bare(name: str) -> str:
-    return name.removeprefix(PREFIX)
-
-
 def _section(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> None:
-    """A heading with its rows; nothing where there is none."""
+    """Print a heading with its rows; print nothing if there are no rows."""
     rows = list(rows)
     if not rows:
         return

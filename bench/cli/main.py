@@ -1,4 +1,4 @@
-"""The command `ludp-bench`, also `python -m bench`: one subcommand and its options."""
+"""The command `ludp-bench`, also `python -m bench`: pick a subcommand and run it. Touches nothing by itself."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ RUN = "run"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; the exit code: its own, 2 for a user's error, 130 if interrupted."""
+    """Run a subcommand and return its exit code; 2 is a user's error, 130 an interruption."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     return exit_code_of(
-        lambda console: dispatch(given, console), "Interrupted. Nothing half-written was left behind."
+        lambda console: dispatch(given, console), "Interrupted. No incomplete file was left behind."
     )
 
 
 def dispatch(given: Sequence[str], console: Console) -> int:
-    """The subcommand that the first argument names, with the rest as its options.
+    """Run the subcommand that the first argument names, with the rest as its options.
 
     Raises:
-        BenchError: no such command, or the user can mend what it found.
+        BenchError: there is no such command, or it failed for a reason that the user can fix.
     """
     if not given or given[0] in ("-h", "--help"):
         show_commands(console)
@@ -43,7 +43,7 @@ def dispatch(given: Sequence[str], console: Console) -> int:
 
 
 def show_commands(console: Console) -> None:
-    """Every subcommand with its line."""
+    """Print every subcommand with its summary."""
     usage = f"usage: {NAME} COMMAND [options]; '{NAME} COMMAND --help' lists a command's options"
     console.print(usage, markup=False, soft_wrap=True)
     grid = Table.grid(padding=(0, 2))

@@ -1,496 +1,476 @@
-"""The command line of run_all.py as typed values. Imports nothing heavy, touches nothing."""
+"""The options of run_all.py, each declared once, and their values.
+
+Other commands take the options that they share with it from here. Only this module reads the environment variables
+that stand for options. Looks up plugins; imports nothing heavy.
+"""
+
+# ruff: noqa: RUF009 - `option` returns a dataclasses.field
 
 from __future__ import annotations
 
-import argparse
-import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from bench.checks.regression.baseline import BASELINE_SEEDS, PROFILE, CheckRequest
+from bench.cli.declare import (
+    above,
+    add_options,
+    count,
+    count_or_auto,
+    count_or_zero,
+    distinct,
+    option,
+    options_of,
+    read_options,
+    switch,
+)
 from bench.cli.parser import Parser
 from bench.core.config import parse_yaml
 from bench.core.errors import UsageError, unknown_name
 from bench.core.files import ROOT
 from bench.core.names import SPLITS
-from bench.core.protocol import PROTOCOLS, SELECTABLE, Protocol, named
-from bench.engine.plugins import resolved
+from bench.core.protocol import PROTOCOLS, SELECTABLE, HideAtTest, Protocol, ProtocolName, get_protocol
+from bench.core.types import DataRequest, Source
+from bench.engine.plugins import resolve_location
 from bench.runs.plan import profile
 from bench.runs.tuning.pruning import N_SEEDS, N_SETTINGS, Budget
 
+MISSING = ("mask", "zero", "mean", "neighbour-mean")
+CACHE = ROOT / "datasets" / "cache"
+RESULTS = ROOT / "results"
+DATA_VARIABLE = "LUDP_BENCH_DATA"
+OFFLINE_VARIABLE = "LUDP_BENCH_OFFLINE"
+FIELD, PAPER = PROTOCOLS["field"], PROTOCOLS["paper"]
 
-def overrides(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """`model.key=value` assignments by model; values are read as YAML.
+
+def overrides(assignments: Sequence[str] | None) -> dict[str, dict[str, Any]]:
+    """Parse `model.key=value` assignments, grouped by model; values are read as YAML.
 
     Raises:
         UsageError: an assignment does not have that form.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for assignment in assignments:
+    parsed: dict[str, dict[str, Any]] = {}
+    for assignment in assignments or ():
         target, equals, text = assignment.partition("=")
         model, dot, key = target.partition(".")
         if not (equals and dot and model and key):
             raise UsageError(f"--set takes MODEL.KEY=VALUE, for example ludp.knn_k=20, not '{assignment}'.")
         try:
-            found.setdefault(model, {})[key] = parse_yaml(text)
+            parsed.setdefault(model, {})[key] = parse_yaml(text)
         except yaml.YAMLError as problem:
             reason = " ".join(str(problem).split())[:300]
             raise UsageError(
-                f"--set {assignment[:200]}: the value is no YAML ({reason}). Give a number, true, false, a "
+                f"--set {assignment[:200]}: the value is not valid YAML ({reason}). Give a number, true, false, a "
                 "word or a list such as [1, 2]."
             ) from problem
-    return found
+    return parsed
 
 
-BOTH = {"models", "profile", "workers", "results_dir", "check", "update_baseline", "reason", "max_slowdown"}
-GOES_WITH = {"check": BOTH | {"base_seed", "set", "junit", "all_rows"}, "update_baseline": BOTH | {"seeds"}}
+def _plugins(locations: Sequence[str] | None) -> tuple[str, ...]:
+    return distinct([resolve_location(location) for location in locations or ()])
 
 
-def add_check_options(group: argparse._ArgumentGroup) -> None:
-    """Declare them."""
-    group.add_argument(
-        "--check", type=Path, metavar="FILE",
-        help="repeat a small fixed suite of all models; exit code 1 if a metric or a speed left its band",
-    )  # fmt: skip
-    group.add_argument(
-        "--update-baseline", type=Path, metavar="FILE", help="measure the suite anew; needs a --reason"
-    )
-    group.add_argument("--reason", metavar="TEXT", help="why the baseline is made or changed; kept in it")
-    group.add_argument("--junit", type=Path, metavar="FILE", help="also write the comparisons as JUnit XML")
-    group.add_argument(
-        "--max-slowdown", type=_above(1, "a number above 1, such as 1.5"), metavar="X",
-        help="times as long that a training epoch may take (default: the baseline's, at first 1.5)",
-    )  # fmt: skip
-    group.add_argument("--all-rows", action="store_true", help="also show the comparisons that hold")
+def _data_dirs(given: Sequence[Path] | None) -> tuple[Path, ...]:
+    """Return the data directories of the command line, then those of the environment."""
+    from_environment = [Path(part) for part in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if part]
+    return (*(given or ()), *from_environment)
 
 
-def check_request(a: argparse.Namespace, parser: argparse.ArgumentParser) -> CheckRequest | None:
-    """What the arguments ask for; None where it is no check.
-
-    Raises:
-        UsageError: options that do not go together, or a new baseline without a reason.
-    """
-    given = {name for name, value in vars(a).items() if value != parser.get_default(name)}
-    if not given & set(GOES_WITH):
-        stray = sorted(given & {"reason", "junit", "max_slowdown", "all_rows"})
-        if stray:
-            raise UsageError(
-                f"{_option(stray[0])} belongs to --check FILE or --update-baseline FILE. Give one or leave it out."
-            )
-        return None
-    if a.check and a.update_baseline:
-        raise UsageError("--check compares with a baseline and --update-baseline replaces it: give one.")
-    mode = "check" if a.check else "update_baseline"
-    unfit = sorted(given - GOES_WITH[mode])
-    if unfit:
-        fit = ", ".join(sorted(_option(name) for name in GOES_WITH[mode] - set(GOES_WITH)))
-        raise UsageError(
-            f"{_option(unfit[0])} does not go with {_option(mode)}: the suite is fixed, or its numbers could "
-            f"not be compared. Only {fit} do."
-        )
-    if a.profile not in (None, PROFILE):
-        raise unknown_name(f"profile for {_option(mode)}", a.profile, [PROFILE])
-    if mode == "check" and a.reason is not None:
-        raise UsageError("--reason belongs to --update-baseline; a check changes nothing.")
-    if mode == "update_baseline" and not (a.reason or "").strip():
-        raise UsageError(
-            "--update-baseline needs a --reason 'TEXT': it is kept in the baseline with date and commit, so that "
-            "whoever finds the numbers changed can read why."
-        )
-    return CheckRequest(
-        baseline=a.check or a.update_baseline,
-        reason=a.reason,
-        n_seeds=_seeds(a.seeds),
-        max_slowdown=a.max_slowdown,
-        junit=a.junit,
-        all_rows=a.all_rows,
-        keep_in=a.results_dir if "results_dir" in given else None,
-        models=tuple(dict.fromkeys(a.models or ())),
-        base_seed=a.base_seed,
-        overrides=overrides(a.set),
-        n_workers=a.workers,
-    )
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _seeds(given: int | None) -> int:
-    if given is not None and given < 2:
-        raise UsageError(f"--seeds {given}: the bands are made of the spread over seeds, which takes at least 2.")
-    return given or BASELINE_SEEDS
-
-
-SOURCES = ("auto", "real", "embedded", "surrogate")
-HIDE_AT_TEST = ("train+valid", "train")
-EXECUTORS = ("local", "dask")
-MISSING = ("mask", "zero", "mean", "neighbour-mean")
-CACHE = ROOT / "datasets" / "cache"
-DATA_VARIABLE = "LUDP_BENCH_DATA"
-OFFLINE_VARIABLE = "LUDP_BENCH_OFFLINE"
+def _is_offline(given: bool) -> bool:
+    """Return whether the command line or the environment forbids downloads."""
+    return given or os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0")
 
 
 @dataclass(frozen=True)
-class SearchRequest:
-    """What `--tune` or `--tune-minutes` asks for.
+class WhatOptions:
+    """The options on what to run."""
 
-    Attributes:
-        budget: of every model on every data set.
-        sampler: who proposes trials.
-        is_pruned: whether trials below the median are stopped.
-        n_settings, n_seeds: of the confirmation.
-        is_saved: whether values of a search with few epochs are written, too.
-    """
+    datasets: tuple[str, ...] = option(
+        "--datasets", default=("tiktok", "movielens"), nargs="+", metavar="NAME", help="NAME or NAME@SPLIT",
+        read=distinct,
+    )  # fmt: skip
+    models: tuple[str, ...] = option(
+        "--models", nargs="+", metavar="NAME", help="model, model@variant or recbole:NAME (default: all of ours)",
+        read=distinct,
+    )  # fmt: skip
+    plugins: tuple[str, ...] = option(
+        "--plugin", action="append", metavar="PATH_OR_MODULE", read=_plugins,
+        help="models of your own: NAME.py with NAME.yaml beside it, a folder of these, or a module; repeatable",
+    )  # fmt: skip
+    artifacts: tuple[str, ...] = option(
+        "--artifacts", nargs="+", metavar="NAME", help="tables to write (default: all)", read=distinct
+    )
+    profile: str | None = option("--profile", metavar="NAME", help="quick (default), smoke or full; see --list")
+    n_seeds: int | None = option("--seeds", type=int, metavar="N", help="repetitions (default: the profile's)")
+    base_seed: int = option(
+        "--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)"
+    )
+    overrides: dict[str, dict[str, Any]] = option(
+        "--set", action="append", metavar="MODEL.KEY=VALUE", help="a model parameter; repeatable", read=overrides
+    )
+    missing: str | None = option(
+        "--missing", metavar="POLICY", allowed=MISSING, kind="--missing policy",
+        help=f"how all models treat items without a modality: {', '.join(MISSING)} (default: the models' mask)",
+    )  # fmt: skip
 
-    budget: Budget
-    sampler: str
-    is_pruned: bool
-    n_settings: int
-    n_seeds: int
-    is_saved: bool
+    @property
+    def everywhere(self) -> dict[str, Any]:
+        """Return parameter values for all models that have these parameters."""
+        return {} if self.missing is None else {"missing": self.missing}
+
+
+@dataclass(frozen=True)
+class ProtocolOptions:
+    """The options on the evaluation protocol: its name, and choices that are replaced."""
+
+    name: ProtocolName = option(
+        "--protocol", default="field", metavar="NAME", allowed=PROTOCOLS, kind="protocol",
+        help=f"field (default: validation {FIELD.selection_metric}, patience {FIELD.patience}, at most "
+        f"{FIELD.max_epochs:,} epochs) or paper ({PAPER.selection_metric}, {PAPER.patience}, {PAPER.max_epochs})",
+    )  # fmt: skip
+    patience: int | None = option(
+        "--patience", type=count, metavar="N",
+        help="epochs without a better validation score after which training stops (default: the protocol's)",
+    )  # fmt: skip
+    max_epochs: int | None = option(
+        "--epochs", type=int, metavar="N",
+        help="upper bound on epochs, instead of the protocol's and the profile's",
+    )  # fmt: skip
+    selection_metric: str | None = option(
+        "--select", metavar="METRIC@K", allowed=SELECTABLE, kind="--select metric",
+        help="validation metric that chooses epochs and hyperparameters (default: the protocol's)",
+    )  # fmt: skip
+    hide_at_test: HideAtTest = option(
+        "--hide-at-test", default="train+valid", allowed=("train+valid", "train"), kind="--hide-at-test policy",
+        help="hide items of these parts: train+valid (default) or train",
+    )  # fmt: skip
+
+    def protocol(self) -> Protocol:
+        """Return the named protocol with the replaced choices."""
+        given = {name: getattr(self, name) for name in ("patience", "max_epochs", "selection_metric")}
+        changes = {name: value for name, value in given.items() if value is not None}
+        return get_protocol(self.name, hide_at_test=self.hide_at_test, **changes)
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """The options on the search for hyperparameters."""
+
+    n_trials: int | None = option(
+        "--tune", type=count, metavar="N",
+        help="first run N trials of every model on the validation part of each data set, and use the best",
+    )  # fmt: skip
+    minutes: float | None = option(
+        "--tune-minutes", type=above(0, "CPU minutes above 0, such as 90"), metavar="M",
+        help="like --tune, with M CPU minutes of trials for every model and data set instead of a number",
+    )  # fmt: skip
+    sampler: str = option("--tune-sampler", default="tpe", metavar="NAME", help="tpe (default) or grid")
+    is_pruned: bool = option(
+        "--no-pruning", default=True, action="store_false",
+        help="run every trial to its end; by default a trial below the median of earlier ones is stopped",
+    )  # fmt: skip
+    n_settings: int = option(
+        "--confirm-settings", type=count_or_zero, default=N_SETTINGS, metavar="N",
+        help=f"best settings that are trained again with fresh seeds (default {N_SETTINGS}); 0 or 1: none",
+    )  # fmt: skip
+    n_seeds: int = option(
+        "--confirm-seeds", type=count_or_zero, default=N_SEEDS, metavar="N",
+        help=f"fresh seeds of each; their mean chooses (default {N_SEEDS}); 0 or 1: the search's one seed chooses",
+    )  # fmt: skip
+    is_saved: bool = switch(
+        "--save-tuned",
+        "write chosen values beside the models' files even if the cap on epochs is not the protocol's",
+    )
+
+    @property
+    def budget(self) -> Budget | None:
+        """Return the budget for each model on each data set; None if no search is requested."""
+        budget = Budget(self.n_trials, self.minutes)
+        return None if budget == Budget() else budget
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The options on data."""
+
+    source: Source | Literal["auto"] = option(
+        "--source", default="auto", allowed=("auto", "real", "embedded", "surrogate"),
+        help="auto (default), real, embedded or surrogate",
+    )  # fmt: skip
+    data_dirs: tuple[Path, ...] = option(
+        "--data-dir", type=Path, action="append", metavar="DIR", read=_data_dirs,
+        help=f"directory with data; repeatable (also the environment variable {DATA_VARIABLE})",
+    )  # fmt: skip
+    cache_dir: Path = option("--cache-dir", type=Path, default=CACHE, metavar="DIR")
+    offline: bool = option(
+        "--offline", default=False, action="store_true", read=_is_offline,
+        help=f"fetch nothing (also the environment variable {OFFLINE_VARIABLE}=1)",
+    )  # fmt: skip
+    scale: float | None = option(
+        "--scale", type=float, metavar="X", help="surrogate size relative to the paper's data"
+    )
+    split: str | None = option(
+        "--split", allowed=SPLITS, help=f"split rule for data sets given without @SPLIT: {', '.join(SPLITS)}"
+    )
+
+    def request(self, **more: Any) -> DataRequest:
+        """Return the request for a data set.
+
+        Args:
+            more: fields of `DataRequest` that these options do not set, such as the split of this data set.
+        """
+        return DataRequest(self.source, self.data_dirs, self.cache_dir, self.scale, **more)
+
+
+@dataclass(frozen=True)
+class HowOptions:
+    """The options on how the runs are made, and on what is shown instead."""
+
+    results_dir: Path = option("--results-dir", type=Path, default=RESULTS, metavar="DIR")
+    device: str = option("--device", default="auto", help="auto (default), cpu or cuda")
+    n_workers: int | None = option(
+        "--workers", type=count_or_auto, metavar="N",
+        help="parallel worker processes (default: auto, one per core; 1 on CUDA)",
+    )  # fmt: skip
+    n_threads: int | None = option(
+        "--threads", type=count, metavar="N",
+        help="threads of each run (default: cores / workers, at most OMP_NUM_THREADS)",
+    )  # fmt: skip
+    executor: str = option(
+        "--executor", default="local", allowed=("local", "dask"),
+        help="local (default: processes here) or dask (a cluster)",
+    )  # fmt: skip
+    scheduler: str | None = option(
+        "--scheduler", metavar="ADDRESS", help="the Dask scheduler, such as tcp://HOST:8786"
+    )
+    tensorboard: bool = switch("--tensorboard", "write TensorBoard curves to RESULTS/tensorboard")
+    on_existing: str = option("--on-existing", default="skip", help="skip (default), rerun or only-missing")
+    dry_run: bool = switch("--dry-run", "show the plan and each run's state; write nothing")
+    status: bool = switch("--status", "show which runs are done, running, failed or missing")
+    list_names: bool = switch("--list", "list data sets, models, artifacts and profiles")
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """The options on the regression check."""
+
+    check: Path | None = option(
+        "--check", type=Path, metavar="FILE",
+        help="repeat a small fixed suite of all models; exit code 1 if a metric or a speed is outside its band",
+    )  # fmt: skip
+    update_baseline: Path | None = option(
+        "--update-baseline", type=Path, metavar="FILE", help="measure the suite again; needs a --reason"
+    )
+    reason: str | None = option(
+        "--reason", metavar="TEXT", help="why the baseline is made or changed; written into it"
+    )
+    junit: Path | None = option(
+        "--junit", type=Path, metavar="FILE", help="also write the comparisons as JUnit XML"
+    )
+    max_slowdown: float | None = option(
+        "--max-slowdown", type=above(1, "a number above 1, such as 1.5"), metavar="X",
+        help="how many times as long a training epoch may take (default: the baseline's, initially 1.5)",
+    )  # fmt: skip
+    all_rows: bool = switch("--all-rows", "also show the comparisons that passed")
 
 
 @dataclass(frozen=True)
 class Options:
-    """Everything that was asked for, checked as far as no other room is needed."""
+    """The command line of run_all.py, checked as far as no other package is needed.
 
-    datasets: tuple[str, ...]
-    models: tuple[str, ...]
-    artifacts: tuple[str, ...]
-    profile: str
-    n_seeds: int | None
-    max_epochs: int | None
-    base_seed: int
-    source: str
-    data_dirs: tuple[Path, ...]
-    cache_dir: Path
-    offline: bool
-    scale: float | None
-    split: str | None
-    results_dir: Path
-    device: str
-    n_workers: int | None
-    n_threads: int | None
-    on_existing: str
-    protocol: Protocol
-    overrides: dict[str, dict[str, Any]]
-    missing: str | None
-    search: SearchRequest | None
-    plugins: tuple[str, ...]
-    executor: str
-    scheduler: str | None
-    tensorboard: bool
-    status: bool
-    dry_run: bool
-    list_names: bool
+    Attributes:
+        what, evaluation, search, data, how: the options by group.
+        check: the requested regression check, or None.
+    """
+
+    what: WhatOptions
+    evaluation: ProtocolOptions
+    search: SearchOptions
+    data: DataOptions
+    how: HowOptions
     check: CheckRequest | None
 
     @property
+    def profile(self) -> str:
+        """Return the name of the profile."""
+        return self.what.profile or ("quick" if self.check is None else PROFILE)
+
+    @property
+    def protocol(self) -> Protocol:
+        """Return the evaluation protocol."""
+        return self.evaluation.protocol()
+
+    @property
+    def n_seeds(self) -> int:
+        """Return the number of repetitions: `--seeds`, else the profile's.
+
+        Raises:
+            UsageError: there is no such profile.
+        """
+        usual = profile(self.profile).n_seeds
+        return usual if self.what.n_seeds is None else self.what.n_seeds
+
+    @property
     def epochs_at_most(self) -> int:
-        """Upper bound on the epochs of a run: `--epochs`, else the smaller one of profile and protocol.
+        """Return the upper bound on epochs: `--epochs`, else the smaller one of profile and protocol.
 
         Raises:
             UsageError: there is no such profile.
         """
-        cap = profile(self.profile).max_epochs
-        return self.protocol.max_epochs if self.max_epochs or not cap else min(cap, self.protocol.max_epochs)
-
-    @property
-    def usual_epochs(self) -> int:
-        """The same bound without `--epochs`.
-
-        Raises:
-            UsageError: there is no such profile.
-        """
-        own = PROTOCOLS[self.protocol.name].max_epochs
-        return min(profile(self.profile).max_epochs or own, own)
-
-    @property
-    def everywhere(self) -> dict[str, Any]:
-        """Values for all models that have such parameters."""
-        return {} if self.missing is None else {"missing": self.missing}
+        cap, own = profile(self.profile).max_epochs, self.protocol.max_epochs
+        return own if self.evaluation.max_epochs or not cap else min(cap, own)
 
 
 def parser() -> Parser:
-    """The command line of run_all.py."""
+    """Build the parser of run_all.py."""
     p = Parser(
         prog="run_all.py",
         description="Train and compare multimodal recommenders under one protocol; write the paper's tables.",
         allow_abbrev=False,
     )
-    _add_what(p.add_argument_group("what to run"))
-    _add_protocol(p.add_argument_group("protocol"))
-    _add_search(p.add_argument_group("search for hyperparameters"))
-    _add_data(p.add_argument_group("data"))
-    _add_how(p.add_argument_group("how"))
-    add_check_options(p.add_argument_group("regression check"))
+    add_options(p.add_argument_group("what to run"), WhatOptions)
+    add_options(p.add_argument_group("protocol"), ProtocolOptions)
+    add_options(p.add_argument_group("search for hyperparameters"), SearchOptions)
+    add_options(p.add_argument_group("data"), DataOptions)
+    add_options(p.add_argument_group("how"), HowOptions)
+    add_options(p.add_argument_group("regression check"), CheckOptions)
     return p
 
 
-def _add_what(what: argparse._ArgumentGroup) -> None:
-    what.add_argument(
-        "--datasets", nargs="+", default=["tiktok", "movielens"], metavar="NAME", help="NAME or NAME@SPLIT"
-    )
-    what.add_argument(
-        "--models", nargs="+", metavar="NAME", help="model, model@variant or recbole:NAME (default: all of ours)"
-    )
-    add_plugin(what)
-    what.add_argument("--artifacts", nargs="+", metavar="NAME", help="tables to write (default: all)")
-    what.add_argument("--profile", metavar="NAME", help="quick (default), smoke or full; see --list")
-    what.add_argument("--seeds", type=int, metavar="N", help="repetitions (default: the profile's)")
-    what.add_argument("--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)")
-    what.add_argument(
-        "--set", action="append", default=[], metavar="MODEL.KEY=VALUE", help="a model parameter; repeatable"
-    )
-    what.add_argument(
-        "--missing", metavar="POLICY",
-        help=f"what items without a modality do, in all models: {', '.join(MISSING)} (default: the models' mask)",
-    )  # fmt: skip
-
-
-def _add_search(search: argparse._ArgumentGroup) -> None:
-    search.add_argument(
-        "--tune", type=_count, metavar="N",
-        help="first give every model N trials on the validation part of each data set, and use the best",
-    )  # fmt: skip
-    search.add_argument(
-        "--tune-minutes", type=_above(0, "CPU minutes above 0, such as 90"), metavar="M",
-        help="the same with M CPU minutes of trials for every model and data set in place of a number",
-    )  # fmt: skip
-    search.add_argument("--tune-sampler", default="tpe", metavar="NAME", help="tpe (default) or grid")
-    search.add_argument(
-        "--no-pruning", action="store_true",
-        help="let every trial run to its end; else one below the median of earlier trials is stopped",
-    )  # fmt: skip
-    search.add_argument(
-        "--confirm-settings", type=_count_or_none, default=N_SETTINGS, metavar="N",
-        help=f"best settings that are trained again with fresh seeds (default {N_SETTINGS}); 0 or 1: none",
-    )  # fmt: skip
-    search.add_argument(
-        "--confirm-seeds", type=_count_or_none, default=N_SEEDS, metavar="N",
-        help=f"fresh seeds of each, whose mean chooses (default {N_SEEDS}); 0 or 1: the search's one seed chooses",
-    )  # fmt: skip
-    search.add_argument(
-        "--save-tuned", action="store_true",
-        help="write chosen values beside the models' files even with fewer --epochs than the profile's",
-    )  # fmt: skip
-
-
-def _add_protocol(protocol: argparse._ArgumentGroup) -> None:
-    field, paper = PROTOCOLS["field"], PROTOCOLS["paper"]
-    protocol.add_argument(
-        "--protocol", default="field", metavar="NAME",
-        help=f"field (default: validation {field.selection_metric}, patience {field.patience}, at most "
-        f"{field.max_epochs:,} epochs) or paper ({paper.selection_metric}, {paper.patience}, {paper.max_epochs})",
-    )  # fmt: skip
-    protocol.add_argument(
-        "--patience", type=_count, metavar="N",
-        help="epochs without a better validation score after which training stops (default: the protocol's)",
-    )  # fmt: skip
-    protocol.add_argument(
-        "--epochs", type=int, metavar="N",
-        help="upper bound on epochs, in place of the protocol's and of the profile's",
-    )  # fmt: skip
-    protocol.add_argument(
-        "--select", metavar="METRIC@K",
-        help="validation metric that chooses epochs and hyperparameters (default: the protocol's)",
-    )  # fmt: skip
-    protocol.add_argument(
-        "--hide-at-test", default="train+valid", help="whose items are hidden: train+valid (default) or train"
-    )
-
-
-def add_plugin(parser: argparse._ActionsContainer) -> None:
-    """The option for models that lie elsewhere; its values are for `bench.engine.plugins.resolved`."""
-    told = "models of your own: NAME.py with NAME.yaml beside it, a folder of such, or a module; repeatable"
-    parser.add_argument("--plugin", action="append", default=[], metavar="PATH_OR_MODULE", help=told)
-
-
-def _add_data(data: argparse._ArgumentGroup) -> None:
-    data.add_argument("--source", default="auto", help="auto (default), real, embedded or surrogate")
-    data.add_argument(
-        "--data-dir", action="append", default=[], metavar="DIR",
-        help=f"where data lies; repeatable (also the environment variable {DATA_VARIABLE})",
-    )  # fmt: skip
-    data.add_argument("--cache-dir", type=Path, default=CACHE, metavar="DIR")
-    data.add_argument(
-        "--offline",
-        action="store_true",
-        help=f"fetch nothing (also the environment variable {OFFLINE_VARIABLE}=1)",
-    )
-    data.add_argument("--scale", type=float, metavar="X", help="surrogate size relative to the paper's data")
-    data.add_argument(
-        "--split", help=f"rule for data sets that name none, as NAME@SPLIT does: {', '.join(SPLITS)}"
-    )
-
-
-def _add_how(how: argparse._ArgumentGroup) -> None:
-    how.add_argument("--results-dir", type=Path, default=ROOT / "results", metavar="DIR")
-    how.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
-    how.add_argument(
-        "--workers", type=_workers, metavar="N",
-        help="processes that make runs side by side (default: auto, one a core; 1 on CUDA)",
-    )  # fmt: skip
-    how.add_argument(
-        "--threads", type=_count, metavar="N",
-        help="threads of each run (default: cores / workers, at most OMP_NUM_THREADS)",
-    )  # fmt: skip
-    how.add_argument("--executor", default="local", help="local (default: processes here) or dask (a cluster)")
-    how.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask scheduler, such as tcp://HOST:8786")
-    how.add_argument("--tensorboard", action="store_true", help="keep its curves in RESULTS/tensorboard")
-    how.add_argument("--on-existing", default="skip", help="skip (default), rerun or only-missing")
-    how.add_argument("--dry-run", action="store_true", help="show the plan and what is done of it; write nothing")
-    how.add_argument(
-        "--status", action="store_true", help="say what of this command is done, running, failed and missing"
-    )
-    how.add_argument("--list", action="store_true", help="list data sets, models, artifacts and profiles")
-
-
 def parse(arguments: Sequence[str]) -> Options:
-    """Arguments as options; data directories of the environment come after those of the command line.
+    """Parse the command line of run_all.py.
 
     Raises:
-        UsageError: an option does not exist, or a value is not allowed.
+        UsageError: an option does not exist, a value is not allowed, or options cannot be combined.
     """
     p = parser()
     a = p.parse_strictly(arguments)
-    check = check_request(a, p)
-    _check(a)
-    from_environment = [part for part in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if part]
-    return Options(
-        datasets=_distinct(a.datasets),
-        models=_distinct(a.models or ()),
-        artifacts=_distinct(a.artifacts or ()),
-        profile=a.profile or ("quick" if check is None else PROFILE),
-        n_seeds=a.seeds,
-        max_epochs=a.epochs,
-        base_seed=a.base_seed,
-        source=a.source,
-        data_dirs=tuple(Path(part) for part in (*a.data_dir, *from_environment)),
-        cache_dir=a.cache_dir,
-        offline=a.offline or is_offline(),
-        scale=a.scale,
-        split=a.split,
-        results_dir=a.results_dir,
-        device=a.device,
-        n_workers=a.workers,
-        n_threads=a.threads,
-        on_existing=a.on_existing,
-        protocol=_protocol(a),
-        overrides=overrides(a.set),
-        missing=a.missing,
-        search=_search(a),
-        plugins=_distinct([resolved(location) for location in a.plugin]),
-        executor=a.executor,
-        scheduler=a.scheduler,
-        tensorboard=a.tensorboard,
-        status=a.status,
-        dry_run=a.dry_run,
-        list_names=a.list,
-        check=check,
+    given = p.flags_given(a)
+    mode = check_mode(given)
+    options = Options(
+        what=read_options(WhatOptions, a),
+        evaluation=read_options(ProtocolOptions, a),
+        search=read_options(SearchOptions, a),
+        data=read_options(DataOptions, a),
+        how=read_options(HowOptions, a),
+        check=None,
     )
+    check_combinations(options)
+    if mode is None:
+        return options
+    return replace(options, check=check_request(mode, options, read_options(CheckOptions, a), given))
 
 
-def _search(a: argparse.Namespace) -> SearchRequest | None:
-    """The search that is asked for; None without one.
+def check_combinations(options: Options) -> None:
+    """Check that options of one call go together.
 
     Raises:
-        UsageError: two budgets are given.
+        UsageError: two budgets are given, or only one of `--executor dask` and `--scheduler`.
     """
-    if a.tune is not None and a.tune_minutes is not None:
-        raise UsageError(
-            f"--tune {a.tune} and --tune-minutes {a.tune_minutes:g} are two budgets: give the number of trials or "
-            f"the CPU minutes, the same for every model."
-        )
-    if a.tune is None and a.tune_minutes is None:
-        return None
-    return SearchRequest(
-        budget=Budget(a.tune, a.tune_minutes),
-        sampler=a.tune_sampler,
-        is_pruned=not a.no_pruning,
-        n_settings=a.confirm_settings,
-        n_seeds=a.confirm_seeds,
-        is_saved=a.save_tuned,
-    )
-
-
-def is_offline() -> bool:
-    """Whether the environment forbids to fetch."""
-    return os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0")
-
-
-def _check(a: argparse.Namespace) -> None:
-    """Refuse values that are not allowed, and options that do not go together."""
-    for kind, given, allowed in (
-        ("--source", a.source, SOURCES),
-        ("--hide-at-test policy", a.hide_at_test, HIDE_AT_TEST),
-        ("protocol", a.protocol, PROTOCOLS),
-        ("--executor", a.executor, EXECUTORS),
-    ):
-        if given not in allowed:
-            raise unknown_name(kind, given, allowed)
-    if a.select is not None and a.select not in SELECTABLE:
-        raise unknown_name("--select metric", a.select, SELECTABLE)
-    if a.split is not None and a.split not in SPLITS:
-        raise unknown_name("--split", a.split, SPLITS)
-    if a.missing is not None and a.missing not in MISSING:
-        raise unknown_name("--missing policy", a.missing, MISSING)
-    if (a.executor == "dask") != (a.scheduler is not None):
+    search, how = options.search, options.how
+    if (how.executor == "dask") != (how.scheduler is not None):
         raise UsageError(
             "--executor dask and --scheduler ADDRESS belong together: give both to run on a Dask cluster, or "
             "neither to run here."
         )
+    if search.n_trials is not None and search.minutes is not None:
+        raise UsageError(
+            f"--tune {search.n_trials} and --tune-minutes {search.minutes:g} are two budgets: give the number of "
+            "trials or the CPU minutes, the same for every model."
+        )
 
 
-def _protocol(a: argparse.Namespace) -> Protocol:
-    """The protocol that was named, with the choices that were changed; the values are checked."""
-    given = {"patience": a.patience, "max_epochs": a.epochs, "selection_metric": a.select}
-    changes = {choice: value for choice, value in given.items() if value is not None}
-    return named(a.protocol, hide_at_test=a.hide_at_test, **changes)
+# options that may be given with each kind of regression check
+BOTH = {"--models", "--profile", "--workers", "--results-dir", "--max-slowdown", "--reason"}
+ALLOWED_WITH = {
+    "--check": BOTH | {"--check", "--base-seed", "--set", "--junit", "--all-rows"},
+    "--update-baseline": BOTH | {"--update-baseline", "--seeds"},
+}
 
 
-def _count(text: str, expected: str = "a whole number from 1") -> int:
-    """A positive whole number, for argparse."""
-    if not (text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"expected {expected}, not '{text}'")
-    return int(text)
-
-
-def _count_or_none(text: str) -> int:
-    """A whole number, for argparse."""
-    return 0 if text == "0" else _count(text, "a whole number from 0")
-
-
-def _above(least: float, what: str) -> Callable[[str], float]:
-    """Make argparse's reader of a finite number above a bound.
+def check_mode(given: set[str]) -> str | None:
+    """Return which of `--check` and `--update-baseline` is given, or None.
 
     Args:
-        least: the bound, which is not allowed itself.
-        what: the kind of number with an example, for the message.
+        given: flags of all given options.
+
+    Raises:
+        UsageError: both are given, or with options that do not go together.
     """
+    modes = given & set(ALLOWED_WITH)
+    if not modes:
+        misplaced = sorted(given & {each.flag for each in options_of(CheckOptions).values()})
+        if misplaced:
+            raise UsageError(
+                f"{misplaced[0]} belongs to --check FILE or --update-baseline FILE. Give one of them, or leave it "
+                "out."
+            )
+        return None
+    if len(modes) > 1:
+        raise UsageError("--check compares with a baseline and --update-baseline replaces it: give one.")
+    (mode,) = modes
+    refused = sorted(given - ALLOWED_WITH[mode])
+    if refused:
+        allowed = ", ".join(sorted(ALLOWED_WITH[mode] - modes))
+        raise UsageError(
+            f"{refused[0]} does not go with {mode}: the suite is fixed, so that its numbers can be compared. "
+            f"Allowed: {allowed}."
+        )
+    return mode
 
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and value > least):
-            raise argparse.ArgumentTypeError(f"expected {what}, not '{text}'")
-        return value
 
-    return read
+def check_request(mode: str, options: Options, check: CheckOptions, given: set[str]) -> CheckRequest:
+    """Build the request for a regression check.
+
+    Args:
+        mode: `--check` or `--update-baseline`.
+        options: the other options.
+        check: the options of the check.
+        given: flags of all given options.
+
+    Raises:
+        UsageError: a value does not go with a regression check, or a new baseline has no reason.
+    """
+    what = options.what
+    if what.profile not in (None, PROFILE):
+        raise unknown_name(f"profile for {mode}", what.profile, [PROFILE])
+    _check_reason(mode, check.reason)
+    if what.n_seeds is not None and what.n_seeds < 2:
+        raise UsageError(
+            f"--seeds {what.n_seeds}: the bands are computed from the spread over seeds; give at least 2."
+        )
+    baseline = check.check or check.update_baseline
+    assert baseline is not None
+    return CheckRequest(
+        baseline=baseline,
+        reason=check.reason,
+        n_seeds=what.n_seeds or BASELINE_SEEDS,
+        max_slowdown=check.max_slowdown,
+        junit=check.junit,
+        all_rows=check.all_rows,
+        runs_dir=options.how.results_dir if "--results-dir" in given else None,
+        models=what.models,
+        base_seed=what.base_seed,
+        overrides=what.overrides,
+        n_workers=options.how.n_workers,
+    )
 
 
-def _workers(text: str) -> int | None:
-    """The same, or None for "auto"."""
-    return None if text == "auto" else _count(text, "auto or a whole number from 1")
+def _check_reason(mode: str, reason: str | None) -> None:
+    """Check that a new baseline has a reason, and a comparison has none.
 
-
-def _distinct(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
+    Raises:
+        UsageError: it is otherwise.
+    """
+    if mode == "--check" and reason is not None:
+        raise UsageError("--reason belongs to --update-baseline; a check changes nothing.")
+    if mode == "--update-baseline" and not (reason or "").strip():
+        raise UsageError(
+            "--update-baseline needs a --reason 'TEXT': it is written into the baseline with date and commit, "
+            "and explains later why the numbers changed."
+        )

@@ -1,7 +1,7 @@
-"""What every command line needs: a parser, a console, and an end without a traceback.
+"""Argument parser, console and exit code of every command line. Prints only.
 
-A console may lack letters (Latin-1, ASCII, a Windows code page), and a path need not be UTF-8. What a stream
-cannot write is written as an escape, so that no message is lost to a letter in it.
+A user's error ends with one paragraph instead of a traceback. A terminal may lack characters (Latin-1, ASCII, a
+Windows code page), and a path need not be UTF-8. Characters that a stream cannot encode are written as escapes.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from bench.core.errors import BenchError, UsageError, nearest_hint
 from bench.core.files import ROOT
 from bench.core.text import for_terminal
 
-PIPED_WIDTH = 160
-INTERRUPTED = 130
+PIPED_WIDTH = 160  # columns when the output is not a terminal
+INTERRUPTED = 130  # exit code of a shell after Ctrl-C
 MODELS = "models"
-MOST_SHOWN = 400  # letters of a word of an error; the longest path of Linux has 4,096
+MOST_SHOWN = 400  # characters of one word of an error; a Linux path can have 4,096
 LONG_WORD = re.compile(rf"\S{{{MOST_SHOWN + 1},}}")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are ours: one paragraph with the nearest option."""
+    """An argument parser that raises UsageError, with the nearest option in the message."""
 
     @property
-    def told(self) -> str:
-        """How a user calls this program."""
+    def command(self) -> str:
+        """Return how a user calls this program."""
         return f"python {self.prog}" if self.prog.endswith(".py") else self.prog
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing usage and leaving."""
-        raise UsageError(f"{message[0].upper()}{message[1:]}. See '{self.told} --help'.")
+        """Raise UsageError instead of printing the usage and exiting."""
+        raise UsageError(f"{message[0].upper()}{message[1:]}. See '{self.command} --help'.")
 
     def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parse, and refuse what is left over.
+        """Parse arguments and refuse unknown ones.
 
         Raises:
             UsageError: an option does not exist or lacks its value.
@@ -53,74 +53,84 @@ class Parser(argparse.ArgumentParser):
             allowed = [option for action in self._actions for option in action.option_strings]
             raise UsageError(
                 f"Unknown argument '{rest[0]}'.{nearest_hint(rest[0].partition('=')[0], allowed)} "
-                f"See '{self.told} --help'."
+                f"See '{self.command} --help'."
             )
         return parsed
 
+    def flags_given(self, arguments: argparse.Namespace) -> set[str]:
+        """Return the flags of the options whose values differ from the default."""
+        # argparse does not record which options were given
+        return {
+            action.option_strings[0]
+            for action in self._actions
+            if action.option_strings and getattr(arguments, action.dest, action.default) != action.default
+        }
+
 
 class SafeConsole(Console):
-    """A console that shows names as they are: no markup in them counts, and control characters are escapes."""
+    """A console that shows names literally: no markup is interpreted, and control characters are escaped."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Make what is printed, at any depth of tables and panels."""
+        """Yield the printed segments, at any depth of tables and panels, with escapes."""
         for each in super().render(renderable, options):
             yield each if each.control else Segment(for_terminal(each.text), each.style)
 
 
 def make_console(stderr: bool = False) -> Console:
-    """A console as wide as the terminal, or wide enough for tables when piped; safe for any text."""
+    """Build a console as wide as the terminal, or wide enough for tables when piped; safe for any text."""
     console = SafeConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPED_WIDTH
     return console
 
 
-def write_any_letter() -> None:
-    """Have both standard streams write as escapes what their encoding lacks."""
+def escape_unencodable() -> None:
+    """Make both standard streams escape characters that their encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or put in place by someone else
+        with contextlib.suppress(
+            AttributeError, OSError, ValueError
+        ):  # the stream is closed, or replaced by a test
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def check_own_packages() -> None:
-    """See that `models` is this project's package; nothing of it is imported.
-
-    `python -m bench` looks into the working directory first, and everything else into PYTHONPATH: a project of the
-    user's own with a package of that name, as many recommenders have, would take the place of ours.
+    """Check that `models` is this project's package, without importing it.
 
     Raises:
-        UsageError: another one is in the way.
+        UsageError: another package of that name comes first.
     """
+    # `python -m bench` searches the working directory first, and other commands search PYTHONPATH. Many
+    # recommender projects have a package `models`, which would shadow ours.
     loaded = sys.modules.get(MODELS)
     spec = importlib.util.find_spec(MODELS) if loaded is None else None
-    places = getattr(loaded or spec, "__path__" if loaded else "submodule_search_locations", None) or []
+    folders = getattr(loaded or spec, "__path__" if loaded else "submodule_search_locations", None) or []
     origin = getattr(loaded, "__file__", None) if loaded else getattr(spec, "origin", None)
-    found = next(iter(places), origin)
+    found = next(iter(folders), origin)
     own = ROOT / MODELS
     if found is None or Path(found).resolve() != own:
         raise UsageError(
-            f"The package '{MODELS}' that Python finds is {found or 'none'}, and ludp-bench needs its own, {own}. "
-            "Folders of the working directory and of PYTHONPATH come before those of an installation. Give the "
-            "command 'ludp-bench' in another directory, or 'python -P -m bench', which leaves the working "
-            "directory out; and take the folder above that package out of PYTHONPATH."
+            f"Python finds the package '{MODELS}' at {found or 'no path'}, but ludp-bench needs its own, {own}. "
+            "Python searches the working directory and PYTHONPATH before installed packages. Run 'ludp-bench' in "
+            "another directory, or 'python -P -m bench', which skips the working directory. Also remove the "
+            "folder above the other package from PYTHONPATH."
         )
 
 
 def exit_code_of(action: Callable[[Console], int], when_interrupted: str) -> int:
-    """Do something for a user; the exit code: the action's own, 2 for a user's error, 130 if interrupted.
+    """Run an action and return its exit code; 2 is a user's error, 130 an interruption.
 
-    What the system refuses, and no one nearer to it has told, is a user's error too: a disk, a permission, a path.
+    An OSError that no other code has handled, such as a full disk or a missing permission, is a user's error too.
 
     Args:
-        action: gets the console to print on.
-        when_interrupted: one paragraph for whoever presses Ctrl-C.
+        action: called with the console to print on; returns the exit code.
+        when_interrupted: one paragraph to print after Ctrl-C.
     """
-    write_any_letter()
+    escape_unencodable()
     console, errors = make_console(), make_console(stderr=True)
     logging.getLogger().setLevel(logging.ERROR)
 
-    def tell(problem: object) -> int:
-        text = LONG_WORD.sub(lambda found: _short(found.group()), str(problem))
+    def report(problem: object) -> int:
+        text = LONG_WORD.sub(lambda match: _short(match.group()), str(problem))
         errors.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
         return BenchError.exit_code
 
@@ -128,17 +138,17 @@ def exit_code_of(action: Callable[[Console], int], when_interrupted: str) -> int
         check_own_packages()
         return action(console)
     except BenchError as problem:
-        return tell(problem)
+        return report(problem)
     except BrokenPipeError:
-        raise  # whoever reads our output has left
+        raise  # the reader of our output, for example `head`, has ended
     except OSError as problem:
-        return tell(
-            f"{problem.filename or 'The system'}: {problem.strerror or problem or type(problem).__name__}. Look "
-            "at the path, its permissions and the free space, and give the same command again."
+        return report(
+            f"{problem.filename or 'The system'}: {problem.strerror or problem or type(problem).__name__}. Check "
+            "the path, its permissions and the free space, and run the same command again."
         )
     except MemoryError:
-        return tell(
-            "The free memory does not suffice. Take smaller data or fewer workers, or a machine with more of it."
+        return report(
+            "There is not enough memory. Use smaller data, fewer workers, or a machine with more memory."
         )
     except KeyboardInterrupt:
         errors.print(when_interrupted, style="yellow", markup=False, soft_wrap=True)
@@ -146,5 +156,5 @@ def exit_code_of(action: Callable[[Console], int], when_interrupted: str) -> int
 
 
 def _short(word: str) -> str:
-    """A long word, such as a path, without its middle."""
+    """Shorten a long word, such as a path, by removing its middle."""
     return f"{word[: MOST_SHOWN // 2]}...{word[-MOST_SHOWN // 2 :]}"

@@ -1,70 +1,72 @@
-"""What a command line asks for, as settings of runs and of a search."""
+"""Convert options of the command line to settings of runs and of a search.
+
+Looks for devices and contacts the Dask scheduler; writes nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from bench.cli.options import Options
+from bench.cli.options import HowOptions, Options
 from bench.core.errors import UsageError
+from bench.core.protocol import PROTOCOLS
 from bench.runs.dask import connected
 from bench.runs.events import check_tensorboard
 from bench.runs.machine import check_device_name, divide_cores, pick_device, usable_cores
-from bench.runs.plan import with_shared
+from bench.runs.plan import merge_overrides
 from bench.runs.task import Cluster, RunOptions, check_on_existing
 from bench.runs.tuning.pruning import MEDIAN
 from bench.runs.tuning.search import TuningSettings, check_sampler
 
-if TYPE_CHECKING:
-    pass
-
 
 def run_options_of(options: Options, command: str) -> RunOptions:
-    """What is the same for all runs.
+    """Build the options that all runs share.
 
     Raises:
-        UsageError: an unknown device or policy, or more workers and threads than there are cores.
+        UsageError: the device or policy is unknown, or there are more workers and threads than cores.
     """
-    if options.tensorboard:
+    how = options.how
+    if how.tensorboard:
         check_tensorboard()
-    cluster = None if options.scheduler is None else cluster_of(options, options.scheduler)
-    device = pick_device("cpu" if cluster else options.device)
-    if cluster is None:  # for its error only, before data is read; how many runs are due is not known yet
-        divide_cores(options.n_workers, options.n_threads, 1, device, usable_cores())
+    cluster = None if how.scheduler is None else cluster_of(how, how.scheduler)
+    device = pick_device("cpu" if cluster else how.device)
+    if cluster is None:  # only for its error, before data is read; the number of due runs is not known yet
+        divide_cores(how.n_workers, how.n_threads, 1, device, usable_cores())
     return RunOptions(
         protocol=options.protocol,
         device=device,
-        on_existing=check_on_existing(options.on_existing),
+        on_existing=check_on_existing(how.on_existing),
         command=command,
-        cache_dir=options.cache_dir,
-        n_workers=options.n_workers,
-        n_threads=options.n_threads,
+        cache_dir=options.data.cache_dir,
+        n_workers=how.n_workers,
+        n_threads=how.n_threads,
         cluster=cluster,
-        tensorboard=options.tensorboard,
-        plugins=options.plugins,
+        tensorboard=how.tensorboard,
+        plugins=options.what.plugins,
     )
 
 
-def cluster_of(options: Options, address: str) -> Cluster:
-    """The Dask cluster at an address, found to answer.
+def cluster_of(how: HowOptions, address: str) -> Cluster:
+    """Connect to the Dask cluster at an address, and return its description.
 
     Raises:
-        UsageError: it does not, or the device is unknown, or `--workers` is given, which is the cluster's affair.
+        UsageError: the cluster does not answer, the device is unknown, or `--workers` is given.
     """
-    if options.n_workers is not None:
+    if how.n_workers is not None:
         raise UsageError(
-            f"--workers {options.n_workers} is for runs on this machine; with --executor dask as many are made "
-            f"side by side as the cluster has workers for. Leave it out."
+            f"--workers {how.n_workers} is for runs on this machine; with --executor dask, the workers of the "
+            f"cluster set the number of parallel runs. Leave it out."
         )
-    cluster = Cluster(address, check_device_name(options.device), options.n_threads or 1)
+    cluster = Cluster(address, check_device_name(how.device), how.n_threads or 1)
     with connected(cluster):
         return cluster
 
 
 def tuning_settings_of(options: Options, labels: Sequence[str], max_epochs: int) -> TuningSettings | None:
-    """What `--tune` or `--tune-minutes` asks for; None without them.
+    """Build the settings of the search from `--tune` or `--tune-minutes`; None without them.
 
-    What was found with fewer epochs than usual is not written beside the models' files unless that is asked for.
+    Values that a search found under another cap on epochs than the protocol's own are written beside the models'
+    files only on request.
 
     Args:
         options: the command line.
@@ -72,20 +74,20 @@ def tuning_settings_of(options: Options, labels: Sequence[str], max_epochs: int)
         max_epochs: upper bound on epochs.
 
     Raises:
-        UsageError: an unknown sampler, or a value for all models that none of them has a parameter for.
+        UsageError: the sampler is unknown, or no model has the parameter of a value for all models.
     """
-    fixed = with_shared(labels, options.everywhere, options.overrides)
-    asked = options.search
-    if asked is None:
+    what, search, budget = options.what, options.search, options.search.budget
+    overrides = merge_overrides(labels, what.everywhere, what.overrides)  # before the return, for its errors
+    if budget is None:
         return None
     return TuningSettings(
-        budget=asked.budget,
-        sampler=check_sampler(asked.sampler),
+        budget=budget,
+        sampler=check_sampler(search.sampler),
         max_epochs=max_epochs,
-        base_seed=options.base_seed,
-        overrides=fixed,
-        rule=MEDIAN if asked.is_pruned else None,
-        n_settings=asked.n_settings,
-        n_seeds=asked.n_seeds,
-        may_write=asked.is_saved or max_epochs >= options.usual_epochs,
+        base_seed=what.base_seed,
+        overrides=overrides,
+        rule=MEDIAN if search.is_pruned else None,
+        n_settings=search.n_settings,
+        n_seeds=search.n_seeds,
+        may_write=search.is_saved or max_epochs == PROTOCOLS[options.protocol.name].max_epochs,
     )

@@ -1,6 +1,6 @@
-"""What `--list` and `--dry-run` show. Prints only.
+"""Print what `--dry-run` and `--status` show: the runs of a plan and their states.
 
-`--status`: what of a plan is done, running, interrupted, failed, missing. Reads and prints only.
+Reads the results directory and prints; writes nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bench.core.files import is_claimed
 from bench.core.types import BenchmarkData
-from bench.runs.checkpoint import files_of
+from bench.runs.checkpoint import checkpoint_files
 from bench.runs.record_files import Damaged
 from bench.runs.records import DataFacts, RunRecord, RunSpec
 from bench.runs.runner import planned_runs
@@ -28,12 +28,12 @@ STATES = ("done", "running", "interrupted", "failed", "damaged", "missing")
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is.
+    """The progress of one run.
 
     Attributes:
         run: the run.
         state: one of `STATES`.
-        remark: more on it, in words.
+        remark: details in words.
     """
 
     run: PlannedRun
@@ -42,13 +42,11 @@ class RunState:
 
 
 def state_of_run(run: PlannedRun, store: ResultsStore) -> RunState:
-    """How far a run is; nothing is written."""
+    """Determine the progress of a run; nothing is written."""
     found = store.read(run.path)
     if isinstance(found, RunRecord) and found.status == "finished":
-        metric = found.protocol.selection_metric
-        scores = "" if found.metrics is None else f"{found.metrics.test.values[metric]:.4f}"
-        return RunState(run, "done", f"test {metric} {scores}")
-    kept = files_of(store.unfinished, run.key)
+        return RunState(run, "done")
+    kept = checkpoint_files(store.unfinished, run.key)
     epoch = int(kept[-1].stem.rpartition("-")[2]) if kept else 0
     begun = f"after epoch {epoch} of {run.spec.max_epochs} at most"
     if is_claimed(store.claim_path(run.key)):
@@ -58,7 +56,7 @@ def state_of_run(run: PlannedRun, store: ResultsStore) -> RunState:
     if isinstance(found, RunRecord) and found.error is not None:
         return RunState(run, "failed", f"{found.error.kind}: {found.error.message}")
     if kept:
-        return RunState(run, "interrupted", f"goes on {begun}")
+        return RunState(run, "interrupted", f"resumes {begun}")
     return RunState(run, "missing")
 
 
@@ -69,7 +67,7 @@ def show_status(
     options: RunOptions,
     console: Console,
 ) -> None:
-    """A line a data set and model with the number of its runs in each state, then every run that needs a word."""
+    """Print the number of runs in each state, one line per data set and model, then runs with a remark."""
     states = [state_of_run(run, store) for run in planned_runs(specs, data, store, options.protocol)]
     title = Text(f"status of {store.root}, protocol {options.protocol.tag}")
     table = Table("data", "model", *STATES, title=title)
@@ -86,18 +84,24 @@ def show_status(
             console.print(f"{each.state}: {name}: {each.remark}", markup=False, soft_wrap=True)
     totals = Counter(each.state for each in states)
     words = ", ".join(f"{totals[state]} {state}" for state in STATES if totals[state])
-    console.print(f"{len(states)} runs: {words}. The same command without --status makes what is not done.")
+    console.print(
+        f"{len(states)} runs: {words}. The same command without --status makes all runs that are not done."
+    )
 
 
 def show_trials(
-    found: Sequence[Search], settings: TuningSettings, store: ResultsStore, options: RunOptions, console: Console
+    searches: Sequence[Search],
+    settings: TuningSettings,
+    store: ResultsStore,
+    options: RunOptions,
+    console: Console,
 ) -> None:
-    """A line a search with the number of its trials that are finished and failed, of those asked for.
+    """Print the number of finished, failed and requested trials, one line per search.
 
-    Where CPU minutes are asked for, the number is not known beforehand; those used up are shown.
+    A budget in CPU minutes does not fix the number of trials; the minutes used are shown.
     """
     table = Table("data", "model", "finished", "failed", "of", "CPU minutes", "best valid", title="trials")
-    for search in found:
+    for search in searches:
         records = trial_records(search, settings, store, options)
         metric = options.protocol.selection_metric
         scores = [each.metrics.valid.values[metric] for each in records if each.metrics is not None]
@@ -120,14 +124,14 @@ def show_plan(
     options: RunOptions,
     console: Console,
 ) -> None:
-    """Every run of a plan with its key and what is done of it; writes nothing."""
-    from bench.runs.task import state_of
+    """Print every run of a plan with its key and state; nothing is written."""
+    from bench.runs.task import describe_existing
 
     table = Table(
         "run", "data", "model", "seed", "max epochs", "state", title=f"plan, protocol {options.protocol.tag}"
     )
     for run in planned_runs(specs, data, store, options.protocol):
-        spec, state = run.spec, state_of(store.read(run.path), options.on_existing)
+        spec, state = run.spec, describe_existing(store.read(run.path), options.on_existing)
         table.add_row(
             run.key, Text(run.facts.label), Text(spec.label), str(spec.repetition + 1), str(spec.max_epochs), state
         )

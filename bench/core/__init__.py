@@ -1,1 +1,1 @@
-"""Values and plumbing that every room uses. Imports no other room."""
+"""Values and helpers that every other package uses. Imports none of them."""

@@ -1,7 +1,7 @@
-"""YAML text -> validated models, for data cards and for models' parameters. Reads the file it is given.
+"""Read YAML and validate it, for data cards and model parameters. Reads the file it is given; writes nothing.
 
-Whatever pydantic refuses becomes one readable ConfigError that names the file, the field, what was given,
-what is expected and the nearest key.
+Every pydantic error becomes one readable ConfigError. It names the file, the field, the given value, the expected
+value and the nearest key.
 """
 
 from __future__ import annotations
@@ -17,24 +17,22 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.core.errors import ConfigError, listed, nearest_hint
-from bench.core.files import not_plain
+from bench.core.files import problem_with_file
 
 FLOAT = r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?)|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"  # noqa: E501
 MOST_TEXT = 1 << 20  # bytes; the longest file of this project has some thousands
 MOST_VALUES, MOST_LEVELS = 100_000, 50
-MOST_REASON = 400
-MOST_PROBLEMS = 10
+MOST_REASON = 400  # characters of a YAML error that are shown
+MOST_PROBLEMS = 10  # validation errors that are shown
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML of few types, that refuses a key given twice, and values that grow out of their aliases.
+    """Loader of safe YAML with few types. It refuses duplicate keys and aliases that expand to many values."""
 
-    Of plain words only numbers, true, false and null are more than texts: dates, 1:30, 007, yes and no, which YAML
-    1.1 takes for dates, numbers and truth values, stay as they are written, and 1e-3 is a number.
-    """
-
+    # YAML 1.1 reads dates, 1:30, 007, yes and no as dates, numbers and truth values, and 1e-3 as a text. We want
+    # the words as written and 1e-3 as a number, so we start without resolvers and add our own below.
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
     def get_single_node(self) -> yaml.Node | None:
@@ -44,7 +42,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def _size(self, node: yaml.Node, known: dict[int, tuple[int, int]], depth: int = 0) -> tuple[int, int]:
-        """Values below a node, those of an alias as often as it is used, and the levels that they lie on."""
+        """Return the number of values below a node, counting an alias at each use, and the depth of the tree."""
         if id(node) not in known and depth <= MOST_LEVELS:
             _check_tag(self, node)
             inner: list[yaml.Node] = [] if isinstance(node, yaml.ScalarNode) else list(node.value)
@@ -68,7 +66,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Safe YAML without aliases; quotes texts that a reader of YAML 1.1 or 1.2 would take for something else."""
+    """Dumper of safe YAML without aliases. It quotes texts that YAML 1.1 or 1.2 would read as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -87,15 +85,15 @@ for _tag, _form, _first in (
 
 
 def _check_tag(loader: _Loader, node: yaml.Node) -> None:
-    """Refuse a tag that the value would not have by itself; what others construct may fail in any way."""
+    """Refuse an explicit tag that the value would not have by itself, as its constructor may fail in any way."""
     kind = node.tag.removeprefix("tag:yaml.org,2002:")
     plain = (
         "map" if isinstance(node, yaml.MappingNode) else "seq" if isinstance(node, yaml.SequenceNode) else "str"
     )
     fits = kind == plain
     if not fits and isinstance(node, yaml.ScalarNode):
-        by_itself = loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
-        fits = node.tag == by_itself
+        implicit = loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
+        fits = node.tag == implicit
     if not fits:
         raise _problem_at(node, f"'{node.tag[:60]}' is a tag that is not read here")
 
@@ -105,19 +103,19 @@ def _problem_at(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorEr
 
 
 class Frozen(BaseModel):
-    """Immutable, and strict about unknown keys."""
+    """Base of immutable models that refuse unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 def parse_yaml(text: str) -> Any:
-    """A YAML text as plain values; no object is ever constructed.
+    """Parse a YAML text into plain values; no object is ever constructed.
 
     Raises:
-        yaml.YAMLError: no valid YAML, or a key is given twice, or it is too large, too deep or full of aliases.
+        yaml.YAMLError: it is not valid YAML, gives a key twice, or is too large, too deep or full of aliases.
     """
     if len(text) > MOST_TEXT:
-        raise yaml.YAMLError(f"it is longer than {MOST_TEXT:,} letters")
+        raise yaml.YAMLError(f"it is longer than {MOST_TEXT:,} characters")
     try:
         return yaml.load(text, Loader=_Loader)
     except RecursionError:
@@ -125,56 +123,57 @@ def parse_yaml(text: str) -> Any:
 
 
 def dump_yaml(values: Any, width: int = 110) -> str:
-    """Plain values as a YAML text that `parse_yaml` reads as the same values, whatever texts they hold."""
+    """Write plain values as a YAML text from which `parse_yaml` reads exactly the same values."""
 
-    def dumped(allow_unicode: bool) -> str:
+    def dump(allow_unicode: bool) -> str:
         return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=width))
 
-    text = dumped(allow_unicode=True)  # the library folds line breaks other than \n that it does not escape
-    return dumped(allow_unicode=False) if any(sign in text for sign in "\x85\u2028\u2029\ufeff") else text
+    text = dump(allow_unicode=True)
+    # PyYAML leaves these line breaks unescaped and then folds them, so they would not survive reading
+    return dump(allow_unicode=False) if any(sign in text for sign in "\x85\u2028\u2029\ufeff") else text
 
 
 def read_yaml(file: Path) -> Any:
-    """The plain values in a YAML file; no object is ever constructed.
+    """Read the plain values in a YAML file; no object is ever constructed.
 
     Raises:
-        ConfigError: the file is missing, no file, or no valid YAML, or gives a key twice.
+        ConfigError: the file is missing, is not a regular file, is not valid YAML, or gives a key twice.
     """
     try:
-        odd = not_plain(file, MOST_TEXT)
-        if odd is None:
+        problem = problem_with_file(file, MOST_TEXT)
+        if problem is None:
             return parse_yaml(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:MOST_REASON]
         raise ConfigError(f"{file} cannot be read as YAML: {reason}. Correct the file.") from error
-    raise ConfigError(f"{file} {odd}. Put a YAML file there, or remove it.")
+    raise ConfigError(f"{file} {problem}. Put a YAML file there, or remove it.")
 
 
 def validated(
     model_class: type[ModelT], raw: Any, source: Path | str, advice: str = "Correct the file."
 ) -> ModelT:
-    """`raw` as an instance of `model_class`.
+    """Validate `raw` and return it as an instance of `model_class`.
 
     Args:
-        model_class: what it must fit.
+        model_class: the pydantic model.
         raw: plain values.
-        source: the file that they were read from, or who gave them otherwise.
+        source: the file that the values were read from, or a description of their origin.
         advice: what to do about an error.
 
     Raises:
-        ConfigError: it does not fit; every problem is listed.
+        ConfigError: the values do not fit; the first problems are listed.
     """
     try:
         return model_class.model_validate(raw)
     except ValidationError as error:
-        found = error.errors()
-        problems = "; ".join(_problem(model_class, dict(one)) for one in found[:MOST_PROBLEMS])
-        problems += f"; and {len(found) - MOST_PROBLEMS:,} more" if len(found) > MOST_PROBLEMS else ""
+        errors = error.errors()
+        problems = "; ".join(_problem(model_class, dict(each)) for each in errors[:MOST_PROBLEMS])
+        problems += f"; and {len(errors) - MOST_PROBLEMS:,} more" if len(errors) > MOST_PROBLEMS else ""
         raise ConfigError(f"{source}: {problems}. {advice}") from error
 
 
 def _problem(model_class: type[BaseModel], error: dict[str, Any]) -> str:
-    """One pydantic error in words."""
+    """Describe one pydantic error in words."""
     where, level = _locate(model_class, error["loc"])
     kind, message, context = error["type"], str(error["msg"]), error.get("ctx", {})
     given = "" if error["input"] is None else f" {reprlib.repr(error['input'])}"
@@ -199,31 +198,32 @@ def _problem(model_class: type[BaseModel], error: dict[str, Any]) -> str:
 
 
 def _locate(model_class: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[str, list[type[BaseModel]]]:
-    """The readable path of an error and the models at the level where it happened."""
+    """Return the readable path of an error and the models at the level where it happened."""
     level, where = [model_class], ""
     for step in loc:
         if isinstance(step, int):
             where += f"[{step}]"
             continue
+        # a discriminated union puts the tag of the chosen model into the path; the user did not write that step
         tagged = [model for model in level if step in _tags(model)]
         if len(level) > 1 and tagged:
             level = tagged
             continue
         where += f".{step}" if where else step
-        found = [model.model_fields[step].annotation for model in level if step in model.model_fields]
-        inner = [model for annotation in found for model in _models_in(annotation)]
+        annotations = [model.model_fields[step].annotation for model in level if step in model.model_fields]
+        inner = [model for annotation in annotations for model in _models_in(annotation)]
         level = inner or level
     return where, level
 
 
 def _tags(model: type[BaseModel]) -> set[str]:
-    """Every literal value that a field of the model can have; a discriminator's value is among them."""
+    """Return every literal value that a field of the model can have; a discriminator's value is among them."""
     annotations = [field.annotation for field in model.model_fields.values()]
-    return {value for one in annotations if get_origin(one) is Literal for value in get_args(one)}
+    return {value for each in annotations if get_origin(each) is Literal for value in get_args(each)}
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Models anywhere in a type annotation."""
+    """Yield the models anywhere in a type annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):

@@ -1,23 +1,16 @@
-"""Whether a path can be read like a file: no pipe or device, no terabyte of holes. Looks, reads nothing.
+"""Safe reading, atomic writing and locking of files. Reads and writes the paths it is given.
 
-Opening a named pipe waits for a writer, a device may never end, and a sparse file claims any size without taking
-any space. All three lie in folders that users download or unpack, so every reader asks here first.
+Reading: `problem_with_file`, `check_plain` and `read_regular` refuse named pipes, devices and sparse files, which
+may lie in folders that users download or unpack.
 
-Writing a file so that it is there whole or not at all, and refusing what is no file before it is read.
+Writing: `write_atomically` fills a temporary file in the same folder and renames it, so a file exists whole or
+not at all. The temporary file is locked while it is written. A lock ends with its process, so `remove_leftovers`
+can tell files of killed processes from those of live ones.
 
-Writing is a temporary file beside the final place, then a rename.
-
-Reading one that others may have put there: `read_regular` never waits for a pipe and never reads without end.
-
-A temporary file is locked while it is written. A lock ends with its process, however that ends, so what a killed
-process left behind is told from what a live one is writing.
-
-Of several runners on one results directory, the one that holds the claim of a run makes it.
-
-A claim is a lock on a file. It ends with its process, however that ends, so no claim is ever stale. On network
-file systems it holds between machines where their locks do: NFS since version 3 with its lock service, Lustre and
-others if mounted with `flock`. A mount with locks of its own for each machine (`nolock`, `local_lock`) lets two
-machines make the same run at once. That costs time and nothing else: both write the same, and by renaming.
+Locking: `claim` is a per-run file lock. Processes that share a results directory never train the same run at once.
+No claim is ever stale. On network file systems, claims hold between machines if locks do: NFS since version 3 with
+its lock service, Lustre and others if mounted with `flock`. With locks local to each machine (`nolock`,
+`local_lock`), two machines may make the same run. That only costs time, as both write the same file by renaming.
 """
 
 from __future__ import annotations
@@ -31,13 +24,13 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench.core.errors import DataError, ResultsError
+from bench.core.errors import BenchError, DataError, ResultsError
 from bench.core.names import readable
 
 ROOT = Path(__file__).resolve().parents[2]  # of the checkout
 
-FREE_BYTES = 64 << 20  # a file of this size may be all holes
-HOLES = 100  # beyond it, at least a hundredth of a file must be stored
+FREE_BYTES = 64 << 20  # a file up to this size may be all holes
+HOLES = 100  # of a larger file, at least a hundredth must be stored
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -47,38 +40,40 @@ KINDS = {
 }
 
 
-def not_plain(path: Path, most: int | None = None) -> str | None:
-    """Why a path cannot be read like a file, as the rest of a sentence about it; None where it can.
+def problem_with_file(path: Path, most: int | None = None) -> str | None:
+    """Return why a path cannot be read like a file, as the rest of a sentence about it; None if it can.
 
     Args:
         path: where a file is expected; links are followed.
-        most: bytes that its reader takes at once.
+        most: largest size in bytes that is allowed.
 
     Raises:
-        OSError: nothing is there, or it cannot be looked at.
+        OSError: nothing exists at the path, or its status cannot be read.
     """
-    found = path.stat()
-    kind = stat.S_IFMT(found.st_mode)
+    status = path.stat()
+    kind = stat.S_IFMT(status.st_mode)
+    # opening a pipe would wait for a writer, and a device may never end
     if kind != stat.S_IFREG:
-        return f"is {KINDS.get(kind, 'no file')}, and a file is expected there"
-    if found.st_size > FREE_BYTES and not _is_stored(path, found.st_size):
-        return f"claims {found.st_size:,} bytes, nearly all of which are holes that were never written"
-    if most is not None and found.st_size > most:
-        return f"has {found.st_size:,} bytes, and at most {most:,} are read"
+        return f"is {KINDS.get(kind, 'not a file')}, and a file is expected there"
+    # a sparse file claims any size without taking any space
+    if status.st_size > FREE_BYTES and not _is_stored(path, status.st_size):
+        return f"claims {status.st_size:,} bytes, nearly all of which are holes that were never written"
+    if most is not None and status.st_size > most:
+        return f"has {status.st_size:,} bytes, and at most {most:,} are read"
     return None
 
 
 def _is_stored(path: Path, size: int) -> bool:
-    """Whether enough of a file is no hole; a file system that knows no holes calls all of it stored."""
+    """Return whether enough of a file is stored; without support for holes, all of it counts as stored."""
     if not hasattr(os, "SEEK_HOLE"):
         return True
-    stored, place = 0, 0
+    stored, position = 0, 0
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         while stored * HOLES < size:
-            start = os.lseek(handle, place, os.SEEK_DATA)
-            place = os.lseek(handle, start, os.SEEK_HOLE)
-            stored += place - start
+            start = os.lseek(handle, position, os.SEEK_DATA)
+            position = os.lseek(handle, start, os.SEEK_HOLE)
+            stored += position - start
     except OSError:  # ENXIO: no more data up to the end
         return False
     finally:
@@ -86,44 +81,44 @@ def _is_stored(path: Path, size: int) -> bool:
     return True
 
 
-MOST_BYTES = 2**33
+MOST_BYTES = 2**33  # 8 GiB
 
 
 class UnfitFileError(OSError):
-    """What lies at a path is not a file, or larger than it may be; `strerror` says which."""
+    """A path is not a regular file, or the file is too large; `strerror` holds the reason."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(errno.EINVAL, what)
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.EINVAL, reason)
 
 
 def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Read a file that may have come from anywhere; links are followed.
+    """Read an untrusted file without waiting for a pipe or reading without end; links are followed.
 
     Args:
         path: the file.
-        most: bytes that it may have.
+        most: largest size in bytes that is allowed.
 
     Raises:
-        FileNotFoundError: nothing lies there.
-        UnfitFileError: a pipe, folder, socket or device, a link to nothing, or more than `most` bytes.
+        FileNotFoundError: nothing exists at the path.
+        UnfitFileError: it is a pipe, folder, socket or device, a link to nothing, or more than `most` bytes.
         OSError: it cannot be read.
     """
     _refuse_kind(_status(path).st_mode)
     # a pipe may have taken the file's place meanwhile: without O_NONBLOCK opening it would wait for a writer
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
-        about = os.fstat(file.fileno())
-        _refuse_kind(about.st_mode)
-        if about.st_size > most:
-            raise UnfitFileError(f"it has {about.st_size:,} bytes, and at most {most:,} are read")
-        content = file.read(about.st_size + 1)
-    if len(content) > about.st_size:
-        raise UnfitFileError(f"it has more than the {about.st_size:,} bytes that its size says")
+        status = os.fstat(file.fileno())
+        _refuse_kind(status.st_mode)
+        if status.st_size > most:
+            raise UnfitFileError(f"it has {status.st_size:,} bytes, and at most {most:,} are read")
+        content = file.read(status.st_size + 1)
+    if len(content) > status.st_size:  # files of /proc, for example, report size 0
+        raise UnfitFileError(f"it has more than the {status.st_size:,} bytes that it reports as its size")
     return content
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what is not a file, for example a pipe, which a reader would wait for.
+    """Refuse a path that is not a regular file, for example a pipe, which would block a reader.
 
     Raises:
         OSError: see `read_regular`.
@@ -150,22 +145,22 @@ def _refuse_kind(mode: int) -> None:
 
 
 def file_name(label: str) -> str:
-    """A model's label as part of a path: `recbole-EASE` for `recbole:EASE`."""
+    """Return a model's label as part of a path: `recbole-EASE` for `recbole:EASE`."""
     return label.replace(":", "-")
 
 
 def check_plain(path: Path, most: int | None = None) -> None:
-    """Refuse what would hang or fill the memory when it is read; every reader of a user's files asks first.
+    """Refuse a path that would hang its reader or fill the memory; every reader of users' files calls this first.
 
     Args:
         path: where a file is expected; links are followed.
-        most: bytes that its reader takes at once.
+        most: largest size in bytes that is allowed.
 
     Raises:
-        DataError: there is something else than a file, or the file is larger than `most` or made of holes.
-        OSError: nothing is there, or it cannot be looked at.
+        DataError: the path is not a regular file, or the file is larger than `most` or made of holes.
+        OSError: nothing exists at the path, or its status cannot be read.
     """
-    problem = not_plain(path, most)
+    problem = problem_with_file(path, most)
     if problem is not None:
         raise DataError(f"{path} {problem}. Put the right file there, or remove it.")
 
@@ -174,12 +169,12 @@ def write_atomically(path: Path, write: Callable[[Path], None], durable: bool = 
     """Call `write` on a temporary path in the same folder, then rename it to `path`.
 
     Args:
-        path: the final place; its folder is made if needed.
+        path: the final path; its folder is created if needed.
         write: fills the temporary file.
-        durable: whether it outlives a power cut from now on; a killed process takes nothing along either way.
+        durable: sync to disk, so that the file survives a power cut; it survives a killed process either way.
 
     Raises:
-        OSError: the folder cannot be made or written; the temporary file is gone, `path` is as it was.
+        OSError: the folder cannot be created or written; the temporary file is removed, `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
@@ -192,7 +187,7 @@ def write_atomically(path: Path, write: Callable[[Path], None], durable: bool = 
             temporary.chmod(0o644)
             temporary.replace(path)
         except BaseException:
-            with contextlib.suppress(OSError):  # the first error is the one to tell
+            with contextlib.suppress(OSError):  # report the first error, not this one
                 temporary.unlink()
             raise
 
@@ -212,18 +207,33 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
+def os_errors(failure: str, advice: str, kind: type[BenchError] = ResultsError) -> Iterator[None]:
+    """Turn an `OSError` of the body into an error for users: `FAILURE (the system's reason). ADVICE`.
+
+    Args:
+        failure: what went wrong, for example `results/x.json cannot be written`.
+        advice: what is kept and what to do, as whole sentences.
+        kind: class of the error.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise kind(f"{failure} ({problem.strerror or problem}). {advice}") from problem
+
+
+@contextlib.contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of a file, which is made if needed, while the body runs.
+    """Lock a file, which is created if needed, while the body runs.
 
     Args:
         path: the file; its folder exists.
-        wait: until another process lets go of it.
+        wait: whether to wait until another process releases the lock.
 
     Yields:
-        Whether the lock is ours; always, if we wait.
+        Whether we hold the lock; always true if we wait.
 
     Raises:
-        OSError: the file cannot be made, or the file system has no locks.
+        OSError: the file cannot be created, or the file system has no locks.
     """
     handle = _lock(path, wait)
     try:
@@ -246,18 +256,18 @@ def _lock(path: Path, wait: bool) -> int | None:
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # removed between our opening and our lock
+        os.close(handle)  # the file was removed between our opening and our lock: try again
 
 
 def remove_leftovers(folder: Path, pattern: str = ".*.part") -> None:
-    """Remove what killed processes left below a folder; what a live one holds is locked and stays.
+    """Remove files that killed processes left below a folder; files of live processes are locked and stay.
 
     Args:
         folder: need not exist.
-        pattern: of the names of files that are locked while they are in use.
+        pattern: glob of files that are locked while they are in use.
     """
     leftovers: list[Path] = []
-    with contextlib.suppress(OSError):  # here as below: what cannot be removed harms nobody
+    with contextlib.suppress(OSError):  # here as below: a leftover that cannot be removed does no harm
         leftovers += folder.rglob(pattern)
     for path in leftovers:
         with contextlib.suppress(OSError), locked(path, wait=False) as ours:
@@ -266,7 +276,7 @@ def remove_leftovers(folder: Path, pattern: str = ".*.part") -> None:
 
 
 def is_claimed(path: Path) -> bool:
-    """Whether some runner holds a claim now."""
+    """Return whether another process holds a claim now."""
     if not path.exists():
         return False
     with contextlib.suppress(OSError), locked(path, wait=False) as ours:
@@ -276,34 +286,34 @@ def is_claimed(path: Path) -> bool:
 
 @contextlib.contextmanager
 def claim(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[bool]:
-    """Hold a claim while the body runs; its file is gone afterwards.
+    """Hold a claim while the body runs; its file is removed afterwards.
 
     Args:
-        path: of the claim; its folder is made if needed.
-        on_wait: told that another runner holds it, and that we wait; without it, we do not.
+        path: of the claim; its folder is created if needed.
+        on_wait: called if another process holds the claim, before we wait for it; None means not to wait.
 
     Yields:
-        Whether the claim is ours; always, if we wait.
+        Whether we hold the claim; always true if we wait.
 
     Raises:
-        ResultsError: the file cannot be made, or the file system has no locks.
+        ResultsError: the file cannot be created, or the file system has no locks.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            ours = held.enter_context(locked(path, wait=False))
+            ours = locks.enter_context(locked(path, wait=False))
             if not ours and on_wait is not None:
                 on_wait()
-                ours = held.enter_context(locked(path))
+                ours = locks.enter_context(locked(path))
         except OSError as problem:
             raise ResultsError(
-                f"{path} cannot be made and locked ({problem.strerror or problem}), so other runners cannot be "
-                f"kept from the same run. Make the directory writable and free some space, or name another with "
-                f"--results-dir, on a file system with locks."
+                f"{path} cannot be created and locked ({problem.strerror or problem}), so another process could "
+                f"train the same run. Make the directory writable and free some space, or give another one on a "
+                f"file system with locks with --results-dir."
             ) from problem
         try:
             yield ours
         finally:
             if ours:
-                with contextlib.suppress(OSError):  # an empty file that is locked by nobody claims nothing
+                with contextlib.suppress(OSError):  # a file that no process locks is not a claim
                     path.unlink()

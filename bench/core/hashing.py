@@ -1,9 +1,7 @@
-"""Content hashes of arrays and of plain values. Pure.
+"""Content hashes of arrays, files and plain values, and seeds derived by hashing. Pure.
 
-Seeds from coordinates: pure hashing.
-
-A seed depends on what it is for and on nothing else, so that adding a model, leaving out a data set or
-reordering a loop changes nobody's numbers.
+A seed depends on its purpose only. Adding a model, leaving out a data set or reordering a loop therefore does not
+change the numbers of other runs.
 """
 
 from __future__ import annotations
@@ -15,26 +13,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SHORT = 16
+SHORT = 16  # hexadecimal digits
 
 
 def hash_array(array: NDArray[Any]) -> str:
-    """Hexadecimal sha256 of an array's type, shape and content, shortened to 16 digits."""
+    """Hash an array's type, shape and content with sha256, shortened to 16 hexadecimal digits."""
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:SHORT]
 
 
 def hash_value(value: Any) -> str:
-    """Hash of a JSON-like value; equal values hash equal whatever the order of their keys."""
+    """Hash a JSON-like value, 16 hexadecimal digits; the order of keys does not matter."""
     return hash_in_full(value)[:SHORT]
 
 
 def hash_in_full(value: Any) -> str:
-    """The same with all 64 digits.
+    """Hash a JSON-like value, all 64 hexadecimal digits; the order of keys does not matter.
 
     Raises:
-        ValueError: the value holds a number that JSON has no form for.
+        ValueError: the value holds NaN or infinity, which JSON cannot express.
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -46,7 +44,7 @@ def hash_bytes(content: bytes) -> str:
 
 
 def derive_seed(base: int, *coordinates: str | int) -> int:
-    """A non-negative 63-bit seed for one purpose.
+    """Derive a non-negative 63-bit seed for one purpose.
 
     Args:
         base: the user's root seed.

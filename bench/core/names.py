@@ -1,12 +1,8 @@
-"""A data set's name with its split, `NAME` or `NAME@SPLIT`. Pure.
+"""Names of data sets with their split, names that are safe in paths, and paths that are safe in texts. Pure.
 
-The canonical name leaves the split out where it is the default of the data card, so that every data set with its
-split has one name, whatever a user typed. `canonical` is the only place that makes it.
-
-Names that become parts of paths, and paths that become parts of texts. Pure.
-
-Data sets, modalities, models and variants become names of files, so one form holds for all of them. The other way
-round, a path need not be UTF-8: Python keeps its odd bytes as lone surrogates, which no file and no console takes.
+A data set is named `NAME` or `NAME@SPLIT`. The canonical name leaves out the split if it is the card's default, so
+that every data set and split has one name, whatever a user typed. `canonical` is the only function that makes it.
+Data sets, modalities, models and variants become parts of file names, so one form holds for all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +17,7 @@ SEPARATOR = "@"
 
 
 def canonical(card: str, split: str, default: str) -> str:
-    """Name a data set with its split: `tiktok`, or `tiktok@shipped` where that is not the card's default.
+    """Return the canonical name: `tiktok`, or `tiktok@shipped` if that split is not the card's default.
 
     Args:
         card: name of the data card.
@@ -31,15 +27,15 @@ def canonical(card: str, split: str, default: str) -> str:
     return card if split == default else f"{card}{SEPARATOR}{split}"
 
 
-def parted(dataset: str) -> tuple[str, str | None]:
-    """Take a name apart into the card's name and the split; None where it names no split."""
+def base_and_split(dataset: str) -> tuple[str, str | None]:
+    """Split a data set's name into the card's name and the split, which is None if the name has none."""
     card, at, split = dataset.partition(SEPARATOR)
     return card, split if at else None
 
 
 def base_name(dataset: str) -> str:
-    """Give the card's name, `tiktok` for `tiktok@shipped`."""
-    return parted(dataset)[0]
+    """Return the card's name, `tiktok` for `tiktok@shipped`."""
+    return base_and_split(dataset)[0]
 
 
 LONGEST = 64
@@ -48,15 +44,15 @@ ALLOWED = f"letters, digits, '_', '-', '+' and '.', not beginning with '.', '-' 
 
 
 def is_name(text: str) -> bool:
-    """Whether a name can be a part of a path wherever: no separator, no step upwards, nothing hidden."""
+    """Return whether a name is safe in a path on every system: no separator, no parent directory, not hidden."""
     return re.fullmatch(FORM, text) is not None
 
 
 def checked_name(text: str) -> str:
-    """The name.
+    """Return a name unchanged if it is safe in a path; for use as a pydantic validator.
 
     Raises:
-        ValueError: it is none, for a validator.
+        ValueError: it is not.
     """
     if not is_name(text):
         raise ValueError(f"expected {ALLOWED}, as it becomes the name of a file")
@@ -64,10 +60,13 @@ def checked_name(text: str) -> str:
 
 
 def is_readable(path: Path) -> bool:
-    """Whether a path is UTF-8, as Rust's and Arrow's readers want it; others take opened files only."""
+    """Return whether a path is UTF-8, as readers of Rust and Arrow require; open other files before reading."""
     return readable(str(path)) == str(path)
 
 
 def readable(text: str) -> str:
-    """The text with the bytes of odd paths, which UTF-8 cannot write, as escapes."""
+    """Replace lone surrogates by escapes.
+
+    Python keeps the bytes of a path that is not UTF-8 as lone surrogates, which no file or console accepts.
+    """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Every choice of the evaluation, in one place. Touches nothing.
+"""Every choice of the evaluation protocol. Touches nothing.
 
 | choice | here | seen elsewhere, and why not |
 |---|---|---|
@@ -11,20 +11,20 @@
 | Recall | hits / held-out items | / min(held-out, K): another metric under the same name |
 | NDCG | ideal over min(held-out, K) | ideal over the hits found: inflated |
 | selection | best validation score, in `selection_metric` | test scores |
-| a tie with the best epoch | is no improvement, as in MMRec (`>`) | an improvement, as in RecBole (`>=`) |
+| a tie with the best epoch | is not an improvement, as in MMRec (`>`) | an improvement, as in RecBole (`>=`) |
 | rounding | only when rendered | before model selection |
 
-What stops a training differs between a paper and the public code of its field, so there are two protocols by name:
+Papers and the public code of their field stop training at different points, so there are two named protocols:
 
 | | `field` (default) | `paper` |
 |---|---|---|
-| chooses epochs and hyperparameters | validation Recall@20 | validation Recall@10 |
+| metric that chooses epochs and hyperparameters | validation Recall@20 | validation Recall@10 |
 | epochs without a better score | 20 | 10 |
 | epochs at most | 1,000 | 300 |
 | source | MMRec and what is built on it | the LUDP paper, Sec. 5.1.4; it gives no limit, 300 is RecBole's |
 
-Their numbers never share a table. `VERSION` and the name enter every record and every path; raise the version
-when any of this changes meaning.
+Their numbers never share a table. `VERSION` and the name enter every record and every path. Raise the version when
+any of these choices changes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from bisect import bisect_right
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-Bounds = tuple[tuple[int, float], ...]
+Bounds = tuple[tuple[int, float], ...]  # (training steps, score) rungs of a trial, ascending
 MIN_EPOCHS = 20  # no trial is stopped earlier
 
 VERSION = "2"
@@ -48,12 +48,12 @@ HideAtTest = Literal["train+valid", "train"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """The evaluation of one run. Without arguments it is `field`; `named` gives the others.
+    """The training and evaluation protocol of one run. Without arguments it is `field`; see `get_protocol`.
 
     Attributes:
-        name: which of the named protocols it is, or was changed from.
+        name: the named protocol that it is, or was changed from.
         version: version of this module's choices.
-        hide_at_test: whose items cannot be recommended at test.
+        hide_at_test: parts whose items cannot be recommended at test.
         patience: epochs without a better validation score after which training stops; a tie is not better.
         selection_metric: validation metric that chooses epochs and hyperparameters.
         max_epochs: epochs after which training stops in any case. A profile may stop it earlier; see `RunSpec`.
@@ -68,21 +68,22 @@ class Protocol:
 
     @property
     def tag(self) -> str:
-        """Short name for paths and tables: `p2-field`, or `p2-field-patience40` where a choice was changed."""
-        first = self.version == FIRST.version
-        base = FIRST if first else PROTOCOLS[self.name]
+        """Return the short name for paths and tables: `p2-field`, or `p2-field-patience40` if a choice differs."""
+        is_version_1 = self.version == PROTOCOL_1.version
+        base = PROTOCOL_1 if is_version_1 else PROTOCOLS[self.name]
         hidden = "" if self.hide_at_test == base.hide_at_test else "-hide-train"
-        waits = "" if self.patience == base.patience else f"-patience{self.patience}"
-        if first:
-            return f"p{self.version}{hidden}{waits}"
+        patience = "" if self.patience == base.patience else f"-patience{self.patience}"
+        if is_version_1:
+            return f"p{self.version}{hidden}{patience}"
         epochs = "" if self.max_epochs == base.max_epochs else f"-epochs{self.max_epochs}"
         select = "" if self.selection_metric == base.selection_metric else f"-select-{self.selection_metric}"
-        return f"p{self.version}-{self.name}{waits}{epochs}{select}{hidden}"
+        return f"p{self.version}-{self.name}{patience}{epochs}{select}{hidden}"
 
     @property
     def identity(self) -> dict[str, str | int] | list[str | int]:
-        """All of it as plain values, for the keys of runs and searches; the form of version 1 keeps its keys."""
-        if self.version == FIRST.version:
+        """Return all choices as plain values, for the keys of runs and searches."""
+        # the form of version 1 keeps the keys of its runs
+        if self.version == PROTOCOL_1.version:
             return [self.version, self.hide_at_test, self.patience]
         return asdict(self)
 
@@ -92,21 +93,21 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
     # Sec. 5.1.4 of the LUDP paper, which names no limit of epochs; 300 is RecBole's
     "paper": Protocol("paper", patience=10, selection_metric="recall@10", max_epochs=300),
 }
-FIRST = replace(PROTOCOLS["paper"], version="1")  # the only protocol of version 1, before protocols had names
+PROTOCOL_1 = replace(PROTOCOLS["paper"], version="1")  # the only protocol of version 1, before protocols had names
 
 
-def named(name: ProtocolName, **changes: Any) -> Protocol:
-    """The protocol of that name, with choices of the call in place of its own.
+def get_protocol(name: ProtocolName, **changes: Any) -> Protocol:
+    """Return a named protocol, with some choices replaced.
 
     Args:
         name: one of `PROTOCOLS`.
-        changes: values of `Protocol` by field.
+        changes: fields of `Protocol` to replace.
     """
     return replace(PROTOCOLS[name], **changes)
 
 
 def metric_key(metric: str, cutoff: int) -> str:
-    """The name of a metric in records, for example `recall@10`."""
+    """Return the name of a metric in records, for example `recall@10`."""
     return f"{metric}@{cutoff}"
 
 
@@ -114,7 +115,7 @@ SELECTABLE = tuple(metric_key(metric, cutoff) for metric in METRICS for cutoff i
 
 
 def bound_at(bounds: Bounds, epoch: int, steps: int) -> float | None:
-    """What a trial must have reached after an epoch; None where it may not be stopped yet.
+    """Return the score that a trial must have reached after an epoch, or None if it may not be stopped yet.
 
     Args:
         bounds: the rungs of its `RunSpec`, ascending.

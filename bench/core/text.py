@@ -1,14 +1,14 @@
-"""Absolute paths in what is published, shortened. Reads the environment for the home directory.
+"""Make text safe to publish: shorten absolute paths, and escape it for a terminal, Markdown or a spreadsheet.
 
-Records and pages travel. A path names the user and the disks of a machine, so what is published keeps of it only
-what lies below the checkout, below a directory of data or, as `~/...`, below home; of any other path its last
-part.
+Reads the environment for the home directory; writes nothing.
 
-Text of data, models, records and commands made safe for a terminal, Markdown or a spreadsheet. Pure.
+Records and pages are shared, and an absolute path reveals the user and the disks of a machine. Published texts
+keep only the part below the checkout, below a data directory or, as `~/...`, below home. Of any other path they
+keep the last part.
 
-A name can hold anything: an escape sequence that clears the screen, HTML, a formula. Every console of this project
-writes through `for_terminal` (see `bench.cli.parser.make_console`), every Markdown file through `for_markdown`,
-and every CSV through `for_csv`.
+A name can hold an escape sequence that clears the screen, HTML, or a formula. Every console of this project writes
+through `for_terminal` (see `bench.cli.parser.make_console`), every Markdown file through `for_markdown`, and every
+CSV file through `for_csv`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from bench.core.files import ROOT
 
 ELSEWHERE = "…"
-# a slash that begins a path: not one within an address, a fraction or a path that is relative already
+# a slash that begins a path, and not one within a URL, a fraction or a relative path
 PATH = re.compile(r"(?<![\w.~:/…\\])/(?:[^\s'\"`,;:()<>|\[\]/]+/)*[^\s'\"`,;:()<>|\[\]/]+/?")
 SYSTEM = ("/dev/", "/proc/", "/usr/", "/etc/")  # the same on every machine
 
@@ -31,8 +31,8 @@ _data_dirs: ContextVar[tuple[Path, ...]] = ContextVar("data_dirs", default=())
 
 
 @contextlib.contextmanager
-def below(data_dirs: Iterable[Path]) -> Iterator[None]:
-    """While the body runs, paths below these directories are shortened to what lies below them."""
+def shorten_below(data_dirs: Iterable[Path]) -> Iterator[None]:
+    """Shorten paths below these directories to the part below them, while the body runs."""
     token = _data_dirs.set(tuple(data_dirs))
     try:
         yield
@@ -40,40 +40,41 @@ def below(data_dirs: Iterable[Path]) -> Iterator[None]:
         _data_dirs.reset(token)
 
 
-def shortened(text: str) -> str:
-    """Shorten every absolute path in a text; see above."""
+def shorten_paths(text: str) -> str:
+    """Shorten every absolute path in a text, as the module's docstring describes."""
     if "/" not in text:
         return text
-    for root, itself in sorted(_roots().items(), key=lambda each: -len(each[0])):  # the nearest one counts
-        below_it = "~/" if itself == "~" else ""
+    # longest first, so that the nearest root of a path counts
+    for root, short_root in sorted(_roots().items(), key=lambda each: -len(each[0])):
+        prefix = "~/" if short_root == "~" else ""
         start = rf"(?<![\w.~/…]){re.escape(root)}"
-        text = re.sub(rf"{start}/(?=[^\s/])", below_it, text)
-        text = re.sub(rf"{start}/?(?![\w./-])", itself, text)
+        text = re.sub(rf"{start}/(?=[^\s/])", prefix, text)
+        text = re.sub(rf"{start}/?(?![\w./-])", short_root, text)
     return PATH.sub(_last_part, text)
 
 
 def _roots() -> dict[str, str]:
-    """Directories with what stands for each; what lies below home begins with `~/`."""
-    found = {str(ROOT): "."}
+    """Return the short form of each known directory."""
+    roots = {str(ROOT): "."}
     home = os.environ.get("HOME", "")
     if Path(home).is_absolute() and home.strip("/"):
-        found[home.rstrip("/")] = "~"
+        roots[home.rstrip("/")] = "~"
     for directory in _data_dirs.get():
         path = directory.absolute()
         if path.name:
-            found[str(path)] = f"{ELSEWHERE}/{path.name}"
-    return found
+            roots[str(path)] = f"{ELSEWHERE}/{path.name}"
+    return roots
 
 
-def _last_part(found: re.Match[str]) -> str:
-    path = found[0]
+def _last_part(match: re.Match[str]) -> str:
+    path = match[0]
     if path.startswith(SYSTEM):
         return path
     return f"{ELSEWHERE}/{path.rstrip('/').rpartition('/')[2]}"
 
 
-# Control characters but newline and tab; what turns the direction of a line; halves of surrogate pairs, which
-# UTF-8 has no form for.
+# Control characters except newline and tab; characters that change the direction of a line; lone surrogates, which
+# UTF-8 cannot encode.
 UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -86,20 +87,20 @@ FORMULA = re.compile(r"[=+\-@\t\r].", re.DOTALL)
 
 def for_terminal(text: str) -> str:
     r"""Write control characters as escapes, for example ``\x1b``; newlines and tabs stay."""
-    return UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+    return UNSAFE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def for_line(text: str) -> str:
-    """Make a text safe for a terminal, and one line of it: in an error or a list, a newline begins no other."""
+    """Make a text safe for a terminal and put it on one line, as errors and lists need."""
     return for_terminal(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def for_markdown(text: str, begins_line: bool = False) -> str:
-    """Escape all that Markdown or HTML would read as markup; the result is one line.
+    """Escape everything that Markdown or HTML would read as markup, and put it on one line.
 
     Args:
         text: any text.
-        begins_line: whether it begins a paragraph or list item, where `# x` would be a heading.
+        begins_line: whether the text begins a paragraph or list item, where `# x` would be a heading.
     """
     line = for_terminal(" ".join(text.splitlines())).replace("\t", " ").translate(MARKDOWN)
     start = BLOCK_START.match(line) if begins_line else None
@@ -110,7 +111,7 @@ def for_markdown(text: str, begins_line: bool = False) -> str:
 
 
 def for_csv(text: str) -> str:
-    """Put an apostrophe before a text that a spreadsheet would compute; a number stays as it is."""
+    """Put an apostrophe before a text that a spreadsheet would evaluate; numbers stay as they are."""
     safe = for_terminal(text)
     return f"'{safe}" if FORMULA.match(safe) and not _is_number(safe) else safe
 

@@ -1,10 +1,8 @@
-"""Scores to ranked lists: pure torch, deterministic under ties, touches no model.
+"""Turn scores into ranked lists, deterministic under ties. Pure torch.
 
-`torch.topk` leaves the order of equal values open, so that devices and block sizes disagree. Here equal
-scores are ranked by the lower index, always.
-
-A long row is not gone through by `torch.topk`, which looks at every entry one by one: maxima of groups of its
-columns are taken first, in vector instructions, and only the groups with the k best maxima are looked into.
+`torch.topk` leaves the order of equal values open, so results differ between devices and block sizes. Here the
+lower index always wins a tie. Long rows are first reduced to maxima of column groups in vector instructions,
+because `torch.topk` visits every entry one by one; only the groups with the k best maxima are then searched.
 """
 
 from __future__ import annotations
@@ -12,11 +10,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-GROUP = 8
+GROUP = 8  # columns per group
 
 
 def stable_topk(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k best of each row, best first, ties to the lowest index.
+    """Return the k best of each row, best first; the lower index wins a tie.
 
     Args:
         scores: `[n, m]`, without NaN.
@@ -28,7 +26,7 @@ def stable_topk(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     n_columns = scores.shape[1]
     k = min(k, n_columns)
     probe = min(k + 1, n_columns)
-    values, indices = largest(scores, probe)
+    values, indices = largest(scores, probe)  # one more than k shows whether the cut goes through a tie
     cut_ties = values[:, k - 1] == values[:, -1] if probe > k else values.new_zeros(len(values), dtype=torch.bool)
     values, indices = _order(values[:, :k], indices[:, :k])
     tied = cut_ties.nonzero().squeeze(1)
@@ -39,10 +37,10 @@ def stable_topk(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def largest(scores: Tensor, k: int, in_order: bool = True) -> tuple[Tensor, Tensor]:
-    """The k largest of each row like `torch.topk`: equal values stand in any order, and any of them at the cut.
+    """Return the k largest of each row like `torch.topk`; the order of ties, and which are cut off, is arbitrary.
 
-    Columns j, j + m/g, j + 2m/g, ... make a group. Take the k groups with the highest maxima: an entry of any
-    other group is at most as high as each of those k maxima, so k largest values are among theirs, ties or not.
+    Columns j, j + m/g, j + 2m/g, ... make a group. Take the k groups with the highest maxima. An entry of any
+    other group is at most as high as each of those k maxima, so k largest values are among these groups.
 
     Args:
         scores: `[n, m]`, without NaN, m >= k.
@@ -85,7 +83,7 @@ def hide(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def recommend(scores: Tensor, depth: int) -> Tensor:
-    """Item ids by rank, `[n, depth]`; -1 where a row has fewer than `depth` items that are not hidden."""
+    """Return item ids by rank, `[n, depth]`; -1 where a row has fewer than `depth` items that are not hidden."""
     values, indices = stable_topk(scores, depth)
     indices = indices.masked_fill(values == -torch.inf, -1)
     if indices.shape[1] < depth:

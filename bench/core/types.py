@@ -1,7 +1,7 @@
-"""The values that travel between the rooms: frozen, numpy only. Touches nothing.
+"""Values that the packages exchange: frozen, numpy only. Touches nothing.
 
-Ids here are 0-based and contiguous, users in [0, n_users) and items in [0, n_items). The padding id 0
-that RecBole puts in front is known to `bench.engine.recbole` alone.
+Ids are 0-based and contiguous, users in [0, n_users) and items in [0, n_items). Only `bench.engine.recbole` and
+the models use RecBole's ids, which have a padding id 0 in front.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Interactions:
         n_items: number of items, likewise.
         users: user id of each interaction, `[n]`.
         items: item id of each interaction, `[n]`.
-        timestamps: seconds since 1970 of each interaction, `[n]`, or None where the data has none.
+        timestamps: seconds since 1970 of each interaction, `[n]`, or None if the data has none.
     """
 
     n_users: int
@@ -53,7 +53,7 @@ class Interactions:
         n_items: int,
         timestamps: NDArray[np.floating[Any]] | None = None,
     ) -> Interactions:
-        """Sort and de-duplicate pairs; of repeated pairs the earliest is kept.
+        """Sort and de-duplicate pairs, keeping the earliest of repeated pairs.
 
         Raises:
             DataError: an id is negative or not below its count.
@@ -78,17 +78,17 @@ class Interactions:
 
     @cached_property
     def keys(self) -> IntArray:
-        """`user * n_items + item` of each interaction, ascending, `[n]`."""
+        """Return `user * n_items + item` of each interaction, ascending, `[n]`."""
         return self.users * self.n_items + self.items
 
     @cached_property
     def offsets(self) -> IntArray:
-        """Row pointers: user u's items are `items[offsets[u]:offsets[u + 1]]`, `[n_users + 1]`."""
+        """Return row pointers, `[n_users + 1]`: user u's items are `items[offsets[u]:offsets[u + 1]]`."""
         counts = np.bincount(self.users, minlength=self.n_users)
         return np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
 
     def take(self, index: IntArray | BoolArray) -> Interactions:
-        """The interactions at `index`, sorted again; counts stay."""
+        """Return the interactions at `index`, sorted; the numbers of users and items stay."""
         times = None if self.timestamps is None else self.timestamps[index]
         return Interactions.from_pairs(self.users[index], self.items[index], self.n_users, self.n_items, times)
 
@@ -98,10 +98,10 @@ class Modality:
     """One kind of item content.
 
     Attributes:
-        name: for example "visual"; data sets may bring any number of modalities under any names.
-        matrix: one row an item, `[n_items, d_m]` float32; rows of items without this modality are zero.
+        name: for example "visual"; data sets may have any number of modalities under any names.
+        matrix: one row per item, `[n_items, d_m]` float32; rows of items without this modality are zero.
         present: which items have it, `[n_items]`.
-        fingerprint: hash of the content, or of inputs and recipe where the rows were derived.
+        fingerprint: hash of the content, or of inputs and recipe if the rows were derived.
         origin: where it came from, in words, for the report.
     """
 
@@ -113,12 +113,12 @@ class Modality:
 
     @property
     def dim(self) -> int:
-        """Number of feature columns, d_m."""
+        """Return the number of feature columns, d_m."""
         return int(self.matrix.shape[1])
 
     @property
     def coverage(self) -> float:
-        """Share of the items that have this modality."""
+        """Return the share of items that have this modality."""
         return float(self.present.mean())
 
 
@@ -132,20 +132,20 @@ class Split:
     test: Interactions
 
     def part(self, name: Part) -> Interactions:
-        """The part of that name."""
+        """Return the part with a given name."""
         return {"train": self.train, "valid": self.valid, "test": self.test}[name]
 
 
 @dataclass(frozen=True)
 class DataRequest:
-    """What the user asked for, apart from the name of the data set.
+    """Options for loading a data set, apart from its name.
 
     Attributes:
         source: "auto" takes the first source of the card that is available.
         data_dirs: directories that may hold data, searched in order, before the cache.
         cache_dir: the project's own data cache.
-        scale: size of a surrogate relative to the paper's data set, where the user gave one.
-        default_scale: the size where the user gave none.
+        scale: size of a surrogate relative to the paper's data set, if the user gave one.
+        default_scale: the size if the user gave none.
         split: one of `bench.core.names.SPLITS` instead of the card's choice.
         base_seed: root of all seeds; splits and surrogates depend on it and on the card's name only.
     """
@@ -165,11 +165,11 @@ class BenchmarkData:
 
     Attributes:
         name: the canonical name, `NAME` or `NAME@SPLIT`; see `bench.core.names`.
-        source: real, embedded or surrogate; shown with every number that comes of this data.
-        origin: one sentence on what this data is and where it was read.
+        source: real, embedded or surrogate; shown with every number computed from this data.
+        origin: one sentence on what this data is and where it was read from.
         split: the three parts.
         modalities: available item content, in the card's order.
-        missing: modalities that the card lists and this source lacks, with the reason.
+        missing: modalities that the card lists but this source lacks, with the reason.
         notes: remarks for the report (cold items, users without training interactions, what is planted).
         advice: how to get the real data; empty when this is the real data.
         data_hash: hash of interactions and features.
@@ -191,28 +191,28 @@ class BenchmarkData:
 
     @property
     def n_users(self) -> int:
-        """Number of users."""
+        """Return the number of users."""
         return self.split.train.n_users
 
     @property
     def n_items(self) -> int:
-        """Number of items."""
+        """Return the number of items."""
         return self.split.train.n_items
 
     @property
     def n_interactions(self) -> int:
-        """Number of distinct user-item pairs over all three parts."""
+        """Return the number of distinct user-item pairs over all three parts."""
         return len(self.split.train) + len(self.split.valid) + len(self.split.test)
 
 
 @dataclass(frozen=True, eq=False)
 class TopK:
-    """The answers of one evaluation: everything that a ranking metric needs.
+    """The recommendations of one evaluation: everything that a ranking metric needs.
 
     Attributes:
         users: evaluated users (those with held-out items), ascending, `[n]`.
         items: their recommendations, best first, `[n, depth]`; -1 where a user has fewer candidates.
-        n_skipped: users left out because nothing of theirs is held out.
+        n_skipped: users left out because they have no held-out items.
     """
 
     users: IntArray
@@ -221,7 +221,7 @@ class TopK:
 
 
 class Metrics(Frozen):
-    """Means over users at full precision, keyed like `recall@10`."""
+    """Means of metrics over users at full precision, keyed like `recall@10`."""
 
     values: dict[str, float]
     n_users: int
@@ -236,7 +236,10 @@ class MetricsByPart(Frozen):
 
 
 class EpochFacts(Frozen):
-    """One epoch: mean training loss, seconds, validation means. A control has one epoch, its fit, and no loss."""
+    """Mean training loss, seconds and validation means of one epoch.
+
+    A control has a single epoch, its fit, and no loss.
+    """
 
     epoch: int
     loss: float | None

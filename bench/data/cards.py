@@ -1,8 +1,7 @@
-"""What a data card says of files that can be fetched: address, place, checksum, size. Pure.
+"""Data cards, `datasets/NAME.yaml`: what is known of a data set before its files are read. Reads cards only.
 
-The data cards: what is known of a data set before a file of it is read. Reads datasets/*.yaml.
-
-One model for each layout of files that a source can have; `layout` tells them apart.
+A card lists sources. There is one model per layout of a source's files, and the field `layout` tells them apart.
+`Download` says where the files can be fetched, and with which sizes and checksums.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from bench.core.config import Frozen, read_yaml, validated
 from bench.core.errors import ConfigError, UsageError, listed, unknown_name
 from bench.core.files import ROOT
-from bench.core.names import SEPARATOR, SPLITS, SplitName, canonical, checked_name, parted
+from bench.core.names import SEPARATOR, SPLITS, SplitName, base_and_split, canonical, checked_name
 from bench.core.types import Source
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -29,7 +28,7 @@ def inside(path: str) -> str:
     Raises:
         ValueError: the path is empty, absolute, or steps upwards.
     """
-    pure = PurePosixPath(path)
+    pure = PurePosixPath(path)  # a backslash or colon could lead outside on Windows, a zero byte ends a name early
     if not path or pure.is_absolute() or ".." in pure.parts or any(char in path for char in "\\:\0"):
         raise ValueError("expected a relative path that stays inside the data directory, without '..'")
     return path
@@ -43,16 +42,16 @@ Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 def is_safe(url: str) -> bool:
-    """Whether what an address answers cannot be exchanged on the way: it is encrypted, or of this machine."""
+    """Check that an address cannot be tampered with on the way: it is encrypted, or on this machine."""
     try:
         parts = urlsplit(url)
         return parts.scheme.lower() == "https" or parts.hostname in LOOPBACK
-    except ValueError:  # such as half an address of version 6
+    except ValueError:  # such as an incomplete IPv6 address
         return False
 
 
 def safe_address(url: str) -> str:
-    """Refuse addresses without encryption but for those of this machine, which no one else can answer for.
+    """Refuse addresses without encryption, except those of this machine.
 
     Raises:
         ValueError: the address begins with http: and names another machine.
@@ -74,12 +73,12 @@ class RemoteFile(_Strict):
 
     Attributes:
         url: its address.
-        path: where it goes, below the source's directory; or
-        members: it is a zip or tar archive, and these of its members go there, by their names in the archive.
+        path: its target, below the source's directory; None for an archive.
+        members: for a zip or tar archive: targets of the wanted members, by their names in the archive.
         git_blob: git's id, sha1 of "blob <size>\0" and the content.
         sha256, md5: of the content.
         size: bytes, where known.
-        optional: whether the source is whole without it.
+        optional: whether the source is complete without it.
     """
 
     url: Address
@@ -101,7 +100,7 @@ class RemoteFile(_Strict):
 
     @property
     def targets(self) -> list[str]:
-        """What it brings, as paths below the source's directory."""
+        """Return the paths that it provides, below the source's directory."""
         return list(self.members.values()) if self.path is None else [self.path]
 
 
@@ -110,11 +109,11 @@ class ZenodoRecord(_Strict):
 
     Attributes:
         record: its number.
-        match: pattern of the names of its files that are looked into, `*` and `?` as in a shell.
+        match: pattern of the names of the files to consider, `*` and `?` as in a shell.
         members: paths wanted below the source's directory: a file of that name, or the one member of the record's
             archives whose path ends so.
-        optional_members: likewise; the source is whole without them.
-        api: where records are described.
+        optional_members: likewise; the source is complete without them.
+        api: address below which records are described.
     """
 
     record: Count
@@ -125,37 +124,37 @@ class ZenodoRecord(_Strict):
 
     @property
     def url(self) -> str:
-        """The address of the record's description."""
+        """Return the address of the record's description."""
         return f"{self.api}/{self.record}"
 
 
 class Download(_Strict):
-    """Where the files of a source can be fetched from: addresses, or a record that lists them."""
+    """Where the files of a source can be fetched: from addresses, or from a record that lists them."""
 
     files: list[RemoteFile] = Field(default_factory=list)
     zenodo: ZenodoRecord | None = None
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> Download:
+    def _files_or_record(self) -> Download:
         if bool(self.files) == (self.zenodo is not None):
             raise ValueError("expected either 'files' or 'zenodo'")
         return self
 
     @property
     def url(self) -> str:
-        """The address that is asked first."""
+        """Return the address that is requested first."""
         return self.zenodo.url if self.zenodo else self.files[0].url
 
     @property
     def targets(self) -> dict[str, bool]:
-        """Everything it brings, as paths below the source's directory, and whether it is optional."""
-        found = {path: one.optional for one in self.files for path in one.targets}
+        """Return all paths that it provides, below the source's directory, and whether each is optional."""
+        optional = {path: file.optional for file in self.files for path in file.targets}
         if self.zenodo:
-            found |= dict.fromkeys(self.zenodo.members, False) | dict.fromkeys(self.zenodo.optional_members, True)
-        return found
+            optional |= dict.fromkeys(self.zenodo.members, False) | dict.fromkeys(
+                self.zenodo.optional_members, True
+            )
+        return optional
 
-
-__all__ = ["DatasetCard", "DatasetChoice", "SourceCard", "choose", "load", "names", "read_yaml", "validated"]
 
 DATASETS = ROOT / "datasets"
 
@@ -174,14 +173,14 @@ class DataFile(Frozen):
 
 
 class Encoder(Frozen):
-    """What made a feature file, in words: said of the file with this checksum, and of no other in its place."""
+    """How a feature file was made, in words; true only of the file with this checksum."""
 
     words: str
     git_blob: GitBlob
 
 
 class FeatureFile(DataFile):
-    """A feature matrix: row = item index, or a .json keyed by it; absent is fine if `optional`."""
+    """A feature matrix: one row per item index, or a .json keyed by it. It may be absent if `optional`."""
 
     dim: Count | None = None
     optional: bool = False
@@ -189,7 +188,7 @@ class FeatureFile(DataFile):
 
 
 class Counts(Frozen):
-    """Golden facts of a source; None = not known beforehand."""
+    """The expected counts of a source; None where a count is not known beforehand."""
 
     n_users: Count | None = None
     n_items: Count | None = None
@@ -200,7 +199,7 @@ class Counts(Frozen):
 
 
 class PartFiles(Frozen):
-    """One file for each part."""
+    """The files of the three parts."""
 
     train: DataFile
     valid: DataFile
@@ -208,7 +207,7 @@ class PartFiles(Frozen):
 
 
 class PinnedFile(DataFile):
-    """A file whose content is known for certain."""
+    """A file whose content is fixed by its checksum."""
 
     git_blob: GitBlob
 
@@ -221,7 +220,7 @@ class Ml100kFiles(Frozen):
 
 
 class _SourceBase(Frozen):
-    """What every source has: a sentence on what it is, and one on how to get it."""
+    """A source of any kind: a sentence on what it is, and one on how to get it."""
 
     title: str
     how_to_get: str
@@ -230,7 +229,7 @@ class _SourceBase(Frozen):
 class DirectorySource(_SourceBase):
     """Real data whose files lie in `directory`, below a data directory or the cache.
 
-    `expected` pins its counts; `download` says where the files can be fetched.
+    `expected` holds its counts; `download` says where the files can be fetched.
     """
 
     kind: Literal["real"]
@@ -241,20 +240,20 @@ class DirectorySource(_SourceBase):
 
 
 class PickledCooSource(DirectorySource):
-    """Pickled scipy matrices, one a part, and one .npy a modality."""
+    """Pickled scipy matrices, one per part, and one .npy per modality."""
 
     layout: Literal["pickled-coo"]
     files: PartFiles
 
 
 class MmrecSource(DirectorySource):
-    """One tab-separated .inter file and one .npy, or .json keyed by itemID, a modality."""
+    """One tab-separated .inter file, and one .npy or .json (keyed by itemID) per modality."""
 
     layout: Literal["mmrec"]
 
 
 class NormalisedSource(DirectorySource):
-    """The copy that `ludp-bench import` makes, see `bench.data.formats.normalised`; `notes` are its remarks."""
+    """A copy made by `ludp-bench import`, see `bench.data.formats.normalised`; `notes` are its remarks."""
 
     layout: Literal["normalised"]
     files: list[PinnedFile]
@@ -262,7 +261,7 @@ class NormalisedSource(DirectorySource):
 
 
 class RatingsSource(DirectorySource):
-    """The ratings of GroupLens: one table without a head, its columns user, item, stars and time."""
+    """The ratings of GroupLens: one table without a header, its columns user, item, stars and time."""
 
     layout: Literal["ratings"]
     file: DataFile
@@ -272,8 +271,8 @@ class RatingsSource(DirectorySource):
 class Ml100kSource(_SourceBase):
     """MovieLens-100K inside an installed package.
 
-    Its `features` are modalities where their files are found, the textual one in place of the derived; `people`
-    brings the knowledge modality likewise.
+    A modality of `features` is read where its file is present; a textual one replaces the derived one. `people`
+    likewise provides the knowledge modality.
     """
 
     kind: Literal["embedded"]
@@ -296,7 +295,7 @@ class PlantedModality(Frozen):
     Attributes:
         dim: feature columns.
         taste: standard deviation of its part of a user's taste, in units where exposure noise has 1.28.
-        noise: share of the features' variance that tells nothing.
+        noise: share of the features' variance that is independent of taste.
         norm: typical Euclidean norm of a row.
     """
 
@@ -317,9 +316,9 @@ class SurrogateSource(_SourceBase):
         exposures: items shown to a user per interaction; the best-liked become interactions.
         popularity_sigma: log-normal spread of the items' chances of being shown.
         activity_sigma: log-normal spread of the users' numbers of interactions.
-        item_gini, user_gini: resulting Gini coefficients at scale 1, stated to be tested.
+        item_gini, user_gini: resulting Gini coefficients at scale 1, as a test checks.
         planted: what is planted, in words; copied into the report.
-        version: raise when the generator's output changes.
+        version: to be increased whenever the generator's output changes.
     """
 
     kind: Literal["surrogate"]
@@ -345,12 +344,12 @@ SourceCard = PickledCooSource | MmrecSource | NormalisedSource | RatingsSource |
 
 
 class DatasetCard(Frozen):
-    """What is known of a data set before a file of it is read.
+    """The data card of one data set.
 
     Attributes:
         paper_name: column name in the paper's tables.
         modalities: the paper's modalities, in the order of its columns; a source may bring more.
-        split: rule of the split where a name says none; `NAME@SPLIT` asks for another one.
+        split: rule of the default split; `NAME@SPLIT` selects another one.
         sources: where the data can come from; "auto" takes the first that is available.
     """
 
@@ -373,21 +372,21 @@ class DatasetCard(Frozen):
 
     @property
     def kinds(self) -> list[Source]:
-        """Kinds of its sources, in the order in which "auto" tries them."""
+        """Return the kinds of the sources, in the order in which "auto" tries them."""
         return [source.kind for source in self.sources]
 
 
 def names(directory: Path = DATASETS) -> list[str]:
-    """Names of the data cards, sorted; no card is read."""
+    """Return the sorted names of the data cards, without reading any."""
     return sorted(path.stem for path in directory.glob("*.yaml"))
 
 
 def load(name: str, directory: Path = DATASETS) -> DatasetCard:
-    """The data card `<directory>/<name>.yaml`.
+    """Read the data card `<directory>/<name>.yaml`.
 
     Raises:
         UsageError: there is no such card.
-        ConfigError: the card does not say what it must.
+        ConfigError: the card is malformed, or bears another name than its file.
     """
     known = names(directory)
     if name not in known:
@@ -401,7 +400,7 @@ def load(name: str, directory: Path = DATASETS) -> DatasetCard:
 
 @dataclass(frozen=True)
 class DatasetChoice:
-    """A data set with its split, as a user chose it.
+    """A data set with its split, as the user chose it.
 
     Attributes:
         card: its card.
@@ -413,37 +412,40 @@ class DatasetChoice:
 
     @property
     def name(self) -> str:
-        """The canonical name; see `bench.core.names`."""
+        """Return the canonical name; see `bench.core.names`."""
         return canonical(self.card.name, self.split, self.card.split)
 
 
 def full_name(dataset: str) -> str:
-    """Return `NAME@SPLIT` with the split of the card where the name has none; a name without a card as it is."""
-    base, split = parted(dataset)
+    """Return `NAME@SPLIT`, with the card's default split if the name has none.
+
+    A name without a card is returned as it is.
+    """
+    base, split = base_and_split(dataset)
     return dataset if split is not None or base not in names() else f"{base}@{load(base).split}"
 
 
 def choose(dataset: str, split: str | None = None) -> DatasetChoice:
-    """Find what `NAME` or `NAME@SPLIT` means.
+    """Return the card and the split that `NAME` or `NAME@SPLIT` stands for.
 
     Args:
         dataset: as the user typed it.
-        split: rule for a name that says none; None takes the card's.
+        split: rule for a name without one; None takes the card's default.
 
     Raises:
         UsageError: there is no such card or split.
-        ConfigError: the card does not say what it must.
+        ConfigError: the card is malformed.
     """
-    name, own = parted(dataset)
+    name, given = base_and_split(dataset)
     card = load(name)
-    if own == "":
+    if given == "":
         raise UsageError(
-            f"'{dataset}' names no split after '{SEPARATOR}'. Write '{name}' for its default, the split "
+            f"'{dataset}' has no split after '{SEPARATOR}'. Write '{name}' for its default, the split "
             f"'{card.split}', or one of {listed(f'{name}{SEPARATOR}{each}' for each in SPLITS)}."
         )
-    chosen = own or split or card.split
+    chosen = given or split or card.split
     if chosen not in SPLITS:
-        where = f"in '{dataset}'" if own else "of --split"
+        where = f"in '{dataset}'" if given else "of --split"
         raise unknown_name(
             "split", chosen, SPLITS, f"Correct the split {where}; '{name}' alone is split '{card.split}'."
         )

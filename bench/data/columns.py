@@ -1,11 +1,8 @@
-"""The ids in a user's files -> indices from 0, and times -> seconds. Pure.
+"""Columns of a user's tables as arrays: numbered ids, times in seconds, interactions, feature matrices.
 
-The order is that of the sorted ids: by value where every id is a whole number, else by the code points of the
-text. It depends on the set of ids and on nothing else, so that the same data has the same indices in every layout.
-
-Columns of ids -> interactions with their original ids. Pure.
-
-JSON that is checked, and rows of numbers that form a matrix. Reads the file it is given.
+Users and items are numbered in the order of their ids: by value where every id is a whole number, else by the code
+points of the text. The numbers depend on the set of ids alone, so the same data has the same indices in every
+layout. `load_json` reads the file it is given; everything else is pure.
 """
 
 from __future__ import annotations
@@ -24,21 +21,20 @@ from bench.core.errors import DataError
 from bench.core.files import check_plain
 from bench.core.types import BoolArray, IntArray, Interactions
 from bench.data.raw import CLAIM_PER_INTERACTION, FREE_CLAIM, RawData
-from bench.data.roles import Columns, extent, like_ratings, positives, rating_notes
+from bench.data.roles import Columns, describe_values, positives, rating_like_columns, rating_notes
 from bench.data.tables import row_number
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WHOLE_NUMBER = (
-    r"^(0|-?[1-9][0-9]{0,17})$"  # fits int64; 007 and +7 are texts, so that ids are given back unchanged
-)
+# Fits int64. 007 and +7 count as texts, so that exported ids are those of the files.
+WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,17})$"
 WITH_POINT = r"^-?[0-9]+\.0+$"
-DENSE = 8  # numbers are ranked by a table where it has at most this many cells for each of them
+DENSE = 8  # integers are ranked by a lookup table if it has at most this many cells per integer
 
 
 def column_ids(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of ids as int64 or text, none of them missing.
+    """Return a column of ids as int64 or text.
 
     Raises:
         DataError: an id is missing or empty, or is neither a whole number nor a text.
@@ -66,11 +62,14 @@ def column_ids(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArra
         raise DataError(f"{path}: the column '{name}' holds an id beyond 64 bits ({problem}).") from problem
 
 
-def number(columns: Sequence[pa.ChunkedArray]) -> tuple[list[IntArray], NDArray[Any]]:
-    """Indices of the ids in each column, and the distinct ids of all in order, int64 or object of str.
+def number_ids(columns: Sequence[pa.ChunkedArray]) -> tuple[list[IntArray], NDArray[Any]]:
+    """Assign an index to each id of all columns together, in the order of the ids.
 
     Args:
-        columns: from `column_ids`; interactions, and tables that list more users or items.
+        columns: from `column_ids`; those of interactions, and of tables that list further users or items.
+
+    Returns:
+        The indices of each column's ids, and the distinct ids in order, int64 or object of str.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -90,7 +89,7 @@ def number(columns: Sequence[pa.ChunkedArray]) -> tuple[list[IntArray], NDArray[
 def _by_dictionary(
     columns: Sequence[pa.ChunkedArray], distinct: pa.Array, numbers: IntArray | None
 ) -> tuple[list[IntArray], NDArray[Any]]:
-    """The same for texts, which stand for `numbers` or for themselves."""
+    """Assign indices to ids that are texts; `numbers` are their values if all of them are whole numbers."""
     import pyarrow.compute as pc
 
     order = pc.sort_indices(distinct).to_numpy() if numbers is None else np.argsort(numbers)
@@ -101,9 +100,12 @@ def _by_dictionary(
 
 
 def _rank(arrays: Sequence[IntArray]) -> tuple[list[IntArray], IntArray]:
-    """The same for whole numbers."""
-    filled = [array for array in arrays if len(array)]
-    low, high = (min(int(a.min()) for a in filled), max(int(a.max()) for a in filled)) if filled else (0, -1)
+    """Assign indices to ids that are integers."""
+    not_empty = [array for array in arrays if len(array)]
+    low, high = (
+        (min(int(a.min()) for a in not_empty), max(int(a.max()) for a in not_empty)) if not_empty else (0, -1)
+    )
+    # A lookup table takes linear time; sorting is for ids that are far apart.
     if high - low < DENSE * sum(map(len, arrays)) + 1:
         seen = np.zeros(high - low + 1, dtype=bool)
         for array in arrays:
@@ -114,8 +116,8 @@ def _rank(arrays: Sequence[IntArray]) -> tuple[list[IntArray], IntArray]:
     return [np.searchsorted(distinct, array) for array in arrays], distinct
 
 
-def seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """A column of times in seconds since 1970, `[n]`: numbers as they are, dates and ISO 8601 texts converted.
+def to_seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return a column of times in seconds since 1970, `[n]`; dates and ISO 8601 texts are converted.
 
     Raises:
         DataError: a time is missing, not finite, or cannot be understood.
@@ -129,7 +131,9 @@ def seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float6
         try:
             times = column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy() / 1e6
         except pa.ArrowInvalid as problem:
-            raise DataError(f"{path}: '{name}' holds dates beyond all use ({problem}). Correct them.") from problem
+            raise DataError(
+                f"{path}: '{name}' holds dates that are out of range ({problem}). Correct them."
+            ) from problem
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
         times = column.to_numpy().astype(np.float64)
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -150,8 +154,8 @@ def seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float6
     return times
 
 
-def refuse_twins(path: Path, kind: str, ids: NDArray[Any]) -> tuple[str, ...]:
-    """Refuse ids that are one number written in two ways, and tell of others that look alike.
+def refuse_ambiguous_ids(path: Path, kind: str, ids: NDArray[Any]) -> tuple[str, ...]:
+    """Refuse ids that are one number written in two ways, and note others that are easily confused.
 
     Args:
         path: of the table.
@@ -159,10 +163,11 @@ def refuse_twins(path: Path, kind: str, ids: NDArray[Any]) -> tuple[str, ...]:
         ids: distinct, `[n]`.
 
     Returns:
-        Remarks: ids with ".0", as pandas writes whole numbers of a column with gaps, or with blanks around them.
+        Notes on ids with ".0", as pandas writes whole numbers of a column with gaps, and on ids with blanks
+        around them.
 
     Raises:
-        DataError: '5' and '5.0' are both there, which files of other tools mean for the same.
+        DataError: ids such as '5' and '5.0' both occur; other tools mean the same id by them.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -171,38 +176,40 @@ def refuse_twins(path: Path, kind: str, ids: NDArray[Any]) -> tuple[str, ...]:
         return ()
     texts = pa.array(ids, pa.large_string())
     notes = []
-    pointed = texts.filter(pc.match_substring_regex(texts, WITH_POINT))
-    whole = pc.replace_substring_regex(pointed, r"\.0+$", "")
-    both = pointed.filter(pc.is_in(whole, value_set=texts))
-    if len(both):
-        text = both[0].as_py()
+    with_point = texts.filter(pc.match_substring_regex(texts, WITH_POINT))
+    whole = pc.replace_substring_regex(with_point, r"\.0+$", "")
+    twins = with_point.filter(pc.is_in(whole, value_set=texts))
+    if len(twins):
+        text = twins[0].as_py()
         raise DataError(
-            f"{path}: '{text}' and '{text.partition('.')[0]}' are both {kind} ids ({len(both):,} such pairs), "
+            f"{path}: '{text}' and '{text.partition('.')[0]}' are both {kind} ids ({len(twins):,} such pairs), "
             f"which would be two {kind}s. Write whole numbers without '.0' in every file."
         )
-    if len(pointed):
+    if len(with_point):
         notes.append(
-            f"{len(pointed):,} {kind} ids are whole numbers with '.0', such as '{pointed[0]}', as pandas writes a "
-            "column with gaps; they are taken as they are."
+            f"{len(with_point):,} {kind} ids are whole numbers with '.0', such as '{with_point[0]}', as pandas "
+            "writes a column with gaps; they are kept unchanged."
         )
     trimmed = pc.utf8_trim_whitespace(texts)
-    blank = texts.filter(pc.not_equal(trimmed, texts))
-    if len(blank):
-        notes.append(f"{len(blank):,} {kind} ids have blanks around them, such as '{blank[0]}'; they are kept.")
+    with_blanks = texts.filter(pc.not_equal(trimmed, texts))
+    if len(with_blanks):
+        notes.append(
+            f"{len(with_blanks):,} {kind} ids have blanks around them, such as '{with_blanks[0]}'; they are kept."
+        )
     return tuple(notes)
 
 
 def id_text(value: Any) -> str | None:
-    """An id in JSON as text: a whole number or a text as they are; None for anything else, such as 2.9."""
+    """Return an id from JSON as text; None if it is neither a whole number nor a text, such as 2.9."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     return str(value)
 
 
 def as_texts(ids: NDArray[Any] | None, count: int) -> NDArray[np.object_]:
-    """Ids as they are written; the index itself where there are none, `[count]`."""
-    numbers: NDArray[Any] = np.arange(count) if ids is None else ids
-    return numbers if numbers.dtype == object else numbers.astype(str).astype(object)
+    """Return ids as texts, `[count]`; indices where the ids are None."""
+    values: NDArray[Any] = np.arange(count) if ids is None else ids
+    return values if values.dtype == object else values.astype(str).astype(object)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,13 +217,13 @@ class Rows:
     """One table of interactions.
 
     Attributes:
-        path: for errors.
+        path: of the file, for error messages.
         users: id of the user of each row, `[n]`.
         items: likewise of the item.
         times: of the rows, `[n]`; None without any.
         ratings: columns that look like ratings or labels, by name.
         kept: which rows are positives, `[n]`; None: all.
-        n_joined: lines of the file that only continue a field in quotes.
+        n_joined: lines of the file that only continue a quoted field.
         notes: on how the table was read.
     """
 
@@ -231,81 +238,87 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """Interactions of one or three tables.
+class NumberedTables:
+    """The interactions of one or three tables, with numbered ids.
 
     Attributes:
         raw: with the original ids, and without features.
-        further_items: item index of each row of a further listing of items, `[m]`, empty without one.
+        further_items: item index of each row of a further table of items, `[m]`; empty without one.
     """
 
     raw: RawData
     further_items: IntArray
 
 
-def rows_of(
-    path: Path, names: dict[str, str], held: Mapping[str, pa.ChunkedArray], columns: Columns, rated: Sequence[str]
+def table_rows(
+    path: Path,
+    names: dict[str, str],
+    by_name: Mapping[str, pa.ChunkedArray],
+    columns: Columns,
+    rated: Sequence[str],
 ) -> Rows:
-    """The rows of a table.
+    """Assign the columns of a table to their roles, and check them.
 
     Args:
         path: of the table.
-        names: its columns by role.
-        held: the columns by name.
-        columns: what the user says of them.
+        names: names of its columns by role.
+        by_name: the columns by name.
+        columns: the user's options for them.
         rated: names of columns that look like ratings.
 
     Raises:
         DataError: an id or time is missing or malformed, or no row is a positive.
     """
-    users, items = (column_ids(path, names[role], held[names[role]]) for role in ("user", "item"))
-    times = seconds(path, names["time"], held[names["time"]]) if "time" in names else None
-    kept = positives(path, names["rating"], held[names["rating"]], columns) if "rating" in names else None
-    return Rows(path, users, items, times, {name: held[name] for name in rated}, kept)
+    users, items = (column_ids(path, names[role], by_name[names[role]]) for role in ("user", "item"))
+    times = to_seconds(path, names["time"], by_name[names["time"]]) if "time" in names else None
+    kept = positives(path, names["rating"], by_name[names["rating"]], columns) if "rating" in names else None
+    return Rows(path, users, items, times, {name: by_name[name] for name in rated}, kept)
 
 
-def rated_columns(names: Sequence[str], found: dict[str, str]) -> list[str]:
-    """The columns that look like ratings or labels and have no other role, the chosen one first."""
-    others = {name for role, name in found.items() if role != "rating"}
-    chosen = [found["rating"]] if "rating" in found else []
-    return list(dict.fromkeys([*chosen, *like_ratings([name for name in names if name not in others])]))
+def rated_columns(names: Sequence[str], by_role: dict[str, str]) -> list[str]:
+    """Return the columns that look like ratings or labels and have no other role, the chosen one first."""
+    others = {name for role, name in by_role.items() if role != "rating"}
+    chosen = [by_role["rating"]] if "rating" in by_role else []
+    return list(dict.fromkeys([*chosen, *rating_like_columns([name for name in names if name not in others])]))
 
 
-def interactions(
+def number_tables(
     origin: str,
     tables: Sequence[Rows],
     further_users: Sequence[pa.ChunkedArray] = (),
     further_items: Sequence[pa.ChunkedArray] = (),
-) -> Found:
-    """Number users and items by their sorted ids.
+) -> NumberedTables:
+    """Assign indices to the users and items of all tables, in the order of their ids.
 
     Args:
-        origin: what this is, in words.
+        origin: what this data is, in words.
         tables: one, or those of the three parts.
-        further_users: ids of a listing of users, if there is one.
+        further_users: ids of a table of users, if there is one.
         further_items: likewise of items.
 
     Raises:
-        DataError: a table has no row, or one number stands for two ids.
+        DataError: a table has no row, or two ids are one number written in two ways.
     """
     for table in tables:
         if not len(table.users):
-            raise DataError(f"{table.path} holds no row. Replace it.")
-    users, items = ([_kept(getattr(each, kind), each.kept) for each in tables] for kind in ("users", "items"))
-    of_users, user_ids = number([*users, *further_users])
-    of_items, item_ids = number([*items, *further_items])
-    path = tables[0].path
-    doubts = [*refuse_twins(path, "user", user_ids), *refuse_twins(path, "item", item_ids)]
-    timed = all(each.times is not None for each in tables)
-    parts = tuple(
-        Interactions.from_pairs(
-            of_users[k], of_items[k], len(user_ids), len(item_ids), _kept_times(each) if timed else None
-        )
-        for k, each in enumerate(tables)
+            raise DataError(f"{table.path} has no rows. Replace it.")
+    user_columns, item_columns = (
+        [_positive_rows(getattr(each, kind), each.kept) for each in tables] for kind in ("users", "items")
     )
-    n_kept = sum(map(len, of_users[: len(tables)]))
+    user_indices, user_ids = number_ids([*user_columns, *further_users])
+    item_indices, item_ids = number_ids([*item_columns, *further_items])
+    path = tables[0].path
+    id_notes = [*refuse_ambiguous_ids(path, "user", user_ids), *refuse_ambiguous_ids(path, "item", item_ids)]
+    sizes = len(user_ids), len(item_ids)
+    times = [each.times if each.kept is None or each.times is None else each.times[each.kept] for each in tables]
+    timed = all(each is not None for each in times)
+    parts = tuple(
+        Interactions.from_pairs(user_indices[k], item_indices[k], *sizes, times[k] if timed else None)
+        for k in range(len(tables))
+    )
+    n_kept = sum(map(len, user_indices[: len(tables)]))
     n_dropped = sum(len(each.users) for each in tables) - n_kept
-    notes = [*(note for each in tables for note in each.notes), *_rating_notes(tables, n_dropped), *doubts]
+    notes = [*(note for each in tables for note in each.notes), *_rating_notes(tables, n_dropped), *id_notes]
     raw = RawData(
         origin,
         parts,
@@ -317,40 +330,38 @@ def interactions(
         n_dropped=n_dropped,
         n_joined=sum(each.n_joined for each in tables),
     )
-    return Found(raw, of_items[-1] if further_items else np.zeros(0, dtype=np.int64))
+    return NumberedTables(raw, item_indices[-1] if further_items else np.zeros(0, dtype=np.int64))
 
 
-def _kept(column: pa.ChunkedArray, kept: BoolArray | None) -> pa.ChunkedArray:
+def _positive_rows(column: pa.ChunkedArray, kept: BoolArray | None) -> pa.ChunkedArray:
     import pyarrow as pa
 
     return column if kept is None else column.filter(pa.array(kept))
 
 
-def _kept_times(table: Rows) -> NDArray[np.float64] | None:
-    return table.times if table.kept is None or table.times is None else table.times[table.kept]
-
-
 def _rating_notes(tables: Sequence[Rows], n_dropped: int) -> list[str]:
-    """What the columns that look like ratings hold in all tables together."""
+    """Describe the columns that look like ratings, over all tables together."""
     import pyarrow as pa
 
-    found: dict[str, list[pa.Array]] = {}
-    for name, column in ((name, column) for each in tables for name, column in each.ratings.items()):
-        found.setdefault(name, []).extend(column.chunks)
+    chunks: dict[str, list[pa.Array]] = {}
+    for table in tables:
+        for name, column in table.ratings.items():
+            chunks.setdefault(name, []).extend(column.chunks)
     kinds = {name: each.type for table in tables for name, each in table.ratings.items()}
-    held = {name: extent(pa.chunked_array(chunks, kinds[name])) for name, chunks in found.items()}
-    chosen = next(iter(held), None) if tables[0].kept is not None else None
-    return rating_notes(held, chosen, sum(len(each.users) for each in tables), n_dropped)
+    values = {name: describe_values(pa.chunked_array(arrays, kinds[name])) for name, arrays in chunks.items()}
+    chosen = next(iter(values), None) if tables[0].kept is not None else None
+    return rating_notes(values, chosen, sum(len(each.users) for each in tables), n_dropped)
 
 
-def positions(item_ids: NDArray[Any]) -> IntArray | None:
-    """Item index of each row of a matrix whose row r is the item with the id r, -1 where there is none.
+def items_by_row(item_ids: NDArray[Any]) -> IntArray | None:
+    """Return the item index of each row of a matrix whose row r is the item with the id r, -1 for no item.
 
-    None where the ids are no row numbers.
+    None if the ids cannot be row numbers.
     """
     if item_ids.dtype.kind != "i" or not len(item_ids) or item_ids[0] < 0:
         return None
-    n_rows = int(item_ids[-1]) + 1
+    n_rows = int(item_ids[-1]) + 1  # the ids are sorted
+    # A huge id would make a huge table: then it is an id like any other, not a row number.
     if n_rows > FREE_CLAIM + CLAIM_PER_INTERACTION * len(item_ids):
         return None
     rows = np.full(n_rows, -1, dtype=np.int64)
@@ -359,11 +370,12 @@ def positions(item_ids: NDArray[Any]) -> IntArray | None:
 
 
 MAX_JSON = 2 << 30
-FREE_CELLS, CELLS_PER_NUMBER = 1 << 26, 1000  # of a matrix that was filled up with zeros
+# A matrix that is padded with zeros may have FREE_CELLS, and CELLS_PER_NUMBER more for each number in the file.
+FREE_CELLS, CELLS_PER_NUMBER = 1 << 26, 1000
 
 
-def ragged(path: Path, name: str, lengths: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
-    """Rows of one length, or of length 0, as a matrix; the latter are zeros.
+def ragged_matrix(path: Path, name: str, lengths: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+    """Return rows of one length, or of length 0, as a matrix; empty rows become zeros.
 
     Raises:
         DataError: the rows differ in length.
@@ -380,7 +392,7 @@ def ragged(path: Path, name: str, lengths: NDArray[Any], values: NDArray[Any]) -
         raise DataError(f"{path}: '{name}' holds {values.dtype}, expected numbers.")
     if len(lengths) * dim > FREE_CELLS + CELLS_PER_NUMBER * len(values):
         raise DataError(
-            f"{path}: '{name}' has {dim:,} numbers in few of {len(lengths):,} rows. Leave empty rows out."
+            f"{path}: '{name}' has {dim:,} numbers in few of its {len(lengths):,} rows. Leave empty rows out."
         )
     matrix = np.zeros((len(lengths), dim), dtype=values.dtype)
     matrix[filled] = values.reshape(-1, dim) if dim else values.reshape(int(filled.sum()), 0)
@@ -388,26 +400,26 @@ def ragged(path: Path, name: str, lengths: NDArray[Any], values: NDArray[Any]) -
 
 
 def load_json(path: Path) -> Any:
-    """The value in a JSON file.
+    """Read a JSON file.
 
     Raises:
-        DataError: it is no JSON in UTF-8, or names a key twice, or is too large to be read at once.
+        DataError: it is not JSON in UTF-8, has a key twice, or is too large to be read at once.
     """
     check_plain(path)
     if path.stat().st_size > MAX_JSON:
         raise DataError(f"{path} is larger than {MAX_JSON:,} bytes. Give .npy and Parquet files instead.")
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
+    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
             raise ValueError(
                 f"the key '{Counter(key for key, _ in pairs).most_common(1)[0][0][:60]}' is given twice"
             )
-        return found
+        return content
 
     try:
-        return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=once)
+        return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=without_repeats)
     except Exception as problem:  # deep nesting ends in a RecursionError
         raise DataError(
-            f"{path} is no JSON ({' '.join(str(problem).split())[:300]}). Correct that place, or write it anew."
+            f"{path} is not valid JSON ({' '.join(str(problem).split())[:300]}). Correct or replace the file."
         ) from problem

@@ -1,11 +1,7 @@
-"""A place of a user's -> what layout it is, its interactions and its features. Reads, never writes.
+"""Detection and loading of a user's data: its layout, its content, the matching data cards and the next command.
 
-What is wrong with a feature file is collected, so that an inspection can tell of all of them; what is wrong with
-the interactions ends in an error at once.
-
-The commands that a user is told to give next, as they are typed: quoted, with every option. Pure.
-
-Whether data is one that has a card, and what to call it otherwise. Reads cards and files.
+Problems of feature files are collected, so that an inspection can report all of them; a problem of the
+interactions is raised at once. Reads files and data cards; writes nothing.
 """
 
 from __future__ import annotations
@@ -16,37 +12,33 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from bench.core.errors import BenchError, DataError, UsageError, listed, unknown_name
 from bench.data import cards
 from bench.data.cards import DataFile, DirectorySource, SourceCard
-from bench.data.feature_files import read_beside
-from bench.data.formats import mmrec, normalised, pickled, recbole, table, user_lists
-from bench.data.formats.place import Content, Place, in_order, look, missing_part
-from bench.data.pins import Difference, count_differences, exchanged, git_blob, table_of
+from bench.data.feature_files import read_feature_files
+from bench.data.formats.place import Content, Place, in_order, list_place
+from bench.data.formats.registry import LAYOUTS
+from bench.data.pins import Difference, count_differences, differences_table, exchanged, git_blob
 from bench.data.raw import RawData, check, count_facts
 from bench.data.roles import Columns
 from bench.data.split import make_split, shipped_split
 
 NAMED = "named with --layout"
-LAYOUTS: dict[str, ModuleType] = {
-    module.NAME: module for module in (normalised, pickled, user_lists, recbole, mmrec, table)
-}
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """What was found at a place.
+    """Data of a user, loaded.
 
     Attributes:
-        place: where.
-        layout: its name.
-        reason: why it is this one.
-        raw: interactions, and the modalities that are sound, in one order whatever the layout.
-        problems: what is wrong with the feature files, each with file, row and fix.
-        unread: files that are neither interactions nor features, where it helps with the reason.
+        place: the path with its files.
+        layout: name of the layout.
+        reason: why it is this layout.
+        raw: interactions and valid modalities, in one order whatever the layout.
+        problems: problems of the feature files, each with file, row and fix.
+        unread: files that are neither interactions nor features, with a reason if it helps.
     """
 
     place: Place
@@ -58,109 +50,100 @@ class Loaded:
 
 
 def load_place(path: Path, layout: str | None = None, columns: Columns | None = None) -> Loaded:
-    """Everything at a path.
+    """Load all data at a path.
 
     Args:
         path: a directory, or one table of interactions.
-        layout: its name; None finds it out.
-        columns: what the user says of column names.
+        layout: name of the layout; None detects it.
+        columns: column options of the user.
 
     Raises:
-        UsageError: there is nothing at the path, or no layout of that name.
+        UsageError: the path does not exist, or the layout is unknown.
         DataError: no layout fits, or the interactions are malformed; the message names the place.
     """
-    place = look(path, columns or Columns())
+    place = list_place(path, columns or Columns())
     try:
         name, reason = detect(place, layout)
         content = LAYOUTS[name].read(place)
         return _with_features(place, name, reason, content)
     except DataError as problem:
-        if str(path) in str(problem):
+        if str(path) in str(problem):  # the message names the file already
             raise
         raise DataError(f"{path}: {problem}") from problem
     except OSError as problem:
-        raise DataError(f"{problem.filename or path} cannot be read: {problem.strerror}. Look at it.") from problem
+        raise DataError(
+            f"{problem.filename or path} cannot be read: {problem.strerror}. Correct its permissions."
+        ) from problem
 
 
 def detect(place: Place, layout: str | None) -> tuple[str, str]:
-    """The layout of a place and why.
+    """Return the name of the layout and the reason for it.
 
     Raises:
-        UsageError: no layout of that name, or options for columns where the layout has none.
+        UsageError: the layout is unknown, or column options are given for a layout without named columns.
         DataError: no layout fits.
     """
     if layout is not None:
         if layout not in LAYOUTS:
             raise unknown_name("layout", layout, LAYOUTS)
-        return _with_its_options(place, layout), NAMED
+        _check_column_options(place, layout)
+        return layout, NAMED
     for name, module in LAYOUTS.items():
-        reason: str | None = module.recognise(place)
+        reason = module.recognise(place)
         if reason:
-            return _with_its_options(place, name), reason
-    lacking = [*(f"{path.name} is {what}." for path, what in place.others if not path.is_dir()), *_lacks(place)]
+            _check_column_options(place, name)
+            return name, reason
     needs = "; ".join(f"{name} needs {module.NEEDS}" for name, module in LAYOUTS.items() if name != "normalised")
-    said = [
-        f"{place.path} holds no interactions in a known layout; {_some(place.files)}.",
-        *_folders(place.path),
-        *lacking,
+    messages = [
+        f"{place.path} holds no interactions in a known layout; {_list_some(place.files)}.",
+        *_suggest_folders(place.path),
+        *(f"{path.name} is {what}." for path, what in place.others if not path.is_dir()),
+        *(message for module in LAYOUTS.values() for message in module.explain(place)),
         f"Layouts tried: {needs}. See datasets/README.md, or name the layout with --layout.",
     ]
-    raise DataError(" ".join(said))
+    raise DataError(" ".join(messages))
 
 
-def _lacks(place: Place) -> list[str]:
-    """What each layout lacks of which some file is there."""
-    parts = [
-        said
-        for module in (user_lists, pickled, recbole)
-        if (said := missing_part(place.files, module.PATTERN)) is not None
-    ]
-    return [*parts, *table.lacks(place)]
-
-
-def _with_its_options(place: Place, layout: str) -> str:
-    """The layout, after it was seen that every option given means something in it.
-
-    Raises:
-        UsageError: one does not.
-    """
+def _check_column_options(place: Place, layout: str) -> None:
+    """Raise a UsageError if column options are given for a layout without named columns."""
     given = place.columns.given
     if given and not LAYOUTS[layout].TAKES_COLUMNS:
         raise UsageError(
             f"{place.path} is in the layout {layout}, whose files have no named columns, so that "
-            f"{listed(f'{option} {value}' for option, value in given)} means nothing there. Leave it out, or name "
+            f"{listed(f'{option} {value}' for option, value in given)} has no effect. Leave it out, or name "
             "another layout with --layout."
         )
-    return layout
 
 
-def _folders(path: Path) -> list[str]:
-    """What lies below a directory, for a user who has named the one above it."""
-    folders = sorted(each.name for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
+def _suggest_folders(path: Path) -> list[str]:
+    """Suggest the directories below a path, for a user who named the one above his data."""
+    folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir()) if path.is_dir() else []
     return [f"If one of {listed(folders[:10])} below it holds the data, give its path."] if folders else []
 
 
-def _some(files: tuple[Path, ...]) -> str:
+def _list_some(files: tuple[Path, ...]) -> str:
+    """List the first files by name."""
     if not files:
-        return "there is no file in it"
+        return "it holds no file"
     more = f" and {len(files) - 10:,} more" if len(files) > 10 else ""
     return f"its files are {listed(path.name for path in files[:10])}{more}"
 
 
 def _with_features(place: Place, layout: str, reason: str, content: Content) -> Loaded:
-    """The content with every feature file beside the tables."""
-    found = read_beside(place, content)
-    ordered = in_order(found.modalities.values())
-    raw = replace(content.raw, modalities=ordered, notes=(*content.raw.notes, *found.notes))
-    return Loaded(place, layout, reason, raw, tuple(found.problems), tuple(found.unread))
+    """Add the modalities of all feature files to the content of the tables."""
+    features = read_feature_files(place, content)
+    ordered = in_order(features.modalities.values())
+    raw = replace(content.raw, modalities=ordered, notes=(*content.raw.notes, *features.notes))
+    return Loaded(place, layout, reason, raw, tuple(features.problems), tuple(features.unread))
 
 
-def refusals(loaded: Loaded) -> list[str]:
-    """What keeps the data from being imported and run: broken feature files, and parts that are none."""
+def import_problems(loaded: Loaded) -> list[str]:
+    """Return what prevents an import or a run: broken feature files and invalid parts."""
     return [*loaded.problems, *_split_problems(loaded)]
 
 
 def _split_problems(loaded: Loaded) -> list[str]:
+    """Return the problem of the parts, or of a random split if there are none."""
     raw = loaded.raw
     try:
         check(raw)
@@ -174,13 +157,13 @@ def _split_problems(loaded: Loaded) -> list[str]:
 
 
 def import_command(place: Place, name: str, path: Path | None = None, layout: str | None = None) -> str:
-    """The command line that imports a place.
+    """Return the command line that imports a place, quoted and with every option.
 
     Args:
-        place: with what the user said of columns.
-        name: of the data set.
-        path: how the place is called; None: as the user did.
-        layout: its name where it is to be given.
+        place: the place, with the column options of the user.
+        name: name of the data set.
+        path: path to write; None takes the path as the user gave it.
+        layout: name of the layout, if it is to be given.
     """
     words = ["ludp-bench", "import", str(path or place.path), "--name", name]
     words += ["--layout", layout] if layout else []
@@ -191,7 +174,7 @@ def import_command(place: Place, name: str, path: Path | None = None, layout: st
 def run_command(
     dataset: str, data_dir: Path | None = None, cache_dir: Path | None = None, source: str | None = None
 ) -> str:
-    """Give the command line that runs a data set; `source` where another source would be taken first."""
+    """Return the command line that runs a data set; `source` is given if another one would be preferred."""
     words = ["ludp-bench", "run", "--datasets", dataset]
     words += ["--source", source] if source else []
     words += ["--data-dir", str(data_dir)] if data_dir else []
@@ -200,19 +183,19 @@ def run_command(
 
 
 def link_command(path: Path, folder: str) -> str:
-    """The command that gives a directory the name that a card looks for, beside it."""
+    """Return the command that links a directory under the name that a card expects, beside it."""
     return shlex.join(["ln", "-s", str(path), str(path.parent / folder)])
 
 
 @dataclass(frozen=True)
 class Match:
-    """How data compares with one source of a card.
+    """Comparison of data with one source of a card.
 
     Attributes:
         card: name of the card.
-        fits: whether every pinned count is met, no file of the same name has another checksum, and the card
+        fits: whether every pinned count agrees, no file of the same name has another checksum, and the card
             would read these files.
-        text: what is said of it.
+        text: the comparison as text.
         source: the source of the card.
     """
 
@@ -222,7 +205,7 @@ class Match:
     source: SourceCard
 
     def advice(self, path: Path) -> str | None:
-        """The command that runs the card with the data at a path; None where there is none that would."""
+        """Return the command that runs the card with the data at a path, or None if no command would."""
         if not isinstance(self.source, DirectorySource):
             return run_command(self.card)
         folder = Path(self.source.directory)
@@ -234,37 +217,37 @@ class Match:
         return f"{link_command(path, str(folder))} && {run_command(self.card, path.parent)}"
 
 
-def matches(path: Path, files: Iterable[Path], raw: RawData, layout: str, directory: Path) -> list[Match]:
-    """The cards that this data is, or is another version of.
+def find_matches(path: Path, files: Iterable[Path], raw: RawData, layout: str, directory: Path) -> list[Match]:
+    """Find the cards that describe this data or another version of it; those that fit come first.
 
     Args:
-        path: of the place; the name of a card in it makes it a version of that card.
-        files: of the place.
-        raw: what they hold.
-        layout: their layout; a card is of other files where its own is another one.
-        directory: where cards lie.
+        path: path of the data; if it begins with the name of a card, the data counts as a version of that card.
+        files: the files at the path.
+        raw: content of the files.
+        layout: layout of the files; a card with another layout does not fit.
+        directory: directory of the cards.
     """
     blobs = {file.name: git_blob(file) for file in files}
-    found = []
+    matches = []
     for name in cards.names(directory):
         for source in cards.load(name, directory).sources:
             namesake = isinstance(source, DirectorySource) and path.resolve().stem.lower().startswith(name)
             match = _match(name, source, blobs, raw, namesake)
             if match is not None:
-                found.append(replace(match, fits=match.fits and _readable(source, layout, set(blobs))))
-    return sorted(found, key=lambda match: not match.fits)
+                matches.append(replace(match, fits=match.fits and _is_readable(source, layout, set(blobs))))
+    return sorted(matches, key=lambda match: not match.fits)
 
 
-def _readable(source: SourceCard, layout: str, here: set[str]) -> bool:
-    """Whether the card would read these very files: they are in its layout, and none that it needs is absent."""
+def _is_readable(source: SourceCard, layout: str, present: set[str]) -> bool:
+    """Return whether the card would read these files: they have its layout, and no required file is missing."""
     if not isinstance(source, DirectorySource):
-        return True  # it reads its own copy
+        return True  # such a source reads its own copy
     needed = {Path(file.path).name for file in files_of(source) if not getattr(file, "optional", False)}
-    return source.layout == layout and needed <= here
+    return source.layout == layout and needed <= present
 
 
 def _match(name: str, source: SourceCard, blobs: dict[str, str], raw: RawData, namesake: bool) -> Match | None:
-    """The comparison, or None where nothing is alike."""
+    """Compare data with a source; return None if they have nothing in common."""
     expected = getattr(source, "expected", None)
     if expected is None or not expected.model_dump(exclude_none=True):
         return None
@@ -278,22 +261,22 @@ def _match(name: str, source: SourceCard, blobs: dict[str, str], raw: RawData, n
     ]
     absent = [file for file in pinned if file not in blobs]
     facts = count_facts(raw)
-    alike = same or all(facts[key] == getattr(expected, key) for key in ("n_users", "n_items"))
+    is_alike = same or all(facts[key] == getattr(expected, key) for key in ("n_users", "n_items"))
     swapped = exchanged(expected, raw)
-    if not alike and not swapped and not namesake:
+    if not is_alike and not swapped and not namesake:
         return None
     title = f"{name} ({source.kind})"
     if not counts and not other:
         checksums = f" fit, and the checksums of {len(same)} files" if same else " fit"
-        lacking = f"; {', '.join(absent)} of it is not here" if same and absent else ""
-        text = f"{title}: all counts of its card{checksums}{lacking}"
+        missing = f"; {', '.join(absent)} of it is missing" if same and absent else ""
+        text = f"{title}: all counts of its card{checksums}{missing}"
         return Match(name, bool(same) or not pinned, text, source)
-    differing = table_of([*counts, *other])
+    differing = differences_table([*counts, *other])
     return Match(name, False, f"{title}: another version of it. {swapped}".rstrip() + f"\n{differing}", source)
 
 
 def files_of(source: SourceCard) -> Iterator[DataFile]:
-    """Every file that a source names."""
+    """Yield every file that a source names."""
 
     def walk(value: Any) -> Iterator[DataFile]:
         if isinstance(value, DataFile):
@@ -308,13 +291,17 @@ def files_of(source: SourceCard) -> Iterator[DataFile]:
     yield from walk(source)
 
 
-def content_of_a_card(path: Path, directory: Path) -> tuple[str, str] | None:
-    """What to say and do of a directory without interactions whose files a card uses; else None."""
+def describe_card_files(path: Path, directory: Path) -> tuple[str, str] | None:
+    """Describe files of a card in a directory without interactions.
+
+    Returns:
+        A description and the command that uses the files; None if no card uses a file of the directory.
+    """
     for name in cards.names(directory):
         for source in cards.load(name, directory).sources:
-            here = [file.path for file in files_of(source) if "/" in file.path and _lies_in(path, file.path)]
-            if here:
-                listing, place = ", ".join(Path(one).name for one in here), path.resolve().parent
+            used = [file.path for file in files_of(source) if "/" in file.path and _lies_in(path, file.path)]
+            if used:
+                listing, place = ", ".join(Path(file).name for file in used), path.resolve().parent
                 return (
                     f"no interactions, but content that the data set {name} ({source.kind}) uses: {listing}",
                     run_command(name, place, source=source.kind),
@@ -323,12 +310,13 @@ def content_of_a_card(path: Path, directory: Path) -> tuple[str, str] | None:
 
 
 def _lies_in(path: Path, file: str) -> bool:
+    """Return whether a card's file, given relative to the parent of a directory, lies in that directory."""
     root = path.resolve().parent
     return (root / file).is_file() and (root / file).resolve().is_relative_to(path.resolve())
 
 
 def suggested_name(wanted: str, raw: RawData, directory: Path) -> str:
-    """A free name, made of the wanted one and the number of users, for example `tiktok-9308`."""
+    """Return a free name made of the wanted one and, if needed, the counts, for example `tiktok-9308`."""
     taken = set(cards.names(directory))
     stem = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-") or "data"
     base = next((name for name in sorted(taken, key=len) if stem.startswith(name)), stem)

@@ -1,11 +1,8 @@
-"""Where the content of items lies: texts in a file of JSON lines, images and sounds as files. Reads.
+"""Extraction of item features from texts, images or sounds by pretrained encoders.
 
-Encoders: texts, images or sounds -> one row each. Weights are read where they lie, never fetched.
-
-Each kind needs an optional extra of this project. Weights are taken from safetensors files, or from checkpoints
-that are read as plain tensors: no pickle is executed.
-
-Contents and an encoder -> a feature file and the description beside it. Writes those two only.
+Texts come from a file of JSON lines, images and sounds from a folder. Each kind of content needs an optional extra
+of this project. Weights are read from this machine and never fetched; no pickle is executed. Writes a feature file
+and its description.
 """
 
 from __future__ import annotations
@@ -22,11 +19,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from bench.core.errors import DataError, ResultsError, UsageError, listed, nearest_hint, unknown_name
-from bench.core.files import check_plain, write_bytes, write_text
+from bench.core.errors import DataError, UsageError, listed, nearest_hint, unknown_name
+from bench.core.files import check_plain, os_errors, write_bytes, write_text
 from bench.core.types import FloatArray
 from bench.data.columns import id_text
-from bench.data.features import Extraction, Extractor, beside
+from bench.data.features import Extraction, Extractor, description_path
 from bench.data.pins import git_blob
 
 SUFFIXES = {
@@ -38,11 +35,11 @@ Contents = dict[int, Any]
 
 @dataclass(frozen=True, eq=False)
 class ItemRows:
-    """Which row of the feature matrix an item has.
+    """Rows of the feature matrix by item id.
 
     Attributes:
-        rows: row of each item by its id as text.
-        numbered: whether these ids are mere numbers, since the data has no ids of its own.
+        rows: row of each item, by its id as text.
+        numbered: whether the ids are plain numbers, because the data has no original ids.
     """
 
     rows: dict[str, int]
@@ -50,70 +47,70 @@ class ItemRows:
 
     @classmethod
     def of_ids(cls, ids: Iterable[str]) -> ItemRows:
-        """Items with ids of their own, in the order of their rows."""
+        """Build the rows of items with original ids, given in the order of their rows."""
         return cls({text: row for row, text in enumerate(ids)}, numbered=False)
 
     @classmethod
     def from_number(cls, first: int, n_items: int) -> ItemRows:
-        """Items without ids, numbered from `first`."""
+        """Build the rows of items without original ids, numbered from `first`."""
         return cls({str(first + row): row for row in range(n_items)}, numbered=True)
 
     def row(self, item_id: Any, where: str) -> int | None:
-        """The row of an item; None where the data set, which has ids of its own, does not have it.
+        """Return the row of an item, or None if a data set with original ids does not have it.
 
         Raises:
-            DataError: this is no id, or no number of an item.
+            DataError: the value is not an id, or not the number of an item.
         """
         text = id_text(item_id)
-        found = None if text is None else self.rows.get(text)
-        if found is None and self.numbered:
+        row = None if text is None else self.rows.get(text)
+        if row is None and self.numbered:
             first, last = next(iter(self.rows)), next(reversed(self.rows))
             raise DataError(
                 f"{where}: 'item_id' is {item_id!r}, expected a number from {first} to {last}. "
-                "--first-id says which number the first item has."
+                "Correct it, or give the number of the first item with --first-id."
             )
         if text is None:
             raise DataError(
                 f"{where}: 'item_id' is {item_id!r}, expected a whole number or a text, as in the data set's own "
                 f"files, such as '{next(iter(self.rows))}'. Correct it."
             )
-        return found
+        return row
 
 
-def texts(path: Path, fields: Sequence[str], items: ItemRows) -> tuple[Contents, int]:
-    """The text of each item, its fields joined by full stops; an item without any text is left out.
+def read_texts(path: Path, fields: Sequence[str], items: ItemRows) -> tuple[Contents, int]:
+    """Read the text of each item, its fields joined by full stops; items without any text are left out.
 
     Args:
-        path: one JSON object a line, with `item_id` and the fields, each a text or a list of texts.
-        fields: in order.
-        items: their rows.
+        path: file with one JSON object per line: `item_id` and the fields, each a text or a list of texts.
+        fields: names of the fields, in order.
+        items: rows of the items.
 
     Returns:
         The texts by row, and the number of lines whose item is not in the data set.
 
     Raises:
-        DataError: the file cannot be read, or a line is no item or has one twice, or none is of the data set.
+        DataError: the file cannot be read, a line is malformed or repeats an item, or no item is in the data set.
+        UsageError: no line has one of the fields.
     """
-    found: Contents = {}
-    others: list[Any] = []
+    texts: Contents = {}
+    unknown: list[Any] = []
     seen: set[str] = set()
     try:
         check_plain(path)
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 where = f"{path}, line {number}"
-                record = _object(line, where)
+                record = _parse_object(line, where)
                 seen |= set(record)
                 row = items.row(record.get("item_id"), where)
                 if row is None:
-                    others.append(record["item_id"])
+                    unknown.append(record["item_id"])
                     continue
-                if row in found:
-                    raise DataError(f"{where}: the item {record['item_id']} is there twice. Remove one of them.")
-                text = ". ".join(
-                    part for field in fields for part in _parts(record.get(field), f"{where}: {field}")
+                if row in texts:
+                    raise DataError(f"{where}: the item {record['item_id']} occurs twice. Remove one of them.")
+                texts[row] = ". ".join(
+                    part for field in fields for part in _field_texts(record.get(field), f"{where}: {field}")
                 )
-                found[row] = text
     except OSError as problem:
         raise DataError(f"{path} cannot be read: {problem.strerror}. Name another file with --input.") from problem
     except UnicodeDecodeError as problem:
@@ -122,54 +119,56 @@ def texts(path: Path, fields: Sequence[str], items: ItemRows) -> tuple[Contents,
         if field not in seen:
             hint = nearest_hint(field, seen)
             raise UsageError(
-                f"No line of {path} has the field '{field}'.{hint} There are: {listed(sorted(seen))}."
+                f"No line of {path} has the field '{field}'.{hint} The fields are: {listed(sorted(seen))}."
             )
-    _refuse_strangers(path, len(found), others, items)
-    return {row: text for row, text in sorted(found.items()) if text}, len(others)
+    _require_known_items(path, len(texts), unknown, items)
+    return {row: text for row, text in sorted(texts.items()) if text}, len(unknown)
 
 
-def _refuse_strangers(path: Path, n_found: int, others: Sequence[Any], items: ItemRows) -> None:
-    """Refuse contents of which none is of an item of the data set."""
-    if others and not n_found:
+def _require_known_items(path: Path, n_known: int, unknown: Sequence[Any], items: ItemRows) -> None:
+    """Raise a DataError if all contents belong to items that are not in the data set."""
+    if unknown and not n_known:
         raise DataError(
-            f"{path} has the items '{others[0]}' and the like, none of which is in the data set; its items are "
-            f"such as '{next(iter(items.rows))}'. Give the contents under the ids of the data set's own files."
+            f"{path} has items such as '{unknown[0]}', none of which is in the data set, whose items are such as "
+            f"'{next(iter(items.rows))}'. Give the contents under the ids of the data set's own files."
         )
 
 
-def _object(line: str, where: str) -> dict[str, Any]:
+def _parse_object(line: str, where: str) -> dict[str, Any]:
+    """Parse a line as a JSON object; a DataError if it is not one."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as problem:
-        raise DataError(f"{where} is no JSON ({problem}). Write one object a line.") from problem
+        raise DataError(f"{where} is not JSON ({problem}). Write one object per line.") from problem
     if not isinstance(record, dict):
-        raise DataError(f"{where} is no JSON object. Write one object with 'item_id' a line.")
+        raise DataError(f"{where} is not a JSON object. Write one object with 'item_id' per line.")
     return record
 
 
-def _parts(value: Any, where: str) -> list[str]:
+def _field_texts(value: Any, where: str) -> list[str]:
+    """Return the non-empty texts of a field, without final full stops; a DataError if it holds anything else."""
     values = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(isinstance(one, str) for one in values):
+    if not all(isinstance(text, str) for text in values):
         raise DataError(f"{where} is neither a text nor a list of texts. Correct the line.")
-    return [one.strip().rstrip(".") for one in values if one.strip()]
+    return [text.strip().rstrip(".") for text in values if text.strip()]
 
 
-def files(folder: Path, kind: str, items: ItemRows) -> tuple[Contents, int]:
-    """The file of each item, named by the item's id and a suffix of its kind.
+def find_files(folder: Path, kind: str, items: ItemRows) -> tuple[Contents, int]:
+    """Find the file of each item, which is named by the item's id and a suffix of its kind.
 
     Returns:
-        The files by row, and the number of those whose item is not in the data set.
+        The files by row, and the number of files whose item is not in the data set.
 
     Raises:
-        DataError: the folder cannot be read, or a file is of the same item as another, or none is of the data set.
+        DataError: the folder cannot be read, two files belong to one item, or no item is in the data set.
     """
-    found: Contents = {}
-    others: list[str] = []
+    files: Contents = {}
+    unknown: list[str] = []
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES[kind])
     except OSError as problem:
         raise DataError(
-            f"{folder} is no folder that can be read ({problem.strerror}). Name another with --input."
+            f"{folder} is not a readable folder ({problem.strerror}). Name another with --input."
         ) from problem
     if not paths:
         raise DataError(f"{folder} holds no {kind} files: none ends with {listed(SUFFIXES[kind])}.")
@@ -177,13 +176,13 @@ def files(folder: Path, kind: str, items: ItemRows) -> tuple[Contents, int]:
         check_plain(path)
         row = items.row(path.stem, str(path))
         if row is None:
-            others.append(path.stem)
-        elif row in found:
-            raise DataError(f"{path} and {found[row]} are of the same item. Remove one of them.")
+            unknown.append(path.stem)
+        elif row in files:
+            raise DataError(f"{path} and {files[row]} belong to the same item. Remove one of them.")
         else:
-            found[row] = path
-    _refuse_strangers(folder, len(found), others, items)
-    return dict(sorted(found.items())), len(others)
+            files[row] = path
+    _require_known_items(folder, len(files), unknown, items)
+    return dict(sorted(files.items())), len(unknown)
 
 
 SENTENCES, IMAGES, SOUNDS = "all-MiniLM-L6-v2", "resnet50", "mfcc"
@@ -191,20 +190,24 @@ SECONDS, SAMPLE_RATE, N_MFCC = 30.0, 22_050, 40
 
 
 class Encoder(Protocol):
-    """What turns contents into rows."""
+    """Encoder of contents into rows of numbers.
+
+    Attributes:
+        facts: description of the library, model and weights.
+    """
 
     facts: Extractor
 
     def encode(self, contents: Sequence[Any]) -> FloatArray:
-        """One row for each text, or for the file at each path, `[n, d]`."""
+        """Return one row per content, which is a text or the path of a file, `[n, d]`."""
 
 
-def encoder_of(kind: str, name: str | None, device: str) -> Encoder:
-    """The encoder of a kind of content.
+def load_encoder(kind: str, name: str | None, device: str) -> Encoder:
+    """Load the encoder of a kind of content.
 
     Args:
         kind: "text", "image" or "audio".
-        name: of the model, or its directory; None takes the default.
+        name: name or directory of the model; None takes the default.
         device: "cpu" or "cuda".
 
     Raises:
@@ -222,10 +225,10 @@ def encoder_of(kind: str, name: str | None, device: str) -> Encoder:
 
 
 class SentenceEncoder:
-    """Texts, by a model of sentence-transformers; rows have length one."""
+    """Encoder of texts by a model of sentence-transformers; rows have length one."""
 
     def __init__(self, name: str, device: str) -> None:
-        library = imported("sentence_transformers", "text")
+        library = import_extra("sentence_transformers", "text")
         try:
             self._model = library.SentenceTransformer(
                 name, device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
@@ -244,7 +247,7 @@ class SentenceEncoder:
         )
 
     def encode(self, contents: Sequence[Any]) -> FloatArray:
-        """One row a text, `[n, d]`."""
+        """Return one row per text, `[n, d]`."""
         rows = self._model.encode(
             list(contents), convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
         )
@@ -252,12 +255,12 @@ class SentenceEncoder:
 
 
 class ImageEncoder:
-    """Images, by a classifier of torchvision without its last layer."""
+    """Encoder of images by a classifier of torchvision without its last layer."""
 
     def __init__(self, name: str, device: str) -> None:
         import torch
 
-        library = imported("torchvision", "image")
+        library = import_extra("torchvision", "image")
         zoo = importlib.import_module("torchvision.models")
         known = zoo.list_models(module=zoo)
         if name not in known:
@@ -273,8 +276,8 @@ class ImageEncoder:
         self._model.load_state_dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
         last = next((part for part in ("fc", "heads", "classifier") if hasattr(self._model, part)), None)
         if last is None:
-            raise UsageError(f"The image encoder '{name}' has no last layer to take off. Take {IMAGES}.")
-        digest = weights_hash(self._model.state_dict())
+            raise UsageError(f"The image encoder '{name}' has no last layer that can be removed. Take {IMAGES}.")
+        digest = weights_hash(self._model.state_dict())  # with the last layer, as published
         setattr(self._model, last, torch.nn.Identity())
         self._model.eval().to(device)
         self._device, self._transform = device, weights.transforms()
@@ -282,55 +285,57 @@ class ImageEncoder:
         self.facts = Extractor(library="torchvision", version=version, model=name, weights=digest)
 
     def encode(self, contents: Sequence[Any]) -> FloatArray:
-        """One row for the image at each path, `[n, d]`."""
+        """Return one row for the image at each path, `[n, d]`."""
         import torch
 
-        images = torch.stack([self._transform(self._opened(path)) for path in contents])
+        images = torch.stack([self._transform(self._read_image(path)) for path in contents])
         with torch.inference_mode():
             rows = self._model(images.to(self._device)).flatten(1).float().cpu().numpy()
         return np.asarray(rows, dtype=np.float32)
 
     @staticmethod
-    def _opened(path: Path) -> Any:
-        image = imported("PIL.Image", "image")
+    def _read_image(path: Path) -> Any:
+        """Read an image as RGB; a DataError if it is damaged."""
+        image = import_extra("PIL.Image", "image")
         try:
             with image.open(path) as opened:
                 return opened.convert("RGB")
         except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as problem:
-            raise DataError(f"{path} is no sound image ({_short(problem)}). Replace or remove it.") from problem
+            raise DataError(f"{path} is not a valid image ({_short(problem)}). Replace or remove it.") from problem
 
 
 class SoundEncoder:
-    """Sounds, by mean and deviation of librosa's mel cepstrum over their first 30 seconds; without weights."""
+    """Encoder of sounds: mean and deviation of librosa's mel cepstrum over the first 30 seconds; no weights."""
 
     def __init__(self, name: str, device: str) -> None:
         if name != SOUNDS:
             raise unknown_name("sound encoder", name, [SOUNDS])
-        self._library = imported("librosa", "audio")
+        self._library = import_extra("librosa", "audio")
         recipe = f"{name}, {N_MFCC} coefficients, {SECONDS:g} s at {SAMPLE_RATE:,} Hz"
         version = str(self._library.__version__)
         self.facts = Extractor(library="librosa", version=version, model=recipe, weights="none")
 
     def encode(self, contents: Sequence[Any]) -> FloatArray:
-        """One row for the sound at each path, `[n, 80]`."""
-        return np.stack([self._row(path) for path in contents])
+        """Return one row for the sound at each path, `[n, 80]`."""
+        return np.stack([self._encode_file(path) for path in contents])
 
-    def _row(self, path: Path) -> FloatArray:
+    def _encode_file(self, path: Path) -> FloatArray:
+        """Return mean and deviation of each coefficient, `[80]`; a DataError if the file cannot be decoded."""
         try:
             wave, rate = self._library.load(path, sr=SAMPLE_RATE, mono=True, duration=SECONDS)
-            found = self._library.feature.mfcc(y=wave, sr=rate, n_mfcc=N_MFCC)
-        except Exception as problem:  # its decoders document no closed list of errors
+            coefficients = self._library.feature.mfcc(y=wave, sr=rate, n_mfcc=N_MFCC)
+        except Exception as problem:  # librosa's decoders document no closed list of errors
             raise DataError(
-                f"{path} is no sound that can be read ({_short(problem)}). Replace or remove it."
+                f"{path} is not a readable sound file ({_short(problem)}). Replace or remove it."
             ) from problem
-        return np.asarray(np.concatenate([found.mean(axis=1), found.std(axis=1)]), dtype=np.float32)
+        return np.asarray(np.concatenate([coefficients.mean(axis=1), coefficients.std(axis=1)]), dtype=np.float32)
 
 
-def imported(module: str, extra: str) -> Any:
-    """A module of an optional extra.
+def import_extra(module: str, extra: str) -> Any:
+    """Import a module of an optional extra.
 
     Raises:
-        UsageError: it is not installed; the message says what to install.
+        UsageError: the module is not installed; the message names the extra.
     """
     try:
         return importlib.import_module(module)
@@ -342,7 +347,7 @@ def imported(module: str, extra: str) -> Any:
 
 
 def weights_hash(state: Mapping[str, Any]) -> str:
-    """Hash of named tensors; the same wherever they were read from."""
+    """Return a hash of named tensors, which does not depend on the file format that held them."""
     import torch
 
     digest = hashlib.sha256()
@@ -354,56 +359,59 @@ def weights_hash(state: Mapping[str, Any]) -> str:
 
 
 def _short(problem: BaseException) -> str:
+    """Return the message of an error on one short line."""
     return " ".join(str(problem).split())[:200] or type(problem).__name__
 
 
-def encoded(
-    contents: Contents, n_items: int, encoder: Encoder, batch_size: int, tell: Callable[[int], None]
+def encode_items(
+    contents: Contents, n_items: int, encoder: Encoder, batch_size: int, on_progress: Callable[[int], None]
 ) -> FloatArray:
-    """One row an item, `[n_items, d]`; items without content have a row of zeros.
+    """Encode the content of all items, `[n_items, d]`; items without content get a row of zeros.
 
     Args:
-        contents: by row.
+        contents: contents by row.
         n_items: number of rows.
-        encoder: makes the rows.
-        batch_size: contents a call of it.
-        tell: told of the rows made so far.
+        encoder: the encoder.
+        batch_size: contents per call of the encoder.
+        on_progress: called with the number of contents encoded so far.
 
     Raises:
-        DataError: there is no content, or the encoder gives something else than one finite row a content.
+        DataError: there is no content, or the encoder does not return one finite row per content.
     """
     if not contents:
         raise DataError("No item has any content to extract features from. Check --input and --fields.")
     rows, parts = np.fromiter(contents, dtype=np.int64), list[FloatArray]()
     values = list(contents.values())
     for start in range(0, len(values), batch_size):
-        some = values[start : start + batch_size]
-        part = np.asarray(encoder.encode(some), dtype=np.float32)
+        batch = values[start : start + batch_size]
+        part = np.asarray(encoder.encode(batch), dtype=np.float32)
         width = parts[0].shape[1:] if parts else part.shape[1:]
-        if part.ndim != 2 or part.shape != (len(some), *width) or not np.isfinite(part).all():
+        if part.ndim != 2 or part.shape != (len(batch), *width) or not np.isfinite(part).all():
             raise DataError(
-                f"The encoder {encoder.facts.model} gave an array of shape {part.shape} for {len(some)} contents, "
-                "expected one finite row each. Take another encoder."
+                f"The encoder {encoder.facts.model} gave an array of shape {part.shape} for {len(batch)} "
+                "contents, expected one finite row each. Take another encoder."
             )
         parts.append(part)
-        tell(start + len(some))
+        on_progress(start + len(batch))
     matrix = np.zeros((n_items, parts[0].shape[1]), dtype=np.float32)
     matrix[rows] = np.concatenate(parts)
     return matrix
 
 
 def write(path: Path, matrix: FloatArray, modality: str, encoder: Encoder, made_of: str) -> Extraction:
-    """Write the matrix as .npy, and beside it what made it.
+    """Write the matrix as .npy and, beside it, a description of the extraction.
 
     Raises:
-        ResultsError: they cannot be written.
+        ResultsError: a file cannot be written.
     """
     stream = io.BytesIO()
     np.save(stream, matrix, allow_pickle=False)
-    try:
-        beside(path).unlink(missing_ok=True)  # it would speak of the old matrix beside the new one
+    with os_errors(f"{path} cannot be written", "Free some space, or name another file with --output."):
+        description_path(path).unlink(
+            missing_ok=True
+        )  # else a failure below would leave the old description beside the new matrix
         write_bytes(path, stream.getvalue())
-        made = Extraction(
+        extraction = Extraction(
             modality=modality,
             extractor=encoder.facts,
             made_of=made_of,
@@ -411,10 +419,5 @@ def write(path: Path, matrix: FloatArray, modality: str, encoder: Encoder, made_
             n_described=int(matrix.any(axis=1).sum()),
             features=git_blob(path),
         )
-        write_text(beside(path), made.model_dump_json(indent=2) + "\n")
-    except OSError as problem:
-        raise ResultsError(
-            f"{path} cannot be written ({problem.strerror or problem}). Free some space, or name another file "
-            "with --output."
-        ) from problem
-    return made
+        write_text(description_path(path), extraction.model_dump_json(indent=2) + "\n")
+    return extraction

@@ -1,4 +1,7 @@
-"""A data set with its split -> files of another tool. Writes one directory, whole or not at all."""
+"""Export of a data set with its split to the files of another tool.
+
+Writes one directory, completely or not at all.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,22 @@ from bench.data.columns import as_texts
 from bench.data.formats.normalised import narrowest
 from bench.data.raw import RawData
 
+# an unquoted tab-separated table cannot hold these
 UNWRITABLE = ("\t", "\n", "\r", '"')
+# pandas, with which RecBole and MMRec read tables, takes these for missing values
 READ_AS_MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "n/a", "<NA>", "-nan", "-NaN")
 MMREC_FILES = {"visual": "image_feat", "acoustic": "audio_feat", "textual": "text_feat"}
 
 
 @dataclass(frozen=True, eq=False)
-class Shipment:
-    """What is exported.
+class ExportData:
+    """A data set prepared for export.
 
     Attributes:
-        name: of the data set.
-        parts: interactions by the name of the part; one, named "", where no split is exported.
+        name: name of the data set.
+        parts: interactions by the name of the part; a single part "" if no split is exported.
         users: original id of each user as text, `[n_users]`.
-        items: likewise of each item.
+        items: original id of each item as text, `[n_items]`.
         modalities: item content.
     """
 
@@ -45,16 +50,16 @@ class Shipment:
 
 
 def check_place(name: str, layout: str, to: Path, force: bool) -> Path:
-    """Where a data set will be written, `to/<name>`; to be asked before it is loaded.
+    """Return the directory to write, `to/<name>`, after checking the options; called before the data is loaded.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         layout: "recbole" or "mmrec".
         to: a directory.
-        force: whether what is there may be replaced.
+        force: whether an existing export may be replaced.
 
     Raises:
-        UsageError: no such layout, or the place is taken.
+        UsageError: the layout is unknown, or the directory exists.
     """
     if layout not in WRITERS:
         raise unknown_name("layout to export", layout, WRITERS)
@@ -71,23 +76,23 @@ def export(
 
     Args:
         data: the data set with its split.
-        raw: what it was made of.
+        raw: the raw data that it was made of.
         layout: "recbole" or "mmrec".
         to: a directory.
         whole: leave the split out.
-        force: replace what is there.
+        force: replace an existing export.
 
     Returns:
         The directory with the files.
 
     Raises:
-        UsageError: no such layout, or the place is taken, or an id cannot be written in that layout.
-        ResultsError: nothing can be written there.
+        UsageError: the layout is unknown, the directory exists, or an id cannot be written in that layout.
+        ResultsError: the directory cannot be written.
     """
     directory = check_place(data.name, layout, to, force)
     split = {"train": data.split.train, "valid": data.split.valid, "test": data.split.test}
     users, items = as_texts(raw.user_ids, data.n_users), as_texts(raw.item_ids, data.n_items)
-    shipment = Shipment(data.name, {"": raw.whole} if whole else split, users, items, data.modalities)
+    exported = ExportData(data.name, {"": raw.whole} if whole else split, users, items, data.modalities)
     for ids in (users, items):
         _refuse_unwritable(ids, layout)
     for name in (base_name(data.name), *(modality.name for modality in data.modalities)):
@@ -95,10 +100,11 @@ def export(
             raise UsageError(
                 f"The name {name[:80]!r} cannot be that of a file; take {ALLOWED}. Correct the data card."
             )
+    # written beside the final place and renamed, so that an export appears completely or not at all
     temporary = to / f".{data.name}.{secrets.token_hex(8)}.part"
     try:
         temporary.mkdir(parents=True)
-        WRITERS[layout](shipment, temporary)
+        WRITERS[layout](exported, temporary)
         if directory.exists():
             shutil.rmtree(directory)
         temporary.rename(directory)
@@ -112,39 +118,40 @@ def export(
 
 
 def _refuse_unwritable(ids: NDArray[np.object_], layout: str) -> None:
-    """Ids that a tab-separated table cannot hold, or that pandas, which reads it, takes for missing."""
+    """Raise a UsageError for ids that a tab-separated table cannot hold or that pandas reads as missing."""
     missing = set(READ_AS_MISSING).intersection(ids)
     for text in ids:
-        if text in missing or any(sign in text for sign in UNWRITABLE):
+        if text in missing or any(character in text for character in UNWRITABLE):
             raise UsageError(
-                f"The id {text!r} cannot be written in the layout {layout}: a reader would take it for something "
-                "else. Rename it in the original data and import that again."
+                f"The id {text!r} cannot be written in the layout {layout}: a reader would not get it "
+                "back unchanged. Rename it in the original data and import that again."
             )
 
 
-def _recbole(shipment: Shipment, directory: Path) -> None:
-    """Atomic files: a table for each part, every user and item, and features as float_seq columns."""
-    name = shipment.name
-    for part, pairs in shipment.parts.items():
+def _recbole(exported: ExportData, directory: Path) -> None:
+    """Write atomic files: one table per part, all users and items, and features as float_seq columns."""
+    name = exported.name
+    for part, pairs in exported.parts.items():
         columns: dict[str, Any] = {
-            "user_id:token": shipment.users[pairs.users],
-            "item_id:token": shipment.items[pairs.items],
+            "user_id:token": exported.users[pairs.users],
+            "item_id:token": exported.items[pairs.items],
         }
         if pairs.timestamps is not None:
             columns["timestamp:float"] = pairs.timestamps
         write_table(directory / ".".join(filter(None, (name, part, "inter"))), columns)
-    write_table(directory / f"{name}.user", {"user_id:token": shipment.users})
-    features = {f"{one.name}:float_seq": _joined(one) for one in shipment.modalities}
-    write_table(directory / f"{name}.item", {"item_id:token": shipment.items, **features})
-    (directory / f"{name}.yaml").write_text(_recbole_settings(shipment), encoding="utf-8")
+    write_table(directory / f"{name}.user", {"user_id:token": exported.users})
+    features = {f"{modality.name}:float_seq": _join_rows(modality) for modality in exported.modalities}
+    write_table(directory / f"{name}.item", {"item_id:token": exported.items, **features})
+    (directory / f"{name}.yaml").write_text(_recbole_settings(exported), encoding="utf-8")
 
 
-def _joined(modality: Modality) -> Any:
-    """Rows as numbers separated by blanks that read back exactly, "" where the item lacks the modality."""
+def _join_rows(modality: Modality) -> Any:
+    """Return each row as exact numbers joined by spaces, or "" if the item lacks the modality."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     rows = modality.matrix[modality.present]
+    # lists with 32-bit offsets hold fewer than 2**31 numbers
     offsets = np.zeros(len(modality.present) + 1, dtype=np.int32 if rows.size < 2**31 else np.int64)
     np.cumsum(modality.present * rows.shape[1], out=offsets[1:])
     texts = pa.array(rows.ravel()).cast(pa.large_string())
@@ -152,9 +159,9 @@ def _joined(modality: Modality) -> Any:
     return pc.binary_join(lists.from_arrays(offsets, texts), pa.scalar(" ", pa.large_string()))
 
 
-def _recbole_settings(shipment: Shipment) -> str:
-    """A configuration for RecBole that names the files' columns and parts."""
-    timed = all(part.timestamps is not None for part in shipment.parts.values())
+def _recbole_settings(exported: ExportData) -> str:
+    """Return a configuration for RecBole that names the columns and parts of the files."""
+    timed = all(part.timestamps is not None for part in exported.parts.values())
     inter = ["user_id", "item_id", *(["timestamp"] if timed else [])]
     settings: dict[str, Any] = {
         "USER_ID_FIELD": "user_id",
@@ -163,50 +170,48 @@ def _recbole_settings(shipment: Shipment) -> str:
         "load_col": {
             "inter": inter,
             "user": ["user_id"],
-            "item": ["item_id", *(m.name for m in shipment.modalities)],
+            "item": ["item_id", *(m.name for m in exported.modalities)],
         },
     }
-    if len(shipment.parts) > 1:
-        settings["benchmark_filename"] = list(shipment.parts)
+    if len(exported.parts) > 1:
+        settings["benchmark_filename"] = list(exported.parts)
     head = (
         "# For RecBole: config_file_list=[this file], config_dict={'data_path': the directory above this one}.\n"
     )
     return head + dump_yaml(settings)
 
 
-def _mmrec(shipment: Shipment, directory: Path) -> None:
-    """One table with x_label, an .npy a modality by itemID, and the original ids in mapping files."""
-    parts = list(shipment.parts.values())
+def _mmrec(exported: ExportData, directory: Path) -> None:
+    """Write one table with x_label, one .npy file per modality by itemID, and mapping files of original ids."""
+    parts = list(exported.parts.values())
     users, items = np.concatenate([part.users for part in parts]), np.concatenate([part.items for part in parts])
-    user_order, item_order = _seen_last(users, len(shipment.users)), _seen_last(items, len(shipment.items))
+    user_order = _order_ending_with_seen(users, len(exported.users))
+    item_order = _order_ending_with_seen(items, len(exported.items))
     columns: dict[str, Any] = {"userID": np.argsort(user_order)[users], "itemID": np.argsort(item_order)[items]}
     times = [part.timestamps for part in parts if part.timestamps is not None]
     if len(times) == len(parts):
         columns["timestamp"] = np.concatenate(times)
     if len(parts) > 1:
         columns["x_label"] = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    write_table(directory / f"{shipment.name}.inter", columns)
-    given = (("u", "user", shipment.users[user_order]), ("i", "item", shipment.items[item_order]))
-    for letter, kind, ids in given:
+    write_table(directory / f"{exported.name}.inter", columns)
+    mappings = (("u", "user", exported.users[user_order]), ("i", "item", exported.items[item_order]))
+    for letter, kind, ids in mappings:
         mapping = {f"{kind}_id": ids, f"{kind}ID": np.arange(len(ids))}
         write_table(directory / f"{letter}_id_mapping.csv", mapping)
-    for modality in shipment.modalities:
+    for modality in exported.modalities:
         stem = MMREC_FILES.get(modality.name, f"{modality.name}_feat")
         np.save(directory / f"{stem}.npy", narrowest(modality.matrix[item_order]))
 
 
-def _seen_last(ids: IntArray, count: int) -> IntArray:
-    """The order in which users or items are numbered for MMRec, `[count]`: that of the data, the last one seen.
-
-    MMRec takes the largest number in the table plus one for their count, so that those without an interaction
-    must not end the list; they are moved to its beginning.
-    """
+def _order_ending_with_seen(ids: IntArray, count: int) -> IntArray:
+    """Return the order in which MMRec numbers users or items, `[count]`; its last one has an interaction."""
+    # MMRec takes the largest number in the table plus one for the count, and would miss unseen ones at the end
     n_unseen = count - 1 - int(ids.max())
     return np.roll(np.arange(count), n_unseen)
 
 
 def write_table(path: Path, columns: dict[str, Any]) -> None:
-    """A tab-separated table with its header, unquoted."""
+    """Write a tab-separated table with its header, unquoted."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -218,4 +223,4 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
         csv.write_csv(table, stream, options)
 
 
-WRITERS: dict[str, Callable[[Shipment, Path], None]] = {"recbole": _recbole, "mmrec": _mmrec}
+WRITERS: dict[str, Callable[[ExportData, Path], None]] = {"recbole": _recbole, "mmrec": _mmrec}

@@ -1,6 +1,6 @@
-"""The files beside the interactions: which hold features of items, and what is said of all others. Reads.
+"""Feature files beside the interactions: modalities of items, and why other files are not read. Reads files.
 
-Nothing whose name speaks of features is passed over in silence: it is read, or a problem that says how to mend it.
+A file whose name suggests features is never skipped silently. It is read, or reported with a way to mend it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 
 from bench.core.errors import DataError
 from bench.core.types import Interactions, Modality
-from bench.data.features import ENDINGS, holds_features, modality_of, read_blocks
+from bench.data.features import ENDINGS, holds_features, modality_of, read_matrices
 from bench.data.formats.place import FEATURES, USUAL, Content, Place, modality_name
 
 USERS = re.compile(r"(^|[^a-z])(user|users|uid)([^a-z]|$)")
-MOST_SAID = 10
-OF_USERS = "its name speaks of users, and only items have features here; rename it if it is about items"
+MOST_LISTED = 10
+OF_USERS = "its name suggests users, but only features of items are read; rename it if it is about items"
 TO_MATRIX = {
     ".pt": "import sys, numpy, torch; numpy.save(sys.argv[2], torch.load(sys.argv[1], map_location='cpu', "
     "weights_only=True).float().numpy())",
@@ -41,14 +41,14 @@ CONVERTIBLE = (*TO_MATRIX, *TO_TABLE, *SAME_AS, *UNPACK, *OTHERS)
 
 
 @dataclass
-class Beside:
-    """What the files beside the interactions came to.
+class FeatureFiles:
+    """What became of the files beside the interactions.
 
     Attributes:
         modalities: by name.
-        problems: what keeps features from being read, each with a fix.
-        unread: files that were left aside, where it helps with the reason.
-        notes: rows that were left out.
+        problems: why features could not be read, each with a fix.
+        unread: files that were not used, with the reason where it helps.
+        notes: remarks on rows that were left out.
     """
 
     modalities: dict[str, Modality]
@@ -57,165 +57,170 @@ class Beside:
     notes: list[str] = field(default_factory=list)
 
 
-def read_beside(place: Place, content: Content) -> Beside:
-    """Every modality of the files beside the tables, and what became of the other files."""
-    found = Beside({modality.name: modality for modality in content.raw.modalities})
-    later = []
+def read_feature_files(place: Place, content: Content) -> FeatureFiles:
+    """Read every modality of the files beside the tables, and report the other files."""
+    result = FeatureFiles({modality.name: modality for modality in content.raw.modalities})
+    convertible = []
     for path in place.files:
         if path in content.used:
             continue
-        if path.suffix.lower() in ENDINGS and USERS.search(_words(path)):
-            found.unread.append(f"{path.name} ({OF_USERS})")
+        if path.suffix.lower() in ENDINGS and USERS.search(_lower_words(path)):
+            result.unread.append(f"{path.name} ({OF_USERS})")
         elif _is_feature_file(path):
-            _read(path, content, found)
-        elif path.suffix.lower() in CONVERTIBLE and _named_so(path):
-            later.append(path)
+            _read_file(path, content, result)
+        elif path.suffix.lower() in CONVERTIBLE and _suggests_features(path):
+            convertible.append(path)
         else:
-            found.unread.append(path.name)
-    for path in later:
-        _convertible(path, found)
+            result.unread.append(path.name)
+    for path in convertible:  # when all modalities that are read are known
+        _report_convertible(path, result)
     for path, what in place.others:
-        _no_file(path, what, found)
-    _in_folders(place, found)
-    found.problems += _without_interactions(content, found.modalities.values())
-    return found
+        _report_no_file(path, what, result)
+    _report_folders(place, result)
+    result.problems += _unused_modalities(content, result.modalities.values())
+    return result
 
 
-def _read(path: Path, content: Content, found: Beside) -> None:
-    """The modalities of a feature file."""
+def _read_file(path: Path, content: Content, result: FeatureFiles) -> None:
+    """Add the modalities of a feature file to the result."""
     try:
         n_others = 0
-        for block in read_blocks(path):
+        for block in read_matrices(path):
             if USERS.search(block.name.lower()):
-                found.unread.append(f"'{block.name}' in {path.name} ({OF_USERS})")
+                result.unread.append(f"'{block.name}' in {path.name} ({OF_USERS})")
                 continue
             name = modality_name(block.name or path.stem)
             modality, n_left = modality_of(path, block, name, content.keys)
-            _add(found.modalities, modality, path)
+            _add_modality(result.modalities, modality, path)
             n_others = max(n_others, n_left)
     except DataError as problem:
-        if _named_so(path):
-            found.problems.append(str(problem))
+        if _suggests_features(path):
+            result.problems.append(str(problem))
         else:  # such as the dictionaries that MMRec's models leave in the folder
-            found.unread.append(f"{path.name} ({problem})")
+            result.unread.append(f"{path.name} ({problem})")
         return
     if n_others:
-        found.notes.append(
+        result.notes.append(
             f"{n_others:,} rows of {path.name} are of items without an interaction, and were left out."
         )
 
 
-def _add(modalities: dict[str, Modality], modality: Modality, path: Path) -> None:
+def _add_modality(modalities: dict[str, Modality], modality: Modality, path: Path) -> None:
     if modality.name in modalities:
         raise DataError(
-            f"{path} brings the modality '{modality.name}', which is {modalities[modality.name].origin} already. "
+            f"{path} holds the modality '{modality.name}', which is already {modalities[modality.name].origin}. "
             "Rename or remove one of them."
         )
     modalities[modality.name] = modality
 
 
-def _convertible(path: Path, found: Beside) -> None:
-    """A file of features in a form that is not read: how to convert it, unless its modality is there."""
-    said = f"{path} is not read as it is. {how_to_convert(path)}"
-    if modality_name(_stem(path)) in found.modalities:
-        found.unread.append(f"{path.name} (the modality '{modality_name(_stem(path))}' is read from another file)")
-    elif USERS.search(_words(path)):
-        found.unread.append(f"{path.name} ({OF_USERS})")
+def _report_convertible(path: Path, result: FeatureFiles) -> None:
+    """Report a feature file in a format that is not read, with a way to convert it.
+
+    It is only listed as unread if its modality was read from another file.
+    """
+    name = modality_name(_stem(path))
+    if name in result.modalities:
+        result.unread.append(f"{path.name} (the modality '{name}' is read from another file)")
+    elif USERS.search(_lower_words(path)):
+        result.unread.append(f"{path.name} ({OF_USERS})")
     else:
-        found.problems.append(said)
+        result.problems.append(f"{path} is not read as it is. {how_to_convert(path)}")
 
 
 def how_to_convert(path: Path) -> str:
-    """The command that makes a file which is read of one that is not, in a sentence."""
+    """Return a sentence with the command that converts a file to a format that is read."""
     ending = SAME_AS.get(path.suffix.lower(), path.suffix.lower())
     given, stem = shlex.quote(str(path)), path.with_suffix("")
     if ending in UNPACK:
         where = f" -d {shlex.quote(str(path.parent))}" if ending == ".zip" else ""
-        return f"Unpack it, and move it away if it stays: {UNPACK[ending]} {given}{where}"
+        return f"Unpack it, and move the archive away if it stays: {UNPACK[ending]} {given}{where}"
     if ending in TO_MATRIX:
-        trust = " (this runs what the pickle asks for: only where you trust it)" if ending == ".pkl" else ""
-        made = shlex.quote(f"{stem}.npy")
-        return f'Write it as .npy, one row an item{trust}: python -c "{TO_MATRIX[ending]}" {given} {made}'
+        trust = " (this runs any code in the pickle: only if you trust it)" if ending == ".pkl" else ""
+        target = shlex.quote(f"{stem}.npy")
+        return f'Write it as .npy, one row per item{trust}: python -c "{TO_MATRIX[ending]}" {given} {target}'
     if ending in TO_TABLE:
-        made = shlex.quote(f"{stem}.parquet")
-        told = "with the ids in a column 'item_id'"
-        return f'Write it as Parquet, {told}: python -c "{TO_TABLE[ending]}" {given} {made}'
-    return "Write the matrix as .npy, one row an item, or as Parquet with the ids in a column 'item_id'."
+        target = shlex.quote(f"{stem}.parquet")
+        advice = "Write it as Parquet, with the ids in a column 'item_id'"
+        return f'{advice}: python -c "{TO_TABLE[ending]}" {given} {target}'
+    return "Write the matrix as .npy, one row per item, or as Parquet with the ids in a column 'item_id'."
 
 
-def _no_file(path: Path, what: str, found: Beside) -> None:
-    """A link to nowhere, a pipe, or a folder with the name of a file."""
-    if path.suffix.lower() not in ENDINGS and (path.is_dir() or not _named_so(path)):
+def _report_no_file(path: Path, what: str, result: FeatureFiles) -> None:
+    """Report a broken link, a pipe, or a folder with the name of a feature file."""
+    if path.suffix.lower() not in ENDINGS and (path.is_dir() or not _suggests_features(path)):
         if not path.is_dir():
-            found.unread.append(f"{path.name} ({what})")
-    elif _named_so(path):
+            result.unread.append(f"{path.name} ({what})")
+    elif _suggests_features(path):
         mend = "" if path.is_symlink() else " Put the features there as a file, or remove it."
-        found.problems.append(f"{path} is {what}.{mend}")
+        result.problems.append(f"{path} is {what}.{mend}")
     else:
-        found.unread.append(f"{path.name} ({what})")
+        result.unread.append(f"{path.name} ({what})")
 
 
-def _in_folders(place: Place, found: Beside) -> None:
-    """Features in folders, which are not read, with the command that moves them."""
-    there = [
+def _report_folders(place: Place, result: FeatureFiles) -> None:
+    """Report feature files in folders, which are not read, with the command that moves them."""
+    candidates = [
         path
         for path in place.below
         if path.suffix.lower() in (*ENDINGS, *CONVERTIBLE)
-        and _named_so(path)
-        and not USERS.search(_words(path))
-        and modality_name(_stem(path)) not in found.modalities
+        and _suggests_features(path)
+        and not USERS.search(_lower_words(path))
+        and modality_name(_stem(path)) not in result.modalities
     ]
-    for path in there[:MOST_SAID]:
+    for path in candidates[:MOST_LISTED]:
         move = f"mv {shlex.quote(str(path))} {shlex.quote(str(place.path))}"
-        found.unread.append(
+        result.unread.append(
             f"{path.relative_to(place.path)} (only files beside the interactions are read; to use it: {move})"
         )
-    if len(there) > MOST_SAID:
-        found.unread.append(f"{len(there) - MOST_SAID:,} more files in folders")
+    if len(candidates) > MOST_LISTED:
+        result.unread.append(f"{len(candidates) - MOST_LISTED:,} more files in folders")
 
 
-def _without_interactions(content: Content, modalities: Iterable[Modality]) -> list[str]:
-    """Modalities of which no item has an interaction, as where the ids are written in two ways."""
+def _unused_modalities(content: Content, modalities: Iterable[Modality]) -> list[str]:
+    """Return a problem for each modality without any item that has an interaction."""
     parts: tuple[Interactions, ...] = content.raw.parts
     seen = np.zeros(parts[0].n_items, dtype=bool)
     for part in parts:
         seen[part.items] = True
     problems = []
-    for one in modalities:
-        if not (one.present & seen).any():
-            theirs, ours = (content.keys.ids[np.flatnonzero(which)[0]] for which in (one.present, seen))
+    for modality in modalities:
+        if not (modality.present & seen).any():
+            theirs, ours = (content.keys.ids[np.flatnonzero(which)[0]] for which in (modality.present, seen))
             problems.append(
-                f"None of the {int(one.present.sum()):,} items with {one.name} features ({one.origin}) has an "
-                f"interaction: they are such as '{theirs}', and those with interactions such as '{ours}'. Write "
-                "the ids of both in one form."
+                f"None of the {int(modality.present.sum()):,} items with {modality.name} features "
+                f"({modality.origin}) has an interaction. Their ids are such as '{theirs}', and those with "
+                f"interactions such as '{ours}'. Write the ids of both in the same form."
             )
     return problems
 
 
 def _is_feature_file(path: Path) -> bool:
-    """Whether a file beside the tables is meant to hold features; .json and .parquet may be anything else."""
+    """Return whether a file is meant to hold features; .json and .parquet files may hold anything else."""
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         return False
     return (
-        ending not in (".json", ".parquet") or _named_so(path) or (ending == ".parquet" and holds_features(path))
+        ending not in (".json", ".parquet")
+        or _suggests_features(path)
+        or (ending == ".parquet" and holds_features(path))
     )
 
 
 def _stem(path: Path) -> str:
-    """The name without its ending, or both of them as in `image_feat.npy.gz`."""
+    """Return the name without its ending, or without both of them as in `image_feat.npy.gz`."""
     return Path(path.stem).stem if path.suffix.lower() in UNPACK else path.stem
 
 
-def _words(path: Path) -> str:
-    """The name as small letters with capitals inside taken for new words, as in userFeat."""
+def _lower_words(path: Path) -> str:
+    """Return the name in lower case, with capitals inside as new words: userFeat becomes user_feat."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _stem(path)).lower()
 
 
-def _named_so(path: Path) -> bool:
-    """Whether a file's name says that it holds features, so that anything else in it is a problem."""
+def _suggests_features(path: Path) -> bool:
+    """Return whether the name says that the file holds features; any other content is then a problem."""
     stem = _stem(path).lower()
     words = [word for usual in USUAL.values() for word in usual]
-    if path.suffix.lower() in CONVERTIBLE:  # t.csv is a table
+    if path.suffix.lower() in CONVERTIBLE:  # t.npy is textual, but t.csv may be any table
         words = [word for word in words if len(word) > 1]
     return bool(FEATURES.search(stem)) or stem in words

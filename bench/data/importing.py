@@ -1,4 +1,7 @@
-"""A user's data -> a normalised copy and a card that pins it. Writes both, whole or not at all."""
+"""Import of a user's data as a normalised copy and a data card that pins it.
+
+Writes both, or neither.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.core.config import dump_yaml
+from bench.core.config import dump_yaml, validated
 from bench.core.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.core.files import locked, write_text
-from bench.core.names import SEPARATOR, base_name, parted, readable
+from bench.core.names import SEPARATOR, base_and_split, base_name, readable
 from bench.data import cards
 from bench.data.cards import DatasetCard
-from bench.data.detect import Loaded, import_command, load_place, refusals, suggested_name
+from bench.data.detect import Loaded, import_command, import_problems, load_place, suggested_name
 from bench.data.formats import normalised
 from bench.data.pins import git_blob
 from bench.data.raw import RawData, count_facts
@@ -27,7 +30,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import has written."""
+    """Result of an import: the written card, the directory of the copy, and the data."""
 
     card: Path
     directory: Path
@@ -43,21 +46,21 @@ def import_data(
     columns: Columns | None = None,
     force: bool = False,
 ) -> Imported:
-    """Import what is at a path as the data set `name`.
+    """Import the data at a path as the data set `name`.
 
     Args:
         path: a directory, or one table of interactions.
-        name: of the new card.
-        cards_dir: where the card goes.
-        cache_dir: the copy goes to `imported/<name>` below it.
-        layout: its name; None finds it out.
-        columns: what the user says of column names.
-        force: replace what an earlier import has made.
+        name: name of the new card.
+        cards_dir: directory of the card.
+        cache_dir: cache directory; the copy goes to `imported/<name>` below it.
+        layout: name of the layout; None detects it.
+        columns: column options of the user.
+        force: replace the result of an earlier import.
 
     Raises:
-        UsageError: the name is taken or no name, or there is nothing at the path.
+        UsageError: the name is invalid or taken, or the path does not exist.
         DataError: the data is malformed; nothing was written.
-        ResultsError: nothing can be written there.
+        ResultsError: the copy or the card cannot be written.
     """
     _check_name(name)
     loaded = load_place(path, layout, columns)
@@ -87,44 +90,44 @@ def import_data(
 
 
 def _check_name(name: str) -> None:
-    """Refuse what cannot be the name of a data set."""
+    """Raise a UsageError if the name cannot be that of a data set."""
     if SEPARATOR in name:
         raise UsageError(
-            f"--name '{name}' names a split, which data does not have before it is imported. Import it as "
-            f"'{base_name(name) or 'my-data'}', and ask for the split where you use it: --datasets "
-            f"{base_name(name) or 'my-data'}{SEPARATOR}{parted(name)[1] or 'random'}."
+            f"--name '{name}' names a split, but imported data has none yet. Import it as "
+            f"'{base_name(name) or 'my-data'}', and choose the split where you use it: --datasets "
+            f"{base_name(name) or 'my-data'}{SEPARATOR}{base_and_split(name)[1] or 'random'}."
         )
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"--name '{name}' is no name of a data set. Take small letters, digits, '-', '_' and '.', for "
+            f"--name '{name}' is not a valid data set name. Take small letters, digits, '-', '_' and '.', for "
             f"example '{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'my-data'}'."
         )
 
 
 def _refuse_broken(loaded: Loaded) -> None:
-    """Refuse what could not be run afterwards; an inspection tells of the same."""
-    problems = refusals(loaded)
+    """Raise a DataError if the data could not be run; an inspection reports the same problems."""
+    problems = import_problems(loaded)
     if problems:
         more = f" ({len(problems) - 1} more: see 'ludp-bench inspect')" if len(problems) > 1 else ""
         raise DataError(f"{problems[0]}{more}")
 
 
 def _refuse_taken(name: str, raw: RawData, directory: Path, cards_dir: Path, force: bool) -> None:
-    """Two data sets never share a name; an import replaces nothing but an import, and only when told so."""
+    """Raise a UsageError if the name is taken, unless `force` lets an import replace an earlier import."""
     suggestion = suggested_name(name, raw, cards_dir)
     if name in cards.names(cards_dir):
         try:
-            ours = {source.layout for source in cards.load(name, cards_dir).sources} == {"normalised"}
+            is_import = {source.layout for source in cards.load(name, cards_dir).sources} == {"normalised"}
         except ConfigError:
-            ours = False
-        if not ours:
+            is_import = False
+        if not is_import:
             raise UsageError(
-                f"The name '{name}' belongs to {cards_dir / name}.yaml, which no import has made. Two data sets "
-                f"never share a name; take another one: --name {suggestion}."
+                f"The name '{name}' belongs to {cards_dir / name}.yaml, which was not made by an import. Two data "
+                f"sets never share a name. Take another one: --name {suggestion}."
             )
         if not force:
             raise UsageError(
-                f"There is a data set '{name}' already ({cards_dir / name}.yaml). Take another name, such as "
+                f"The data set '{name}' exists already ({cards_dir / name}.yaml). Take another name, such as "
                 f"--name {suggestion}, or replace it with --force."
             )
     elif directory.exists() and not force:
@@ -135,7 +138,7 @@ def _refuse_taken(name: str, raw: RawData, directory: Path, cards_dir: Path, for
 
 
 def _write(loaded: Loaded, name: str, directory: Path, card: Path) -> None:
-    """The copy beside its final place, then both in place; what fails leaves everything as it was."""
+    """Write the copy beside its final place, then move it there and write the card; undo all if a step fails."""
     for leftover in directory.parent.glob(f".{name}.*.part"):  # we hold the lock: a killed import left it
         shutil.rmtree(leftover, ignore_errors=True)
     temporary = directory.parent / f".{name}.{secrets.token_hex(8)}.part"
@@ -150,7 +153,7 @@ def _write(loaded: Loaded, name: str, directory: Path, card: Path) -> None:
         in_place = True
         write_text(card, text)
     except BaseException:
-        if in_place:
+        if in_place:  # the card could not be written
             shutil.rmtree(directory, ignore_errors=True)
         if replaced.exists():
             replaced.rename(directory)
@@ -161,22 +164,22 @@ def _write(loaded: Loaded, name: str, directory: Path, card: Path) -> None:
 
 
 def _notes(raw: RawData) -> list[str]:
-    """What a reader of the numbers should know of the files that were imported."""
-    merged = f"{raw.n_repeated:,} rows that repeat an interaction were merged."
-    said = raw.n_repeated == 0 or any("were merged" in note for note in raw.notes)
-    return [*raw.notes, *([] if said else [merged])]
+    """Return the notes of the data, with one on merged rows if the layout has not added it."""
+    if raw.n_repeated == 0 or any("were merged" in note for note in raw.notes):
+        return list(raw.notes)
+    return [*raw.notes, f"{raw.n_repeated:,} rows that repeat an interaction were merged."]
 
 
 def card_text(loaded: Loaded, name: str, copy: Path) -> str:
-    """The card as YAML, with the counts, dims and checksums of the copy."""
+    """Return the card as YAML, with the counts, dims and checksums of the copy."""
     raw, path = loaded.raw, loaded.place.path.resolve()
     pins = [
-        {"path": one, "git_blob": git_blob(copy / one)}
-        for one in (normalised.INTERACTIONS, normalised.USERS, normalised.ITEMS)
+        {"path": file, "git_blob": git_blob(copy / file)}
+        for file in (normalised.INTERACTIONS, normalised.USERS, normalised.ITEMS)
     ]
     features = {
-        one.name: {"path": f"{one.name}.npy", "dim": one.dim, "git_blob": git_blob(copy / f"{one.name}.npy")}
-        for one in raw.modalities
+        each.name: {"path": f"{each.name}.npy", "dim": each.dim, "git_blob": git_blob(copy / f"{each.name}.npy")}
+        for each in raw.modalities
     }
     source: dict[str, Any] = {
         "kind": "real",
@@ -202,6 +205,6 @@ def card_text(loaded: Loaded, name: str, copy: Path) -> str:
         "split": "shipped" if raw.has_parts else "random",
         "sources": [source],
     }
-    cards.validated(DatasetCard, content, copy / "card")
+    validated(DatasetCard, content, copy / "card")
     head = "# Written by `ludp-bench import`; datasets/README.md explains the fields.\n"
     return head + dump_yaml(content)

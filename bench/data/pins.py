@@ -1,12 +1,6 @@
-r"""Whether a file is the one that a card means. Reads, never writes.
+"""Find the source of a data card, and compare its files with the card's checksums, dims and counts. Reads only.
 
-Git blob ids, sha1 of "blob <size>\0" + content, are what public repositories list for every file.
-
-Where data lies, and whether a file is the one that the card means. Reads, never writes.
-
-Whether data is the version that a card names: its checksums, dims and counts. Reads, never writes.
-
-Everything that differs is told at once, as a table of expected and found.
+All differences are reported at once, as a table of expected and found.
 """
 
 from __future__ import annotations
@@ -14,26 +8,39 @@ from __future__ import annotations
 import hashlib
 import os
 import site
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from bench.core.errors import DataError, UsageError
+from bench.core.errors import DataError, UsageError, listed, unknown_name
 from bench.core.files import check_plain
 from bench.core.types import DataRequest
-from bench.data.cards import Counts, DataFile, FeatureFile, RemoteFile
+from bench.data.cards import (
+    Counts,
+    DataFile,
+    DatasetCard,
+    DirectorySource,
+    FeatureFile,
+    Ml100kSource,
+    RemoteFile,
+    SourceCard,
+)
 from bench.data.raw import RawData, count_facts
 
 
 def git_blob(path: Path) -> str:
-    """Git's id of a file: 40 hexadecimal digits.
+    """Return git's blob id of a file: 40 hexadecimal digits.
+
+    It is the sha1 of "blob <size>", a zero byte and the content. Public repositories list it for every file.
 
     Raises:
-        DataError: it is no file, or made of holes.
+        DataError: it is not a regular file, or is sparse.
         OSError: it cannot be read.
     """
     check_plain(path)
+    # Not for security: builds of Python for FIPS refuse sha1 otherwise.
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
@@ -41,8 +48,30 @@ def git_blob(path: Path) -> str:
     return digest.hexdigest()
 
 
+class Checksums:
+    """Git blob ids of the files of one load. Each file is hashed once, when its id is first asked for."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, str] = {}
+
+    def of(self, path: Path) -> str:
+        """Return the id of a file.
+
+        Raises:
+            DataError: it cannot be read, is not a regular file, or is sparse.
+        """
+        if path not in self._known:
+            try:
+                self._known[path] = git_blob(path)
+            except OSError as problem:
+                raise DataError(
+                    f"{path} cannot be read: {problem.strerror}. Correct its permissions."
+                ) from problem
+        return self._known[path]
+
+
 def mismatch(path: Path, remote: RemoteFile) -> str | None:
-    """In what a file differs from what the card says of it, in words; None if in nothing.
+    """Return how a file differs from its entry in the card, in words, or None if it does not.
 
     Raises:
         OSError: the file cannot be read.
@@ -52,19 +81,99 @@ def mismatch(path: Path, remote: RemoteFile) -> str | None:
         return f"it has {size:,} bytes, expected {remote.size:,}"
     for name, expected in (("git_blob", remote.git_blob), ("sha256", remote.sha256), ("md5", remote.md5)):
         if expected is not None:
-            found = git_blob(path) if name == "git_blob" else _plain(path, name)
+            found = git_blob(path) if name == "git_blob" else _hex_digest(path, name)
             if found != expected:
                 return f"its {name} is {found}, expected {expected}"
     return None
 
 
-def _plain(path: Path, name: str) -> str:
+def _hex_digest(path: Path, name: str) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.new(name, usedforsecurity=False)).hexdigest()
 
 
+@dataclass(frozen=True)
+class Located:
+    """A source of a card and where it is.
+
+    Attributes:
+        source: the source.
+        directory: of its files; for generated data, which has no files, the cache.
+        is_own: whether the directory is below a data directory of the user, into which nothing is fetched.
+    """
+
+    source: SourceCard
+    directory: Path
+    is_own: bool = False
+
+
+def resolve(card: DatasetCard, request: DataRequest, fetchable: bool = False) -> Located | None:
+    """Return the first source that the request allows and that is available, or None.
+
+    What is to be fetched and what is read are both found here, so that they are the same.
+
+    Args:
+        card: the data card.
+        request: source, data directories and cache of the user.
+        fetchable: whether a source that is absent, but can be fetched into the cache, counts as available.
+
+    Raises:
+        UsageError: the source is unknown, a data directory does not exist, or is the files' own one.
+        DataError: a file is in the place of a directory.
+    """
+    search_roots(request)  # raises if a data directory does not exist
+    if request.source != "auto" and request.source not in card.kinds:
+        raise unknown_name(f"source of '{card.name}'", request.source, ["auto", *card.kinds])
+    for source in card.sources:
+        found = _locate(source, request, fetchable) if request.source in ("auto", source.kind) else None
+        if found is not None:
+            return found
+    return None
+
+
+def _locate(source: SourceCard, request: DataRequest, fetchable: bool) -> Located | None:
+    """Return where a source is, or None if it is absent."""
+    if isinstance(source, DirectorySource):
+        own = find_directory(source.directory, request.data_dirs)
+        if own is not None:
+            return Located(source, own, is_own=True)
+        _refuse_misplaced(source, request.data_dirs)
+        cached = find_directory(source.directory, (request.cache_dir,))
+        if cached is None and fetchable and source.download is not None:
+            cached = request.cache_dir / source.directory
+        return None if cached is None else Located(source, cached)
+    if isinstance(source, Ml100kSource):
+        directory = package_directory(source.package, source.directory)
+        return None if directory is None else Located(source, directory)
+    return Located(source, request.cache_dir)
+
+
+def _refuse_misplaced(source: DirectorySource, data_dirs: tuple[Path, ...]) -> None:
+    """Refuse a data directory that holds the files itself, as its parent should hold their folder.
+
+    Otherwise other data would be used in spite of them.
+    """
+    for root in data_dirs:
+        misplaced = [file.path for file in source.features.values() if (root / file.path).exists()]
+        if misplaced:
+            raise UsageError(
+                f"--data-dir {root} holds {listed(misplaced)} itself, but data is looked for in "
+                f"{root / source.directory}. Pass the directory above it, with the files in its "
+                f"folder '{source.directory}'."
+            )
+
+
+def places(source: SourceCard, roots: tuple[Path, ...]) -> list[str]:
+    """Return where a source is looked for, in words."""
+    if isinstance(source, DirectorySource):
+        return [str(root / source.directory) for root in roots]
+    if isinstance(source, Ml100kSource):
+        return [f"{source.directory} in the Python package {source.package}"]
+    return []
+
+
 def search_roots(request: DataRequest) -> tuple[Path, ...]:
-    """Directories to search, in order: those that the user named, then the cache.
+    """Return the directories to search, in order: those that the user named, then the cache.
 
     Raises:
         UsageError: a directory that the user named does not exist.
@@ -79,10 +188,10 @@ def search_roots(request: DataRequest) -> tuple[Path, ...]:
 
 
 def find_directory(directory: str, roots: tuple[Path, ...]) -> Path | None:
-    """The first of the places `<root>/<directory>` that exists.
+    """Return the first directory `<root>/<directory>` that exists, or None.
 
     Raises:
-        DataError: it exists and is no directory.
+        DataError: the path exists and is not a directory.
     """
     for root in roots:
         place = root / directory
@@ -96,11 +205,9 @@ def find_directory(directory: str, roots: tuple[Path, ...]) -> Path | None:
 
 
 def package_directory(package: str, directory: str) -> Path | None:
-    """A directory inside an installed package, found without importing anything.
-
-    Only the places where packages are installed count: the working directory and PYTHONPATH could hold a package
-    of the same name, and to look for `a.b` in the usual way runs the code of `a`.
-    """
+    """Return a directory inside an installed package, or None, without importing anything."""
+    # Search only where packages are installed: the working directory or PYTHONPATH could hold a package of that
+    # name, and importlib's usual search for `a.b` runs the code of `a`.
     places = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
     name = ""
     for part in package.split("."):
@@ -115,125 +222,138 @@ def package_directory(package: str, directory: str) -> Path | None:
 
 
 def existing_path(directory: Path, file: DataFile) -> Path:
-    """Where a file of the card lies.
+    """Return the path of a file of the card.
 
     Raises:
-        DataError: the file is missing.
+        DataError: the file is missing or unreadable.
     """
     path = directory / file.path
     if path.exists() and not path.is_dir():
         check_plain(path)
     if not path.is_file():
         if os.path.lexists(path):
-            raise DataError(f"{path} is {what_else(path)}. Put the file itself there.")
+            raise DataError(f"{path} is {describe_non_file(path)}. Put the file itself there.")
         raise DataError(
-            f"{path} is missing, although its directory is there. Complete the directory, or move it away to use "
+            f"{path} is missing, although its directory exists. Complete the directory, or move it away to use "
             "another source."
         )
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{path} cannot be read. Correct its permissions.")
     return path
 
 
-def what_else(path: Path) -> str:
-    """What stands at a path where a file is expected, and what to do of it."""
+def describe_non_file(path: Path) -> str:
+    """Say what a path is that is not a file, and for a broken link what to do."""
     if path.is_symlink() and not path.exists():
         return (
-            f"a link to {path.readlink()}, which is not there. Fetch what it points to ('git annex get', 'dvc "
+            f"a link to {path.readlink()}, which does not exist. Fetch what it points to ('git annex get', 'dvc "
             "pull', 'git lfs pull' and the like, where such a tool made the link), or remove the link"
         )
-    return "a folder and no file" if path.is_dir() else "a pipe, socket or device and no file"
+    return "a folder, not a file" if path.is_dir() else "a pipe, socket or device, not a file"
 
 
-def checked_path(directory: Path, file: DataFile) -> Path:
-    """Where a file of the card lies, after its checksum was verified.
+def checked_path(directory: Path, file: DataFile, checksums: Checksums) -> Path:
+    """Return the path of a file of the card after verifying its checksum, if the card has one.
 
     Raises:
-        DataError: the file is missing, unreadable, or not the one that the card means.
+        DataError: the file is missing, unreadable, or not the one of the card.
     """
     path = existing_path(directory, file)
-    try:
-        found = git_blob(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. Correct its permissions.") from error
-    if file.git_blob is not None and found != file.git_blob:
+    if file.git_blob is not None and checksums.of(path) != file.git_blob:
         raise DataError(
-            f"{path} is not the file that the data card means: its checksum (git blob id) is {found}, expected "
-            f"{file.git_blob}. It is damaged or of another version: fetch it again "
-            "('ludp-bench prepare NAME' does, where it lies in the cache), or remove it."
+            f"{path} is not the file of the data card: its checksum (git blob id) is {checksums.of(path)}, "
+            f"expected {file.git_blob}. It is damaged or of another version: fetch it again "
+            "('ludp-bench prepare NAME' does so if it is in the cache), or remove it."
         )
     return path
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One line of the table."""
+    """One line of the table of differences."""
 
     what: str
     expected: str
     found: str
 
 
-def of_one_version(
-    where: Path,
-    files: Iterable[DataFile],
-    features: Mapping[str, FeatureFile],
-    expected: Counts,
-    read: Callable[[], RawData],
-) -> RawData:
-    """What `read` gives, after it was compared with everything that the card pins.
+class CardComparison:
+    """Comparison of a directory with everything that its data card pins.
+
+    Checksums are compared at once, columns and counts when the data has been read.
 
     Args:
-        where: the directory of the files.
-        files: those without features.
-        features: feature files by modality; those that are absent are not compared.
-        expected: counts of the card.
-        read: reads the directory without comparing anything.
+        source: the source in the data card.
+        directory: of its files; those that are absent are not compared.
+        files: the files of the card that hold no features.
+
+    Attributes:
+        checksums: of the files, as far as they are known.
 
     Raises:
-        DataError: a file cannot be read, or something differs from the card.
+        DataError: a file cannot be read.
     """
-    differences = file_differences(where, [*files, *features.values()])
-    try:
-        raw = read()
-    except DataError as problem:
+
+    def __init__(self, source: DirectorySource, directory: Path, files: Iterable[DataFile] = ()) -> None:
+        self.checksums = Checksums()
+        self._source, self._directory = source, directory
+        pinned = [*files, *source.features.values()]
+        self._differences = file_differences(directory, pinned, self.checksums)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Add the checksums that differ to a DataError that is raised while the files are read."""
+        try:
+            yield
+        except DataError as problem:
+            if self._differences:
+                message = _version_error(self._directory, self._differences, str(problem))
+                raise DataError(message) from problem
+            raise
+
+    def finish(self, raw: RawData) -> RawData:
+        """Return the data that was read, after comparing its columns and counts too.
+
+        Raises:
+            DataError: something differs from the card.
+        """
+        expected = self._source.expected
+        further = dim_differences(self._source.features, raw) + count_differences(expected, raw)
+        differences = self._differences + further
         if differences:
-            raise DataError(_refusal(where, differences, str(problem))) from problem
-        raise
-    differences += dim_differences(features, raw) + count_differences(expected, raw)
-    if differences:
-        raise DataError(_refusal(where, differences, exchanged(expected, raw)))
-    return raw
+            raise DataError(_version_error(self._directory, differences, exchanged(expected, raw)))
+        return raw
 
 
 def check_counts(where: Path, expected: Counts, raw: RawData) -> None:
-    """Compare counts alone, where the files were compared before.
+    """Compare the counts alone, for files whose checksums were verified already.
 
     Raises:
         DataError: a count differs.
     """
     differences = count_differences(expected, raw)
     if differences:
-        raise DataError(_refusal(where, differences, exchanged(expected, raw)))
+        raise DataError(_version_error(where, differences, exchanged(expected, raw)))
 
 
-def file_differences(where: Path, files: Iterable[DataFile]) -> list[Difference]:
-    """Files that are there and have another checksum than the card says."""
+def file_differences(where: Path, files: Iterable[DataFile], checksums: Checksums) -> list[Difference]:
+    """Return the existing files whose checksum differs from that of the card.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
     differences = []
     for file in files:
         path = where / file.path
         if file.git_blob is not None and path.is_file():
-            try:
-                found = git_blob(path)
-            except OSError as problem:
-                raise DataError(
-                    f"{path} cannot be read: {problem.strerror}. Correct its permissions."
-                ) from problem
+            found = checksums.of(path)
             if found != file.git_blob:
                 differences.append(Difference(f"{file.path}, checksum (git blob id)", file.git_blob, found))
     return differences
 
 
 def dim_differences(features: Mapping[str, FeatureFile], raw: RawData) -> list[Difference]:
-    """Modalities with another number of columns."""
+    """Return the modalities with another number of columns than on the card."""
     dims = {modality.name: modality.dim for modality in raw.modalities}
     return [
         Difference(f"{file.path}, columns", f"{file.dim:,}", f"{dims[name]:,}")
@@ -243,7 +363,10 @@ def dim_differences(features: Mapping[str, FeatureFile], raw: RawData) -> list[D
 
 
 def count_differences(expected: Counts, raw: RawData) -> list[Difference]:
-    """Counts that differ; a count that the data cannot have, such as parts that nobody made, is not compared."""
+    """Return the counts that differ from the card.
+
+    Counts that do not apply, such as part sizes of data without parts, are skipped.
+    """
     found = count_facts(raw)
     return [
         Difference(name, f"{count:,}", f"{found[name]:,}")
@@ -253,19 +376,23 @@ def count_differences(expected: Counts, raw: RawData) -> list[Difference]:
 
 
 def exchanged(expected: Counts, raw: RawData) -> str:
-    """A sentence where validation and test have each other's sizes, as some publishers exchange them; else ""."""
+    """Return a note if the validation and test parts have each other's sizes, else "".
+
+    Some publishers exchange the two files.
+    """
     found = count_facts(raw)
-    theirs, ours = (expected.n_valid, expected.n_test), (found.get("n_valid"), found.get("n_test"))
-    if None in theirs or theirs[0] == theirs[1] or ours != theirs[::-1]:
+    card_sizes, sizes = (expected.n_valid, expected.n_test), (found.get("n_valid"), found.get("n_test"))
+    if None in card_sizes or card_sizes[0] == card_sizes[1] or sizes != card_sizes[::-1]:
         return ""
     return (
-        f"The validation and test parts are exchanged: the card has {theirs[0]:,} and {theirs[1]:,} interactions "
-        f"there, this data {ours[0]:,} and {ours[1]:,}. Their scores are not comparable; exchange the two files."
+        f"The validation and test parts are exchanged: the card has {card_sizes[0]:,} and {card_sizes[1]:,} "
+        f"interactions there, this data has {sizes[0]:,} and {sizes[1]:,}. Their scores are not comparable; "
+        "exchange the two files."
     )
 
 
-def table_of(differences: Iterable[Difference]) -> str:
-    """The differences as aligned lines."""
+def differences_table(differences: Iterable[Difference]) -> str:
+    """Return the differences as aligned lines."""
     from tabulate import tabulate
 
     rows = [(one.what, one.expected, one.found) for one in differences]
@@ -273,12 +400,11 @@ def table_of(differences: Iterable[Difference]) -> str:
     return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True, stralign="left")
 
 
-def _refusal(where: Path, differences: list[Difference], remark: str) -> str:
+def _version_error(where: Path, differences: list[Difference], remark: str) -> str:
     advice = (
         "It is damaged or of another version: fetch it again from where the card says, or import it under a name "
         f"of its own with 'ludp-bench import {where} --name NAME'."
     )
     return (
-        f"{where} does not hold what the data card means. {advice} {remark}".rstrip()
-        + f"\n{table_of(differences)}"
+        f"{where} does not match the data card. {advice} {remark}".rstrip() + f"\n{differences_table(differences)}"
     )

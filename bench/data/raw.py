@@ -1,7 +1,4 @@
-"""What a reader hands over: interactions, modalities and remarks, before any split. Pure.
-
-What holds of every data set that a reader hands over, whatever the files were. Pure.
-"""
+"""The content of a data source before any split, and the rules that every reader's result must keep. Pure."""
 
 from __future__ import annotations
 
@@ -16,26 +13,27 @@ from numpy.typing import NDArray
 from bench.core.errors import DataError
 from bench.core.types import Interactions, Modality
 
-FREE_CLAIM = 1_000_000  # users or items that a file may claim without a single interaction
+# A file may claim FREE_CLAIM users or items without any interaction, and CLAIM_PER_INTERACTION more for each.
+FREE_CLAIM = 1_000_000
 CLAIM_PER_INTERACTION = 100
 
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """The content of one source.
+    """The content of one source, as a reader returns it.
 
     Attributes:
         origin: one sentence on what this is and where it was read.
-        parts: whole interactions as `(all,)`, or `(train, valid, test)` where the publisher made parts.
+        parts: all interactions as `(all,)`, or `(train, valid, test)` if the publisher made parts.
         modalities: item content that the source has.
-        missing: modalities that it could have and has not, with the reason.
+        missing: modalities that it could have but lacks, with the reason.
         notes: remarks for the report.
-        user_ids: the files' own id of each user, whole numbers or texts, `[n_users]`; None where it is the index.
+        user_ids: original id of each user, whole numbers or texts, `[n_users]`; None if it is the index.
         item_ids: likewise of each item, `[n_items]`.
         n_repeated: rows of the files that repeat an interaction of the same part.
-        n_dropped: rows that are no positives by the user's choice.
-        n_joined: lines that only continue a field in quotes. With the interactions, the repeated rows and those
-            that were dropped they are all lines of a text file below its header.
+        n_dropped: rows that are not positives by the user's choice.
+        n_joined: lines that only continue a quoted field. Interactions, repeated rows, dropped rows and these
+            lines add up to all lines of a text file below its header.
     """
 
     origin: str
@@ -51,17 +49,17 @@ class RawData:
 
     @property
     def has_parts(self) -> bool:
-        """Whether the publisher's own parts are there."""
+        """Return whether the source has the parts of the publisher."""
         return len(self.parts) == 3
 
     @property
     def whole(self) -> Interactions:
-        """All interactions; shipped parts are merged."""
+        """Return all interactions; shipped parts are merged."""
         return self.parts[0] if len(self.parts) == 1 else merged(self.parts)
 
 
 def merged(parts: tuple[Interactions, ...]) -> Interactions:
-    """The union of parts; times are kept where every part has them."""
+    """Return the union of the parts; times are kept if every part has them."""
     times = [part.timestamps for part in parts if part.timestamps is not None]
     return Interactions.from_pairs(
         np.concatenate([part.users for part in parts]),
@@ -73,7 +71,7 @@ def merged(parts: tuple[Interactions, ...]) -> Interactions:
 
 
 def count_facts(raw: RawData) -> dict[str, int]:
-    """What can be compared with a card's `expected`, by the names of its fields."""
+    """Return the counts that a card's `expected` can pin, by the names of its fields."""
     facts = {"n_users": raw.parts[0].n_users, "n_items": raw.parts[0].n_items}
     facts["n_interactions"] = sum(len(part) for part in raw.parts)
     if raw.has_parts:
@@ -81,8 +79,8 @@ def count_facts(raw: RawData) -> dict[str, int]:
     return facts
 
 
-def refuse_claims(where: Path, n_users: int, n_items: int, n_interactions: int) -> None:
-    """Refuse counts that a file claims, and that its interactions cannot be meant for, before memory is taken.
+def refuse_implausible_counts(where: Path, n_users: int, n_items: int, n_interactions: int) -> None:
+    """Refuse counts of users and items that are implausible for the interactions, before allocating memory.
 
     Raises:
         DataError: far more users or items are claimed than there are interactions.
@@ -91,13 +89,13 @@ def refuse_claims(where: Path, n_users: int, n_items: int, n_interactions: int) 
     for kind, count in (("users", n_users), ("items", n_items)):
         if count > limit:
             raise DataError(
-                f"{where} claims {count:,} {kind}, but holds {n_interactions:,} interactions; more than {limit:,} "
-                f"{kind} are not believed. Number the {kind} from 0 without gaps."
+                f"{where} claims {count:,} {kind}, but holds {n_interactions:,} interactions; at most {limit:,} "
+                f"{kind} are plausible. Number the {kind} from 0 without gaps."
             )
 
 
 def check(raw: RawData) -> None:
-    """Refuse what no reader may hand over.
+    """Refuse data that breaks a rule for the results of readers.
 
     Raises:
         DataError: ids, times, features or original ids break a rule; the message says which.
@@ -110,7 +108,7 @@ def check(raw: RawData) -> None:
         _check_part(part)
     _require(len({part.timestamps is None for part in raw.parts}) == 1, "times in all parts or in none")
     for ids, count in ((raw.user_ids, n_users), (raw.item_ids, n_items)):
-        _require(ids is None or (len(ids) == count and _distinct(ids)), "one original id for each user and item")
+        _require(ids is None or (len(ids) == count and _are_unique(ids)), "one original id for each user and item")
     names = [modality.name for modality in raw.modalities]
     _require(len(set(names)) == len(names), "every modality once")
     for modality in raw.modalities:
@@ -127,20 +125,23 @@ def _check_part(part: Interactions) -> None:
 
 def _check_modality(modality: Modality, n_items: int) -> None:
     matrix = modality.matrix
-    _require(matrix.dtype == np.float32 and matrix.ndim == 2 and len(matrix) == n_items, "a float32 row an item")
+    _require(
+        matrix.dtype == np.float32 and matrix.ndim == 2 and len(matrix) == n_items, "one float32 row per item"
+    )
     _require(bool(np.isfinite(matrix).all()), "finite features")
     _require(np.array_equal(matrix.any(axis=1), modality.present), "zeros for items without the modality only")
     _require(bool(modality.present.any()), "a modality that some item has")
 
 
-def _distinct(ids: NDArray[np.generic]) -> bool:
+def _are_unique(ids: NDArray[np.generic]) -> bool:
     import pandas as pd
 
     return bool(pd.Index(ids).is_unique)
 
 
-def _require(holds: bool, what: str) -> None:
-    if not holds:
+def _require(condition: bool, rule: str) -> None:
+    if not condition:
         raise DataError(
-            f"This data breaks a rule of every data set here: {what}. It was not taken; report the files."
+            f"This data breaks a rule that every data set must keep: {rule}. It was not loaded; please report "
+            "the files."
         )

@@ -1,7 +1,7 @@
-"""Which column of a table is what: users, items, times, and what says which rows are positives. Pure.
+"""The roles of a table's columns: users, items, times, and what selects the rows that are positives. Pure.
 
-Ratings and labels do not enter a data set: a row is an interaction or it is left out. So every column that looks
-like one is told of, and `--min-rating` or `--positive` say which rows count.
+Data sets hold no ratings or labels: a row is an interaction, or it is left out. So a note names every column that
+looks like a rating, and `--min-rating` or `--positive` say which rows count.
 """
 
 from __future__ import annotations
@@ -27,28 +27,14 @@ USUAL = {
              "trackid", "songid", "bookid", "newsid", "itemidx", "itemindex"),
     "time": ("timestamp", "time", "ts", "unixreviewtime", "unixtime", "datetime", "date", "timestamps"),
 }  # fmt: skip
-RATING_WORDS = frozenset(
-    (
-        *(
-            "rating",
-            "ratings",
-            "rate",
-            "rated",
-            "star",
-            "stars",
-            "score",
-            "scores",
-            "grade",
-            "overall",
-            "relevance",
-        ),
-        *("label", "labels", "positive", "target", "feedback", "preference", "like", "likes", "liked", "dislike"),
-        *("click", "clicks", "clicked", "vote", "votes", "purchase", "purchased", "finish"),
-    )
-)
-PART_LABEL = "xlabel"  # MMRec's x_label is a part and no label
+RATING_WORDS = frozenset({
+    "rating", "ratings", "rate", "rated", "star", "stars", "score", "scores", "grade", "overall", "relevance",
+    "label", "labels", "positive", "target", "feedback", "preference", "like", "likes", "liked", "dislike",
+    "click", "clicks", "clicked", "vote", "votes", "purchase", "purchased", "finish",
+})  # fmt: skip
+PART_LABEL = "xlabel"  # MMRec's x_label is the part of a row, not a label
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-RATED = "Every row is a positive, whatever its "
+ALL_POSITIVE = "Every row is a positive, whatever its "
 SHOWN_LABELS = 5
 OPTIONS = {
     "user": "--user-column", "item": "--item-column", "time": "--time-column", "rating": "--rating-column",
@@ -58,13 +44,13 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Columns:
-    """What the user says of the columns of a table; None: found by their usual names.
+    """The user's options for the columns of a table; None: columns are found by their usual names.
 
     Attributes:
         user: the column of users.
         item: of items.
         time: of times.
-        rating: of ratings or labels, where `min_rating` or `positive` is given and two could be meant.
+        rating: of ratings or labels; needed with `min_rating` or `positive` if several columns look like ratings.
         min_rating: rows below it are left out.
         positive: rows with another value are left out.
     """
@@ -78,42 +64,42 @@ class Columns:
 
     def __post_init__(self) -> None:
         if self.min_rating is not None and self.positive is not None:
-            raise UsageError("--min-rating and --positive are two answers to one question. Give one of them.")
+            raise UsageError("--min-rating and --positive both select the positives. Give one of them.")
         if self.rating is not None and not self.chooses:
-            raise UsageError("--rating-column says nothing alone. Add --min-rating X or --positive LABEL.")
+            raise UsageError("--rating-column has no effect alone. Add --min-rating X or --positive LABEL.")
 
     @property
     def chooses(self) -> bool:
-        """Whether only some rows are positives."""
+        """Return whether only some rows are positives."""
         return self.min_rating is not None or self.positive is not None
 
     @property
     def given(self) -> list[tuple[str, str]]:
-        """The options that say the same, each with its value."""
-        said = [(OPTIONS[name], value) for name, value in vars(self).items() if value is not None]
-        return [(option, value if isinstance(value, str) else f"{value:g}") for option, value in said]
+        """Return the command-line options that were given, each with its value."""
+        options = [(OPTIONS[name], value) for name, value in vars(self).items() if value is not None]
+        return [(option, value if isinstance(value, str) else f"{value:g}") for option, value in options]
 
 
-def plain(name: str) -> str:
-    """A column's name without case and signs, so that `user_id`, `userId` and `UserID` are one."""
+def plain_name(name: str) -> str:
+    """Return a column's name in lower case, without signs: `user_id`, `userId` and `UserID` become equal."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def usual_column(names: Sequence[str], role: str, given: str | None) -> str | None:
-    """The column for a role: the one that the user named, else the first usual name; None where there is none."""
+def find_column(names: Sequence[str], role: str, given: str | None) -> str | None:
+    """Return the column for a role: the one that the user named, else the first usual name; None if absent."""
     if given is not None:
         return given if given in names else None
-    by_plain = {plain(name): name for name in reversed(names)}
+    by_plain = {plain_name(name): name for name in reversed(names)}
     return next((by_plain[name] for name in USUAL[role] if name in by_plain), None)
 
 
-def needed_column(path: Path, names: Sequence[str], role: str, given: str | None) -> str:
-    """The same, where there must be one.
+def require_column(path: Path, names: Sequence[str], role: str, given: str | None) -> str:
+    """Return the column for a role, like `find_column`; it must exist.
 
     Raises:
-        DataError: there is none.
+        DataError: it is missing.
     """
-    found = usual_column(names, role, given)
+    found = find_column(names, role, given)
     if found is None:
         wanted = f"the column '{given}'" if given else f"a column of {role} ids, such as '{role}_id',"
         raise DataError(
@@ -123,31 +109,31 @@ def needed_column(path: Path, names: Sequence[str], role: str, given: str | None
     return found
 
 
-def roles(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]:
-    """The column of users, of items and, where there is one, of times and of what chooses the positives.
+def find_roles(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]:
+    """Return the columns of users and items and, if present, those of times and of what selects positives.
 
     Raises:
         DataError: one is missing, or a column would have two roles.
     """
-    found = {role: needed_column(path, names, role, getattr(columns, role)) for role in ("user", "item")}
-    free = [name for name in names if name not in found.values()]
-    time = usual_column(free, "time", None) if columns.time is None else columns.time
+    by_role = {role: require_column(path, names, role, getattr(columns, role)) for role in ("user", "item")}
+    free = [name for name in names if name not in by_role.values()]
+    time = find_column(free, "time", None) if columns.time is None else columns.time
     if time is not None:
-        found["time"] = needed_column(path, names, "time", time)
+        by_role["time"] = require_column(path, names, "time", time)
     if columns.chooses:
-        found["rating"] = rating_column(path, names, columns)
-    refuse_two_roles(path, found)
-    return found
+        by_role["rating"] = rating_column(path, names, columns)
+    refuse_two_roles(path, by_role)
+    return by_role
 
 
-def refuse_two_roles(path: Path, found: dict[str, str]) -> None:
-    """Refuse one column in two roles.
+def refuse_two_roles(path: Path, by_role: dict[str, str]) -> None:
+    """Refuse a column with two roles.
 
     Raises:
-        DataError: there is one; the message says which roles.
+        DataError: there is such a column; the message names its roles.
     """
     by_column: dict[str, str] = {}
-    for role, name in found.items():
+    for role, name in by_role.items():
         if name in by_column:
             options = [OPTIONS[each] for each in (by_column[name], role) if each in OPTIONS]
             raise DataError(
@@ -157,20 +143,21 @@ def refuse_two_roles(path: Path, found: dict[str, str]) -> None:
         by_column[name] = role
 
 
-def like_ratings(names: Sequence[str]) -> list[str]:
-    """The columns whose names speak of ratings or labels, such as `is_click`, `overall` and `userRating`."""
+def rating_like_columns(names: Sequence[str]) -> list[str]:
+    """Return the columns named like ratings or labels, such as `is_click`, `overall` and `userRating`."""
     return [
         name
         for name in names
-        if plain(name) != PART_LABEL and RATING_WORDS.intersection(word.lower() for word in WORDS.findall(name))
+        if plain_name(name) != PART_LABEL
+        and RATING_WORDS.intersection(word.lower() for word in WORDS.findall(name))
     ]
 
 
 def rating_column(path: Path, names: Sequence[str], columns: Columns) -> str:
-    """The column that `--min-rating` or `--positive` is about.
+    """Return the column that `--min-rating` or `--positive` applies to.
 
     Raises:
-        DataError: there is none, or more than one and none is named.
+        DataError: no column looks like a rating, or several do and none is named.
     """
     if columns.rating is not None:
         if columns.rating in names:
@@ -180,7 +167,7 @@ def rating_column(path: Path, names: Sequence[str], columns: Columns) -> str:
             f"{path}, row 1: the column '{columns.rating}' is missing; the columns are {listed(names)}.{hint} "
             "Name one of them with --rating-column."
         )
-    found = like_ratings(names)
+    found = rating_like_columns(names)
     if len(found) != 1:
         which = f"{listed(found)} look like ratings" if found else "no column looks like a rating or label"
         raise DataError(f"{path}: {which}; the columns are {listed(names)}. Name one with --rating-column NAME.")
@@ -188,7 +175,7 @@ def rating_column(path: Path, names: Sequence[str], columns: Columns) -> str:
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64] | None:
-    """A column as numbers, NaN where a row has none, `[n]`; None where it holds something else."""
+    """Return a column as numbers, NaN for empty cells, `[n]`; None if it holds anything else."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -208,7 +195,7 @@ def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64] | None:
 
 
 def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column as trimmed texts in small letters, "" where a row has none."""
+    """Return a column as trimmed texts in lower case, "" for empty cells."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -216,17 +203,17 @@ def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.fill_null(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), "")
 
 
-def extent(column: pa.ChunkedArray) -> str:
-    """What a column holds, in words: "1 to 5", "always 1", or some of its labels."""
+def describe_values(column: pa.ChunkedArray) -> str:
+    """Describe the values of a column: "1 to 5", "always 1", or some of its labels."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     numbers = _numbers(column)
     if numbers is not None:
-        held = numbers[~np.isnan(numbers)]
-        if not len(held):
+        present = numbers[~np.isnan(numbers)]
+        if not len(present):
             return "nothing"
-        low, high = held.min(), held.max()
+        low, high = present.min(), present.max()
         return f"always {low:g}" if low == high else f"{low:g} to {high:g}"
     try:
         labels = pc.unique(column.cast(pa.large_string())).to_pylist()
@@ -238,38 +225,38 @@ def extent(column: pa.ChunkedArray) -> str:
 
 
 def positives(path: Path, name: str, column: pa.ChunkedArray, columns: Columns) -> BoolArray:
-    """Which rows count as interactions, `[n]`.
+    """Return which rows count as interactions, `[n]`.
 
     Args:
-        path: of the table, for errors.
+        path: of the table, for error messages.
         name: of the column.
         column: ratings or labels.
-        columns: with a minimum or a label.
+        columns: options with a minimum or a label.
 
     Raises:
-        DataError: the column holds no numbers to be compared, or no row is a positive.
+        DataError: the column does not hold numbers as `min_rating` needs, or no row is a positive.
     """
     numbers = _numbers(column)
     kept: BoolArray
     if columns.min_rating is not None:
         if numbers is None:
             raise DataError(
-                f"{path}: '{name}' holds {extent(column)}, which are no numbers; --min-rating compares numbers. "
-                "Give --positive LABEL, or name another column with --rating-column."
+                f"{path}: '{name}' holds {describe_values(column)}, which are not numbers; --min-rating compares "
+                "numbers. Give --positive LABEL, or name another column with --rating-column."
             )
         kept = np.nan_to_num(numbers, nan=-np.inf) >= columns.min_rating
     else:
-        kept = _equal(column, numbers, str(columns.positive))
+        kept = _equals_label(column, numbers, str(columns.positive))
     if not kept.any():
         wanted = listed(" ".join(each) for each in columns.given if each[0] in ("--min-rating", "--positive"))
         raise DataError(
-            f"{path}: with {wanted} no row is a positive; '{name}' holds {extent(column)}. Correct it."
+            f"{path}: with {wanted} no row is a positive; '{name}' holds {describe_values(column)}. Correct it."
         )
     return kept
 
 
-def _equal(column: pa.ChunkedArray, numbers: NDArray[np.float64] | None, label: str) -> BoolArray:
-    """Rows whose value is the label, as a number where both are numbers."""
+def _equals_label(column: pa.ChunkedArray, numbers: NDArray[np.float64] | None, label: str) -> BoolArray:
+    """Return the rows whose value equals the label, as numbers if both are numbers."""
     import pyarrow.compute as pc
 
     if numbers is not None:
@@ -281,22 +268,22 @@ def _equal(column: pa.ChunkedArray, numbers: NDArray[np.float64] | None, label: 
     return np.asarray(pc.equal(_texts(column), label.strip().lower()).to_numpy())
 
 
-def rating_notes(held: Mapping[str, str], chosen: str | None, n_rows: int, n_dropped: int) -> list[str]:
-    """What a reader must know of ratings and labels.
+def rating_notes(values: Mapping[str, str], chosen: str | None, n_rows: int, n_dropped: int) -> list[str]:
+    """Return the notes on ratings and labels for the report.
 
     Args:
-        held: what each such column holds, in words.
-        chosen: the one that chose the positives, if one did.
+        values: description of the values of each such column.
+        chosen: the column that selected the positives, if any.
         n_rows: rows of the tables.
-        n_dropped: those that are no positives.
+        n_dropped: rows that are not positives.
     """
     notes = []
-    for name, words in held.items():
+    for name, words in values.items():
         if chosen is None:
-            notes.append(f"{RATED}'{name}' ({words}).")
+            notes.append(f"{ALL_POSITIVE}'{name}' ({words}).")
         elif name == chosen:
             notes.append(
-                f"{n_dropped:,} of {n_rows:,} rows are no positives by their '{name}' ({words}), and were left "
+                f"{n_dropped:,} of {n_rows:,} rows are not positives by their '{name}' ({words}), and were left "
                 "out."
             )
         else:

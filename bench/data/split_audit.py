@@ -1,21 +1,12 @@
-"""Is the split what it says? Measures of a split beside what a random split would give. Pure numpy.
+"""Check whether a split is random: measures of a split beside what a random split would give. Pure numpy.
 
 A random split draws which interactions are held out. Given how many interactions of each user lie in each part,
 all choices within the user are equally likely, under the rule `random` as under `user`. Every expectation but
 those of `USER_COUNTS` is conditional on these numbers, and compares one held-out part with training.
 
-`above_index` and `latest` follow in closed form. Order the n training and h held-out interactions of a user by
-item index, the highest first. Those held out above all of training are those that come before the first one of
-training: a negative hypergeometric number with mean h / (n + 1) and variance h n (n + h + 1) / ((n + 1)^2 (n +
-2)). Users are independent. Equal times count by the chance of a random order: a held-out interaction whose time
-is the latest of training, shared by a training interactions, counts 1 / (a + 1). The mean stays the same; the
-standard error is then an upper bound.
-
-`popularity`, `unseen` and `head` are compared with `N_DRAWS` random splits within users, drawn with a fixed
-seed.
-
-`USER_COUNTS` are expected of a random split of all interactions: a user with k of them has none in a part of m
-of the N with the hypergeometric chance C(N - m, k) / C(N, k). Their standard error takes users for independent.
+`above_index` and `latest` have closed forms, see `chance_above`. `popularity`, `unseen` and `head` are compared
+with `N_DRAWS` random splits within users, drawn with a fixed seed. The expectations of `USER_COUNTS` are those of
+a random split of all interactions, see `_user_counts`.
 """
 
 from __future__ import annotations
@@ -30,13 +21,13 @@ from numpy.typing import NDArray
 
 from bench.core.types import BoolArray, IntArray, Interactions, Split
 
-LIMIT = 10  # standard errors from a random split, beyond which a measure says that the split is another
+LIMIT = 10  # standard errors; a measure that is further from a random split says that the split is not random
 HEAD = 20  # most frequent items of a held-out part
 N_ORDERS, N_SHIFTS = 5, 40
 N_DRAWS = N_ORDERS * N_SHIFTS
 SEED = 20
-BLOCK = 1_000_000  # numbers that a block of draws may hold
-MOSTLY = 0.9  # share from which a split is said to be made by an order
+BLOCK = 1_000_000  # numbers in one block of draws
+MOSTLY = 0.9  # from this share on a warning says that the split was made by time or by index
 
 PARTS = ("validation", "test")
 HELD_OUT = "validation and test"
@@ -71,7 +62,7 @@ class Measure:
     Attributes:
         name: a key of `TITLES`.
         part: "validation" or "test"; both for those of `USER_COUNTS`.
-        n: what it is over: pairs of users with training items (`above_index`, `latest`), items with a pair in
+        n: what it counts: pairs of users with training items (`above_index`, `latest`), items with a pair in
             training or in the part (`popularity`), pairs of the part (`unseen`, `head`), or users.
         value: what this split gives; a share, a correlation, or a number of users.
         expected: mean over random splits.
@@ -87,16 +78,20 @@ class Measure:
 
     @property
     def deviation(self) -> float:
-        """Distance from a random split in standard errors, which count as one pair, item or user at least.
+        """Return the distance from a random split, in standard errors.
 
-        Without this bound one pair would be many standard errors where a random split gives almost always none.
+        A standard error counts as one pair, item or user at least. Otherwise one pair would be many standard
+        errors if a random split gives almost always none.
         """
         smallest = 1.0 if self.name in USER_COUNTS else 1 / self.n
         return (self.value - self.expected) / max(self.error, smallest)
 
     @property
     def is_random(self) -> bool:
-        """Whether a random split can have given this; `in_both` cannot tell, since `user` splits have more."""
+        """Return whether a random split can have given this value.
+
+        Always true for `in_both`, which cannot tell: `user` splits have more such users than `random` ones.
+        """
         if self.name == "in_both":
             return True
         return self.deviation <= LIMIT and (self.name == "no_training" or self.deviation >= -LIMIT)
@@ -104,7 +99,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class SplitAudit:
-    """What was found about a split.
+    """The measures of a split.
 
     Attributes:
         split: name of its rule.
@@ -121,18 +116,18 @@ class SplitAudit:
     is_later: bool
 
     def of(self, name: str) -> list[Measure]:
-        """The measures of that name, validation before test."""
+        """Return the measures of that name, validation before test."""
         return [each for each in self.measures if each.name == name]
 
 
-_MADE: WeakKeyDictionary[Split, SplitAudit] = WeakKeyDictionary()
+_AUDITS: WeakKeyDictionary[Split, SplitAudit] = WeakKeyDictionary()
 
 
 def audit(split: Split) -> SplitAudit:
-    """Measure a split; the answer is kept as long as the split is."""
-    if split not in _MADE:
-        _MADE[split] = _audit(split)
-    return _MADE[split]
+    """Measure a split; the result is cached as long as the split exists."""
+    if split not in _AUDITS:
+        _AUDITS[split] = _audit(split)
+    return _AUDITS[split]
 
 
 def _audit(split: Split) -> SplitAudit:
@@ -153,7 +148,11 @@ def _audit(split: Split) -> SplitAudit:
 
 
 def chance_above(n_train: IntArray, n_held: IntArray) -> tuple[Array, Array]:
-    """Mean and variance of the number of a user's held-out interactions above all its training ones.
+    """Return mean and variance of the number of a user's held-out interactions above all its training ones.
+
+    Order the n training and h held-out interactions of a user, the highest first. The held-out ones before the
+    first training one are a negative hypergeometric number: mean h / (n + 1), variance h n (n + h + 1) / ((n +
+    1)^2 (n + 2)). Users are independent.
 
     Args:
         n_train: number of training interactions of each user, at least one, `[n]`.
@@ -164,7 +163,7 @@ def chance_above(n_train: IntArray, n_held: IntArray) -> tuple[Array, Array]:
 
 
 def _orders(train: Interactions, part: Interactions, name: str) -> list[Measure]:
-    """Shares of the held-out pairs that lie above all training pairs of their user, by index and by time."""
+    """Measure the shares of held-out pairs above all training pairs of their user, by index and by time."""
     n_train, n_held = np.diff(train.offsets), np.diff(part.offsets)
     known = (n_train > 0) & (n_held > 0)
     n = int(n_held[known].sum())
@@ -172,17 +171,21 @@ def _orders(train: Interactions, part: Interactions, name: str) -> list[Measure]
         return []
     mean, variance = chance_above(n_train[known], n_held[known])
     expected, error = float(mean.sum() / n), float(np.sqrt(variance.sum()) / n)
-    found = [Measure("above_index", name, n, _above(train, part, train.items, part.items) / n, expected, error)]
+    measures = [Measure("above_index", name, n, _above(train, part, train.items, part.items) / n, expected, error)]
     if train.timestamps is not None and part.timestamps is not None:
         n_above = _above(train, part, train.timestamps, part.timestamps)
-        found.append(Measure("latest", name, n, n_above / n, expected, error))
-    return found
+        measures.append(Measure("latest", name, n, n_above / n, expected, error))
+    return measures
 
 
 def _above(train: Interactions, part: Interactions, trained: NDArray[Any], held: NDArray[Any]) -> float:
-    """Number of held-out values above all training ones of their user; a tie with a of them counts 1 / (a + 1)."""
+    """Return the number of held-out values above all training values of their user.
+
+    A value that equals the largest of training, which a training pairs share, counts by the chance of a random
+    order, 1 / (a + 1). The mean stays the same; the standard error of `chance_above` is then an upper bound.
+    """
     active = np.flatnonzero(np.diff(train.offsets))
-    largest = np.full(train.n_users, np.inf)  # of users without training items, so that they count nothing
+    largest = np.full(train.n_users, np.inf)  # so that users without training items count nothing
     largest[active] = np.maximum.reduceat(trained, train.offsets[active])
     n_equal = np.bincount(train.users[trained == largest[train.users]], minlength=train.n_users)
     bound = largest[part.users]
@@ -190,14 +193,12 @@ def _above(train: Interactions, part: Interactions, trained: NDArray[Any], held:
 
 
 def _frequencies(train: Interactions, part: Interactions, name: str) -> list[Measure]:
-    """Correlation of item counts, share of unseen items, and share of the most frequent items."""
+    """Measure the correlation of item counts, the share of unseen items, and that of the most frequent items."""
     items, place = np.unique(np.concatenate([train.items, part.items]), return_inverse=True)
     held = np.bincount(place[len(train) :], minlength=len(items))[None]
     total = np.bincount(place, minlength=len(items))[None]
-    value, drawn = _statistics(total, held), []
-    for counts in _drawn(train, part, place, len(items)):
-        drawn.append(_statistics(total, counts))
-    random = np.concatenate(drawn)
+    value = _statistics(total, held)
+    random = np.concatenate([_statistics(total, counts) for counts in _drawn(train, part, place, len(items))])
     sizes = {"popularity": len(items), "unseen": len(part), "head": len(part)}
     return [
         Measure(title, name, n, float(value[0, k]), float(random[:, k].mean()), float(random[:, k].std(ddof=1)))
@@ -206,7 +207,7 @@ def _frequencies(train: Interactions, part: Interactions, name: str) -> list[Mea
 
 
 def _statistics(total: IntArray, held: IntArray) -> Array:
-    """`popularity`, `unseen` and `head` of splits in rows, `[n_splits, 3]`.
+    """Return `popularity`, `unseen` and `head` of splits in rows, `[n_splits, 3]`.
 
     Args:
         total: pairs of each item in training and the part together, `[1, n_items]`.
@@ -220,7 +221,8 @@ def _statistics(total: IntArray, held: IntArray) -> Array:
 
 
 def _ranks(counts: IntArray) -> Array:
-    """Ranks within rows, equal counts sharing the mean of theirs, `[n_splits, n_items]`."""
+    """Return ranks within rows, `[n_splits, n_items]`; equal counts share their mean rank."""
+    # Counts are small integers, so that counting is faster than sorting.
     n_rows, width = len(counts), int(counts.max()) + 1
     place = counts + width * np.arange(n_rows)[:, None]
     frequency = np.bincount(place.ravel(), minlength=n_rows * width).reshape(n_rows, width)
@@ -228,18 +230,18 @@ def _ranks(counts: IntArray) -> Array:
 
 
 def _correlation(one: Array, other: Array) -> Array:
-    """Pearson's correlation of rows; 0 where a row is constant, `[n_splits]`."""
+    """Return Pearson's correlation of rows, `[n_splits]`; 0 if a row is constant."""
     one, other = (each - each.mean(1, keepdims=True) for each in (one, other))
     scale = np.sqrt((one**2).sum(1) * (other**2).sum(1))
     return np.divide((one * other).sum(1), scale, out=np.zeros(len(one)), where=scale > 0)
 
 
 def _drawn(train: Interactions, part: Interactions, place: IntArray, n_items: int) -> Iterator[IntArray]:
-    """Item counts of the held-out part in random splits within users, in blocks of `[n_splits, n_items]`.
+    """Yield item counts of the held-out part in random splits within users, in blocks of `[n_splits, n_items]`.
 
     Put each user's interactions in random order, close the order to a circle, and hold out h neighbours from a
-    random place on: every set of h is as likely as any other. An order serves `N_SHIFTS` splits, since sorting
-    takes most of the time. The counts of one item in them are independent, because each of its interactions is of
+    random position on: every set of h is equally likely. Each order serves `N_SHIFTS` splits, since sorting takes
+    most of the time. The counts of one item within it are independent, because each of its interactions belongs to
     another user.
     """
     rng = np.random.default_rng(SEED)
@@ -252,23 +254,28 @@ def _drawn(train: Interactions, part: Interactions, place: IntArray, n_items: in
     rank = np.arange(len(part)) - part.offsets[part.users]
     n_rows = max(1, BLOCK // max(len(part), n_items, part.n_users))
     for _ in range(N_ORDERS):
-        arranged = place[np.argsort(users + rng.random(len(users)))]
+        arranged = place[np.argsort(users + rng.random(len(users)))]  # by user, in random order within each
         for first in range(0, N_SHIFTS, n_rows):
             rows = min(n_rows, N_SHIFTS - first)
             shift = (rng.random((rows, part.n_users))[:, part.users] * n_all).astype(np.int64) + rank
             chosen = arranged[starts + np.where(shift >= n_all, shift - n_all, shift)]
-            chosen += n_items * np.arange(rows)[:, None]
+            chosen += n_items * np.arange(rows)[:, None]  # one bincount for all splits of the block
             yield np.bincount(chosen.ravel(), minlength=rows * n_items).reshape(rows, n_items)
 
 
 def _user_counts(split: Split) -> list[Measure]:
-    """Users with held-out pairs and none in training, and users with validation and test pairs."""
+    """Measure users with held-out pairs and none in training, and users with validation and test pairs.
+
+    In a random split of all N interactions, a user with k of them has none in a part of m with the hypergeometric
+    chance C(N - m, k) / C(N, k). The standard error takes users for independent.
+    """
     n_train, n_valid, n_test = (np.diff(part.offsets) for part in (split.train, split.valid, split.test))
     n_all = n_train + n_valid + n_test
     total, largest = int(n_all.sum()), int(n_all.max(initial=0))
 
     def none_of(*parts: IntArray) -> Array:
-        """Chance that a user has nothing in these parts."""
+        """Return the chance of each user to have nothing in these parts."""
+        # C(N - m, k) / C(N, k) is the product of (N - m - i) / (N - i) over i < k.
         left = total - sum(int(part.sum()) for part in parts) - np.arange(largest)
         steps = np.maximum(left, 0) / (total - np.arange(largest))
         return np.asarray(np.concatenate(([1.0], np.cumprod(steps)))[n_all], dtype=np.float64)
@@ -284,7 +291,7 @@ def _user_counts(split: Split) -> list[Measure]:
 
 
 def _is_later(split: Split) -> bool:
-    """Whether every held-out pair is later than every training pair."""
+    """Return whether every held-out pair is later than every training pair."""
     times = [part.timestamps for part in (split.train, split.valid, split.test)]
     train, *held_out = times
     if train is None or not len(train) or any(each is None for each in held_out):
@@ -292,65 +299,66 @@ def _is_later(split: Split) -> bool:
     return all(each is not None and (not len(each) or each.min() > train.max()) for each in held_out)
 
 
-def warnings(found: SplitAudit) -> list[str]:
-    """One sentence or two on each measure that is more than `LIMIT` standard errors from a random split.
+def warnings(audited: SplitAudit) -> list[str]:
+    """Describe each measure that is more than `LIMIT` standard errors from a random split.
 
-    Nothing is said of `global_time`, which promises no random split; see `remarks`.
+    The list is empty for `global_time`, which does not claim to be random; see `remarks`.
     """
-    if found.split == BY_TIME:
+    if audited.split == BY_TIME:
         return []
-    said = {name: [each for each in found.of(name) if not each.is_random] for name in TEMPLATES}
-    return [f"{_finding(each)} {_meaning(found, each)}".strip() for each in said.values() if each]
+    deviating = ([each for each in audited.of(name) if not each.is_random] for name in TEMPLATES)
+    return [f"{_finding(fired)} {_meaning(audited, fired)}".strip() for fired in deviating if fired]
 
 
-def remarks(found: SplitAudit) -> list[str]:
-    """What a reader should know of a split that is by time and says so."""
-    latest = found.of("latest")
-    if found.split != BY_TIME or not latest:
+def remarks(audited: SplitAudit) -> list[str]:
+    """Describe a split that is by time, as its name says."""
+    latest = audited.of("latest")
+    if audited.split != BY_TIME or not latest:
         return []
-    return [f"{_finding(latest)} The split is by time, as its name '{BY_TIME}' says.{_one_point(found)}"]
+    return [f"{_finding(latest)} The split is by time, as its name '{BY_TIME}' says.{_later_sentence(audited)}"]
 
 
-def verdict(found: SplitAudit, measure: Measure) -> str:
-    """What a measure says of the split, in a word or two."""
+def verdict(audited: SplitAudit, measure: Measure) -> str:
+    """Judge a measure in two words."""
     if measure.name == "in_both":
         return "not judged"
     if measure.is_random:
         return "as random"
-    is_time = found.split == BY_TIME or (measure.name == "latest" and measure.value >= MOSTLY)
+    is_time = audited.split == BY_TIME or (measure.name == "latest" and measure.value >= MOSTLY)
     return "by time" if is_time else "not random"
 
 
-def audit_lines(found: SplitAudit) -> list[str]:
-    """The measures for a console, one a line, and what was left out."""
-    told = [f"{title}: {'; '.join(_line(each) for each in found.of(name))}" for name, title in TITLES.items()]
-    return [each for each in told if not each.endswith(": ")] + counts(found)
+def audit_lines(audited: SplitAudit) -> list[str]:
+    """Return the measures for the console, one per line, and the counts behind them."""
+    measured = {title: audited.of(name) for name, title in TITLES.items()}
+    lines = [f"{title}: {'; '.join(map(_line, measures))}" for title, measures in measured.items() if measures]
+    return lines + counts(audited)
 
 
-def counts(found: SplitAudit) -> list[str]:
-    """Counts behind the measures: unseen items, and pairs that cannot be compared with training."""
+def counts(audited: SplitAudit) -> list[str]:
+    """Return the counts behind the measures: unseen items, and pairs that cannot be compared with training."""
     unseen = [
-        f"{found.unseen_items[each.part]:,} in {each.part} ({round(each.value * each.n):,} pairs)"
-        for each in found.of("unseen")
-        if found.unseen_items[each.part]
+        f"{audited.unseen_items[each.part]:,} in {each.part} ({round(each.value * each.n):,} pairs)"
+        for each in audited.of("unseen")
+        if audited.unseen_items[each.part]
     ]
-    silent = [f"{found.left_out[part]:,} {part}" for part in PARTS if found.left_out[part]]
-    said = [f"Items that training never sees: {', '.join(unseen)}."] if unseen else []
+    silent = [f"{audited.left_out[part]:,} {part}" for part in PARTS if audited.left_out[part]]
+    lines = [f"Items that training never sees: {', '.join(unseen)}."] if unseen else []
     if silent:
-        said.append(
+        lines.append(
             f"{' and '.join(silent)} pairs are of users without training items, and left out where pairs of a "
-            f"user are compared."
+            "user are compared."
         )
-    return said
+    return lines
 
 
 def form(measure: Measure) -> str:
-    """The format specification of a measure's values."""
+    """Return the format specification of a measure's values."""
     return FORMS.get(measure.name, SHARE)
 
 
 def _line(each: Measure) -> str:
-    """One measure of one part, for a console."""
+    """Describe one measure of one part for the console."""
     random = f"(random {each.expected:{form(each)}} ± {each.error:{form(each)}})"
     if each.name in USER_COUNTS:
         return f"{each.value:,.0f} {random}"
@@ -358,26 +366,26 @@ def _line(each: Measure) -> str:
 
 
 def _finding(fired: Sequence[Measure]) -> str:
-    """The values of one measure, beside those of a random split."""
+    """Return a sentence with the values of one measure and those of a random split."""
     parts = " and ".join(each.part for each in fired)
     value_form = ",.0f" if fired[0].name in USER_COUNTS else form(fired[0])
     values = " and ".join(format(each.value, value_form) for each in fired)
     random = " and ".join(format(each.expected, form(each)) for each in fired)
-    told = TEMPLATES[fired[0].name].format(parts=parts, Parts=parts.capitalize(), values=values)
-    return f"{told}; a random split gives {random}."
+    finding = TEMPLATES[fired[0].name].format(parts=parts, Parts=parts.capitalize(), values=values)
+    return f"{finding}; a random split gives {random}."
 
 
-def _meaning(found: SplitAudit, fired: Sequence[Measure]) -> str:
-    """What follows from a measure that no random split gives."""
+def _meaning(audited: SplitAudit, fired: Sequence[Measure]) -> str:
+    """Say what follows from a measure that no random split gives; "" if nothing certain does."""
     name, mostly = fired[0].name, all(each.value >= MOSTLY for each in fired)
     if name == "latest" and mostly:
         return (
             "This is a split by time, which is right where recommendations are for the future; it is not a "
-            f"random one.{_one_point(found)}"
+            f"random one.{_later_sentence(audited)}"
         )
     if name == "latest":
         return "The split follows time; it was not drawn at random."
-    if name == "above_index" and any(each.deviation > LIMIT for each in found.of("latest")):
+    if name == "above_index" and any(each.deviation > LIMIT for each in audited.of("latest")):
         return "Items whose index grows with time give this in a split by time."
     if name == "above_index" and mostly:
         return "The split was made by index, not at random."
@@ -388,5 +396,5 @@ def _meaning(found: SplitAudit, fired: Sequence[Measure]) -> str:
     return ""
 
 
-def _one_point(found: SplitAudit) -> str:
-    return " Every held-out pair is later than every training pair." if found.is_later else ""
+def _later_sentence(audited: SplitAudit) -> str:
+    return " Every held-out pair is later than every training pair." if audited.is_later else ""

@@ -1,14 +1,8 @@
-"""What the pages of a Parquet file claim to hold, before memory is taken for it. Reads page headers only.
+"""Columns of a user's tables: CSV, TSV, RecBole's atomic files and Parquet. Reads, never writes.
 
-The directory at a file's end is not believed: a row can be a list of a billion numbers that one page writes in a
-few bytes, and the library does not compare its counts with those of the pages. So the headers of the pages are
-read, which a reader goes by. They are written in Thrift's compact form (parquet.thrift, `PageHeader`).
-
-Tables of a user's files by columns: CSV, TSV, RecBole's atomic files and Parquet. Reads, never writes.
-
-Columns of text files come as texts, so that ids stay what they are; those of Parquet keep their types. What a file
-claims to hold is compared with its size before memory is taken. Every line of a text file is accounted for: it is
-a row, or blank, or a further line of a field in quotes, which is said.
+Columns of text files are returned as texts, so that ids stay as they are written; those of Parquet keep their
+types. Claimed sizes are compared with the size of the file before memory is allocated. Every line of a text file
+is accounted for: it is a row, or blank, or it continues a quoted field, which a note reports.
 """
 
 from __future__ import annotations
@@ -31,16 +25,21 @@ from bench.core.names import is_readable
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FREE_VALUES, VALUES_PER_BYTE = 1 << 22, 64
-FREE_BYTES, UNPACKED = 1 << 30, 100  # unpacked pages: this, and so many times the size of the file
+FREE_VALUES, VALUES_PER_BYTE = 1 << 22, 64  # plausible values of a column: this, and so many per byte of the file
+FREE_BYTES, UNPACKED = 1 << 30, 100  # plausible unpacked bytes: this, and so many times the size of the file
 MOST_PAGES = 1_000_000
-SIZE, PACKED, HEADERS = 2, 3, (5, 7, 8)  # fields of a PageHeader: data page, dictionary, data page of version 2
-N_VALUES = 1  # in each of those
-TRUE, FALSE, BYTE, DOUBLE, BINARY, STRUCT = 1, 2, 3, 7, 8, 12  # kinds of fields; 4 to 6 are whole numbers
+# Field numbers of a PageHeader (parquet.thrift): sizes; headers of a data page, a dictionary and a data page v2.
+SIZE, PACKED, HEADERS = 2, 3, (5, 7, 8)
+N_VALUES = 1  # field number in each of these headers
+TRUE, FALSE, BYTE, DOUBLE, BINARY, STRUCT = 1, 2, 3, 7, 8, 12  # Thrift's types of fields; 4 to 6 are integers
 
 
 def check_pages(path: Path, metadata: Any, columns: Sequence[str]) -> None:
-    """Refuse columns that unpack to far more than a file of that size can mean.
+    """Refuse columns that unpack to far more than is plausible for a file of that size.
+
+    The directory at the file's end cannot be trusted: one page can write a list of a billion numbers in a few
+    bytes, and the library does not compare its counts with those of the pages. So read the headers of the pages,
+    which a reader relies on.
 
     Args:
         path: of the file.
@@ -55,18 +54,18 @@ def check_pages(path: Path, metadata: Any, columns: Sequence[str]) -> None:
             name = metadata.schema.column(index).path
             if not any(name == column or name.startswith(f"{column}.") for column in columns):
                 continue
-            n_values, n_bytes = _claims(content, metadata, index)
+            n_values, n_bytes = _claimed_sizes(content, metadata, index)
             most_values = FREE_VALUES + VALUES_PER_BYTE * len(content)
             most_bytes = FREE_BYTES + UNPACKED * len(content)
             if n_values > most_values or n_bytes > most_bytes:
                 raise ValueError(
                     f"the column '{name[:60]}' claims {n_values:,} values and {n_bytes:,} bytes unpacked in a "
-                    f"file of {len(content):,} bytes, which is not believed"
+                    f"file of {len(content):,} bytes, which is not plausible"
                 )
 
 
-def _claims(content: mmap.mmap, metadata: Any, index: int) -> tuple[int, int]:
-    """Values and unpacked bytes of all pages of a column."""
+def _claimed_sizes(content: mmap.mmap, metadata: Any, index: int) -> tuple[int, int]:
+    """Return the number of values and of unpacked bytes of all pages of a column, as their headers claim."""
     n_values = n_bytes = n_pages = 0
     for group in range(metadata.num_row_groups):
         chunk = metadata.row_group(group).column(index)
@@ -75,36 +74,42 @@ def _claims(content: mmap.mmap, metadata: Any, index: int) -> tuple[int, int]:
             place = min(place, chunk.dictionary_page_offset)
         end = place + chunk.total_compressed_size
         while place < end:
-            header = _Thrift(content, place)
-            page = header.struct()
+            thrift = _Thrift(content, place)
+            page = thrift.struct()
             counts = [page[field][N_VALUES] for field in HEADERS if isinstance(page.get(field), dict)]
-            packed, size = page.get(PACKED), page.get(SIZE)
-            if not isinstance(packed, int) or not isinstance(size, int) or packed < 0 or size < 0 or not counts:
-                raise ValueError("a page has no sound header")
+            packed_size, size = page.get(PACKED), page.get(SIZE)
+            if (
+                not isinstance(packed_size, int)
+                or not isinstance(size, int)
+                or packed_size < 0
+                or size < 0
+                or not counts
+            ):
+                raise ValueError("a page has no valid header")
             n_values, n_bytes, n_pages = n_values + max(counts), n_bytes + size, n_pages + 1
             if n_pages > MOST_PAGES:
                 raise ValueError(f"a column has more than {MOST_PAGES:,} pages")
-            place = header.place + packed
+            place = thrift.place + packed_size
     return n_values, n_bytes
 
 
 class _Thrift:
-    """Reads one structure in Thrift's compact form; only integers and inner structures are kept."""
+    """A reader of one structure in Thrift's compact form; it keeps only integers and inner structures."""
 
     def __init__(self, content: mmap.mmap, place: int) -> None:
         self._content, self.place = content, place
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
-        """The fields of a structure by number."""
+        """Read the fields of a structure, by number."""
         if depth > 8:
             raise ValueError("a page header is nested too deeply")
-        found: dict[int, Any] = {}
+        fields: dict[int, Any] = {}
         field = 0
-        while (head := self._byte()) != 0:
-            step, kind = head >> 4, head & 15
+        while (first := self._byte()) != 0:
+            step, kind = first >> 4, first & 15
             field = field + step if step else self._zigzag()
-            found[field] = self._value(kind, depth)
-        return found
+            fields[field] = self._value(kind, depth)
+        return fields
 
     def _value(self, kind: int, depth: int) -> Any:
         if kind in (TRUE, FALSE):
@@ -120,7 +125,7 @@ class _Thrift:
         elif kind == BINARY:
             self._skip(self._varint())
         else:
-            raise ValueError("a page header has a field that no page header has")
+            raise ValueError("a page header has a field of an unknown type")
         return None
 
     def _skip(self, count: int) -> None:
@@ -152,15 +157,14 @@ BOM, LF, CR = b"\xef\xbb\xbf", 10, 13
 BLOCK = 16 << 20  # bytes of text parsed together; no row may be longer
 MAX_HEADER, MAX_COLUMNS = 4 << 20, 20_000
 MAX_ROWS = (1 << 31) - 1
-ROWS_PER_BYTE = 64  # run lengths compress sorted ids; nothing real goes beyond
-FREE_ROWS = 1_000_000
+FREE_ROWS, ROWS_PER_BYTE = 1_000_000, 64  # plausible rows; run lengths compress sorted ids, but not beyond this
 
 
-def header(path: Path, delimiter: str) -> list[str]:
-    """The column names in the first line of a text file.
+def read_header(path: Path, delimiter: str) -> list[str]:
+    """Read the column names in the first line of a text file.
 
     Raises:
-        DataError: the file cannot be read, or its first line is no UTF-8 text or names a column twice.
+        DataError: the file cannot be read, or its first line is not UTF-8 text or names a column twice.
     """
     try:
         check_plain(path)
@@ -177,9 +181,9 @@ def header(path: Path, delimiter: str) -> list[str]:
         raise DataError(
             f"{path}, row 1 names {len(names):,} columns; at most {MAX_COLUMNS:,} are read. Leave some out."
         )
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(f"{path}, row 1: the column '{twice[0][:60]}' is named twice. Name every column once.")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise DataError(f"{path}, row 1: the column '{repeated[0][:60]}' is named twice. Name every column once.")
     return names
 
 
@@ -189,8 +193,8 @@ class TextTable:
 
     Attributes:
         columns: as texts.
-        n_joined: lines below the header that only continue a field in quotes.
-        notes: how quotes were taken, where that is in doubt.
+        n_joined: lines below the header that only continue a quoted field.
+        notes: how quotes were interpreted, where that is ambiguous.
     """
 
     columns: pa.Table
@@ -199,11 +203,11 @@ class TextTable:
 
 
 def read_text(path: Path, delimiter: str, wanted: Sequence[str], quoted: bool = True) -> TextTable:
-    """Columns of a text file, as texts.
+    """Read columns of a text file, as texts.
 
-    A quote that opens a field and is never closed would swallow the rows up to the next one. So the rows are
-    compared with the lines: where they differ, quotes are letters if every line then has all columns, else the
-    file must be sound by the rules of CSV.
+    A quote that opens a field and is never closed would swallow the rows up to the next one. So the number of rows
+    is compared with that of the lines. If they differ, quotes are taken as letters if every line then has all
+    columns; otherwise the file must be valid CSV.
 
     Args:
         path: UTF-8, column names in the first row.
@@ -212,19 +216,19 @@ def read_text(path: Path, delimiter: str, wanted: Sequence[str], quoted: bool = 
         quoted: whether a field may stand in double quotes.
 
     Raises:
-        DataError: the file is no such table, or holds no row below its header.
+        DataError: the file is not such a table, or has no row below its header.
     """
-    n_lines = count_lines(path) - 1
+    n_lines = count_lines(path) - 1  # without the header
     if n_lines < 1:
-        raise DataError(f"{path} holds no row below its header. Write rows, or replace or remove the file.")
+        raise DataError(f"{path} has no rows below its header. Add rows, or replace or remove the file.")
     try:
-        table = _parsed(path, delimiter, wanted, quoted)
+        table = _parse(path, delimiter, wanted, quoted)
     except DataError:
         if not quoted:
             raise
         letters = _without_quotes(path, delimiter, wanted, n_lines)
         if letters is None:
-            _refuse_open_quotes(path, delimiter, n_lines)
+            _count_csv_rows(path, delimiter, n_lines)
             raise
         return letters
     if table.num_rows == n_lines:
@@ -232,14 +236,14 @@ def read_text(path: Path, delimiter: str, wanted: Sequence[str], quoted: bool = 
     if not quoted:
         raise DataError(
             f"{path} has {n_lines:,} lines below its header, and {table.num_rows:,} rows were read. Save it "
-            "anew, one row a line."
+            "again, one row per line."
         )
     letters = _without_quotes(path, delimiter, wanted, n_lines)
     return _with_long_fields(path, delimiter, wanted, n_lines) if letters is None else letters
 
 
 def count_lines(path: Path) -> int:
-    """Lines of a text file that are not blank; CR, LF and both together end a line.
+    """Count the lines of a text file that are not blank; CR, LF and both together end a line.
 
     Raises:
         DataError: the file cannot be read.
@@ -250,9 +254,9 @@ def count_lines(path: Path) -> int:
             if stream.read(len(BOM)) != BOM:
                 stream.seek(0)
             while block := stream.read(BLOCK):
-                letters = np.frombuffer(block, dtype=np.uint8)
-                ends = (letters == LF) | (letters == CR)
-                starts = ~ends[1:] & ends[:-1]
+                characters = np.frombuffer(block, dtype=np.uint8)
+                ends = (characters == LF) | (characters == CR)
+                starts = ~ends[1:] & ends[:-1]  # blank lines and the LF of CR LF start no line
                 count += int(starts.sum()) + int(before_ends and not ends[0])
                 before_ends = bool(ends[-1])
     except OSError as problem:
@@ -260,17 +264,15 @@ def count_lines(path: Path) -> int:
     return count
 
 
-def _parsed(
-    path: Path, delimiter: str, wanted: Sequence[str], quoted: bool, long_fields: bool = False
-) -> pa.Table:
-    """The columns as arrow reads them; `long_fields`: a field in quotes may have several lines."""
+def _parse(path: Path, delimiter: str, wanted: Sequence[str], quoted: bool, long_fields: bool = False) -> pa.Table:
+    """Parse the columns with Arrow; with `long_fields` a quoted field may have several lines."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    names = header(path, delimiter)
+    names = read_header(path, delimiter)
     try:
         return arrow_csv.read_csv(
-            _for_arrow(path),
+            _arrow_input(path),
             arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=names, skip_rows=1),
             arrow_csv.ParseOptions(
                 delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=long_fields
@@ -281,22 +283,25 @@ def _parsed(
         )
     except Exception as problem:  # arrow documents no closed list of what malformed files raise
         raise DataError(
-            f"{path}{_where(path)} is no table of {len(names)} columns in UTF-8 ({_one_line(problem)}). Correct "
-            "that row, or save the table anew."
+            f"{path}{_first_bad_bytes(path)} is not a table of {len(names)} columns in UTF-8 "
+            f"({_one_line(problem)}). Correct that row, or save the table again."
         ) from problem
 
 
-def _for_arrow(path: Path) -> Any:
-    """A path as Arrow takes it: opened where its name is no UTF-8."""
+def _arrow_input(path: Path) -> Any:
+    """Return a path as Arrow accepts it: as an open file if its name is not valid UTF-8."""
     return path if is_readable(path) else path.open("rb")
 
 
 def _without_quotes(path: Path, delimiter: str, wanted: Sequence[str], n_lines: int) -> TextTable | None:
-    """The table with quotes as letters; None where lines then lack columns, or a used field begins with one."""
+    """Read the table with quotes as letters.
+
+    None if lines then lack columns, or if a wanted field begins with a quote.
+    """
     import pyarrow.compute as pc
 
     try:
-        table = _parsed(path, delimiter, wanted, quoted=False)
+        table = _parse(path, delimiter, wanted, quoted=False)
     except DataError:
         return None
     if table.num_rows != n_lines or any(pc.any(pc.starts_with(column, '"')).as_py() for column in table.columns):
@@ -309,29 +314,29 @@ def _without_quotes(path: Path, delimiter: str, wanted: Sequence[str], n_lines: 
 
 
 def _with_long_fields(path: Path, delimiter: str, wanted: Sequence[str], n_lines: int) -> TextTable:
-    """The table with fields in quotes of several lines, after it was found to be sound CSV."""
-    n_rows = _refuse_open_quotes(path, delimiter, n_lines)
-    table = _parsed(path, delimiter, wanted, quoted=True, long_fields=True)
+    """Read a table whose quoted fields may have several lines, after checking that it is valid CSV."""
+    n_rows = _count_csv_rows(path, delimiter, n_lines)
+    table = _parse(path, delimiter, wanted, quoted=True, long_fields=True)
     if table.num_rows != n_rows:
         raise DataError(
             f"{path} holds {n_rows:,} rows by the rules of CSV, and {table.num_rows:,} were read. Save the table "
-            "anew, one row a line."
+            "again, one row per line."
         )
     n_joined = n_lines - n_rows
     note = (
-        f"{n_joined:,} of {n_lines:,} lines of {path.name} continue a field in quotes of the line above; "
+        f"{n_joined:,} of {n_lines:,} lines of {path.name} continue a quoted field of the line above; "
         f"{n_rows:,} rows were read."
     )
     return TextTable(table, n_joined, (note,))
 
 
-def _refuse_open_quotes(path: Path, delimiter: str, n_lines: int) -> int:
-    """The number of rows by the strict rules of CSV.
+def _count_csv_rows(path: Path, delimiter: str, n_lines: int) -> int:
+    """Count the rows by the strict rules of CSV, and refuse a file that breaks them.
 
     Raises:
         DataError: a quote is never closed, or closed in the middle of a field, or a row lacks columns.
     """
-    limit = csv.field_size_limit(BLOCK)
+    old_limit = csv.field_size_limit(BLOCK)
     start, n_rows = 1, -1
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -347,105 +352,104 @@ def _refuse_open_quotes(path: Path, delimiter: str, n_lines: int) -> int:
                         "Correct it."
                     )
     except UnicodeDecodeError:
-        return n_rows  # which bytes they are is said by the caller's error
+        return n_rows  # the caller's own error names the bytes
     except csv.Error as problem:
         raise DataError(
-            f"{path}, row {start}: a field opens a double quote that does not end as one ({problem}), so that "
+            f"{path}, row {start}: a field opens a double quote that is not closed properly ({problem}), so that "
             f"quotes would swallow some of the {n_lines:,} rows. Remove the quote, or double it and put the whole "
             "field in quotes."
         ) from problem
     finally:
-        csv.field_size_limit(limit)
+        csv.field_size_limit(old_limit)
     return n_rows
 
 
-def _where(path: Path) -> str:
-    """Where in a text file the first bytes are that are no UTF-8; "" where there are none."""
+def _first_bad_bytes(path: Path) -> str:
+    """Say where the first bytes of a text file are that are not UTF-8; "" if all are."""
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as problem:
-                return f", row {number} (byte {problem.start} of it is no UTF-8)"
+                return f", row {number} (its byte {problem.start} is not UTF-8)"
     return ""
 
 
 def parquet_names(path: Path) -> list[str]:
-    """Names of the columns of a Parquet file.
+    """Return the names of the columns of a Parquet file.
 
     Raises:
-        DataError: it is none, or claims what it cannot hold.
+        DataError: it is not a Parquet file, or claims implausibly many rows.
     """
     return list(parquet_schema(path).names)
 
 
 def parquet_schema(path: Path) -> pa.Schema:
-    """Names and types of the columns; raises as `parquet_names`."""
-    return _parquet(path).schema_arrow
+    """Return names and types of the columns; errors are those of `parquet_names`."""
+    return _open_parquet(path).schema_arrow
 
 
-def _parquet(path: Path, texts: Sequence[str] = ()) -> Any:
-    """The opened file, after its claims were compared with its size; columns `texts` are read as dictionaries."""
+def _open_parquet(path: Path, texts: Sequence[str] = ()) -> Any:
+    """Open a Parquet file after comparing its claims with its size; columns `texts` are read as dictionaries."""
     from pyarrow import parquet
 
     try:
         check_plain(path)
         file = parquet.ParquetFile(
-            _for_arrow(path), memory_map=True, page_checksum_verification=True, read_dictionary=list(texts)
+            _arrow_input(path), memory_map=True, page_checksum_verification=True, read_dictionary=list(texts)
         )
         n_rows, n_bytes = file.metadata.num_rows, path.stat().st_size
     except DataError:
         raise
-    except Exception as problem:  # as above
+    except Exception as problem:  # Arrow again
         raise DataError(
-            f"{path} is no Parquet file ({_one_line(problem)}). Write it anew, or convert the table to CSV."
+            f"{path} is not a Parquet file ({_one_line(problem)}). Write it again, or convert the table to CSV."
         ) from problem
     if not 0 <= n_rows <= min(MAX_ROWS, FREE_ROWS + ROWS_PER_BYTE * n_bytes):
         raise DataError(
-            f"{path} claims {n_rows:,} rows in {n_bytes:,} bytes, which is not believed. Write the table anew."
+            f"{path} claims {n_rows:,} rows in {n_bytes:,} bytes, which is not plausible. Write the table again."
         )
     return file
 
 
 def read_parquet(path: Path, wanted: Sequence[str]) -> pa.Table:
-    """Columns of a Parquet file, dictionaries resolved.
+    """Read columns of a Parquet file, dictionaries resolved.
 
     Raises:
         DataError: the file is damaged, or names a column twice.
     """
     import pyarrow as pa
 
-    file = _parquet(path)
+    file = _open_parquet(path)
     for name in wanted:
         if file.schema_arrow.names.count(name) != 1:
             raise DataError(f"{path} has the columns {listed(file.schema_arrow.names)}; expected one '{name}'.")
     kinds = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
+    # Read texts as dictionaries: the size that they take in full can then be checked before they take it.
     texts = [name for name in wanted if pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])]
     try:
         if file.metadata.num_rows:  # an empty table has no page with values
             check_pages(path, file.metadata, wanted)
-        table = _parquet(path, texts).read(columns=list(wanted), use_threads=False)
+        table = _open_parquet(path, texts).read(columns=list(wanted), use_threads=False)
         for index, field in enumerate(table.schema):
             if pa.types.is_dictionary(field.type):
-                _check_written_out(path, table.column(index))
+                _check_resolved_size(path, table.column(index))
                 table = table.set_column(index, field.name, table.column(index).cast(field.type.value_type))
-        table.validate(full=True)
-    except Exception as problem:  # as above
-        raise DataError(
-            f"{path} is damaged ({_one_line(problem)}). Fetch it again, or write it anew."
-        ) from problem
+        table.validate(full=True)  # Arrow does not check offsets and UTF-8 when it reads
+    except Exception as problem:  # Arrow again
+        raise DataError(f"{path} is damaged ({_one_line(problem)}). Fetch or write it again.") from problem
     for index, name in enumerate(table.column_names):
         if name in texts and table.schema.types[index] != kinds[name]:
             table = table.set_column(index, name, table.column(index).cast(kinds[name]))
     if table.num_rows != file.metadata.num_rows:
         raise DataError(
-            f"{path} claims {file.metadata.num_rows:,} rows and holds {table.num_rows:,}. Write it anew."
+            f"{path} claims {file.metadata.num_rows:,} rows and holds {table.num_rows:,}. Write it again."
         )
     return table
 
 
-def _check_written_out(path: Path, column: pa.ChunkedArray) -> None:
-    """Refuse a dictionary of long texts, each of which stands in many rows, before it is written out."""
+def _check_resolved_size(path: Path, column: pa.ChunkedArray) -> None:
+    """Refuse a dictionary whose long texts, repeated in many rows, would take too much memory once resolved."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -456,11 +460,11 @@ def _check_written_out(path: Path, column: pa.ChunkedArray) -> None:
         lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
         size += pc.sum(lengths.take(chunk.indices)).as_py() or 0
     if size > FREE_BYTES + UNPACKED * path.stat().st_size:
-        raise ValueError(f"its texts take {size:,} bytes once they are written out, which is not believed")
+        raise ValueError(f"its texts take {size:,} bytes once its dictionary is resolved, which is not plausible")
 
 
 def row_number(path: Path, index: int) -> str:
-    """How to find a row: counted with the header in a text file, from 0 in Parquet."""
+    """Name a row: counted with the header in a text file, from 0 in Parquet."""
     return f"row {index}" if path.suffix.lower() == ".parquet" else f"row {index + 2}"
 
 

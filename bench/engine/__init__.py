@@ -1,1 +1,1 @@
-"""Training and ranking: the models, the sampler, the trainer, the evaluator. Writes nothing."""
+"""Training and evaluation: model registry, sampler, trainer, evaluator. Only `tuned` writes files."""

@@ -1,11 +1,11 @@
-"""Hash of what a model computes, wherever its pieces lie. Reads source files only.
+"""Hash the code that a model computes with, wherever it is defined. Reads source files only.
 
-A definition (a function, a class, a constant of a module's top level) is known by its content: the hash of its
-tokens (`bench.engine.code_tokens`), in which every name of another definition of the counted packages is replaced
-by that definition's hash. So the names of modules and helpers and the way they are imported do not enter, and what
-a model does not use does not count. Names of this project's package `bench` count without their module, those of
-other packages with their full path. What a module does besides defining names, such as setting something, counts
-for every model that imports it. Where a name is only known at run time, all definitions that it may mean count.
+A definition is a function, a class, or a constant at a module's top level. Its hash is that of its tokens
+(`bench.engine.code_tokens`), in which the names of other definitions of the counted packages are replaced by their
+hashes. So the names of modules and helpers do not count, nor does unused code. Names of this project's package
+`bench` count without their module, those of other packages with their full path. Side effects of a module's top
+level count for every model that imports it. If a name is known only at run time, all definitions that it may refer
+to count.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from bench.core.hashing import hash_value
 from bench.engine.code_tokens import Source, Use, source_of
 
 SHARED = "models"  # every model may import from here
-OURS = "bench"  # its modules' names do not count
-ALL = "*"  # in place of a definition: all of the module
+OURS = "bench"  # the names of its modules do not count
+ALL = "*"  # instead of a definition: all definitions of the module
 AT_RUN_TIME = frozenset({"importlib.import_module", "__import__", "eval", "exec", "globals", "sys.modules"})
 NAME = re.compile(r"\w+(\.\w+)*")
-MAX_STEPS = 50  # of names imported from one another
+MAX_STEPS = 50  # length of a chain of imported names
 
 
 class Node(NamedTuple):
-    """A definition, by its module's dotted name and its own; `*` for all of a module, a number for an effect."""
+    """A definition: dotted name of its module, and its name, `*` for all of the module, or an effect's number."""
 
     module: str
     name: str | int
 
 
 def shared_folder() -> Path:
-    """Where the package `models` lies."""
+    """Return the folder of the package `models`."""
     import models
 
     return Path(str(models.__file__)).parent
 
 
 def code_hash(module: str, packages: Mapping[str, Path]) -> str:
-    """Hash of the model of a module, with all it uses from some packages.
+    """Hash the model of a module, with everything that it uses from some packages.
 
     Args:
-        module: dotted name, its first part one of `packages`; its model is the class of the same name in lower
-            case, without underscores.
-        packages: folder of each package that counts, by dotted name.
+        module: dotted name, its first part one of `packages`. The model is the class whose lower-case name is the
+            module's without underscores.
+        packages: folder of each counted package, by dotted name.
 
     Raises:
         SyntaxError: a file is not Python.
@@ -56,34 +56,34 @@ def code_hash(module: str, packages: Mapping[str, Path]) -> str:
 
 
 def module_hash(modules: Sequence[str], packages: Mapping[str, Path]) -> str:
-    """Hash of all definitions of some modules, with all they use from some packages; their names do not count."""
+    """Hash all definitions of some modules, except their names, with everything that they use from packages."""
     library = _library(packages)
     nodes = [Node(module, name) for module in modules for name in library.sources[module].definitions]
     return hash_value(sorted({library.hash_of(node) for node in nodes}))
 
 
 def file_hash(path: Path) -> str:
-    """Hash of what one source file defines, under which names."""
+    """Hash the definitions of one source file, with their names."""
     return _library({"folder": path.parent}).hash_of(Node(f"folder.{path.stem}", ALL))
 
 
 EMPTY = Source({}, {}, (), [], frozenset(), frozenset())
-_KEPT: dict[tuple[tuple[str, Path], ...], Library] = {}
+_CACHE: dict[tuple[tuple[str, Path], ...], Library] = {}
 
 
 def _library(packages: Mapping[str, Path]) -> Library:
-    """The packages as they are now; what was found earlier is kept while the files that it was found in stay."""
+    """Return the library of some packages, from the cache as long as the files that it read are unchanged."""
     key = tuple(sorted(packages.items()))
-    if key not in _KEPT or not _KEPT[key].sources.is_current():
-        _KEPT[key] = Library(Sources(dict(packages)))
-    return _KEPT[key]
+    if key not in _CACHE or not _CACHE[key].sources.is_current():
+        _CACHE[key] = Library(Sources(dict(packages)))
+    return _CACHE[key]
 
 
 class Sources:
-    """The modules of some packages, read as they are asked for.
+    """The modules of some packages, read on demand.
 
     Args:
-        packages: folder of each package by dotted name; a name that is a single module's has its folder.
+        packages: folder of each package by dotted name; for a single module, the folder that holds it.
     """
 
     def __init__(self, packages: dict[str, Path]) -> None:
@@ -92,15 +92,15 @@ class Sources:
         self._sources: dict[str, Source] = {}
 
     def is_current(self) -> bool:
-        """Whether every file that was looked for is as it was."""
+        """Return whether every file that was looked for is unchanged."""
         return all(_content(path) == known for path, known in self._files.items())
 
     def has(self, module: str) -> bool:
-        """Whether there is such a module."""
+        """Return whether the module exists."""
         return self._find(module)[1] is not None
 
     def __getitem__(self, module: str) -> Source:
-        """A module; an empty one where there is none."""
+        """Return a module, or an empty one if it does not exist."""
         if module not in self._sources:
             path, text = self._find(module)
             is_package = path is not None and path.name == "__init__.py"
@@ -113,7 +113,7 @@ class Sources:
         if package is None:
             return None, None
         place = self._place(package, module)
-        # a package that is one file lies in the folder beside others
+        # a package that is a single file is in the given folder itself
         files = [
             place / "__init__.py",
             place / f"{package}.py" if module == package else place.with_name(f"{place.name}.py"),
@@ -129,17 +129,17 @@ class Sources:
         return self._packages[package].joinpath(*module.removeprefix(package).split(".")[1:])
 
     def package_of(self, module: str) -> str | None:
-        """The package that a dotted path lies in; None where it does not count."""
+        """Return the counted package that contains a dotted path, or None."""
         around = [each for each in self._packages if module == each or module.startswith(f"{each}.")]
         return max(around, key=len, default=None)
 
     def is_module(self, module: str) -> bool:
-        """Whether there is such a module, or a package without an `__init__.py`."""
+        """Return whether the module exists, also as a package without an `__init__.py`."""
         package = self.package_of(module)
         return self.has(module) or (package is not None and self._place(package, module).is_dir())
 
     def imported(self, module: str) -> list[str]:
-        """A module with all modules that importing it imports."""
+        """Return a module with all modules that it imports, directly or not."""
         pending, seen = [module], set[str]()
         while pending:
             parts = pending.pop().split(".")
@@ -150,13 +150,13 @@ class Sources:
         return sorted(seen)
 
     def beside(self, module: str) -> list[str]:
-        """The modules of its folder."""
+        """Return the modules in the same folder."""
         path, around = self._find(module)[0], module.rpartition(".")[0]
         return [] if path is None else sorted(f"{around}.{each.stem}" for each in path.parent.glob("*.py"))
 
 
 class Library:
-    """The definitions of some packages with their hashes, found as they are asked for."""
+    """The definitions of some packages with their hashes, computed on demand."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
@@ -164,7 +164,7 @@ class Library:
         self._hashes: dict[Node, str] = {}
 
     def hash_of_model(self, module: str) -> list[object]:
-        """What a model's hash is made of: that of its class, and the effects of all modules it imports."""
+        """Return the hash of a model's class, and those of the effects of all modules that it imports."""
         wanted = module.rpartition(".")[2].replace("_", "").lower()
         name = next((each for each in self.sources[module].definitions if each.lower() == wanted), ALL)
         effects = {
@@ -175,14 +175,14 @@ class Library:
         return [self.hash_of(Node(module, name)), sorted(effects)]
 
     def hash_of(self, node: Node) -> str:
-        """Hash of a definition. Those that use each other are hashed together, see `_cycle`."""
+        """Hash a definition. Definitions that use each other are hashed together, see `_hash_group`."""
         if node not in self._hashes:
             for group in _groups(node, self._parts, self._hashes):
-                self._hashes |= _cycle({each: self._parts(each) for each in group}, self._hashes)
+                self._hashes |= _hash_group({each: self._parts(each) for each in group}, self._hashes)
         return self._hashes[node]
 
     def _parts(self, node: Node) -> list[str | Node]:
-        """The tokens of a definition, with other definitions in place of their names."""
+        """Return the tokens of a definition, with names of other definitions replaced by these."""
         if node not in self._resolved:
             self._resolved[node] = list(self._resolve(node))
         return self._resolved[node]
@@ -197,24 +197,24 @@ class Library:
             if isinstance(token, str):
                 yield token
             else:
-                yield from self._meaning(node.module, token)
+                yield from self._referent(node.module, token)
 
     def _all_of(self, module: str, source: Source) -> list[str | Node]:
         parts: list[str | Node] = ["module"]
         for name in sorted({*source.definitions, *source.aliases}):
-            parts += [name, *self._meaning(module, Use((name,), False))]
+            parts += [name, *self._referent(module, Use((name,), False))]
         for path in source.stars:
-            parts += self._meaning(module, Use(tuple(path.split(".")), True))
+            parts += self._referent(module, Use(tuple(path.split(".")), True))
         return parts
 
-    def _meaning(self, module: str, use: Use) -> list[str | Node]:
-        """What a name stands for, with the attributes that follow it."""
+    def _referent(self, module: str, use: Use) -> list[str | Node]:
+        """Return the tokens of the definition that a name refers to, with the attributes that follow it."""
         name, *attributes = use.parts
-        found = self._at(use.parts) if use.is_path else self._named(module, use.parts)
-        if found is None:  # a module beside it, or one of Python's own names
+        target = self._lookup_path(use.parts) if use.is_path else self._lookup_name(module, use.parts)
+        if target is None:  # a module in the same folder, or a name of Python's builtins
             path = self.sources[module].aliases.get(name, "")
-            found = self._at((*path.split("."), *attributes)) if path else (".".join(use.parts), ())
-        start, rest = found
+            target = self._lookup_path((*path.split("."), *attributes)) if path else (".".join(use.parts), ())
+        start, rest = target
         parts: list[str | Node] = ["use", start, *(f".{name}" for name in rest)]
         if start in AT_RUN_TIME:
             parts += self._within_reach(module)
@@ -222,42 +222,42 @@ class Library:
             parts[1] = start.rpartition(".")[2]
         return parts
 
-    def _named(
+    def _lookup_name(
         self, module: str, parts: tuple[str, ...], steps: int = 0
     ) -> tuple[str | Node, tuple[str, ...]] | None:
-        """What a name of a module's top level is; None where it has no such name, as with Python's own."""
+        """Resolve a name at a module's top level; None if the module has no such name, as for builtins."""
         source, (name, *attributes) = self.sources[module], parts
         if steps > MAX_STEPS:
             return Node(module, ALL), parts
         if name in source.definitions:
             return Node(module, name), tuple(attributes)
         if name in source.aliases and source.aliases[name] != f"{module}.{name}":
-            return self._at((*source.aliases[name].split("."), *attributes), steps + 1)
+            return self._lookup_path((*source.aliases[name].split("."), *attributes), steps + 1)
         for path in source.stars:
             if self.sources.has(path):
-                found = self._named(path, parts, steps + 1)
-                if found is not None:
-                    return found
+                target = self._lookup_name(path, parts, steps + 1)
+                if target is not None:
+                    return target
         return None
 
-    def _at(self, parts: tuple[str, ...], steps: int = 0) -> tuple[str | Node, tuple[str, ...]]:
-        """What a dotted path is: a definition with attributes; itself where its package does not count."""
+    def _lookup_path(self, parts: tuple[str, ...], steps: int = 0) -> tuple[str | Node, tuple[str, ...]]:
+        """Resolve a dotted path to a definition with attributes, or to itself if its package does not count."""
         package = self.sources.package_of(".".join(parts))
         if package is None:
             return ".".join(parts), ()
         depth = package.count(".") + 1
         module, rest = package, parts[depth:]
         while rest:
-            found = self._named(module, rest, steps)
-            if found is not None:
-                return found
+            target = self._lookup_name(module, rest, steps)
+            if target is not None:
+                return target
             if not self.sources.is_module(f"{module}.{rest[0]}"):
                 break
             module, rest = f"{module}.{rest[0]}", rest[1:]
         return (Node(module, ALL), rest) if self.sources.has(module) else (".".join(parts[depth:]), ())
 
     def _within_reach(self, module: str) -> Iterator[Node]:
-        """All that names made at run time may mean: the module itself, those that it names, those beside it."""
+        """Yield all that run-time names may refer to: the module, modules that it names, its neighbours."""
         yield Node(module, ALL)
         strings, around = self.sources[module].strings, module.rpartition(".")[0]
         named = {text.lstrip(".") for text in strings} | {f"{around}.{text.lstrip('.')}" for text in strings}
@@ -275,20 +275,20 @@ def _content(path: Path) -> bytes | None:
         return None
 
 
-def _cycle(parts: Mapping[Node, list[str | Node]], known: Mapping[Node, str]) -> dict[Node, str]:
-    """Hashes of definitions that use each other, or of one alone.
+def _hash_group(parts: Mapping[Node, list[str | Node]], known: Mapping[Node, str]) -> dict[Node, str]:
+    """Hash definitions that use each other, or a single one.
 
-    Each starts as its own tokens and takes in the others' hashes as often as there are definitions, so that two
-    end equal only if what they compute is written in the same way, whatever they are called.
+    Each hash starts from the definition's own tokens and takes in the others' hashes, in as many rounds as there
+    are definitions. Two end equal only if their code is the same apart from names.
     """
-    found = dict.fromkeys(parts, "")
-    alone = not any(isinstance(each, Node) and each in parts for some in parts.values() for each in some)
+    hashes = dict.fromkeys(parts, "")
+    alone = not any(isinstance(each, Node) and each in parts for tokens in parts.values() for each in tokens)
     for _ in range(1 if alone else len(parts) + 1):
-        found = {
-            node: _digest(known.get(each) or found[each] if isinstance(each, Node) else each for each in some)
-            for node, some in parts.items()
+        hashes = {
+            node: _digest(known.get(each) or hashes[each] if isinstance(each, Node) else each for each in tokens)
+            for node, tokens in parts.items()
         }
-    return found
+    return hashes
 
 
 def _digest(parts: Iterator[str]) -> str:
@@ -298,7 +298,7 @@ def _digest(parts: Iterator[str]) -> str:
 def _groups(
     start: Node, parts_of: Callable[[Node], list[str | Node]], done: Container[Node]
 ) -> Iterator[list[Node]]:
-    """All that a definition uses, in groups that use each other, each after those that it uses (Tarjan)."""
+    """Yield the strongly connected components below a definition, each after those that it uses (Tarjan)."""
     order: dict[Node, int] = {}
     low: dict[Node, int] = {}
     open_nodes: list[Node] = []

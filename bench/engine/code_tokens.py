@@ -1,10 +1,9 @@
-"""The source of a module as tokens: what each of its definitions computes, and what it refers to. Pure.
+"""Convert the source of a module to tokens: what each of its definitions computes and refers to. Pure.
 
-Left out is what computes nothing: comments, docstrings, `pass`, import statements, layout, the arguments of a
-raised exception, type hints of functions that have no decorator (a decorator may read them) and of variables
-outside classes, and a model's `CARD`. A definition's own name is left out too. A name that does not belong to
-the definition itself becomes a `Use`, which `bench.engine.code_hash` replaces by what the name stands for.
-Scopes are Python's, so that a local name is no `Use`.
+The tokens leave out everything that computes nothing: comments, docstrings, `pass`, import statements, layout, the
+arguments of a raised exception, and a model's `CARD`. They also leave out type hints of variables outside classes
+and of functions without a decorator (a decorator may read them), and the definition's own name. A name that is not
+local to the definition becomes a `Use`, which `bench.engine.code_hash` resolves. Scopes are Python's.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 CARD = "CARD"  # names the paper; see `models.base.ModelCard`
-LOCAL, GLOBAL = None, ""  # what a name is in a scope; a dotted path means that it was imported there
+LOCAL, GLOBAL = None, ""  # kinds of a name in a scope; a dotted path means that the name was imported there
 SKIPPED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 PURE = frozenset(
-    {  # decorators that do nothing but change the function under them
+    {  # decorators without side effects, which only change the function below them
         "cache", "contextmanager", "dataclass", "final", "inference_mode", "jit", "lru_cache", "njit", "no_grad",
         "overload", "override", "runtime_checkable", "script", "singledispatch", "total_ordering", "wraps",
     }
@@ -36,10 +35,10 @@ T = TypeVar("T")
 
 
 class Use(NamedTuple):
-    """A name that is used, followed by attributes.
+    """A use of a name, followed by attributes.
 
     Attributes:
-        parts: a name of the module's top level, or a dotted path, with the attributes taken of it.
+        parts: a name at the module's top level, or a dotted path, with the attributes that follow it.
         is_path: whether it is a dotted path.
     """
 
@@ -52,15 +51,15 @@ Tokens = list[str | Use]
 
 @dataclass(frozen=True)
 class Source:
-    """A module.
+    """The tokens of a module.
 
     Attributes:
-        definitions: the tokens of every name that its top level defines, and not by an import alone.
+        definitions: the tokens of every name that its top level defines other than by an import alone.
         aliases: dotted path of every other name that its top level imports.
-        stars: dotted paths of the modules of which it imports all names.
-        effects: the tokens of each statement of the top level that does more than define names.
-        imported: dotted paths of all that is imported anywhere, which may be modules.
-        strings: those in a module that imports by a name that it makes; one may be that name.
+        stars: dotted paths of the modules from which it imports all names.
+        effects: the tokens of each top-level statement that does more than define names.
+        imported: dotted paths of everything that is imported anywhere; some are modules.
+        strings: all strings of a module with dynamic imports, as one may name the imported module.
     """
 
     definitions: dict[str, Tokens]
@@ -73,11 +72,11 @@ class Source:
 
 @lru_cache(maxsize=1024)
 def source_of(text: str, package: str) -> Source:
-    """What a module's text holds.
+    """Convert a module's text to tokens.
 
     Args:
         text: of the file.
-        package: dotted name of the package around it, which relative imports start from.
+        package: dotted name of its package, from which relative imports start.
 
     Raises:
         SyntaxError: the text is not Python.
@@ -102,13 +101,13 @@ def source_of(text: str, package: str) -> Source:
     is_dynamic = "import_module" in text or "__import__" in text
     nodes = ast.walk(tree) if is_dynamic else ()
     strings = (node.value for node in nodes if isinstance(node, ast.Constant))
-    found = frozenset(each for each in strings if isinstance(each, str))
-    return Source(definitions, aliases, stars, effects, imported, found)
+    texts = frozenset(each for each in strings if isinstance(each, str))
+    return Source(definitions, aliases, stars, effects, imported, texts)
 
 
 @dataclass
 class _Scope:
-    """Names of a function, a class, a comprehension, or of the module (no parent)."""
+    """The names of a function, a class, a comprehension, or of the module (no parent)."""
 
     parent: _Scope | None
     names: Names
@@ -116,7 +115,8 @@ class _Scope:
     is_class: bool = False
 
     def find(self, name: str) -> str | None:
-        """What a name is here; Python leaves out a class's names in the functions of the class."""
+        """Return the kind of a name in this scope."""
+        # as in Python, functions of a class do not see the names of the class
         scope, inner = self, True
         while scope.parent is not None:
             if name in scope.names and (inner or not scope.is_class):
@@ -127,14 +127,14 @@ class _Scope:
 
 @dataclass
 class _Writer:
-    """Writes nodes as tokens. `own` is the top-level name that is defined: its name does not count."""
+    """A writer of syntax nodes as tokens. `own` is the top-level name being defined, which does not count."""
 
     own: str
     tokens: Tokens = field(default_factory=list)
     trying: bool = False
 
     def write(self, node: ast.AST, scope: _Scope) -> None:
-        """Add a node."""
+        """Add a node, with special treatment of some types."""
         special = SPECIAL.get(type(node))
         if special is not None:
             special(self, node, scope)
@@ -142,7 +142,7 @@ class _Writer:
             self.plain(node, scope)
 
     def plain(self, node: ast.AST, scope: _Scope, left_out: frozenset[str] = SKIPPED) -> None:
-        """Add a node field by field; empty fields are left out, as they differ between versions of Python."""
+        """Add a node field by field; empty fields differ between versions of Python and are left out."""
         self.tokens.append(f"{type(node).__name__}(")
         for name in node._fields:
             value = getattr(node, name, None)
@@ -152,22 +152,22 @@ class _Writer:
         self.tokens.append(")")
 
     def value(self, value: object, scope: _Scope) -> None:
-        """Add what a field holds."""
+        """Add the value of a field."""
         if isinstance(value, ast.AST):
             self.write(value, scope)
         elif isinstance(value, list):
             self.tokens.append("[")
-            for each in _that_compute(value):
+            for each in _computing(value):
                 self.value(each, scope)
             self.tokens.append("]")
         else:
             self.tokens.append(f"{type(value).__name__} {value!r}")
 
     def name(self, name: str, scope: _Scope) -> None:
-        """Add the name of what is bound: at the top level whether it is the one that is defined."""
+        """Add a name that is bound; at the top level, only whether it is the one being defined."""
         if scope.parent is None:
             self.tokens.append("own" if name == self.own else "other")
-        elif scope.names.get(name, LOCAL) == GLOBAL:  # declared so
+        elif scope.names.get(name, LOCAL) == GLOBAL:  # by a `global` statement
             self.tokens.append(Use((name,), False))
         else:
             self.tokens.append(name)
@@ -187,16 +187,16 @@ def _name(writer: _Writer, node: ast.Name, scope: _Scope) -> None:
 
 
 def _attribute(writer: _Writer, node: ast.Name | ast.Attribute, scope: _Scope) -> None:
-    """A name with attributes, `a.b.c`, so that a name of a module reads the same however it was imported."""
+    """Write a name with attributes, `a.b.c`, in the same way however its module was imported."""
     attributes: list[str] = []
     root: ast.expr = node
     while isinstance(root, ast.Attribute):
         attributes.append(root.attr)
         root = root.value
-    found = scope.find(root.id) if isinstance(root, ast.Name) else LOCAL
-    if isinstance(root, ast.Name) and found is not LOCAL:
-        start = tuple(found.split(".")) if found else (root.id,)
-        writer.tokens.append(Use((*start, *reversed(attributes)), found != GLOBAL))
+    kind = scope.find(root.id) if isinstance(root, ast.Name) else LOCAL
+    if isinstance(root, ast.Name) and kind is not LOCAL:
+        start = tuple(kind.split(".")) if kind else (root.id,)
+        writer.tokens.append(Use((*start, *reversed(attributes)), kind != GLOBAL))
     elif isinstance(node, ast.Name):
         writer.tokens.append(f"local {node.id}")
     else:
@@ -223,7 +223,7 @@ def _lambda(writer: _Writer, node: ast.Lambda, scope: _Scope) -> None:
 def _arguments(
     writer: _Writer, given: ast.arguments, body: Sequence[ast.AST], scope: _Scope, typed: bool
 ) -> _Scope:
-    """Add a function's arguments and their defaults, which belong to the scope around it; the scope inside."""
+    """Write a function's arguments and their defaults, and return the scope of its body."""
     kinds = {
         "posonly": given.posonlyargs,
         "args": given.args,
@@ -231,44 +231,44 @@ def _arguments(
         "kwonly": given.kwonlyargs,
         "kwarg": [given.kwarg] if given.kwarg else [],
     }
-    for kind, some in kinds.items():
+    for kind, arguments in kinds.items():
         writer.tokens.append(f"{kind}:")
-        for each in some:
+        for each in arguments:
             writer.tokens.append(each.arg)
             if typed and each.annotation is not None:
                 writer.write(each.annotation, scope)
-    writer.value(given.defaults, scope)
+    writer.value(given.defaults, scope)  # evaluated in the enclosing scope
     writer.value(given.kw_defaults, scope)
-    names: Names = {each.arg: LOCAL for some in kinds.values() for each in some}
+    names: Names = {each.arg: LOCAL for arguments in kinds.values() for each in arguments}
     bound = _bound(body, scope.package)
-    inner = {name: LOCAL if name in names else what for name, what in bound.items()}
+    inner = {name: LOCAL if name in names else target for name, target in bound.items()}
     return _Scope(scope, names | inner, scope.package)
 
 
 def _class(writer: _Writer, node: ast.ClassDef, scope: _Scope) -> None:
-    """A class; a name is looked up in its body only after the statement that binds it, as Python does."""
+    """Write a class."""
     writer.tokens.append("ClassDef(")
     writer.name(node.name, scope)
     for part in (node.decorator_list, node.bases, node.keywords):
         writer.value(part, scope)
     inner = _Scope(scope, {}, scope.package, is_class=True)
-    for statement in _that_compute(node.body):
+    for statement in _computing(node.body):
         bound = _bound([statement], scope.package)
         if list(bound) != [CARD]:
             writer.write(statement, inner)
-            inner.names |= bound
+            inner.names |= bound  # as in Python, a name is visible only after the statement that binds it
     writer.tokens.append(")")
 
 
 def _comprehension(
     writer: _Writer, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, scope: _Scope
 ) -> None:
-    """A comprehension; its first iterable belongs to the scope around it."""
+    """Write a comprehension; its first iterable belongs to the enclosing scope."""
     writer.tokens.append(f"{type(node).__name__}(")
     inner = _Scope(scope, _bound([each.target for each in node.generators], scope.package), scope.package)
-    for place, each in enumerate(node.generators):
+    for number, each in enumerate(node.generators):
         writer.tokens.append("async for" if each.is_async else "for")
-        writer.write(each.iter, scope if place == 0 else inner)
+        writer.write(each.iter, scope if number == 0 else inner)
         writer.write(each.target, inner)
         writer.value(each.ifs, inner)
     for part in ("key", "value", "elt"):
@@ -278,7 +278,7 @@ def _comprehension(
 
 
 def _assigned(writer: _Writer, node: ast.AnnAssign, scope: _Scope) -> None:
-    """`name: type = value`; the type counts in a class, where dataclasses and pydantic read it."""
+    """Write `name: type = value`; the type counts in a class, where dataclasses and pydantic read it."""
     if scope.is_class:
         writer.plain(node, scope)
     elif node.value is not None:
@@ -286,7 +286,7 @@ def _assigned(writer: _Writer, node: ast.AnnAssign, scope: _Scope) -> None:
 
 
 def _try(writer: _Writer, node: ast.Try, scope: _Scope) -> None:
-    """`try`; an import that may fail counts, as the code asks for it."""
+    """Write `try`; an import that may fail counts, because the code tests for it."""
     writer.tokens.append(f"{type(node).__name__}(")
     before, writer.trying = writer.trying, True
     writer.value(node.body, scope)
@@ -297,14 +297,14 @@ def _try(writer: _Writer, node: ast.Try, scope: _Scope) -> None:
 
 
 def _import(writer: _Writer, node: ast.Import | ast.ImportFrom, scope: _Scope) -> None:
-    """An import counts where the name has other meanings as well, and uses of the name do not say which."""
+    """Write an import if its name is also bound otherwise, as uses of the name do not show which is meant."""
     for name, path in _paths(node, scope.package):
         if writer.trying or (name != "*" and scope.names.get(name) != path):
             writer.tokens += ["import", Use(tuple(path.split(".")), True)]
 
 
 def _raise(writer: _Writer, node: ast.Raise, scope: _Scope) -> None:
-    """Write `raise` with the class of the exception: the words of a message compute nothing."""
+    """Write `raise` with the class of the exception only, as the text of a message computes nothing."""
     exc = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
     writer.tokens.append("Raise(")
     if exc is not None:
@@ -313,7 +313,7 @@ def _raise(writer: _Writer, node: ast.Raise, scope: _Scope) -> None:
 
 
 def _declaration(writer: _Writer, node: ast.AST, scope: _Scope) -> None:
-    """`global` and `nonlocal` show in what the names mean."""
+    """Write nothing: `global` and `nonlocal` show in the kinds of the names."""
 
 
 SPECIAL: dict[type, Callable[[_Writer, Any, _Scope], None]] = {
@@ -334,8 +334,8 @@ SPECIAL: dict[type, Callable[[_Writer, Any, _Scope], None]] = {
 }
 
 
-def _that_compute(nodes: Sequence[T]) -> Iterator[T]:
-    """Without docstrings and `pass`."""
+def _computing(nodes: Sequence[T]) -> Iterator[T]:
+    """Yield nodes other than docstrings and `pass`."""
     for node in nodes:
         if not isinstance(node, ast.Pass) and not (
             isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
@@ -344,9 +344,9 @@ def _that_compute(nodes: Sequence[T]) -> Iterator[T]:
 
 
 def _bound(nodes: Iterable[ast.AST], package: str) -> Names:
-    """The names that statements bind in their own scope, and what each then is.
+    """Return the names that statements bind in their own scope, with the kind of each.
 
-    A name that is imported from one place only is that place; any other is local, unless declared otherwise.
+    The kind of a name with a single import is its dotted path. Any other is local, unless declared otherwise.
     """
     names: Names = {}
     declared: Names = {}
@@ -356,11 +356,11 @@ def _bound(nodes: Iterable[ast.AST], package: str) -> Names:
         kind = type(node)
         binds = BINDS.get(kind)
         if binds is not None:
-            for name, what in binds(node, package):
-                names[name] = what if names.get(name, what) == what else LOCAL
+            for name, target in binds(node, package):
+                names[name] = target if names.get(name, target) == target else LOCAL
         if isinstance(node, ast.Global | ast.Nonlocal):
             declared |= dict.fromkeys(node.names, GLOBAL if kind is ast.Global else LOCAL)
-        if kind in COMPREHENSIONS:  # of its names only those of := belong to the scope around it
+        if kind in COMPREHENSIONS:  # only its names bound by := belong to the enclosing scope
             pending += [each for each in ast.walk(node) if isinstance(each, ast.NamedExpr)]
         elif kind not in CLOSED:
             pending += _children(node)
@@ -377,7 +377,7 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _imports(nodes: Iterable[ast.AST]) -> Iterator[ast.Import | ast.ImportFrom]:
-    """All import statements, those in functions included."""
+    """Yield all import statements, including those in functions."""
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
@@ -413,7 +413,7 @@ BINDS: dict[type, Callable[[Any, str], Iterator[tuple[str, str | None]]]] = {
 
 
 def _paths(node: ast.Import | ast.ImportFrom, package: str, in_full: bool = False) -> Iterator[tuple[str, str]]:
-    """The names that an import binds, with the dotted path that each stands for; `*` with the module's."""
+    """Yield the names that an import binds, each with its dotted path; `*` with the module's path."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             first = alias.name.partition(".")[0]
@@ -427,7 +427,7 @@ def _paths(node: ast.Import | ast.ImportFrom, package: str, in_full: bool = Fals
 
 
 def _has_effect(node: ast.AST) -> bool:
-    """Whether a statement of the top level does more than define names, for example register or set something."""
+    """Return whether a top-level statement does more than define names, for example registers an object."""
     if isinstance(node, ast.Expr):
         return not isinstance(node.value, ast.Constant)
     if isinstance(node, (*FUNCTIONS, ast.ClassDef)):

@@ -1,11 +1,8 @@
-"""Ranking metrics: small pure functions on numpy arrays, one value a user, never rounded.
+"""Full-ranking evaluation: from a model's scores to top-K lists and per-user metrics. Writes nothing.
 
-Conventions are those of `bench.core.protocol`: Recall divides by the number of held-out items, the ideal DCG is
-over min(held-out, K) items, relevance is binary (LUDP Eqs. 16-18).
-
-The one full-ranking evaluator: a model's scores to top-K lists and per-user metrics.
-
-Validation may be asked for any number of times, the test part once per evaluator. Writes nothing.
+Metrics have one value per user and are never rounded. The conventions are those of `bench.core.protocol`: Recall
+divides by the number of held-out items, the ideal DCG is over min(held-out, K) items, and relevance is binary
+(LUDP Eqs. 16-18). An evaluator can evaluate the validation part any number of times, and the test part once.
 """
 
 from __future__ import annotations
@@ -28,7 +25,7 @@ Values = NDArray[np.float64]
 
 
 def hit_matrix(topk: TopK, held_out: Interactions) -> BoolArray:
-    """Which recommendations are held-out items of their user, `[n, depth]`."""
+    """Return which recommendations are held-out items of their user, `[n, depth]`."""
     keys = topk.users[:, None] * held_out.n_items + topk.items
     places = np.searchsorted(held_out.keys, keys).clip(max=len(held_out) - 1)
     found: BoolArray = (held_out.keys[places] == keys) & (topk.items >= 0)
@@ -36,17 +33,17 @@ def hit_matrix(topk: TopK, held_out: Interactions) -> BoolArray:
 
 
 def precision(hits: BoolArray, k: int) -> Values:
-    """Hits among the first k, divided by k (Eq. 16); a shorter list still divides by k. `[n]`."""
+    """Compute hits among the first k, divided by k (Eq. 16), also for shorter lists. `[n]`."""
     return np.asarray(hits[:, :k].sum(axis=1) / k)
 
 
 def recall(hits: BoolArray, n_held_out: IntArray, k: int) -> Values:
-    """Hits among the first k, divided by the user's held-out items (Eq. 17). `[n]`."""
+    """Compute hits among the first k, divided by the number of the user's held-out items (Eq. 17). `[n]`."""
     return np.asarray(hits[:, :k].sum(axis=1) / n_held_out)
 
 
 def ndcg(hits: BoolArray, n_held_out: IntArray, k: int) -> Values:
-    """DCG of the first k over the DCG of min(held-out, k) hits in front (Eq. 18). `[n]`."""
+    """Compute the DCG of the first k, divided by the DCG of min(held-out, k) leading hits (Eq. 18). `[n]`."""
     gains = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.concatenate(([0.0], np.cumsum(gains)))
     dcg = hits[:, :k] @ gains[: hits[:, :k].shape[1]]
@@ -54,10 +51,10 @@ def ndcg(hits: BoolArray, n_held_out: IntArray, k: int) -> Values:
 
 
 def per_user(topk: TopK, held_out: Interactions, cutoffs: Sequence[int]) -> dict[str, Values]:
-    """Every metric at every cut-off for the users of `topk`, keyed like `recall@10`, `[n]` each.
+    """Compute every metric at every cut-off for the users of `topk`, keyed like `recall@10`, `[n]` each.
 
     Raises:
-        ValueError: a cut-off is deeper than the stored lists, or a user has nothing held out.
+        ValueError: a cut-off is deeper than the stored lists, or a user has no held-out items.
     """
     if max(cutoffs) > topk.items.shape[1]:
         raise ValueError(
@@ -76,25 +73,25 @@ def per_user(topk: TopK, held_out: Interactions, cutoffs: Sequence[int]) -> dict
 
 
 def means(values: dict[str, Values]) -> dict[str, float]:
-    """Mean over users of each metric, at full precision."""
+    """Return the mean over users of each metric, at full precision."""
     return {key: float(array.mean()) for key, array in values.items()}
 
 
-BLOCK_CELLS = 5_000_000  # 20 MB of scores: in the cache while they are ranked, and in memory that is reused
-BLOCK_CELLS_ON_CUDA = 250_000_000  # 1 GB: there the host waits for each block
+BLOCK_CELLS = 5_000_000  # 20 MB of scores, which stay in the cache while they are ranked
+BLOCK_CELLS_ON_CUDA = 250_000_000  # 1 GB: the host waits for each block, so few large ones are better
 
 
 class Scorer(Structural):
-    """Anything that scores all items for users, in RecBole's ids."""
+    """Any object that scores all items for users, in RecBole's ids."""
 
     def score_users(self, users: Tensor) -> Tensor:
-        """Scores `[len(users), n_items + 1]`, padding in column 0."""
+        """Return scores `[len(users), n_items + 1]`, with padding in column 0."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Lists and per-user values of one evaluation, with their means."""
+    """Top-K lists and per-user metrics of one evaluation, with their means."""
 
     topk: TopK
     per_user: dict[str, NDArray[np.float64]]
@@ -102,11 +99,11 @@ class Evaluation:
 
 
 class Evaluator:
-    """Evaluates models on one data set under one protocol.
+    """An evaluator of models on one data set under one protocol.
 
     Args:
         data: the data set.
-        protocol: what is hidden at test.
+        protocol: decides which items are hidden at test.
         device: where scores are ranked.
     """
 
@@ -119,17 +116,17 @@ class Evaluator:
         self._hidden = {"valid": _union([split.train]), "test": _union(seen_at_test)}
 
     def valid(self, model: Scorer) -> Evaluation:
-        """Rank for the users with validation items; training items are hidden."""
+        """Evaluate on the users with validation items; training items are hidden."""
         return self._evaluate(model, "valid")
 
     def test(self, model: Scorer) -> Evaluation:
-        """Rank for the users with test items; what the protocol says is hidden.
+        """Evaluate on the users with test items; the protocol decides which items are hidden.
 
         Raises:
-            RuntimeError: the test part was evaluated before; it decides nothing, so once is enough.
+            RuntimeError: the test part was evaluated before. No decision depends on it, so once is enough.
         """
         if self._test_done:
-            raise RuntimeError("the test part is evaluated once in a run, and it was already")
+            raise RuntimeError("the test part was already evaluated; a run evaluates it once")
         self._test_done = True
         return self._evaluate(model, "test")
 
@@ -144,37 +141,38 @@ class Evaluator:
 def rank(
     model: Scorer, held_out: Interactions, hidden: Interactions, device: torch.device, depth: int = TOPK_DEPTH
 ) -> TopK:
-    """The best `depth` items of every user with held-out items.
+    """Return the best `depth` items of every user with held-out items.
 
     Args:
         model: scores all items for a block of users.
-        held_out: whose users are ranked for.
-        hidden: cells that cannot be recommended.
+        held_out: the users with interactions here are ranked.
+        hidden: user-item pairs that cannot be recommended.
         device: where the scores are.
         depth: length of the lists.
     """
     users = np.unique(held_out.users)
-    block = _block_users(held_out.n_items, BLOCK_CELLS if device.type == "cpu" else BLOCK_CELLS_ON_CUDA)
+    block = _block_size(held_out.n_items, BLOCK_CELLS if device.type == "cpu" else BLOCK_CELLS_ON_CUDA)
     lists = []
     with torch.no_grad():
         for start in range(0, len(users), block):
-            some = users[start : start + block]
-            scores = without_padding(model.score_users(to_recbole(some).to(device)))
-            rows, columns = _cells(hidden, some)
+            block_users = users[start : start + block]
+            scores = without_padding(model.score_users(to_recbole(block_users).to(device)))
+            rows, columns = _cells(hidden, block_users)
             hide(scores, rows.to(device), columns.to(device))
             lists.append(recommend(scores, depth).cpu().numpy())
     items = np.concatenate(lists) if lists else np.empty((0, depth), dtype=np.int64)
     return TopK(users, items, held_out.n_users - len(users))
 
 
-def _block_users(n_items: int, n_cells: int) -> int:
-    """Users ranked at a time; whole 64s where there is room, or the matrix product takes a third longer."""
+def _block_size(n_items: int, n_cells: int) -> int:
+    """Return the number of users to rank at a time."""
+    # a multiple of 64 where possible, as the matrix product otherwise takes a third longer
     n_users = max(1, n_cells // n_items)
     return n_users if n_users < 64 else n_users - n_users % 64
 
 
 def _cells(hidden: Interactions, users: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Row (position in `users`) and item of every hidden cell of the given users."""
+    """Return row (position in `users`) and item of every hidden pair of the given users."""
     starts, counts = hidden.offsets[users], np.diff(hidden.offsets)[users]
     rows = np.repeat(np.arange(len(users)), counts)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,4 +1,4 @@
-"""A model as the rest of the project sees it: class, card and parameter file. Reads that file."""
+"""A model as the other packages see it: class, card and parameter file. Reads that file; writes nothing."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ Values = dict[str, Any]
 
 
 class TunedValues(Protocol):
-    """What searches found for a model; see `bench.engine.tuned`."""
+    """The values that searches found for a model; see `bench.engine.tuned`."""
 
     def values(self, dataset: str, variant: str = "") -> Values:
-        """Those for a data set and variant; empty where no search was made."""
+        """Return the values for a data set and variant; empty without a search."""
 
 
 class NothingTuned:
-    """No search was made."""
+    """The tuned values of a model without a search: none."""
 
     def values(self, dataset: str, variant: str = "") -> Values:
-        """Nothing."""
+        """Return no values."""
         return {}
 
 
@@ -45,9 +45,9 @@ class ModelFile(BaseModel):
 
     Attributes:
         defaults: a value for every parameter.
-        datasets: values set by hand for a data set, whatever its split, by the card's name, or `name@variant` for
-            a variant of the model; those that searches chose lie in another file, see `bench.engine.tuned`.
-        variants: values of named variants, each shown as a row of its own when asked for as `model@variant`.
+        datasets: values set by hand for a data set with any split, by the card's name, or `name@variant` for a
+            variant of the model. Values from searches are in another file, see `bench.engine.tuned`.
+        variants: values of named variants; `model@variant` makes one a row of its own.
         search: candidate values for tuning, by parameter.
     """
 
@@ -64,12 +64,12 @@ class ModelEntry:
     """One model: its class, its card and its parameter file.
 
     Attributes:
-        name: what it is asked for by.
+        name: as in `--models`.
         model_class: the recommender.
-        file: its parameters' values.
-        path: the file that those were read from.
-        takes_values: whether tuning may write a file beside that one.
-        tuned: what searches found.
+        file: the values of its parameters.
+        path: the file that these were read from.
+        takes_values: whether tuning may write a file beside `path`.
+        tuned: the values that searches found.
     """
 
     name: str
@@ -81,22 +81,22 @@ class ModelEntry:
 
     @property
     def card(self) -> ModelCard:
-        """Title, family and paper."""
+        """Return title, family and paper."""
         return self.model_class.CARD
 
     def params(
         self, dataset: str, variant: str = "", overrides: Values | None = None, with_tuned: bool = True
     ) -> ModelParams:
-        """Parameters for a data set: what people set, what searches found, and overrides; a later one wins.
+        """Merge the parameters for a data set from the YAML, from searches and from overrides; later values win.
 
-        The order is: defaults, the data set's, those tuned for it; then the variant's, the variant's on the data
-        set, those tuned for the variant; then overrides.
+        The order is: defaults, values for the data set, values tuned for it; then the variant's values, its values
+        for the data set, values tuned for the variant; then overrides.
 
         Args:
-            dataset: `NAME@SPLIT`; tuned values are left out for a `NAME` alone, and "" is no data set.
+            dataset: `NAME@SPLIT`; tuned values are left out for a `NAME` alone, and "" means no data set.
             variant: name of a variant, "" for the model's own row.
             overrides: values of the call.
-            with_tuned: whether what searches found counts.
+            with_tuned: whether to include the values that searches found.
 
         Raises:
             ConfigError: a value has a wrong type or a key does not exist.
@@ -127,22 +127,22 @@ class ModelEntry:
         if not overrides:
             return params
         given = listed(f"{self.name}.{key}={reprlib.repr(value)}" for key, value in overrides.items())
-        source, advice = f"{given} in place of the values in {self.path}", "Correct what was given."
+        source, advice = f"{given} in place of the values in {self.path}", "Correct the given value."
         return checked_params(self.model_class.Params, {**merged, **overrides}, source, advice)
 
 
 def checked_params(
     kind: type[ModelParams], values: Values, source: str, advice: str = "Correct the file."
 ) -> ModelParams:
-    """Values as parameters, with two rules that pydantic does not have: `true` is no 1, and no number is endless.
+    """Validate values as parameters; unlike pydantic, refuse `true` for 1 and numbers that are not finite.
 
     Raises:
         ConfigError: a value has a wrong type or is not finite, or a key does not exist.
     """
     params = validated(kind, values, source, advice)
     for key, value in values.items():
-        taken = getattr(params, key)
-        for given, kept in zip(_leaves(value), _leaves(taken), strict=False):
+        validated_value = getattr(params, key)
+        for given, kept in zip(_leaves(value), _leaves(validated_value), strict=False):
             if isinstance(given, bool) and not isinstance(kept, bool):
                 raise ConfigError(f"{source}: '{key}' is {str(given).lower()}, expected a number. {advice}")
             if isinstance(kept, float) and not math.isfinite(kept):
@@ -151,17 +151,17 @@ def checked_params(
 
 
 def _leaves(value: Any) -> list[Any]:
-    """A value, or the values of a list."""
-    return [one for part in value for one in _leaves(part)] if isinstance(value, list) else [value]
+    """Return a value as a list, or the values of a nested list."""
+    return [leaf for part in value for leaf in _leaves(part)] if isinstance(value, list) else [value]
 
 
 def entry_of(name: str, module: ModuleType, path: Path) -> ModelEntry:
-    """The model of an imported file, its contract checked.
+    """Build the entry of an imported model file, and check its contract.
 
     Args:
         name: of the model, and of the file.
-        module: the file's module.
-        path: its YAML.
+        module: the module of the file.
+        path: the YAML of the model.
 
     Raises:
         ConfigError: the file does not hold exactly one recommender of the expected name with a card, or its
@@ -189,7 +189,7 @@ def entry_of(name: str, module: ModuleType, path: Path) -> ModelEntry:
 
 
 def _check_file(entry: ModelEntry) -> None:
-    """Defaults give every parameter, and search, variants and data sets name existing ones."""
+    """Check that defaults give every parameter, and that all sections name existing parameters."""
     declared = set(entry.model_class.Params.model_fields)
     missing = sorted(declared - set(entry.file.defaults))
     if missing:

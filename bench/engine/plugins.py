@@ -1,9 +1,9 @@
-"""Models outside this project: files, folders and modules named by the user, and installed packages.
+"""Find and import models outside this project: files, folders and modules of the user, and installed packages.
 
-A location is the path of `NAME.py` or of a folder of such files, or the name of a module or package; installed
-packages can announce theirs under the entry-point group `ludp_bench.models`. A model's YAML lies beside it. Only
-`import_module` runs a model's code. Which locations count is a matter of the context (`plugged`), so that a worker
-process or a cluster's worker takes them from its task.
+Reads the file system; only `import_module` runs a model's code. A location is the path of `NAME.py` or of a folder
+of such files, or the name of a module or package. Installed packages can announce modules under the entry-point
+group `ludp_bench.models`. A model's YAML lies beside its code. The active locations belong to the context
+(`use_plugins`), so that a worker process takes them from its task.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from bench.core.names import ALLOWED, is_name
 from bench.engine.code_hash import SHARED, code_hash, shared_folder
 
 GROUP = "ludp_bench.models"
-ALIAS = "plugin"  # of a folder in code hashes, which must not depend on where it lies
+ALIAS = "plugin"  # name of a folder in code hashes, which must not depend on its path
 _LOCATIONS: ContextVar[tuple[str, ...]] = ContextVar("plugin locations", default=())
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a model lies.
+class ModelLocation:
+    """The location of one model's code.
 
     Attributes:
         name: of the model.
         path: its file; the YAML lies beside it.
-        module: what it is imported as.
+        module: name under which it is imported.
         folder: the folder of its own package.
-        package: what that is called in code hashes.
-        said: how the user named it.
+        package: name of that package in code hashes.
+        label: how the user named the location.
     """
 
     name: str
@@ -50,17 +50,17 @@ class Place:
     module: str
     folder: Path
     package: str
-    said: str
+    label: str
 
     def code_hash(self) -> str:
-        """Hash of its code with what it imports from its own package and from `models`."""
+        """Hash its code with everything that it imports from its own package and from `models`."""
         inner = ".".join(self.path.relative_to(self.folder).with_suffix("").parts)
         return code_hash(f"{self.package}.{inner}", {self.package: self.folder, SHARED: shared_folder()})
 
 
 @contextlib.contextmanager
-def plugged(locations: Sequence[str]) -> Iterator[None]:
-    """Within, models at these locations are found; they are as `resolved` gave them."""
+def use_plugins(locations: Sequence[str]) -> Iterator[None]:
+    """Make models at these locations, from `resolve_location`, known while the body runs."""
     token = _LOCATIONS.set(tuple(locations))
     try:
         yield
@@ -69,90 +69,98 @@ def plugged(locations: Sequence[str]) -> Iterator[None]:
 
 
 def locations() -> tuple[str, ...]:
-    """Those of the context, to be handed to another process."""
+    """Return the active locations, to pass them to another process."""
     return _LOCATIONS.get()
 
 
-def resolved(location: str) -> str:
-    """A location that means the same in any process: an absolute path, or the name of a module.
+def resolve_location(location: str) -> str:
+    """Return a location that is valid in every process: an absolute path, or the name of a module.
 
     Raises:
-        UsageError: there is nothing, or no model in it.
+        UsageError: the location does not exist, or holds no model.
         ConfigError: importing the package around it fails.
     """
     path = Path(location).expanduser()
     known = str(path.resolve()) if path.exists() or path.suffix == ".py" else location
-    places_at(known, f"--plugin {location}")
+    models_at(known, f"--plugin {location}")
     return known
 
 
-def places() -> tuple[Place, ...]:
-    """Every model of the context's locations and of installed packages; no model is imported.
+def places() -> tuple[ModelLocation, ...]:
+    """Return every model of the active locations and of installed packages; no model is imported.
 
     Raises:
         UsageError: a location holds no model.
     """
-    named = [place for location in locations() for place in places_at(location, f"--plugin {location}")]
-    return (*named, *(place for found, _ in _installed() for place in found))
+    given = [place for location in locations() for place in models_at(location, f"--plugin {location}")]
+    return (*given, *(place for installed, _ in _installed() for place in installed))
 
 
 def problems() -> list[str]:
-    """Why installed packages that announce models cannot be used."""
+    """Return why installed packages that announce models cannot be used, one text per problem."""
     return [problem for _, problem in _installed() if problem]
 
 
 @cache
-def _installed() -> tuple[tuple[tuple[Place, ...], str], ...]:
-    """Models of each entry point, or what is wrong with it."""
-    found: list[tuple[tuple[Place, ...], str]] = []
+def _installed() -> tuple[tuple[tuple[ModelLocation, ...], str], ...]:
+    """Return the models of each entry point, or the problem with it."""
+    results: list[tuple[tuple[ModelLocation, ...], str]] = []
     for point in entry_points(group=GROUP):
-        said = f"the entry point '{point.name} = {point.value}' of an installed package"
+        label = f"the entry point '{point.name} = {point.value}' of an installed package"
         try:
-            found.append((places_at(point.module, said), ""))
+            results.append((models_at(point.module, label), ""))
         except (UsageError, ConfigError) as problem:
-            found.append(((), str(problem)))
-    return tuple(found)
+            results.append(((), str(problem)))
+    return tuple(results)
 
 
 @cache
-def places_at(location: str, said: str) -> tuple[Place, ...]:
-    """The models at one location.
+def models_at(location: str, label: str) -> tuple[ModelLocation, ...]:
+    """Return the models at one location.
+
+    Args:
+        location: an absolute path, or the name of a module.
+        label: how the user named it, for messages.
 
     Raises:
-        UsageError: there is nothing, or no model in it.
+        UsageError: the location does not exist, or holds no model.
         ConfigError: importing the package around it fails.
     """
     path = Path(location)
-    found = _at_path(path, said) if path.is_absolute() else _in_module(location, said)
+    found = _at_path(path, label) if path.is_absolute() else _in_module(location, label)
     if not found:
         raise UsageError(
-            f"{said} holds no model. A model is a file NAME.py with NAME.yaml beside it; "
+            f"{label} holds no model. A model is a file NAME.py with NAME.yaml beside it; "
             f"'ludp-bench new-model NAME --to DIR' writes both."
         )
     return tuple(found)
 
 
-def _at_path(path: Path, said: str) -> list[Place]:
+def _at_path(path: Path, label: str) -> list[ModelLocation]:
     if not path.exists():
         raise UsageError(
-            f"{said}: there is no such file or folder ({path}). Give the path of NAME.py or its folder."
+            f"{label}: there is no such file or folder ({path}). Give the path of NAME.py or its folder."
         )
     folder = path if path.is_dir() else path.parent
     package = f"_ludp_bench_plugin_{hash_value(str(folder))}"
-    return [Place(each.stem, each, f"{package}.{each.stem}", folder, ALIAS, said) for each in _models_in(path)]
+    return [
+        ModelLocation(each.stem, each, f"{package}.{each.stem}", folder, ALIAS, label) for each in _models_in(path)
+    ]
 
 
-def _in_module(name: str, said: str) -> list[Place]:
+def _in_module(name: str, label: str) -> list[ModelLocation]:
     try:
         spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
         spec = None
     except Exception as problem:
-        raise ConfigError(f"{said}: importing the package around '{name}' fails: {_where(problem)}.") from problem
+        raise ConfigError(
+            f"{label}: importing the package around '{name}' fails: {_import_problem(problem)}."
+        ) from problem
     is_package = spec is not None and spec.submodule_search_locations is not None
     if spec is None or (spec.origin is None and not is_package):
         raise UsageError(
-            f"{said}: Python finds no module '{name}', and there is no file or folder of that name. Install its "
+            f"{label}: Python finds no module '{name}', and there is no file or folder of that name. Install its "
             f"package into this environment (pip install -e DIR), or give the path of NAME.py."
         )
     path = Path(next(iter(spec.submodule_search_locations or ()), spec.origin or ""))
@@ -160,13 +168,13 @@ def _in_module(name: str, said: str) -> list[Place]:
     folder = path.parents[depth - 1] if depth else (path if is_package else path.parent)
     prefix = f"{name}." if is_package else name.removesuffix(path.stem)
     return [
-        Place(each.stem, each, f"{prefix}{each.stem}", folder, name.partition(".")[0], said)
+        ModelLocation(each.stem, each, f"{prefix}{each.stem}", folder, name.partition(".")[0], label)
         for each in _models_in(path)
     ]
 
 
 def _models_in(path: Path) -> list[Path]:
-    """A file, or those of a folder, that have a parameter file beside them."""
+    """Return the given file, or the files of a folder, that have a parameter file beside them."""
     files = sorted(path.glob("*.py")) if path.is_dir() else [path]
     found = [
         each
@@ -175,31 +183,32 @@ def _models_in(path: Path) -> list[Path]:
     ]
     for each in found:
         if not is_name(each.stem):
-            raise UsageError(f"{each} cannot be a model: its name becomes that of files. Take {ALLOWED}.")
+            raise UsageError(f"{each} cannot be a model: its name becomes part of file names. Use {ALLOWED}.")
     return found
 
 
-def import_module(place: Place) -> ModuleType:
+def import_module(place: ModelLocation) -> ModuleType:
     """Import the file of a model.
 
     Raises:
-        ConfigError: that fails; the message says where.
+        ConfigError: the import fails; the message names file and line.
     """
     try:
         if place.package == ALIAS:
-            _package(place.module.partition(".")[0], place.folder)
+            _register_package(place.module.partition(".")[0], place.folder)
         return importlib.import_module(place.module)
     except Exception as problem:
-        advice = "Mend the file, or leave the model out."
+        advice = "Fix the file, or leave the model out."
         if isinstance(problem, ModuleNotFoundError):
-            advice = f"A file beside it is imported by 'from .NAME import ...'. {advice}"
+            advice = f"Import a file beside it with 'from .NAME import ...'. {advice}"
         raise ConfigError(
-            f"The model '{place.name}' ({place.said}) cannot be imported: {_where(problem)}. {advice}"
+            f"The model '{place.name}' ({place.label}) cannot be imported: {_import_problem(problem)}. {advice}"
         ) from problem
 
 
-def _package(name: str, folder: Path) -> None:
-    """The folder of a model as a package, so that files in it can import each other by relative names."""
+def _register_package(name: str, folder: Path) -> None:
+    """Register a model's folder as a package, so that files in it can import each other by relative names."""
+    # name is a hash of the folder's path, so models of one folder share one package
     if name in sys.modules:
         return
     start = folder / "__init__.py"
@@ -219,14 +228,14 @@ def _package(name: str, folder: Path) -> None:
         raise
 
 
-def _where(problem: BaseException) -> str:
-    """An error of an import with file and line: those of the last code that is no library's."""
+def _import_problem(problem: BaseException) -> str:
+    """Format an import error with file and line of the innermost frame outside of libraries."""
     if isinstance(problem, SyntaxError) and problem.filename:
         return f"SyntaxError: {problem.msg} ({problem.filename}, line {problem.lineno})"
-    said = f"{type(problem).__name__}: {problem}"
+    text = f"{type(problem).__name__}: {problem}"
     frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if not frame.filename.startswith("<")]
     library = (sysconfig.get_path("stdlib"), str(Path(__file__)))
     own = [
         each for each in frames if not each.filename.startswith(library) and "site-packages" not in each.filename
     ]
-    return f"{said} ({own[-1].filename}, line {own[-1].lineno})" if own else said
+    return f"{text} ({own[-1].filename}, line {own[-1].lineno})" if own else text

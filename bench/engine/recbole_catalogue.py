@@ -1,12 +1,8 @@
-"""The general recommenders that RecBole ships, and which of them run here. Imports nothing of RecBole.
+"""RecBole's general recommenders: which of them run here, and their entries in the registry.
 
-Names are read from the source of RecBole's package; `unusable.yaml` says of those that do not run why not. Its
-reasons were found by trying every one, which a slow test does again.
-
-A model of RecBole's as an entry of the registry: class, parameters, card, code hash. Reads its files.
-
-Parameters and their values are those of RecBole's YAML of that model; one that is trained gets RecBole's general
-step size and batch size with them. All are recorded like those of any model.
+Reads the files of RecBole's package; imports RecBole only to build an entry. `recbole_unusable.yaml` lists the
+models that do not run, with reasons; a slow test tries every model again. Parameters and their values come from
+RecBole's YAML of the model. Trained models also get RecBole's general learning rate and batch size.
 """
 
 from __future__ import annotations
@@ -28,47 +24,47 @@ from bench.engine.code_hash import file_hash, module_hash
 from bench.engine.model_file import ModelEntry, ModelFile
 
 PREFIX = "recbole:"
-FAMILY: Final = "recbole"  # of their cards
+FAMILY: Final = "recbole"  # in model cards
 REASONS = Path(__file__).with_name("recbole_unusable.yaml")
 
 
 def is_recbole(name: str) -> bool:
-    """Whether a name asks for a model of RecBole's."""
+    """Return whether a name is that of a RecBole model, `recbole:NAME`."""
     return name.startswith(PREFIX)
 
 
 def title(name: str) -> str:
-    """How tables call a model, for example `EASE (RecBole)` for `recbole:EASE`."""
+    """Return a model's title in tables, for example `EASE (RecBole)` for `recbole:EASE`."""
     return f"{name.removeprefix(PREFIX)} (RecBole)"
 
 
 def usable() -> list[str]:
-    """Names of the models that run, with their prefix."""
+    """Return the names of the models that run, with their prefix."""
     return [f"{PREFIX}{name}" for name in shipped() if name not in unusable()]
 
 
 @cache
 def unusable() -> dict[str, str]:
-    """Why a model does not run, by RecBole's name."""
+    """Return the reasons why models do not run, by RecBole's name."""
     reasons: dict[str, str] = read_yaml(REASONS)
     return reasons
 
 
 @cache
 def shipped() -> tuple[str, ...]:
-    """RecBole's names of all its general recommenders, sorted."""
+    """Return RecBole's names of all its general recommenders, sorted; read without importing RecBole."""
     source = (recbole_folder() / "model" / "general_recommender" / "__init__.py").read_text(encoding="utf-8")
-    found = [
+    names = [
         alias.name
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     ]
-    return tuple(sorted(found, key=str.lower))
+    return tuple(sorted(names, key=str.lower))
 
 
 def check(name: str) -> None:
-    """See that a model of RecBole's exists and runs.
+    """Check that a model of RecBole's exists and runs.
 
     Raises:
         UsageError: it does not.
@@ -83,7 +79,7 @@ def check(name: str) -> None:
 
 
 def recbole_folder() -> Path:
-    """Where the package lies.
+    """Return the folder of the package `recbole`.
 
     Raises:
         UsageError: it is not installed.
@@ -96,42 +92,42 @@ def recbole_folder() -> Path:
 
 SEARCH = Path(__file__).with_name("recbole_search.yaml")
 PACKAGE = "recbole.model.general_recommender"
-FITTED = ("NCEPLRec",)  # whose type says that they are trained, and whose constructor fits them
-OURS = "recbole_models"  # the file here that a run's numbers depend on
+FITTED = ("NCEPLRec",)  # RecBole declares them as trained, but their constructor fits them
+OURS = "recbole_models"  # the module here that the numbers of a run depend on
 
 
-class TheirParams(BaseModel):
-    """Base of the parameters of RecBole's models; their meaning is explained in RecBole's documentation."""
+class RecBoleParams(BaseModel):
+    """Base of the parameters of RecBole's models; RecBole's documentation explains them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 @cache
 def recbole_entry(name: str) -> ModelEntry:
-    """The model `recbole:NAME`.
+    """Build the registry entry of the model `recbole:NAME`.
 
     Raises:
-        UsageError: RecBole has no such general recommender, or it cannot be run here.
+        UsageError: RecBole has no such general recommender, or it cannot run here.
     """
     check(name)
     return entry_of_class(name.removeprefix(PREFIX))
 
 
 def entry_of_class(bare: str) -> ModelEntry:
-    """The same by RecBole's name, whether it runs or not."""
+    """Build the registry entry of a model by RecBole's name, whether it runs or not."""
     from recbole.utils import ModelType
 
     from bench.engine.recbole_models import Fitted, Trained
 
-    theirs = getattr(importlib.import_module(PACKAGE), bare)
-    is_trained = theirs.type != ModelType.TRADITIONAL and bare not in FITTED
+    recbole_class = getattr(importlib.import_module(PACKAGE), bare)
+    is_trained = recbole_class.type != ModelType.TRADITIONAL and bare not in FITTED
     path = recbole_folder() / "properties" / "model" / f"{bare}.yaml"
     values = _values(path) | (_general() if is_trained else {})
     base: Any = Trained if is_trained else Fitted
     members = {
-        "THEIRS": theirs,
+        "RECBOLE_CLASS": recbole_class,
         "Params": _params(bare, values),
-        "CARD": _card(bare, theirs),
+        "CARD": _card(bare, recbole_class),
         "__module__": __name__,
     }
     file = ModelFile(defaults=values, search=_search(bare, is_trained))
@@ -140,16 +136,16 @@ def entry_of_class(bare: str) -> ModelEntry:
 
 @cache
 def recbole_hash(name: str) -> str:
-    """Hash of RecBole's version, the model's own source file, and the code here that runs it."""
+    """Hash RecBole's version, the model's source file, and the code here that runs it."""
     import recbole
 
     check(name)
-    theirs = file_hash(
+    source = file_hash(
         recbole_folder() / "model" / "general_recommender" / f"{name.removeprefix(PREFIX).lower()}.py"
     )
     here = __name__.rpartition(".")[0]
     ours = module_hash([f"{here}.{OURS}"], {here: Path(__file__).parent})
-    return hash_value([recbole.__version__, theirs, ours])
+    return hash_value([recbole.__version__, source, ours])
 
 
 def _general() -> dict[str, Any]:
@@ -158,7 +154,7 @@ def _general() -> dict[str, Any]:
 
 
 def _search(bare: str, is_trained: bool) -> dict[str, list[Any]]:
-    """Candidates for tuning: those of training for all that are trained, and a model's own."""
+    """Return candidate values for tuning: those shared by trained models, and the model's own."""
     lists = read_yaml(SEARCH)
     return {**(lists["trained"] if is_trained else {}), **lists["models"].get(bare, {})}
 
@@ -168,14 +164,14 @@ def _values(path: Path) -> dict[str, Any]:
 
 
 def _params(bare: str, values: dict[str, Any]) -> type[BaseModel]:
-    """A typed class of parameters, from the values that RecBole gives them."""
+    """Create a typed class of parameters from RecBole's values."""
     exact: dict[str, Any] = {"learning_rate": (PositiveFloat, ...), "train_batch_size": (PositiveInt, ...)}
     fields = {key: exact.get(key, (_type_of(value), ...)) for key, value in values.items()}
-    return create_model(f"{bare}Params", __base__=TheirParams, **cast(Any, fields))
+    return create_model(f"{bare}Params", __base__=RecBoleParams, **cast(Any, fields))
 
 
 def _type_of(value: Any) -> Any:
-    """What a parameter may be, by RecBole's value; where that is a whole number, others may be meant as well."""
+    """Return the type of a parameter, judged by RecBole's value."""
     if value is None:
         return str | int | float | bool | None
     if isinstance(value, list):
@@ -184,13 +180,13 @@ def _type_of(value: Any) -> Any:
         return list[int] | list[float] if all(isinstance(each, int) for each in value) else list[str]
     if isinstance(value, bool | str | float):
         return type(value)
-    return int | float
+    return int | float  # where RecBole gives a whole number, a fraction may be valid as well
 
 
-def _card(bare: str, theirs: type) -> Any:
+def _card(bare: str, recbole_class: type) -> Any:
     from models.base import ModelCard
 
-    text = importlib.import_module(theirs.__module__).__doc__ or ""
-    found = re.search(r"Reference:\s*\n(.+?)(?:\n\s*\n|$)", text, re.DOTALL)
-    paper = " ".join(found.group(1).split()) if found else "RecBole: Zhao et al., CIKM 2021"
+    text = importlib.import_module(recbole_class.__module__).__doc__ or ""
+    reference = re.search(r"Reference:\s*\n(.+?)(?:\n\s*\n|$)", text, re.DOTALL)
+    paper = " ".join(reference.group(1).split()) if reference else "RecBole: Zhao et al., CIKM 2021"
     return ModelCard(title=title(bare), family=FAMILY, paper=paper, uses_content=False)

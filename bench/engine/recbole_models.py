@@ -1,21 +1,11 @@
-"""What RecBole's models draw outside of torch, tied to torch's generator. All is put back afterwards.
+"""Adapter that makes RecBole's own models follow our `Recommender` contract. Uses a temporary folder.
 
-Some of them draw from numpy's and Python's global generators, whose state a training that goes on after an
-interruption does not have. Within `tied`, both are seeded by one draw from torch's.
-
-Epochs in the forms that RecBole's models train on, from our pairs and negatives. Pure torch.
-
-`bench.engine.trainer` splits an epoch of three id columns into batches; what they mean depends on the model's
-input type.
-
-RecBole's `Config` and `Dataset` for its own models, of the training part. Uses a temporary folder.
-
-A model of RecBole's behind the contract of ours: its ids, losses, randomness and scores. Pure.
-
-`bench.engine.trainer` and the evaluator see a `Recommender` as always. The constructor builds RecBole's data set
-from the training interactions alone. RecBole numbers users and items in the order of its files: ids are translated
-on the way in and score columns on the way out. What such a model keeps from one epoch to the next outside its
-parameters is mirrored in buffers, so that an interrupted training goes on with the same bits.
+The constructor builds RecBole's `Config` and `Dataset` from the training interactions alone. RecBole numbers users
+and items in the order of its files, so the adapter converts ids on input and score columns on output.
+`bench.engine.trainer` splits an epoch of three id columns into batches, and the columns depend on the model's
+input type: pairs, points or users. The module also makes RecBole's models resumable with the same bits. State that
+they keep outside their parameters is mirrored in buffers, and their draws from other generators are seeded from
+torch's.
 """
 
 from __future__ import annotations
@@ -33,7 +23,8 @@ from numpy.typing import NDArray
 from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
-from bench.core.errors import ConfigError, ResultsError
+from bench.core.errors import ConfigError
+from bench.core.files import os_errors
 from bench.core.types import Interactions
 from bench.engine.recbole import (
     ITEM_FIELD,
@@ -51,25 +42,26 @@ from models.control import Control
 
 
 @contextlib.contextmanager
-def tied() -> Iterator[None]:
-    """Seed numpy's and Python's global generators from torch's, for a while."""
-    ours, theirs = np.random.get_state(), random.getstate()  # noqa: NPY002  # the ones that RecBole's code draws from
+def seed_from_torch() -> Iterator[None]:
+    """Seed numpy's and Python's global generators by a draw from torch's, and restore them afterwards."""
+    # some RecBole models draw from these generators, whose states a training state does not include
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     seed = int(torch.randint(2**31 - 1, ()))
     np.random.seed(seed)  # noqa: NPY002
     random.seed(seed)
     try:
         yield
     finally:
-        np.random.set_state(ours)  # noqa: NPY002
-        random.setstate(theirs)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
 
 
 @contextlib.contextmanager
-def fixed(seed: int, devices: list[torch.device]) -> Iterator[None]:
-    """Seed all generators alike, and put them back afterwards."""
+def fixed_seed(seed: int, devices: list[torch.device]) -> Iterator[None]:
+    """Seed all generators, and restore them afterwards."""
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        with tied():
+        with seed_from_torch():
             yield
 
 
@@ -77,58 +69,58 @@ Form = Literal["pairs", "points", "users"]
 
 
 class PointSampler(TripleSampler):
-    """Epochs of (user, item, label): every positive with label 1, and after it a fresh negative with label 0.
+    """A sampler of (user, item, label): every positive with label 1, followed by a fresh negative with label 0.
 
-    A batch of an even size has each positive with its negative, as RecBole's has.
+    Batches of even size hold each positive with its negative, as RecBole's do.
     """
 
     @property
     def epoch_size(self) -> int:
-        """Two a pair."""
+        """Return the number of rows of an epoch, two per pair."""
         return 2 * len(self)
 
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """All points of an epoch, `[2 n_pairs]` each."""
+        """Draw all points of an epoch, `[2 n_pairs]` each."""
         users, positives, negatives = super().epoch(generator)
         labels = torch.tensor([1, 0], device=users.device).repeat(len(users))
         return users.repeat_interleave(2), torch.stack([positives, negatives], dim=1).reshape(-1), labels
 
 
 class UserSampler(TripleSampler):
-    """Epochs of the users that have training interactions, in a fresh order; the other columns hold nothing."""
+    """A sampler of the users with training interactions, in a new order; the other columns are zeros."""
 
     @property
     def epoch_size(self) -> int:
-        """One a user."""
+        """Return the number of rows of an epoch, one per user."""
         return len(torch.unique(self.users))
 
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """All users of an epoch, `[n]`, and two columns of zeros."""
+        """Draw all users of an epoch, `[n]`, with two columns of zeros."""
         users = torch.unique(self.users)
         order = torch.randperm(len(users), generator=generator, device=users.device)
-        nothing = torch.zeros_like(users)
-        return users[order], nothing, nothing
+        zeros = torch.zeros_like(users)
+        return users[order], zeros, zeros
 
 
 SAMPLERS: dict[Form, type[TripleSampler]] = {"pairs": TripleSampler, "points": PointSampler, "users": UserSampler}
 
 
 def sampler_for(model: Any, train: Interactions, device: torch.device) -> TripleSampler:
-    """The epochs that a model trains on: of triples, unless it is one of RecBole's that takes another form."""
+    """Build the sampler of a model's epochs: triples, unless it is a RecBole model with another input type."""
     form: Form = getattr(model, "form", "pairs")
     return SAMPLERS[form](train, device)
 
 
 def training_dataset(model_class: type, params: Mapping[str, Any], view: TrainingView) -> tuple[Any, Any, Form]:
-    """RecBole's `Config` and `Dataset` for one of its own models, of the training interactions alone.
+    """Build RecBole's `Config` and `Dataset` for one of its own models from the training interactions alone.
 
     Args:
         model_class: one of RecBole's general recommenders.
         params: its parameters.
-        view: what it may see.
+        view: the data that it may see.
 
     Returns:
-        Config, data set, and what RecBole's own loader would feed to the model.
+        Config, data set, and the form of batches that RecBole's own loader would give the model.
 
     Raises:
         ConfigError: RecBole reads a parameter as another value.
@@ -140,19 +132,21 @@ def training_dataset(model_class: type, params: Mapping[str, Any], view: Trainin
     from recbole.data.utils import get_dataloader
     from recbole.utils import InputType
 
-    try:
-        with tempfile.TemporaryDirectory() as folder, shielded():
-            workdir = Path(folder)
-            write_atomic_files({"train": view.train}, "data", workdir)
-            given = {**settings(("train",), view.train.n_items, workdir), **params}
-            config = Config(model=model_class, dataset="data", config_dict=given)
-            dataset = Dataset(config).build()[0]
-            by_user = get_dataloader(config, "train") is UserDataLoader
-    except OSError as problem:
-        raise ResultsError(
-            f"RecBole's files cannot be written to {tempfile.gettempdir()} ({problem.strerror or problem}). Free "
-            f"some space there, or name another folder in the environment variable TMPDIR, and try again."
-        ) from problem
+    with (
+        os_errors(
+            f"RecBole's files cannot be written to {tempfile.gettempdir()}",
+            "Free some space there, or name another folder in the environment variable TMPDIR, and try again.",
+        ),
+        tempfile.TemporaryDirectory() as folder,
+        shielded(),
+    ):
+        workdir = Path(folder)
+        write_atomic_files({"train": view.train}, "data", workdir)
+        given = {**settings(("train",), view.train.n_items, workdir), **params}
+        config = Config(model=model_class, dataset="data", config_dict=given)
+        dataset = Dataset(config).build()[0]
+        by_user = get_dataloader(config, "train") is UserDataLoader
+    # RecBole's Config evaluates strings, so a value may arrive as another one
     changed = next((key for key, value in params.items() if config[key] != value), None)
     if changed is not None:
         raise ConfigError(
@@ -163,73 +157,74 @@ def training_dataset(model_class: type, params: Mapping[str, Any], view: Trainin
     return config, dataset, "users" if by_user else "pairs" if in_pairs else "points"
 
 
+# state that some models keep from one epoch to the next outside their parameters
 KEPT = ("update", "update_count", "update_count_vae", "Lt_history", "Lt_count", "random_list", "random_pr")
-CACHES = ("restore_user_e", "restore_item_e")
-CELLS = 100_000  # of pairs that are scored at a time by models without full-sort prediction
+CACHES = ("restore_user_e", "restore_item_e")  # derived vectors, stale after loading a state
+CELLS = 100_000  # pairs scored at a time by models without full-sort prediction
 
 
-class Foreign(Recommender):
-    """What the trained and the fitted ones share.
+class RecBoleModel(Recommender):
+    """Base of the adapters of trained and of fitted RecBole models.
 
     Attributes:
         theirs: RecBole's model.
-        form: what it trains on.
+        form: the form of its training batches.
     """
 
-    THEIRS: ClassVar[type]
+    RECBOLE_CLASS: ClassVar[type]
     theirs: nn.Module
     form: Form
     user_ids: Tensor
     item_ids: Tensor
     scoring_seed: Tensor
 
-    def install(self, dataset: TrainingView) -> Any:
-        """Build RecBole's model; its training data."""
+    def build_model(self, dataset: TrainingView) -> Any:
+        """Build RecBole's model and return its training data."""
         given = self.params.model_dump()
-        config, data, self.form = training_dataset(self.THEIRS, given, dataset)
+        config, data, self.form = training_dataset(self.RECBOLE_CLASS, given, dataset)
         for name, field in (("user_ids", USER_FIELD), ("item_ids", ITEM_FIELD)):
             self.register_buffer(name, torch.from_numpy(_numbering(data.field2id_token[field])), persistent=False)
         self.register_buffer("scoring_seed", torch.randint(2**31 - 1, ()))
-        with tied():
-            self.theirs = self.THEIRS(config, data)
+        with seed_from_torch():
+            self.theirs = self.RECBOLE_CLASS(config, data)
         return data
 
     def embed(self) -> Tables:
-        """Not defined: RecBole's models have no common form of vectors."""
-        raise NotImplementedError(f"{self.CARD.title} has no user and item vectors; ask score_users for scores")
+        """Raise NotImplementedError, as RecBole's models have no common form of vectors."""
+        raise NotImplementedError(f"{self.CARD.title} has no user and item vectors; call score_users")
 
     def score_users(self, users: Tensor) -> Tensor:
-        """Scores of all items for the given users, `[len(users), n_items]`, padding column included.
+        """Score all items for the given users, `[len(users), n_items]`, padding column included.
 
-        Whatever the model draws while it scores is the same each time.
+        Random draws of the model while it scores are the same each time.
         """
-        asked = Interaction({USER_FIELD: self.user_ids[users]})
+        interaction = Interaction({USER_FIELD: self.user_ids[users]})
         seed = int(self.scoring_seed) + (int(users[0]) if len(users) else 0)
-        with torch.no_grad(), fixed(seed, [users.device] if users.device.type == "cuda" else []):
+        with torch.no_grad(), fixed_seed(seed, [users.device] if users.device.type == "cuda" else []):
             try:
-                flat = cast(Any, self.theirs).full_sort_predict(asked)
+                flat = cast(Any, self.theirs).full_sort_predict(interaction)
             except NotImplementedError:
-                flat = self._pair_by_pair(self.user_ids[users])
+                flat = self._score_pairs(self.user_ids[users])
         scores = torch.as_tensor(np.asarray(flat) if isinstance(flat, np.matrix) else flat).to(users.device)
         return scores.reshape(len(users), -1)[:, self.item_ids]
 
     def predict(self, interaction: Any) -> Tensor:
-        """Scores of user-item pairs, `[B]`; each distinct user is scored once."""
+        """Score user-item pairs, `[B]`; each distinct user is scored once."""
         users, place = torch.unique(interaction[self.USER_ID], return_inverse=True)
         return self.score_users(users)[place, interaction[self.ITEM_ID]]
 
-    def _pair_by_pair(self, users: Tensor) -> Tensor:
-        """Scores for users in RecBole's ids, `[len(users) * n_items]`."""
+    def _score_pairs(self, users: Tensor) -> Tensor:
+        """Score all items pair by pair for users in RecBole's ids, `[len(users) * n_items]`."""
         items = torch.arange(self.n_items, device=users.device)
-        some = max(1, CELLS // self.n_items)
+        block_size = max(1, CELLS // self.n_items)
         parts = []
-        for block in users.split(some):
+        for block in users.split(block_size):
             pairs = {USER_FIELD: block.repeat_interleave(self.n_items), ITEM_FIELD: items.repeat(len(block))}
             parts.append(cast(Any, self.theirs).predict(Interaction(pairs)).reshape(-1))
         return torch.cat(parts)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        """Move tensors that RecBole keeps in plain attributes, too."""
+        """Move all tensors, including those that RecBole keeps in plain attributes."""
         super()._apply(fn, recurse)
         for module in self.theirs.modules():
             for name, value in list(vars(module).items()):
@@ -240,30 +235,30 @@ class Foreign(Recommender):
         return self
 
 
-class Trained(Foreign):
-    """A model that RecBole trains by batches, in our training loop."""
+class Trained(RecBoleModel):
+    """A RecBole model that is trained by batches, in our training loop."""
 
     def __init__(self, config: Any, dataset: Any) -> None:
-        super(Recommender, self).__init__(config, dataset)  # past the id tables of ours
+        super(Recommender, self).__init__(config, dataset)  # skips Recommender, which would make our id tables
         self.params = self.Params(**{name: config[name] for name in self.Params.model_fields})
         self.forget()
-        self.install(dataset)
+        self.build_model(dataset)
         for name in KEPT:
             if hasattr(self.theirs, name):
                 self.register_buffer(f"kept_{name}", torch.as_tensor(getattr(self.theirs, name)).clone())
-        self.register_load_state_dict_post_hook(lambda module, _: module.take_over())
+        self.register_load_state_dict_post_hook(lambda module, _: module.restore_kept())
 
     def train(self, mode: bool = True) -> Trained:
-        """Begin or end an epoch."""
-        with tied():  # some redraw their graphs here
+        """Begin or end an epoch, and mirror the kept state at its end."""
+        with seed_from_torch():  # some models redraw their graphs here
             super().train(mode)
         for name in KEPT if not mode else ():
             if hasattr(self, f"kept_{name}"):
                 getattr(self, f"kept_{name}").copy_(torch.as_tensor(getattr(self.theirs, name)))
         return self
 
-    def take_over(self) -> None:
-        """Give RecBole's model what it kept, from a loaded state, and drop what it derived from another."""
+    def restore_kept(self) -> None:
+        """Restore the kept state of RecBole's model from the loaded buffers, and drop its stale caches."""
         for name in KEPT:
             if hasattr(self, f"kept_{name}"):
                 value = getattr(self, f"kept_{name}")
@@ -281,7 +276,7 @@ class Trained(Foreign):
                 setattr(self.theirs, name, None)
 
     def calculate_loss(self, interaction: Any) -> tuple[Tensor, Tensor]:
-        """RecBole's loss of a batch, with all its terms, and 0."""
+        """Return RecBole's loss of a batch, with all its terms, and 0."""
         users, firsts = self.user_ids[interaction[USER_FIELD]], interaction[ITEM_FIELD]
         thirds = interaction[NEG_PREFIX + ITEM_FIELD]
         fields = {USER_FIELD: users}
@@ -291,7 +286,7 @@ class Trained(Foreign):
             fields[NEG_PREFIX + ITEM_FIELD] = self.item_ids[thirds]
         elif self.form == "points":
             fields[LABEL_FIELD] = (thirds - 1).to(torch.get_default_dtype())  # ids of the bridge are one higher
-        with tied():
+        with seed_from_torch():
             losses = cast(Any, self.theirs).calculate_loss(Interaction(fields))
         loss: Tensor = (
             torch.stack([each.reshape(()) for each in losses]).sum() if isinstance(losses, tuple) else losses
@@ -299,25 +294,26 @@ class Trained(Foreign):
         return loss.reshape(()), loss.new_zeros(())
 
 
-class Fitted(Foreign, Control):
-    """A model that RecBole fits when it is built, and that has nothing to train."""
+class Fitted(RecBoleModel, Control):
+    """A RecBole model that is fitted when it is built, and is not trained."""
 
     def fit(self, dataset: Any) -> None:
-        """Build RecBole's model; its placeholder of a parameter is not trained."""
-        data = self.install(dataset)
+        """Build RecBole's model; its placeholder parameter is not trained."""
+        data = self.build_model(dataset)
         for parameter in self.theirs.parameters():
             parameter.requires_grad_(False)
         if hasattr(self.theirs, "item_cnt"):
             self._count(data)
 
     def _count(self, data: Any) -> None:
-        """Show a model that counts interactions all of them, a user at a time: it counts an item once a call."""
+        """Feed all interactions to a model that counts them."""
+        # one call per user, as a call counts each item only once
         users, items = data.inter_feat[USER_FIELD], data.inter_feat[ITEM_FIELD]
-        for own in torch.split(items[torch.argsort(users, stable=True)], torch.bincount(users).tolist()):
-            cast(Any, self.theirs).calculate_loss(Interaction({ITEM_FIELD: own}))
+        for user_items in torch.split(items[torch.argsort(users, stable=True)], torch.bincount(users).tolist()):
+            cast(Any, self.theirs).calculate_loss(Interaction({ITEM_FIELD: user_items}))
 
 
 def _numbering(tokens: NDArray[Any]) -> NDArray[np.int64]:
-    """RecBole's id of each of our ids, both with padding in front, from its tokens, `[n + 1]`."""
+    """Return RecBole's id for each of our ids, both with padding in front, from its tokens, `[n + 1]`."""
     ours = np.concatenate([[0], tokens[1:].astype(np.int64) + 1])
     return np.argsort(ours).astype(np.int64)

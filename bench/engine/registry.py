@@ -1,6 +1,6 @@
-"""Every model by name: of `models/`, of plugins, and RecBole's as `recbole:NAME`. Reads their files.
+"""Find and load every model by name: of `models/`, of plugins, and RecBole's as `recbole:NAME`.
 
-Names are listed without importing anything; one broken model cannot take down the others.
+Reads the models' files. Names are listed without importing any model, so a broken model cannot affect others.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from bench.core.errors import UsageError, unknown_name
 from bench.engine import plugins, recbole_catalogue
 from bench.engine.code_hash import SHARED, shared_folder
 from bench.engine.model_file import ModelEntry, entry_of
-from bench.engine.plugins import Place
+from bench.engine.plugins import ModelLocation
 from bench.engine.tuned import with_tuned
 
 if TYPE_CHECKING:
     from models.base import ModelCard
 
-NOT_MODELS = ("base", "control")  # what models are made of
-ADVICE = "A model is one file models/NAME.py with models/NAME.yaml; --plugin PATH adds those that lie elsewhere."
+NOT_MODELS = ("base", "control")  # modules with base classes
+ADVICE = "A model is one file models/NAME.py with models/NAME.yaml; --plugin PATH adds models from elsewhere."
 
 
 def names() -> list[str]:
-    """Names of all models, sorted, but for RecBole's; nothing is imported."""
+    """Return the names of all models except RecBole's, sorted; nothing is imported."""
     return sorted({place.name for place in _places()})
 
 
-def place_of(name: str) -> Place:
-    """Where a model lies that is not RecBole's.
+def place_of(name: str) -> ModelLocation:
+    """Return the location of a model that is not RecBole's.
 
     Raises:
         UsageError: there is no such model, or there are two.
@@ -43,17 +43,17 @@ def place_of(name: str) -> Place:
     other = next((each for each in others if each.path.resolve() != first.path.resolve()), None)
     if other is not None:
         raise UsageError(
-            f"Two models are called '{name}': {first.path} ({first.said}) and {other.path} ({other.said}). Rename "
-            f"one of them with its YAML and its class, or leave out one of the two places."
+            f"Two models are called '{name}': {first.path} ({first.label}) and {other.path} ({other.label}). "
+            f"Rename one of them with its YAML and its class, or leave out one of the two locations."
         )
     return first
 
 
 def check(name: str) -> None:
-    """See that a model exists; nothing is imported.
+    """Check that a model exists; nothing is imported.
 
     Raises:
-        UsageError: there is none, or two, or it is one of RecBole's that cannot be run here.
+        UsageError: there is no such model, there are two, or it is one of RecBole's that cannot run here.
     """
     if recbole_catalogue.is_recbole(name):
         recbole_catalogue.check(name)
@@ -78,12 +78,12 @@ def load(name: str) -> ModelEntry:
 
 
 @cache
-def _loaded(place: Place) -> ModelEntry:
+def _loaded(place: ModelLocation) -> ModelEntry:
     return entry_of(place.name, plugins.import_module(place), place.path.with_suffix(".yaml"))
 
 
 def card_of(name: str) -> ModelCard | None:
-    """Title and family of a model; None where there is none of that name any more."""
+    """Return title and family of a model, or None if there is no such model any more."""
     try:
         check(name)
     except UsageError:
@@ -92,7 +92,7 @@ def card_of(name: str) -> ModelCard | None:
 
 
 def code_hash(name: str) -> str:
-    """Hash of a model's code with all that it imports from its package and `models`; comments do not count."""
+    """Hash a model's code with everything that it imports from its package and `models`, except comments."""
     if recbole_catalogue.is_recbole(name):
         from bench.engine.recbole_catalogue import recbole_hash
 
@@ -101,34 +101,34 @@ def code_hash(name: str) -> str:
 
 
 def check_plugins() -> None:
-    """See that no model of a plugin has the name of another.
+    """Check that no two models have the same name.
 
     Raises:
-        UsageError: one has; both places are named.
+        UsageError: two have; the message names both locations.
     """
     for place in plugins.places():
         place_of(place.name)
 
 
-def said_places() -> list[tuple[str, str]]:
-    """Every model with where it lies, for people."""
-    return [(place.name, place.said) for place in sorted(_places(), key=lambda each: each.name)]
+def labelled_models() -> list[tuple[str, str]]:
+    """Return the name of every model with a label of its location."""
+    return [(place.name, place.label) for place in sorted(_places(), key=lambda each: each.name)]
 
 
-def _places() -> tuple[Place, ...]:
+def _places() -> tuple[ModelLocation, ...]:
     return (*_built_in(), *plugins.places())
 
 
 def built_in_names() -> set[str]:
-    """Names of the models in `models/`."""
+    """Return the names of the models in `models/`."""
     return {place.name for place in _built_in()}
 
 
-def _built_in() -> tuple[Place, ...]:
+def _built_in() -> tuple[ModelLocation, ...]:
     folder = shared_folder()
-    found = sorted(module.name for module in pkgutil.iter_modules(models.__path__) if not module.ispkg)
+    modules = sorted(module.name for module in pkgutil.iter_modules(models.__path__) if not module.ispkg)
     return tuple(
-        Place(name, folder / f"{name}.py", f"{SHARED}.{name}", folder, SHARED, f"models/{name}.py")
-        for name in found
+        ModelLocation(name, folder / f"{name}.py", f"{SHARED}.{name}", folder, SHARED, f"models/{name}.py")
+        for name in modules
         if name not in NOT_MODELS and not name.startswith("_")
     )

@@ -1,7 +1,7 @@
-"""Training triples: every positive pair once an epoch, each with one fresh negative. Pure torch.
+"""Sample training triples: every positive pair once per epoch, each with one fresh negative. Pure torch.
 
-A negative is uniform over the items that the user has no training interaction with. The user's r-th such
-item is found by one search, so a draw is exact, needs no rejection and no loop.
+A negative is uniform over the items that the user has no training interaction with. One search finds the user's
+r-th such item, so a draw is exact and needs neither rejection nor a loop.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from torch import Tensor
 
 from bench.core.types import Interactions
 
-BUCKETS_PER_PAIR = 4  # four fifths of the searches end at a look into the table, of 16 bytes a pair
-LOOKS_FROM_THERE = 3  # at the next entries of the list, which answers all but a few of the others
+BUCKETS_PER_PAIR = 4  # the table, 16 bytes per pair, then answers four fifths of the queries
+MAX_LINEAR_STEPS = 3  # to the next entries of the list; these answer all but a few of the other queries
 
 
 class TripleSampler:
-    """Draws shuffled epochs of (user, positive, negative).
+    """A sampler of shuffled epochs of (user, positive, negative).
 
     Args:
         train: training interactions; no user may have all items (`bench.data.split` refuses that).
@@ -32,8 +32,8 @@ class TripleSampler:
         n_free = (self.n_items - offsets.diff())[self.users]
         self._n_free, self._last = n_free.double(), n_free.double() - 1
         rank = torch.arange(len(self.items), device=device) - row_starts
-        # Among one user's sorted items a_0 < a_1 < ..., a_k - k counts the free items below a_k. Users follow each
-        # other in steps of n_items + 1, so that one ascending list holds the counts of all.
+        # Among one user's sorted items a_0 < a_1 < ..., a_k - k counts the free items below a_k. The counts of
+        # user u are shifted by u * (n_items + 1), so that one ascending list holds the counts of all users.
         step = self.n_items + 1
         size = (train.n_users + 1) * step
         self._dtype = torch.int32 if size < torch.iinfo(torch.int32).max else torch.int64
@@ -47,58 +47,59 @@ class TripleSampler:
 
     @property
     def epoch_size(self) -> int:
-        """Rows of an epoch, which batches are cut from."""
+        """Return the number of rows of an epoch."""
         return len(self)
 
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """All positive pairs in a fresh order with fresh negatives, `[n_pairs]` each, 0-based ids."""
+        """Draw all positive pairs in a new order with new negatives, `[n_pairs]` each, 0-based ids."""
         order = torch.randperm(len(self), generator=generator, device=self.users.device)
         return self.users[order], self.items[order], self.negatives(generator)[order]
 
     def negatives(self, generator: torch.Generator) -> Tensor:
-        """One uniform non-interacted item for every training pair, `[n_pairs]`."""
+        """Draw one uniform non-interacted item for every training pair, `[n_pairs]`."""
         uniform = torch.rand(len(self), generator=generator, device=self.users.device, dtype=torch.float64)
-        # the smaller of the two, as rounding may reach the number of free items itself
+        # rounding may give the number of free items itself, one more than the last rank: take the minimum
         free_rank = uniform.mul_(self._n_free).minimum(self._last).to(self._dtype)
         taken_below = self._table(self._user_rows + free_rank) - self._row_starts
         return (free_rank + taken_below).long()
 
 
 class _Ranks:
-    """How many entries of an ascending list are at most a query, for many queries.
+    """Counts, for many queries, of the entries of an ascending list that are at most the query.
 
-    On a CPU a table answers where all queries of an equal part of the range have the same answer. For the others
-    it has the smallest, from which the next entries are looked at; a binary search is for what they leave open.
-    Elsewhere all are searched for: choosing the others would wait for the device.
+    On a CPU the range of queries is cut into equal buckets, and a table holds the count of each bucket if it is
+    the same for all its queries. For other buckets the table holds the smallest count. From there a few linear
+    steps follow, then a binary search for the queries that are still open. On other devices every query is a
+    binary search, because selecting the open queries would wait for the device.
 
     Args:
         ascending: `[n]`, from 0 to below `size`.
-        size: all queries are below it.
-        dtype: of queries and answers; `size` is within it.
+        size: upper bound of the queries, exclusive.
+        dtype: type of queries and counts; it can hold `size`.
     """
 
     def __init__(self, ascending: Tensor, size: int, dtype: torch.dtype) -> None:
         self._dtype = dtype
-        self._ascending = torch.cat([ascending, ascending.new_full((1,), size)]).to(dtype)  # a look ends there
+        self._ascending = torch.cat([ascending, ascending.new_full((1,), size)]).to(dtype)  # sentinel
         self._shift = max(size // max(BUCKETS_PER_PAIR * len(ascending), 1), 1).bit_length() - 1
         self._answers: Tensor | None = None
         if ascending.device.type == "cpu":
             edges = torch.arange((size >> self._shift) + 2) << self._shift
             first, last = self._search(edges[:-1]), self._search(edges[1:] - 1)
-            self._answers = torch.where(first == last, first, ~first)  # the smallest, made negative
+            self._answers = torch.where(first == last, first, ~first)  # ~ marks the smallest count of several
 
     def __call__(self, queries: Tensor) -> Tensor:
-        """The counts, `[n_queries]`, of the queries' type."""
+        """Return the counts, `[n_queries]`, of the queries' type."""
         if self._answers is None:
             return self._search(queries)
-        found = self._answers.index_select(0, queries >> self._shift)
-        others = (found < 0).nonzero().squeeze(1)
-        found[others] = self._look_on(~found[others], queries[others])
-        return found
+        counts = self._answers.index_select(0, queries >> self._shift)
+        several = (counts < 0).nonzero().squeeze(1)
+        counts[several] = self._refine(~counts[several], queries[several])
+        return counts
 
-    def _look_on(self, counts: Tensor, queries: Tensor) -> Tensor:
-        """The counts of queries, from others that are not larger."""
-        for _ in range(LOOKS_FROM_THERE):
+    def _refine(self, counts: Tensor, queries: Tensor) -> Tensor:
+        """Raise counts that are too small to the exact counts of the queries."""
+        for _ in range(MAX_LINEAR_STEPS):
             counts += self._ascending.index_select(0, counts) <= queries
         rest = (self._ascending.index_select(0, counts) <= queries).nonzero().squeeze(1)
         counts[rest] = self._search(queries[rest])

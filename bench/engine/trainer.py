@@ -1,28 +1,14 @@
-"""The C library's memory allocator, told to keep what is freed. Touches this process only.
+"""Training: Adam on BPR triples, with early stopping on validation scores only. Writes nothing.
 
-A training step frees and takes again the same few tables of megabytes. glibc gives blocks of that size back to the
-system at once and asks for them anew, and each of their pages is then faulted in and zeroed again: thousands of
-faults a step, a fifth of the time of a small model.
+All models share one loop: one shuffled epoch of triples, then one validation pass. It stops after `patience`
+epochs without a strictly better validation score; an equal score is not an improvement. A loss that is not finite
+ends the run. A trial of a search also stops if its score is below its bounds.
 
-The training steps of an epoch: one after the other on a CPU, replayed as one recorded graph on CUDA.
+After every epoch the loop emits a state: parameters, buffers, Adam's moments, random generators and the result so
+far. Training that is restored from it continues with the same bits. Anything else that a model keeps must be a
+buffer, or be rebuilt by the first batch of an epoch; the contract suite interrupts and resumes every model.
 
-On a small graph a step's kernels take less time than starting them from Python. A model that says that all its
-steps but an epoch's first are the same kernels on other ids (`Recommender.static_step`) therefore has its second
-step recorded, as a CUDA graph, and the others are replays of it: the ids of a step are looked up, and its loss is
-put down, on the device. A replay runs what the recorded step ran, so the numbers are the same to the last bit.
-
-What a training remembers from epoch to epoch, as a value that it can be taken up from. Pure.
-
-Between two epochs that is a model's parameters and buffers, Adam's moments, the random generators, and the result
-so far. Whatever else a model keeps must be made anew by the first batch of an epoch, or be a buffer; the contract
-suite stops and resumes every model.
-
-Training: Adam on BPR triples, early stop on validation only. Writes nothing.
-
-The same loop for every model: one shuffled epoch of triples, one validation pass, stop after `patience` epochs
-without a strictly better validation score; an equal one is no improvement. A loss that is not finite ends the run.
-A trial of a search also stops where it is below its bounds. After every epoch the state is handed out; a training
-that takes it up goes on with the same bits as if it had never stopped.
+On CUDA the steps of an epoch can be recorded once as a CUDA graph and replayed, see `Stepper`.
 """
 
 from __future__ import annotations
@@ -44,12 +30,14 @@ from models.base import Recommender
 from models.control import Control
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-KEPT_BYTES = 2**31 - 1
+KEPT_BYTES = 2**31 - 1  # of freed memory
 LARGEST_MMAP_THRESHOLD = 2**25  # glibc refuses more
 
 
 def keep_freed_memory() -> bool:
-    """Let the process keep freed blocks of up to 32 MiB; False where the library is not glibc."""
+    """Make glibc keep freed blocks of up to 32 MiB; return False with another C library."""
+    # A training step frees and allocates the same few large tables. By default glibc returns such blocks to the
+    # system at once, and their pages are faulted in and zeroed again: a fifth of the time of a small model.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
@@ -61,11 +49,16 @@ WORTH_RECORDING = 4  # batches; recording takes about as long as two steps
 
 
 class Stepper:
-    """Makes training steps.
+    """A maker of training steps, one after the other on a CPU, as replays of a recorded graph on CUDA.
+
+    On a small graph, starting a step's kernels from Python takes longer than running them. If all steps of an
+    epoch but the first run the same kernels on other ids (`Recommender.static_step`), the second step is recorded
+    as a CUDA graph and the others replay it. The device looks up the ids and stores the loss. A replay runs the
+    same kernels as the recorded step, so the numbers are the same to the last bit.
 
     Args:
         model: on its device.
-        optimizer: over its parameters; on CUDA one that can be recorded, as of `adam`.
+        optimizer: over its parameters; on CUDA one that can be recorded, such as `adam`.
     """
 
     def __init__(self, model: Recommender, optimizer: torch.optim.Optimizer) -> None:
@@ -74,12 +67,13 @@ class Stepper:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def begin(self, epoch: int) -> None:
-        """Set the step size of an epoch, counted from 1. A recorded step has it built in; epochs record anew."""
+        """Set the learning rate of an epoch, counted from 1."""
+        # a recorded step has the learning rate built in, so every epoch records again
         for group in self._optimizer.param_groups:
             group["lr"] = self._model.learning_rate(epoch)
 
     def epoch(self, triples: Triples, batch_size: int) -> Tensor:
-        """A step for each batch of the triples, in our ids, `[n]` each; the last batch may be short.
+        """Make a step for each batch of the triples, in our ids, `[n]` each; the last batch may be short.
 
         Returns:
             The loss of each step, `[n_steps]`, still on the device.
@@ -98,7 +92,7 @@ class Stepper:
         return loss.detach()
 
     def _recorded(self, triples: Triples, batch_size: int) -> Tensor:
-        """The first step and the last short one as they are, those between as one graph."""
+        """Make the first step and a short last step directly, and those between as replays of one graph."""
         n_whole, remainder = divmod(len(triples[0]), batch_size)
         if self._stream is None:
             self._stream = torch.cuda.Stream(triples[0].device)
@@ -106,7 +100,7 @@ class Stepper:
         with torch.cuda.stream(self._stream):
             losses = triples[0].new_empty(n_whole + (remainder > 0), dtype=torch.get_default_dtype())
             parts = list(batches(triples, batch_size))
-            n_first = 2 if self._graph is None else 1  # kernels are made ready before a recording, not in it
+            n_first = 2 if self._graph is None else 1  # kernels must be initialised before a recording
             for number in range(n_first):
                 losses[number] = self._step(parts[number])
             self._replay(triples, batch_size, losses[n_first:n_whole])
@@ -116,43 +110,43 @@ class Stepper:
         return losses
 
     def _replay(self, triples: Triples, batch_size: int, losses: Tensor) -> None:
-        """Record a step, and make it for the last whole batches, as many as there are losses."""
+        """Record a step and replay it for the last whole batches, one for each entry of `losses`."""
         first = (len(triples[0]) // batch_size - len(losses)) * batch_size
         (whole,) = batches(triples, len(triples[0]))
         table = torch.stack(list(whole.values()))
-        at = torch.arange(first, first + batch_size, device=table.device)
+        columns = torch.arange(first, first + batch_size, device=table.device)
         row = torch.zeros(1, dtype=torch.long, device=table.device)
         seen, graph = self._model.pairs_seen, torch.cuda.CUDAGraph()
         self._optimizer.zero_grad()
         graph.capture_begin(None if self._graph is None else self._graph.pool())
-        loss = self._step(dict(zip(whole, table.index_select(1, at), strict=True)))
+        loss = self._step(dict(zip(whole, table.index_select(1, columns), strict=True)))
         losses.index_copy_(0, row, loss.unsqueeze(0))
-        at.add_(batch_size)
+        columns.add_(batch_size)
         row.add_(1)
         graph.capture_end()
         for _ in range(len(losses)):
             graph.replay()
-        # recording and replaying are not what the model saw
+        # the recording counted one batch in Python, and the replays none
         self._model.pairs_seen = seen + len(losses) * batch_size
-        self._graph = graph  # lives until the next one has taken over its memory
+        self._graph = graph  # kept until the next graph has taken over its memory pool
 
 
 def adam(model: Recommender) -> torch.optim.Adam:
-    """The optimiser of every training; its steps can be recorded on CUDA."""
+    """Build the optimiser of all models; its steps can be recorded on CUDA."""
     on_cuda = next(model.parameters()).device.type == "cuda"
     return torch.optim.Adam(model.parameters(), lr=model.params.learning_rate, fused=True, capturable=on_cuda)
 
 
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam
 
 
-class ForeignStateError(TrainingError):
-    """A state is not one of this training. Nothing was taken from it."""
+class StateMismatchError(TrainingError):
+    """A state does not belong to this training. Nothing was restored from it."""
 
 
 @dataclass
 class TrainResult:
-    """The outcome: the best epoch's parameters, the whole curve, and the training steps of each epoch."""
+    """The outcome of a training: the best epoch's parameters, the learning curve and the steps per epoch."""
 
     best_epoch: int = 0
     best_score: float = -1.0
@@ -163,12 +157,12 @@ class TrainResult:
 
 @dataclass(frozen=True, eq=False)
 class TrainingState:
-    """A training between two epochs: all that the rest of it depends on.
+    """The state of a training between two epochs: everything that the rest of it depends on.
 
     Attributes:
         result: the best epoch, its parameters, and the curve so far.
         tensors: parameters, Adam's moments and the random generators under names such as
-            `model/user_embedding.weight`. A training hands out the living ones, which its next step changes.
+            `model/user_embedding.weight`. They are references, which the next training step changes.
     """
 
     result: TrainResult
@@ -176,7 +170,7 @@ class TrainingState:
 
 
 class Training:
-    """A model with what its training remembers.
+    """A model with its optimiser, random generator and result so far.
 
     Args:
         model: on its device.
@@ -192,34 +186,34 @@ class Training:
         self.result = TrainResult()
 
     def state(self) -> TrainingState:
-        """All of it, by reference."""
+        """Return the state of the training, by reference."""
         own = self._model.state_dict()
-        tensors = _under("model", own)
+        tensors = _with_prefix("model", own)
         for name, buffer in self._model.named_buffers():
-            # a buffer outside the model's state is made with the model; here only if an epoch replaced it
+            # a buffer that is not in state_dict() is built with the model; store it only if an epoch replaced it
             if name not in own and buffer is not self._first_buffers.get(name):
                 tensors[f"replaced/{name}"] = buffer
         for name, parameter in self._model.named_parameters():
-            tensors |= _under(f"adam/{name}", self.optimizer.state.get(parameter, {}))
+            tensors |= _with_prefix(f"adam/{name}", self.optimizer.state.get(parameter, {}))
         tensors |= {"random/triples": self.generator.get_state(), "random/cpu": torch.get_rng_state()}
         if self._device.type == "cuda":
             tensors["random/cuda"] = torch.cuda.get_rng_state(self._device)
         return TrainingState(self.result, tensors)
 
-    def take_up(self, state: TrainingState) -> None:
-        """Go on from a state, which is copied. Sets torch's global generators.
+    def restore(self, state: TrainingState) -> None:
+        """Restore a state, which is copied. Sets torch's global generators.
 
         Raises:
-            ForeignStateError: it is of another training.
+            StateMismatchError: the state is of another training.
         """
         self._check(state)
         given = state.tensors
-        for name, buffer in _below("replaced", given).items():
+        for name, buffer in _without_prefix("replaced", given).items():
             owner, _, leaf = name.rpartition(".")
             setattr(self._model.get_submodule(owner), leaf, self._copy(buffer))
-        self._model.load_state_dict(_below("model", given))
+        self._model.load_state_dict(_without_prefix("model", given))
         for name, parameter in self._model.named_parameters():
-            moments = _below(f"adam/{name}", given)
+            moments = _without_prefix(f"adam/{name}", given)
             if moments:
                 self.optimizer.state[parameter] = {key: self._copy(tensor) for key, tensor in moments.items()}
         self.generator.set_state(given["random/triples"])
@@ -233,40 +227,40 @@ class Training:
         return tensor.to(self._device, copy=True)
 
     def _check(self, state: TrainingState) -> None:
-        """Refuse names, shapes or types that are not those of this training."""
+        """Refuse a state whose names, shapes or types differ from those of this training."""
         own, model = self.state().tensors, self._model.state_dict()
         weights = dict(self._model.named_parameters())
-        buffers = _under("replaced", dict(self._model.named_buffers()))
-        best = _under("best", model) if state.result.best_epoch else {}
+        buffers = _with_prefix("replaced", dict(self._model.named_buffers()))
+        best = _with_prefix("best", model) if state.result.best_epoch else {}
         adam = {f"adam/{name}/{key}": weight for name, weight in weights.items() for key in MOMENTS[1:]}
         adam |= {f"adam/{name}/step": torch.zeros(()) for name in weights}
-        given = state.tensors | _under("best", state.result.best_state)
-        fixed = own | best | adam
+        given = state.tensors | _with_prefix("best", state.result.best_state)
+        known = own | best | adam
         wrong = [
             name
             for name, tensor in given.items()
-            if (name not in buffers if name.startswith("replaced/") else not _alike(tensor, fixed.get(name)))
+            if (name not in buffers if name.startswith("replaced/") else not _same_form(tensor, known.get(name)))
         ]
         missing = [name for name in own | best if name not in given]
         if wrong or missing:
-            raise ForeignStateError(_listed("unexpected", wrong) or _listed("missing", missing))
+            raise StateMismatchError(_first_problem("unexpected", wrong) or _first_problem("missing", missing))
 
 
-def _alike(one: Tensor, other: Tensor | None) -> bool:
+def _same_form(one: Tensor, other: Tensor | None) -> bool:
     return other is not None and one.shape == other.shape and one.dtype == other.dtype
 
 
-def _listed(what: str, names: Iterable[str]) -> str:
+def _first_problem(problem: str, names: Iterable[str]) -> str:
     first = next(iter(names), None)
-    return "" if first is None else f"{first} is {what}, or of another shape or type"
+    return "" if first is None else f"{first} is {problem}, or of another shape or type"
 
 
-def _under(room: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{room}/{name}": tensor for name, tensor in tensors.items()}
+def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
 
 
-def _below(room: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    start = f"{room}/"
+def _without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}/"
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
@@ -274,28 +268,28 @@ class NotFiniteError(TrainingError):
     """The training loss became NaN or infinite.
 
     Attributes:
-        epoch, step: where, both counted from 1.
+        epoch, step: position of the loss, both counted from 1.
     """
 
     def __init__(self, epoch: int, step: int, value: float) -> None:
         self.epoch, self.step = epoch, step
         super().__init__(
             f"The training loss became {value} at epoch {epoch}, step {step}. Lower learning_rate, raise "
-            f"reg_weight, or look at the features' scale (feat_norm)."
+            f"reg_weight, or check the scale of the features (feat_norm)."
         )
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """What a training needs besides model and data.
+    """Settings of a training besides model and data.
 
     Attributes:
         max_epochs: upper bound on epochs.
         patience: epochs without a better validation score after which training stops.
         triples_seed: seed of order and negatives.
-        model_seed: seed of what the model draws while training (dropout).
+        model_seed: seed of the model's random draws during training (dropout).
         selection_metric: validation metric that chooses the epoch.
-        bounds: what a trial of a search must have reached after so many steps, or it is pruned.
+        bounds: scores that a trial of a search must reach by given numbers of steps, or it is pruned.
     """
 
     max_epochs: int
@@ -315,29 +309,29 @@ def train(
     resume: TrainingState | None = None,
     keep: Callable[[TrainingState], None] = lambda state: None,
 ) -> TrainResult:
-    """Train to the early stop and return the best epoch.
+    """Train until early stopping and return the best epoch.
 
     Args:
-        model: on its device; its parameters are left at the last epoch.
+        model: on its device; afterwards its parameters are those of the last epoch.
         sampler: training triples on the same device.
-        validate: validation metrics of the model as it is.
+        validate: computes validation metrics of the current model.
         settings: bounds and seeds.
-        on_epoch: told of every finished epoch.
-        resume: the state to go on from, handed out by a training with the same arguments.
-        keep: given the state after every epoch, to be written or copied before it returns.
+        on_epoch: called after every epoch.
+        resume: state to continue from, emitted by a training with the same arguments.
+        keep: called with the state after every epoch; it must write or copy the state before it returns.
 
     Raises:
         NotFiniteError: the loss became NaN or infinite.
-        ForeignStateError: `resume` is of another training; the model is as it was.
+        StateMismatchError: `resume` is of another training; the model is unchanged.
     """
     if isinstance(model, Control):
-        return _fitted(model, validate, settings.selection_metric, on_epoch)
+        return _evaluate_control(model, validate, settings.selection_metric, on_epoch)
     device = sampler.users.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.model_seed)
         training = Training(model, device, settings.triples_seed)
         if resume is not None:
-            training.take_up(resume)
+            training.restore(resume)
         result, stepper = training.result, Stepper(model, training.optimizer)
         result.steps_per_epoch = -(-sampler.epoch_size // model.params.train_batch_size)
         while not _is_over(result, settings):
@@ -363,13 +357,13 @@ def train(
     return result
 
 
-def _fitted(
+def _evaluate_control(
     model: Control,
     validate: Callable[[], dict[str, float]],
     selection_metric: str,
     on_epoch: Callable[[EpochFacts], None],
 ) -> TrainResult:
-    """The result of a control, which was fitted when it was built: one epoch without a step or a loss."""
+    """Return the result of a control: one epoch without steps or a loss, as it was fitted when it was built."""
     start = time.perf_counter()
     model.eval()
     scores = validate()
@@ -395,10 +389,11 @@ def _train_epoch(
     generator: torch.Generator,
     epoch: int,
 ) -> float:
-    """One pass over all training pairs; the mean loss of its steps. The losses are read once, at the end."""
+    """Make one pass over all training pairs and return the mean loss of its steps."""
     model.train()
     stepper.begin(epoch)
     stacked = stepper.epoch(sampler.epoch(generator), model.params.train_batch_size).double()
+    # reading the losses synchronises with the device, so it is done once per epoch
     broken = (~torch.isfinite(stacked)).nonzero()
     if len(broken):
         step = int(broken[0])

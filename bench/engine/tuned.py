@@ -1,7 +1,7 @@
-"""Tuned values: `NAME.tuned.yaml` beside a model's YAML, wholly the program's. Reads and writes it.
+"""Tuned values of models in `NAME.tuned.yaml`, beside the model's YAML. Reads and writes that file.
 
-What people write, and what a search found, lie in files of their own: a search never edits a file with comments,
-and what it wrote can be checked as strictly as a record. An entry belongs to one data set, split and variant.
+Only the program writes this file. A search therefore never edits a file with comments, and its values can be
+checked as strictly as a record. Each entry belongs to one data set, split and variant.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import yaml
 from pydantic import Field
 
 from bench.core.config import Frozen, read_yaml, validated
-from bench.core.errors import ConfigError, ResultsError, listed, nearest_hint
-from bench.core.files import locked, write_text
-from bench.core.names import parted
+from bench.core.errors import ConfigError, listed, nearest_hint
+from bench.core.files import locked, os_errors, write_text
+from bench.core.names import base_and_split
 from bench.engine.model_file import ModelEntry, Values, checked_params
 
 HEADER = """\
@@ -34,9 +34,9 @@ class Confirmed(Frozen):
     """How the best settings of a search were confirmed.
 
     Attributes:
-        settings: how many were trained again.
-        seeds: fresh seeds of each.
-        dropped: settings of which such a run failed.
+        settings: number of settings trained again.
+        seeds: number of new seeds of each.
+        dropped: number of settings of which such a run failed.
     """
 
     settings: Count
@@ -45,24 +45,24 @@ class Confirmed(Frozen):
 
 
 class TunedEntry(Frozen):
-    """The values that a search chose, and where they come from.
+    """The values that a search chose, and their provenance.
 
     Attributes:
         dataset: name of the data card.
         split: name of the split that the search was made on.
         variant: of the model, "" for its own row.
         values: of every parameter that the search could vary.
-        metric: the validation metric that chose.
-        valid: its value for the chosen setting; the mean over the confirmation's seeds where there was one.
-        valid_default: that of the default in the search, one seed; None where it failed.
-        trials: made, of which `failed` failed and `pruned` were stopped early.
-        confirmed: None where one seed chose.
-        sampler: who proposed the trials.
+        metric: the validation metric that decided.
+        valid: its value for the chosen setting; with a confirmation, the mean over its seeds.
+        valid_default: its value for the defaults in the search, one seed; None if that trial failed.
+        trials: number of trials, of which `failed` failed and `pruned` were stopped early.
+        confirmed: None without a confirmation, when one seed decided.
+        sampler: name of the sampler that proposed the trials.
         base_seed, max_epochs: of every trial.
         protocol: its tag.
-        data, data_hash, split_hash, code_hash: what it was found on and with.
+        data, data_hash, split_hash, code_hash: the data and code of the search.
         date: of the choice, ISO 8601.
-        command: of the call; None where it is not known.
+        command: of the call; None if unknown.
     """
 
     dataset: Text
@@ -88,20 +88,20 @@ class TunedEntry(Frozen):
     command: str | None = None
 
     @property
-    def place(self) -> tuple[str, str, str]:
-        """What it holds for; no two entries of a file share it."""
+    def key(self) -> tuple[str, str, str]:
+        """Return data set, split and variant, which are unique in a file."""
         return self.dataset, self.split, self.variant
 
     @property
     def words(self) -> str:
-        """Where the values come from, in a sentence."""
+        """Describe the provenance of the values in a sentence."""
         default = "failed" if self.valid_default is None else f"{self.valid_default:.4f}"
-        counted = [f"{n} {what}" for n, what in ((self.failed, "failed"), (self.pruned, "pruned")) if n]
-        trials = f"{self.trials} trials" + (f" ({', '.join(counted)})" if counted else "")
+        unusual = [f"{n} {kind}" for n, kind in ((self.failed, "failed"), (self.pruned, "pruned")) if n]
+        trials = f"{self.trials} trials" + (f" ({', '.join(unusual)})" if unusual else "")
         over = ""
         if self.confirmed is not None:
-            again = self.confirmed
-            over = f", the mean over {again.seeds} fresh seeds of the best of {again.settings} settings"
+            seeds, settings = self.confirmed.seeds, self.confirmed.settings
+            over = f", the mean over {seeds} fresh seeds of the best of {settings} settings"
         return (
             f"Chosen by validation {self.metric} {self.valid:.4f}{over}, the default's {default}, among {trials} "
             f"({self.sampler}, base seed {self.base_seed}, at most {self.max_epochs} epochs, protocol "
@@ -111,38 +111,38 @@ class TunedEntry(Frozen):
 
 @dataclass(frozen=True)
 class TunedFile:
-    """The entries of one model."""
+    """The tuned entries of one model."""
 
     entries: tuple[TunedEntry, ...] = ()
 
     @classmethod
     def of(cls, entry: ModelEntry) -> TunedFile:
-        """Those of a model that the registry gave; none where no search was made."""
+        """Return the entries of a model from the registry; none without a search."""
         return entry.tuned if isinstance(entry.tuned, TunedFile) else cls()
 
     def find(self, dataset: str, variant: str = "") -> TunedEntry | None:
-        """The entry of exactly this data set, split and variant; None where no search was made.
+        """Return the entry of exactly this data set, split and variant; None without a search.
 
         Args:
-            dataset: `NAME@SPLIT`; values belong to a split, so that a name without one finds none.
+            dataset: `NAME@SPLIT`; values belong to a split, so a name without one has no entry.
             variant: of the model.
         """
-        place = (*parted(dataset), variant)
-        return next((entry for entry in self.entries if entry.place == place), None)
+        key = (*base_and_split(dataset), variant)
+        return next((entry for entry in self.entries if entry.key == key), None)
 
     def values(self, dataset: str, variant: str = "") -> Values:
-        """Its values; empty where there is none."""
+        """Return the values of the entry for a data set and variant; empty if there is none."""
         entry = self.find(dataset, variant)
         return {} if entry is None else dict(entry.values)
 
 
 def tuned_path(entry: ModelEntry) -> Path:
-    """Where the tuned values of a model lie, whether there are any or not."""
+    """Return the path of a model's tuned values, whether the file exists or not."""
     return entry.path.with_suffix(".tuned.yaml")
 
 
 def with_tuned(entry: ModelEntry) -> ModelEntry:
-    """The model with the tuned values that lie beside its YAML.
+    """Return the model with the tuned values beside its YAML.
 
     Raises:
         ConfigError: the file is damaged, or does not fit the model.
@@ -155,35 +155,33 @@ def with_tuned(entry: ModelEntry) -> ModelEntry:
 
 
 def write_tuned(entry: ModelEntry, new: TunedEntry) -> Path:
-    """Put an entry into the model's file, in place of one for the same data set, split and variant.
+    """Write an entry into the model's file, replacing one for the same data set, split and variant.
 
     Raises:
-        ConfigError: what is there is damaged, or the values do not fit the model.
-        ResultsError: it cannot be written.
+        ConfigError: the existing file is damaged, or the values do not fit the model.
+        ResultsError: the file cannot be written.
     """
     path = tuned_path(entry)
-    try:
+    with os_errors(
+        f"The chosen values cannot be written to {path}",
+        "The trials are kept: make the folder writable and run the same command again.",
+    ):
         lock = path.with_name(f".{path.name}.lock")
         with locked(lock):
-            kept = [each for each in _read(path, entry) if each.place != new.place] if path.exists() else []
-            entries = sorted([*kept, new], key=lambda each: each.place)
+            kept = [each for each in _read(path, entry) if each.key != new.key] if path.exists() else []
+            entries = sorted([*kept, new], key=lambda each: each.key)
             _check(entries, entry, path)
             body = yaml.safe_dump(
                 [each.model_dump(mode="json") for each in entries], sort_keys=False, allow_unicode=True, width=110
             )
             write_text(path, HEADER.format(name=entry.path.name) + body)
-            lock.unlink()
-    except OSError as problem:
-        raise ResultsError(
-            f"The chosen values cannot be written to {path} ({problem.strerror or problem}). The trials are kept: "
-            f"make the folder writable and run the same command again."
-        ) from problem
+            lock.unlink()  # while we hold it: `locked` notices a lock file that was removed
     return path
 
 
 @dataclass(frozen=True)
 class _Holder:
-    """A model as the argument of a cached function: the same entry is the same."""
+    """A model as a hashable argument of a cached function, compared by identity."""
 
     entry: ModelEntry
 
@@ -196,7 +194,7 @@ class _Holder:
 
 @cache
 def _completed(path: Path, stamp: tuple[int, int], holder: _Holder) -> ModelEntry:
-    """The model with its tuned values, read once as long as the file stays as it is."""
+    """Read a model's tuned values, once for each state of the file that `stamp` describes."""
     return replace(holder.entry, tuned=TunedFile(tuple(_read(path, holder.entry))))
 
 
@@ -214,16 +212,16 @@ def _read(path: Path, entry: ModelEntry) -> list[TunedEntry]:
 
 
 def _check(entries: Sequence[TunedEntry], entry: ModelEntry, path: Path) -> None:
-    """Refuse two entries of one place, unknown variants and parameters, and values of a wrong type."""
+    """Refuse duplicate entries, unknown variants and parameters, and values of a wrong type."""
     declared = entry.model_class.Params.model_fields
     seen = set()
     for each in entries:
         about = f"{path}: the entry for {each.dataset}, split '{each.split}'" + (
             f", variant {each.variant}" if each.variant else ""
         )
-        if each.place in seen:
+        if each.key in seen:
             raise ConfigError(f"{about} is given twice. Remove one of them.")
-        seen.add(each.place)
+        seen.add(each.key)
         if each.variant and each.variant not in entry.file.variants:
             raise ConfigError(f"{about} is for a variant that {entry.path.name} does not have. Remove the entry.")
         for key in each.values:

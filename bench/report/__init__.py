@@ -1,5 +1,5 @@
-"""From records to tables: aggregate, compare with the paper, render. Writes only what it is told to.
+"""Tables, figures, reports and the leaderboard. Reads run records; writes only to the directories it is given.
 
-`aggregate.tidy` makes one frame of all records, `tables` builds each table from it as a value, and `render`
-and `latex` turn that value into text. Numbers keep full precision until they become text.
+`scores` looks up means over the records. `tables` builds each table or figure from them as a value.
+`render` and `figure` turn that value into files. Numbers keep full precision until they become text.
 """

@@ -1,19 +1,20 @@
-"""The tables and figures by name: the runs that each needs, and how it is made and written.
+"""Registry of tables and figures: the runs that each needs, and how it is built and written.
 
-A new one is a function from `Material` to a table or figure, and a line in `ARTIFACTS`.
+To add one, write a function from `Material` to `Table` or `Figure`, and name it in `ARTIFACTS` and in `builders`.
+Writes the files of the named artifacts into a given directory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.core.errors import UsageError, unknown_name
 from bench.report import experiments
-from bench.runs.plan import Row
+from bench.runs.plan import Variant
 from bench.runs.records import DataFacts, RunRecord
 
 if TYPE_CHECKING:
@@ -22,43 +23,42 @@ if TYPE_CHECKING:
     from bench.report.table import Table
 
 Needs = Literal["nothing", "models", "rows", "studies"]
+Rows = Callable[[DataFacts], list[Variant]]
 
 
-def _no_rows(facts: DataFacts) -> Sequence[Row]:
-    return ()
+def _rows(*families: Callable[[], Mapping[Any, Variant]]) -> Rows:
+    """Return the rows of experiments that are the same on every data set."""
+    return lambda facts: [row for family in families for row in family().values()]
+
+
+def _modality_rows(facts: DataFacts) -> list[Variant]:
+    return [*experiments.modality_rows(facts).values()]
+
+
+def _claimed_rows(facts: DataFacts) -> list[Variant]:
+    return rows_of(("table4", "fig3", "fig5", "table5", "fig6"), facts)
+
+
+_NO_ROWS = _rows()
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One table or figure.
+    """A table or figure that the command line can request by name; `builders` has the function that builds it.
 
     Attributes:
         title: one line for `--list`.
-        needs: what must be made for it: nothing, runs of all models of the call, runs of its own rows, or the
-            searches of `--tune`.
-        builder: `module.function` under `bench.report.tables`; takes a `Material`, gives a `Table` or `Figure`.
-        rows: its own rows on a data set.
+        needs: what must have run: nothing, all models of the call, the artifact's own rows, or the searches of
+            `--tune`.
+        rows: the artifact's own rows on a data set, besides the models of the call.
     """
 
     title: str
     needs: Needs
-    builder: str
-    rows: Callable[[DataFacts], Sequence[Row]] = _no_rows
+    rows: Rows = _NO_ROWS
 
-    def build(self, material: Material) -> Table | Figure:
-        """Make it; its caption names the protocol and counts the runs that a cap of epochs ended."""
-        module, _, function = self.builder.partition(".")
-        made: Table | Figure = getattr(import_module(f"bench.report.tables.{module}"), function)(material)
-        if self.needs == "nothing":
-            return made
-        from bench.report.stops import stopped_by_cap
-        from bench.report.wording import protocol_sentence
-
-        words = (made.caption, protocol_sentence(material.protocol), stopped_by_cap(self._records(material)))
-        return replace(made, caption=" ".join(filter(None, words)))
-
-    def _records(self, material: Material) -> Iterator[RunRecord]:
-        """The runs, or trials, that it shows."""
+    def records(self, material: Material) -> Iterator[RunRecord]:
+        """Yield the runs or search trials that this artifact shows."""
         if self.needs == "studies":
             yield from (record for study in material.studies for record in study.records)
             return
@@ -69,106 +69,106 @@ class Artifact:
 
 
 ARTIFACTS = {
-    "table2": Artifact("data statistics, the paper's beside ours", "nothing", "data.build"),
-    "audit": Artifact("how far the splits are from random ones", "nothing", "data.build_audit"),
-    "table3": Artifact(
-        "all models: Precision, Recall and NDCG@10, the paper's values beside ours", "models", "models.build"
-    ),
-    "table4": Artifact(
-        "LUDP on each modality and on all, the paper's values beside ours",
-        "rows",
-        "variations.build_table4",
-        lambda facts: [*experiments.modality_rows(facts).values()],
-    ),
+    "table2": Artifact("data statistics, the paper's beside ours", "nothing"),
+    "audit": Artifact("how far the splits are from random ones", "nothing"),
+    "table3": Artifact("all models: Precision, Recall and NDCG@10, the paper's values beside ours", "models"),
+    "table4": Artifact("LUDP on each modality and on all, the paper's values beside ours", "rows", _modality_rows),
     "table5": Artifact(
         "LUDP by number of item-graph layers, the paper's values beside ours",
         "rows",
-        "variations.build_table5",
-        lambda facts: [*experiments.layer_rows().values()],
+        _rows(experiments.layer_rows),
     ),
-    "fig3": Artifact(
-        "LUDP without its parts",
-        "rows",
-        "variations.build_fig3",
-        lambda facts: [*experiments.part_rows().values()],
-    ),
-    "fig4": Artifact(
-        "users and their items by t-SNE, LightGCN beside LUDP",
-        "rows",
-        "user_map.build",
-        lambda facts: [Row("lightgcn"), Row(experiments.LUDP)],
-    ),
-    "fig5": Artifact(
-        "LUDP by fusion of the modalities",
-        "rows",
-        "variations.build_fig5",
-        lambda facts: [*experiments.fusion_rows().values()],
-    ),
-    "fig6": Artifact(
-        "LUDP by number of neighbours in the item graphs",
-        "rows",
-        "variations.build_fig6",
-        lambda facts: [*experiments.neighbour_rows().values()],
-    ),
-    "curves": Artifact("validation scores of all models by epoch and by second", "models", "curves.build"),
-    "patience": Artifact("what an earlier stop of the training would have kept", "models", "patience.build"),
-    "cost": Artifact("seconds, parameters and memory of all models, and the machine", "models", "cost.build"),
-    "groups": Artifact(
-        "who is served: users by activity, items by popularity, coverage", "models", "groups.build"
-    ),
+    "fig3": Artifact("LUDP without its parts", "rows", _rows(experiments.part_rows)),
+    "fig4": Artifact("users and their items by t-SNE, LightGCN beside LUDP", "rows", _rows(experiments.map_rows)),
+    "fig5": Artifact("LUDP by fusion of the modalities", "rows", _rows(experiments.fusion_rows)),
+    "fig6": Artifact("LUDP by number of neighbours in the item graphs", "rows", _rows(experiments.neighbour_rows)),
+    "curves": Artifact("validation scores of all models by epoch and by second", "models"),
+    "patience": Artifact("the scores that a shorter patience would have kept", "models"),
+    "cost": Artifact("seconds, parameters and memory of all models, and the machine", "models"),
+    "groups": Artifact("who is served: users by activity, items by popularity, coverage", "models"),
     "controls": Artifact(
-        "content models with content that says nothing",
+        "content ablation: content models with shuffled, noise or constant features",
         "rows",
-        "ablation.build",
-        lambda facts: [*experiments.control_rows().values()],
+        _rows(experiments.ablation_rows),
     ),
-    "readings": Artifact(
-        "LUDP's ambiguous equations, each choice alone",
-        "rows",
-        "variations.build_readings",
-        lambda facts: [*experiments.reading_rows().values()],
-    ),
-    "significance": Artifact(
-        "differences between models: paired tests, intervals, effect sizes", "models", "significance.build"
-    ),
-    "cd": Artifact("average ranks over data sets and metrics, critical differences", "models", "critical.build"),
+    "readings": Artifact("LUDP's ambiguous equations, each choice alone", "rows", _rows(experiments.reading_rows)),
+    "significance": Artifact("differences between models: paired tests, intervals, effect sizes", "models"),
+    "cd": Artifact("average ranks over data sets and metrics, critical differences", "models"),
     "claims": Artifact(
-        "every empirical claim of the paper's section 5: its numbers, ours, a verdict",
-        "models",
-        "claims.build",
-        lambda facts: [
-            *experiments.modality_rows(facts).values(),
-            *experiments.part_rows().values(),
-            *experiments.fusion_rows().values(),
-            *experiments.layer_rows().values(),
-            *experiments.neighbour_rows().values(),
-        ],
+        "every empirical claim of the paper's section 5: its numbers, ours, a verdict", "models", _claimed_rows
     ),
-    "tuning": Artifact(
-        "the search: its cost, default and chosen values, every run in the CSV", "studies", "tuning.build"
-    ),
-    "budget": Artifact("what fewer trials would have given, for every model", "studies", "tuning.build_budget"),
+    "tuning": Artifact("the search: its cost, default and chosen values, every run in the CSV", "studies"),
+    "budget": Artifact("what fewer trials would have given, for every model", "studies"),
 }
 
 
+def builders() -> dict[str, Callable[[Material], Table | Figure]]:
+    """Return the function that builds each artifact, by name; call it only to build, it imports much."""
+    from bench.report.tables import (
+        ablation,
+        claims,
+        cost,
+        critical,
+        curves,
+        data,
+        groups,
+        models,
+        patience,
+        significance,
+        tuning,
+        user_map,
+        variations,
+    )
+
+    return {
+        "table2": data.build,
+        "audit": data.build_audit,
+        "table3": models.build,
+        **{name: partial(variations.build, name) for name in variations.SPECS},
+        "fig4": user_map.build,
+        "curves": curves.build,
+        "patience": patience.build,
+        "cost": cost.build,
+        "groups": groups.build,
+        "controls": ablation.build,
+        "significance": significance.build,
+        "cd": critical.build,
+        "claims": claims.build,
+        "tuning": tuning.build,
+        "budget": tuning.build_budget,
+    }
+
+
+def build(name: str, material: Material) -> Table | Figure:
+    """Build an artifact; its caption ends with the protocol and the number of capped runs, if it shows runs."""
+    from bench.report.stops import stopped_by_cap
+    from bench.report.wording import protocol_sentence
+
+    built, artifact = builders()[name](material), ARTIFACTS[name]
+    if artifact.needs == "nothing":
+        return built
+    parts = (built.caption, protocol_sentence(material.protocol), stopped_by_cap(artifact.records(material)))
+    return replace(built, caption=" ".join(filter(None, parts)))
+
+
 def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> list[str]:
-    """The names, each once, in the order of `ARTIFACTS`; all that can be made of this call if none is given.
+    """Return the distinct names in the order of `ARTIFACTS`; without names, all that this call can build.
 
     Args:
-        names: as asked for.
+        names: artifact names from the command line.
         models: names of the models of the call.
-        is_tuned: whether it tunes.
+        is_tuned: whether the call searches parameters.
 
     Raises:
-        UsageError: one does not exist, or shows a tuning that was not asked for.
+        UsageError: an artifact does not exist, or shows a search and the call has none.
     """
     for name in names:
         if name not in ARTIFACTS:
             raise unknown_name("artifact", name, ARTIFACTS)
         if ARTIFACTS[name].needs == "studies" and not is_tuned:
             raise UsageError(
-                f"The artifact '{name}' shows a search. Add --tune N or --tune-minutes M; trials that exist are "
-                f"not made again."
+                f"The artifact '{name}' shows a parameter search, and this call has none. Add --tune N or "
+                f"--tune-minutes M; existing trials are reused."
             )
     if names:
         return [name for name in ARTIFACTS if name in names]
@@ -176,29 +176,33 @@ def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> 
     return [
         name
         for name, artifact in ARTIFACTS.items()
-        if possible[artifact.needs] and (artifact.rows is _no_rows or experiments.LUDP in models)
+        if possible[artifact.needs] and (artifact.rows is _NO_ROWS or experiments.LUDP in models)
     ]
 
 
 def with_rows(names: Sequence[str], facts: Sequence[DataFacts], left_out: Container[tuple[str, str]]) -> list[str]:
-    """The names without those whose own rows are left out on every data set, so that nothing would be shown."""
-    return [name for name in names if _shows(ARTIFACTS[name], facts, left_out)]
+    """Return the names without artifacts that would be empty because all their own rows are left out."""
+    return [name for name in names if _has_rows(ARTIFACTS[name], facts, left_out)]
 
 
-def _shows(artifact: Artifact, facts: Sequence[DataFacts], left_out: Container[tuple[str, str]]) -> bool:
+def _has_rows(artifact: Artifact, facts: Sequence[DataFacts], left_out: Container[tuple[str, str]]) -> bool:
+    """Return whether the artifact shows models of the call, has no own rows, or keeps one of them."""
     rows = [(each.name, row.label) for each in facts for row in artifact.rows(each)]
     return artifact.needs == "models" or not rows or any(row not in left_out for row in rows)
 
 
-def rows_of(names: Sequence[str], facts: DataFacts) -> list[Row]:
-    """The rows that the named artifacts need besides the models of the call."""
+def rows_of(names: Sequence[str], facts: DataFacts) -> list[Variant]:
+    """Return the rows that the named artifacts need besides the models of the call."""
     return [row for name in names for row in ARTIFACTS[name].rows(facts)]
 
 
 def write(
     names: Sequence[str], material: Material, directory: Path
 ) -> dict[str, tuple[Table | Figure, list[Path]]]:
-    """Build and write the named artifacts, tables and figures in folders of their own; each with its files.
+    """Build and write the named artifacts into `tables/` and `figures/` of a directory.
+
+    Returns:
+        Each artifact with the files written for it, by name.
 
     Raises:
         ResultsError: a file cannot be written.
@@ -206,7 +210,7 @@ def write(
     from bench.report.figure import Figure, write_figure
     from bench.report.render import write_table
 
-    built = {name: _with_notes(name, ARTIFACTS[name].build(material), material) for name in names}
+    built = {name: _with_notes(name, build(name, material), material) for name in names}
     written: dict[str, tuple[Table | Figure, list[Path]]] = {}
     for name, each in built.items():
         if isinstance(each, Figure):
@@ -216,10 +220,10 @@ def write(
     return written
 
 
-def _with_notes(name: str, made: Table | Figure, material: Material) -> Table | Figure:
-    """A table of runs with what was left out of the call."""
+def _with_notes(name: str, artifact: Table | Figure, material: Material) -> Table | Figure:
+    """Add footnotes on the rows that were left out of the call, if this is a table of runs."""
     from bench.report.table import Table
 
-    if not isinstance(made, Table) or ARTIFACTS[name].needs == "nothing":
-        return made
-    return replace(made, notes=(*made.notes, *material.left_out))
+    if not isinstance(artifact, Table) or ARTIFACTS[name].needs == "nothing":
+        return artifact
+    return replace(artifact, notes=(*artifact.notes, *material.left_out))

@@ -1,7 +1,7 @@
-"""The paper's experiments as rows: which variations of which models tables and figures are made of. Pure.
+"""The paper's experiments as rows: the model variations that tables and figures show. Pure.
 
-A variation changes what it is about and leaves the rest as chosen for the data set. Where it is about the item
-graph, that is switched on, whatever was chosen. Rows with equal parameters are one run.
+A variation changes the parameters that it studies and keeps the values chosen for the data set elsewhere. Rows
+with equal parameters share one run.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from bench.core.types import Features
-from bench.runs.plan import Row
+from bench.runs.plan import Variant
 from bench.runs.records import DataFacts
 
 LUDP = "ludp"
+MAPPED_MODELS = ("lightgcn", LUDP)
 N_ITEM_LAYERS, N_UI_LAYERS = (1, 2, 3), 2
 KNN_K = (5, 10, 20, 50)
 FUSIONS = ("attention", "sum", "concat_fc")
@@ -33,56 +34,63 @@ READINGS: dict[str, dict[str, Any]] = {
     "layers averaged": {"ui_readout": "mean"},
 }
 CONTENT_MODELS = ("ludp", "vbpr", "lattice")
-FEATURE_CONTROLS: tuple[Features, ...] = ("shuffled", "noise", "constant")
+CONTENT_ABLATIONS: tuple[Features, ...] = ("shuffled", "noise", "constant")
 
 
-def modality_rows(facts: DataFacts) -> dict[str, Row]:
-    """Table 4: LUDP on each modality that the data has, and on all, by modality."""
+def modality_rows(facts: DataFacts) -> dict[str, Variant]:
+    """Return the rows of Table 4 by modality: LUDP on each modality of the data, and on all."""
     names = [modality.name for modality in facts.modalities]
-    rows = {name: Row(LUDP, name=f"modality={name}", values={"modalities": [name]}) for name in names}
-    return {**rows, "all": Row(LUDP, name="modality=all", values={"modalities": "all"})}
+    rows = {name: Variant(LUDP, name=f"modality={name}", values={"modalities": [name]}) for name in names}
+    return {**rows, "all": Variant(LUDP, name="modality=all", values={"modalities": "all"})}
 
 
-def layer_rows() -> dict[int, Row]:
-    """Table 5: LUDP by number of layers on the item-item graphs, beside a fixed number on the user-item graph."""
+def layer_rows() -> dict[int, Variant]:
+    """Return the rows of Table 5 by number of item-item layers, with a fixed number of user-item layers."""
     shared = {"n_ui_layers": N_UI_LAYERS}
     return {
-        n: Row(LUDP, name=f"item layers={n}", values=_on_graph(**shared, n_item_layers=n)) for n in N_ITEM_LAYERS
+        n: Variant(LUDP, name=f"item layers={n}", values=_on_graph(**shared, n_item_layers=n))
+        for n in N_ITEM_LAYERS
     }
 
 
-def part_rows() -> dict[str, Row]:
-    """Figure 3: LUDP without its parts, by what is there."""
-    return {name: Row(LUDP, name=f"parts={name}", values=values) for name, values in PARTS.items()}
+def part_rows() -> dict[str, Variant]:
+    """Return the rows of Figure 3 by the parts that are kept: LUDP with neither, one, or both."""
+    return {name: Variant(LUDP, name=f"parts={name}", values=values) for name, values in PARTS.items()}
 
 
-def fusion_rows() -> dict[str, Row]:
-    """Figure 5: LUDP by kind of fusion."""
-    return {fusion: Row(LUDP, name=f"fusion={fusion}", values={"fusion": fusion}) for fusion in FUSIONS}
+def map_rows() -> dict[str, Variant]:
+    """Return the rows of Figure 4: the models whose vectors it shows."""
+    return {model: Variant(model) for model in MAPPED_MODELS}
 
 
-def neighbour_rows() -> dict[int, Row]:
-    """Figure 6: LUDP by number of neighbours in the item-item graphs."""
-    return {k: Row(LUDP, name=f"k={k}", values=_on_graph(knn_k=k)) for k in KNN_K}
+def fusion_rows() -> dict[str, Variant]:
+    """Return the rows of Figure 5 by kind of fusion."""
+    return {fusion: Variant(LUDP, name=f"fusion={fusion}", values={"fusion": fusion}) for fusion in FUSIONS}
 
 
-def reading_rows() -> dict[str, Row]:
-    """Readings of LUDP's equations that the text leaves open, each alone, from the literal one."""
+def neighbour_rows() -> dict[int, Variant]:
+    """Return the rows of Figure 6 by number of neighbours in the item-item graphs."""
+    return {k: Variant(LUDP, name=f"k={k}", values=_on_graph(knn_k=k)) for k in KNN_K}
+
+
+def reading_rows() -> dict[str, Variant]:
+    """Return one row per reading of an ambiguous LUDP equation, each a single change to variant `literal`."""
     return {
-        name: Row(LUDP, variant="literal", name=f"reading={name}", values=values)
+        name: Variant(LUDP, variant="literal", name=f"reading={name}", values=values)
         for name, values in READINGS.items()
     }
 
 
-def control_rows() -> dict[tuple[str, Features], Row]:
-    """Content models with content that says nothing, by model and kind; "given" is the model itself."""
+def ablation_rows() -> dict[tuple[str, Features], Variant]:
+    """Return the content ablation by model and kind of features; kind "given" is the unchanged model."""
     rows = {
-        (model, kind): Row(model, name=f"features={kind}", features=kind)
+        (model, kind): Variant(model, name=f"features={kind}", features=kind)
         for model in CONTENT_MODELS
-        for kind in FEATURE_CONTROLS
+        for kind in CONTENT_ABLATIONS
     }
-    return {**{(model, "given"): Row(model) for model in CONTENT_MODELS}, **rows}
+    return {**{(model, "given"): Variant(model) for model in CONTENT_MODELS}, **rows}
 
 
 def _on_graph(**values: Any) -> dict[str, Any]:
+    # The tuned values may switch the item graph off, and the variation would then change nothing.
     return {"use_item_graph": True, **values}

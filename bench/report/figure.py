@@ -1,7 +1,6 @@
-"""A figure as a value, its style, and its files. Writes into the given directory only.
+"""A figure as a value, the common style, and the files of a figure. Writes only into the given directory.
 
-Figures are drawn with matplotlib's objects and never through pyplot, which keeps global state. The same numbers
-give the same bytes: no file holds a date.
+Figures use matplotlib's objects and never pyplot, which keeps global state. Equal numbers give equal bytes.
 """
 
 from __future__ import annotations
@@ -13,26 +12,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.core.errors import ResultsError, UsageError
-from bench.core.files import write_atomically, write_text
+from bench.core.errors import UsageError
+from bench.core.files import os_errors, write_atomically, write_text
 from bench.core.text import for_markdown
 from bench.engine.registry import names
 from bench.report.paper import Paper
 from bench.report.render import to_csv
 from bench.report.table import CsvValue
+from bench.report.wording import model_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 COLUMN_WIDTH = 3.4  # inches, of a two-column page
 PAGE_WIDTH = 7.0
-# Of Okabe and Ito's and Paul Tol's colours those that stay furthest apart under any colour vision.
+# Colours of Okabe and Ito and of Paul Tol that stay furthest apart under any colour vision.
 COLOURS = ("#E69F00", "#56B4E9", "#117733", "#D55E00", "#AA4499", "#332288", "#882255", "#661100")
 MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">")
 ACCENT, ACCENT_MARKER = "#000000", "o"  # of the proposed model
-GREYS = ("#6E6E6E", "#9A9A9A", "#BDBDBD")  # of models that the paper does not have, by their line besides
+GREYS = ("#6E6E6E", "#9A9A9A", "#BDBDBD")  # models outside the paper; their lines tell them apart as well
 OTHER_MARKERS = ("1", "2", "3", "4", "x")
-LINES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))  # of a model and its variants
+LINES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))  # a model, then its variants
 STYLE: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -48,9 +48,9 @@ STYLE: dict[str, Any] = {
     "grid.linewidth": 0.5,
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
-    "pdf.fonttype": 42,  # text stays text
+    "pdf.fonttype": 42,  # TrueType, so that text can be searched and edited
     "svg.fonttype": "none",
-    "svg.hashsalt": "ludp-bench",
+    "svg.hashsalt": "ludp-bench",  # fixed ids for equal bytes; by default they are random
     "savefig.dpi": 300,
 }
 
@@ -61,11 +61,11 @@ class Figure:
 
     Attributes:
         name: for example "Figure 6".
-        caption: what is shown, and on which data.
+        caption: what the figure shows, and on which data.
         notes: footnotes, in order.
         csv_header: names of the tidy columns.
-        csv_rows: one tuple a point, full precision; None where there is nothing.
-        draw: makes the drawing; called within the style.
+        csv_rows: one tuple per point at full precision; None for a missing value.
+        draw: makes the drawing; call it within `styled()`.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Figure:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """The common style while a figure is drawn and saved."""
+    """Apply the common style while a figure is drawn and saved."""
     import matplotlib as mpl
 
     with mpl.rc_context():
@@ -87,76 +87,73 @@ def styled() -> Iterator[None]:
         yield
 
 
-def look(labels: Sequence[str], paper: Paper) -> dict[str, dict[str, Any]]:
-    """How every label is drawn, as arguments of `Axes.plot`; a model has the same colour in every figure.
+def plot_styles(labels: Sequence[str], paper: Paper) -> dict[str, dict[str, Any]]:
+    """Return keyword arguments of `Axes.plot` for every label.
 
-    Colours belong to models: the paper's in its order, the proposed one in the accent, any other in grey. Variants
-    share the colour and the marker of their model and differ in their line.
+    A model has the same colour in every figure: the paper's models in its order, the proposed one in the accent
+    colour, all others in grey. Variants share the colour and marker of their model and differ in their line.
 
     Args:
         labels: models and variants of the figure.
-        paper: for the order of the models.
+        paper: gives the order of the models.
     """
     proposed, rivals = paper.proposed, [model for model in paper.models if model != paper.proposed]
-    others = sorted({*names(), *(label.partition("@")[0] for label in labels)} - set(paper.models))
+    # All registered models take part, so that a grey does not depend on the models of one figure.
+    others = sorted({*names(), *map(model_of, labels)} - set(paper.models))
     colours = {model: COLOURS[place % len(COLOURS)] for place, model in enumerate(rivals)}
     colours |= {model: GREYS[place % len(GREYS)] for place, model in enumerate(others)} | {proposed: ACCENT}
     markers = {model: MARKERS[place % len(MARKERS)] for place, model in enumerate(rivals)}
     markers |= {model: OTHER_MARKERS[place % len(OTHER_MARKERS)] for place, model in enumerate(others)}
     markers |= {proposed: ACCENT_MARKER}
-    first = {model: 1 + place for place, model in enumerate(others)}
+    first_line = {model: 1 + place for place, model in enumerate(others)}
     n_variants: Counter[str] = Counter()
-    looks = {}
+    styles = {}
     for label in labels:
         model, _, variant = label.partition("@")
         n_variants[model] += bool(variant)
-        line = LINES[(first.get(model, 0) + (n_variants[model] if variant else 0)) % len(LINES)]
+        line = LINES[(first_line.get(model, 0) + (n_variants[model] if variant else 0)) % len(LINES)]
         width = 1.8 if model == proposed else 1.1
         style = {"color": colours[model], "marker": markers[model], "linestyle": line, "linewidth": width}
-        looks[label] = {**style, "zorder": 3 if model == proposed else 2}
-    return looks
+        styles[label] = {**style, "zorder": 3 if model == proposed else 2}
+    return styles
 
 
 def write_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
-    """Write `name`.pdf, .png and .svg, its numbers as `name`.csv and its caption as `name`.md.
+    """Write `name`.pdf, .png and .svg, the numbers as `name`.csv and the caption as `name`.md.
 
     Raises:
-        UsageError: `name` is empty or holds a directory.
+        UsageError: `name` is empty or contains a directory.
         ResultsError: a file cannot be written.
     """
     if not name or Path(name).name != name:
-        raise UsageError(f"The figure name '{name}' is no file name. Allowed is a name without directory.")
+        raise UsageError(f"The figure name '{name}' is not a file name. Give a name without a directory.")
     paths = [directory / f"{name}.{suffix}" for suffix in ("pdf", "png", "svg")]
-    texts = {"csv": to_csv(figure), "md": _markdown(figure, name)}
+    texts = {"csv": to_csv(figure), "md": f"{markdown_of(figure, f'{name}.svg', figure.notes)}\n"}
     with styled():
         drawing = figure.draw()
-        try:
+        with os_errors(
+            f"The figure {directory / name} cannot be written",
+            "The records are kept: free some space or make the directory writable, and run the same "
+            "command again.",
+        ):
             for path in paths:
                 _save(drawing, path)
             for suffix, text in texts.items():
                 paths.append(directory / f"{name}.{suffix}")
                 write_text(paths[-1], text)
-        except OSError as problem:
-            raise ResultsError(
-                f"The figure {directory / name} cannot be written ({problem.strerror or problem}). The records "
-                f"are kept: free some space or make the directory writable, and run the same command again."
-            ) from problem
     return paths
 
 
 def _save(drawing: Drawing, path: Path) -> None:
+    # Without dates, equal numbers give equal bytes.
     undated: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
     metadata: Any = undated.get(path.suffix, {})
     form = path.suffix.removeprefix(".")
     write_atomically(path, lambda temporary: drawing.savefig(temporary, format=form, metadata=metadata))
 
 
-def _markdown(figure: Figure, name: str) -> str:
-    return f"{markdown_of(figure, f'{name}.svg', figure.notes)}\n"
-
-
 def markdown_of(figure: Figure, address: str, notes: Sequence[str]) -> str:
-    """Write the image, the caption and some notes of a figure as Markdown."""
+    """Return the image, the caption and the given notes of a figure as Markdown."""
     title = for_markdown(figure.name)
     lines = "\n".join(f"- {for_markdown(note, begins_line=True)}" for note in notes)
     return f"![{title}]({address})\n\n**{title}.** {for_markdown(figure.caption)}\n\n{lines}"

@@ -1,4 +1,4 @@
-"""The published values, typed and checked. Reads one YAML file (results/reference/paper.yaml)."""
+"""The published values, typed and checked. Reads results/reference/paper.yaml; writes nothing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LAYER_ROWS = (1, 2, 3)
 
 Key = TypeVar("Key", str, int)
 Value = TypeVar("Value")
-Scores = dict[str, float]
+ScoresByMetric = dict[str, float]
 
 
 class Citation(Frozen):
-    """Where the values were published."""
+    """The publication that the values are from."""
 
     citation: str
     doi: str
@@ -40,7 +40,7 @@ class PaperData(Frozen):
 
 
 class Paper(Frozen):
-    """All published values. Lookups raise for a name that the paper does not have; ask `has_*` first.
+    """All published values. Look-ups raise for a name that the paper does not have; check `has_*` first.
 
     Attributes:
         source: the publication.
@@ -61,69 +61,70 @@ class Paper(Frozen):
     datasets: dict[str, str]
     metrics: list[str]
     table2: dict[str, PaperData]
-    table3: dict[str, dict[str, Scores]]
-    table3_improvement_percent: dict[str, Scores]
-    table4: dict[str, dict[str, Scores]]
-    table5: dict[str, dict[int, Scores]]
+    table3: dict[str, dict[str, ScoresByMetric]]
+    table3_improvement_percent: dict[str, ScoresByMetric]
+    table4: dict[str, dict[str, ScoresByMetric]]
+    table5: dict[str, dict[int, ScoresByMetric]]
 
     @model_validator(mode="after")
     def _complete(self) -> Paper:
-        _same("proposed", [self.proposed] if self.proposed in self.models else [], [self.proposed])
+        _check_names("proposed", [self.proposed] if self.proposed in self.models else [], [self.proposed])
         for name in ("table2", "table3", "table3_improvement_percent", "table4", "table5"):
-            _same(name, getattr(self, name), self.datasets)
+            _check_names(name, getattr(self, name), self.datasets)
         for dataset in self.datasets:
             _check_rows(f"table3.{dataset}", self.table3[dataset], self.models, self.metrics)
             _check_rows(f"table4.{dataset}", self.table4[dataset], MODALITY_ROWS, self.metrics)
             _check_rows(f"table5.{dataset}", self.table5[dataset], LAYER_ROWS, self.metrics)
-            _same(f"table3_improvement_percent.{dataset}", self.table3_improvement_percent[dataset], self.metrics)
+            printed = self.table3_improvement_percent[dataset]
+            _check_names(f"table3_improvement_percent.{dataset}", printed, self.metrics)
         return self
 
     def has_dataset(self, dataset: str) -> bool:
-        """Whether the paper reports this data set."""
+        """Return whether the paper reports this data set."""
         return dataset in self.datasets
 
     def has_model(self, model: str) -> bool:
-        """Whether the paper reports this model."""
+        """Return whether the paper reports this model."""
         return model in self.models
 
     def display(self, model: str) -> str:
-        """The printed name of a model. Raises `UsageError` for an unknown one."""
-        return _pick("model of the paper", self.models, model)
+        """Return the printed name of a model. Raises `UsageError` for an unknown one."""
+        return _look_up("model of the paper", self.models, model)
 
     def dataset_display(self, dataset: str) -> str:
-        """The printed name of a data set. Raises `UsageError` for an unknown one."""
-        return _pick("data set of the paper", self.datasets, dataset)
+        """Return the printed name of a data set. Raises `UsageError` for an unknown one."""
+        return _look_up("data set of the paper", self.datasets, dataset)
 
     def statistics(self, dataset: str) -> PaperData:
-        """The row of Table 2. Raises `UsageError` for an unknown data set."""
-        return _pick("data set of the paper", self.table2, dataset)
+        """Return a row of Table 2. Raises `UsageError` for an unknown data set."""
+        return _look_up("data set of the paper", self.table2, dataset)
 
     def score(self, dataset: str, model: str, metric: str) -> float:
-        """A cell of Table 3. Raises `UsageError` for an unknown data set, model or metric."""
-        rows = _pick("data set of the paper", self.table3, dataset)
-        return _pick("metric of the paper", _pick("model of the paper", rows, model), metric)
+        """Return a cell of Table 3. Raises `UsageError` for an unknown data set, model or metric."""
+        rows = _look_up("data set of the paper", self.table3, dataset)
+        return _look_up("metric of the paper", _look_up("model of the paper", rows, model), metric)
 
     def improvement(self, dataset: str, metric: str) -> float:
-        """A cell of the printed row %Improv. of Table 3, in percent. Raises `UsageError` like `score`."""
-        rows = _pick("data set of the paper", self.table3_improvement_percent, dataset)
-        return _pick("metric of the paper", rows, metric)
+        """Return a cell of the printed row %Improv. of Table 3, in percent. Raises `UsageError` like `score`."""
+        rows = _look_up("data set of the paper", self.table3_improvement_percent, dataset)
+        return _look_up("metric of the paper", rows, metric)
 
     def modality_score(self, dataset: str, modality: str, metric: str) -> float:
-        """A cell of Table 4; `modality` may be "all". Raises `UsageError` like `score`."""
-        rows = _pick("data set of the paper", self.table4, dataset)
-        return _pick("metric of the paper", _pick("modality of the paper", rows, modality), metric)
+        """Return a cell of Table 4; `modality` may be "all". Raises `UsageError` like `score`."""
+        rows = _look_up("data set of the paper", self.table4, dataset)
+        return _look_up("metric of the paper", _look_up("modality of the paper", rows, modality), metric)
 
     def layer_score(self, dataset: str, n_layers: int, metric: str) -> float:
-        """A cell of Table 5. Raises `UsageError` like `score`."""
-        rows = _pick("data set of the paper", self.table5, dataset)
-        return _pick("metric of the paper", _pick("number of layers of the paper", rows, n_layers), metric)
+        """Return a cell of Table 5. Raises `UsageError` like `score`."""
+        rows = _look_up("data set of the paper", self.table5, dataset)
+        return _look_up("metric of the paper", _look_up("number of layers of the paper", rows, n_layers), metric)
 
 
 def load_paper(path: Path = PAPER_FILE) -> Paper:
     """Read and check the published values.
 
     Raises:
-        ConfigError: the file cannot be read, is no YAML, or lacks or adds a row or a value.
+        ConfigError: the file cannot be read, is not YAML, or has a missing or unexpected row or value.
     """
     try:
         return Paper.model_validate(parse_yaml(path.read_text(encoding="utf-8")))
@@ -133,23 +134,25 @@ def load_paper(path: Path = PAPER_FILE) -> Paper:
         ) from error
 
 
-def _pick(kind: str, values: Mapping[Key, Value], name: Key) -> Value:
+def _look_up(kind: str, values: Mapping[Key, Value], name: Key) -> Value:
     if name not in values:
         raise unknown_name(kind, str(name), map(str, values))
     return values[name]
 
 
-def _same(where: str, given: Iterable[Key], wanted: Iterable[Key]) -> None:
+def _check_names(where: str, given: Iterable[Key], wanted: Iterable[Key]) -> None:
     has, needs = set(given), set(wanted)
     if has != needs:
-        lacks, extra = sorted(map(str, needs - has)), sorted(map(str, has - needs))
-        raise ValueError(f"'{where}' lacks {listed(lacks)} and has unexpected {listed(extra)}")
+        missing, extra = sorted(map(str, needs - has)), sorted(map(str, has - needs))
+        raise ValueError(f"'{where}' lacks {listed(missing)} and has unexpected {listed(extra)}")
 
 
-def _check_rows(where: str, rows: Mapping[Key, Scores], names: Iterable[Key], metrics: Iterable[str]) -> None:
-    _same(where, rows, names)
+def _check_rows(
+    where: str, rows: Mapping[Key, ScoresByMetric], names: Iterable[Key], metrics: Iterable[str]
+) -> None:
+    _check_names(where, rows, names)
     for name, scores in rows.items():
-        _same(f"{where}.{name}", scores, metrics)
+        _check_names(f"{where}.{name}", scores, metrics)
         for metric, value in scores.items():
             if not 0 < value < 1:
-                raise ValueError(f"'{where}.{name}.{metric}' is {value}, allowed are values between 0 and 1")
+                raise ValueError(f"'{where}.{name}.{metric}' is {value}; allowed are values between 0 and 1")

@@ -1,6 +1,6 @@
-r"""A table as LaTeX (booktabs), ready for \input. Pure.
+r"""Tables as LaTeX (booktabs, ready for \input), Markdown, CSV and terminal output.
 
-A table as Markdown, CSV or terminal table, and its files. Writes into the given directory only.
+Writes only into the given directory.
 """
 
 from __future__ import annotations
@@ -87,18 +87,20 @@ TEMPLATE = r"""% Needs \usepackage{<< packages >>}. Regenerated with the results
 \end{table}
 <% endif %>
 """
+MARKDOWN_MARKS = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
+RICH_MARKS = {"": "", "best": "bold", "second": "underline"}
 
 
 def escape(text: str) -> str:
-    """Plain text with everything escaped that LaTeX would take for a command."""
+    """Escape the characters that LaTeX would read as commands."""
     return text.translate(ESCAPES)
 
 
 def to_latex(table: Table) -> str:
-    """The whole table environment; every text is escaped, every head spans its group.
+    """Return the whole table environment; every text is escaped and every group head spans its columns.
 
-    A table with sentences in it runs over pages and does not float; another one that is wider than the text is
-    made smaller.
+    A table with columns of sentences becomes a `longtable` that breaks over pages. Any other table floats, and is
+    scaled down if it is wider than the text.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -112,7 +114,7 @@ def to_latex(table: Table) -> str:
         trim_blocks=True,
         keep_trailing_newline=True,
         undefined=StrictUndefined,
-        autoescape=False,  # this is no HTML; `escape` has been applied to every text
+        autoescape=False,  # LaTeX, not HTML; `escape` has been applied to every text
     )
     blocks = [
         {
@@ -161,17 +163,13 @@ def _cell(cell: Cell) -> str:
 
 
 def _line(cells: list[str]) -> str:
-    r"""One row. After `\\` a leading "[" would be read as a length, so that it is shielded."""
     line = " & ".join(cells)
+    # LaTeX would read a "[" after the `\\` of the previous row as an optional length.
     return ("{}" if line.startswith("[") else "") + line + r" \\"
 
 
-MARKDOWN_MARKS = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
-RICH_MARKS = {"": "", "best": "bold", "second": "underline"}
-
-
 def to_markdown(table: Table) -> str:
-    """Caption, one pipe table a block with the group in every column head, and the notes."""
+    """Return the caption, one pipe table per block with the group in every column head, and the notes."""
     caption = f"**{for_markdown(table.name)}.** {for_markdown(table.caption)}"
     notes = [f"- {for_markdown(note, begins_line=True)}" for note in table.notes]
     parts = [caption, *(_markdown_block(block) for block in table.blocks), *(["\n".join(notes)] if notes else [])]
@@ -179,9 +177,9 @@ def to_markdown(table: Table) -> str:
 
 
 def to_csv(tidy: Tidy) -> str:
-    """The tidy rows; floats in the shortest form that reads back as the same float, None as nothing.
+    """Return the tidy rows as CSV: floats in the shortest form that reads back as the same float, None as "".
 
-    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    A text that a spreadsheet would read as a formula gets a leading apostrophe.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -191,11 +189,11 @@ def to_csv(tidy: Tidy) -> str:
 
 
 def console_table(table: Table) -> RichTable:
-    """The table for the terminal; blocks stand below each other."""
+    """Return the table for the terminal, with its blocks below each other."""
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    # Text and not str: rich would take "[surrogate]" for markup and swallow it.
+    # Text and not str: rich would read "[surrogate]" as markup and drop it.
     grid = RichTable.grid()
     grid.title = Text(table.name)
     grid.caption = Text("\n".join((table.caption, *table.notes)))
@@ -214,19 +212,18 @@ def console_table(table: Table) -> RichTable:
 
 
 def write_table(table: Table, directory: Path, name: str) -> list[Path]:
-    """Write `name`.md, `name`.csv and `name`.tex, each by temporary file and rename.
-
-    All three are rendered before the first is written.
+    """Write `name`.md, `name`.csv and `name`.tex, each through a temporary file and a rename.
 
     Returns:
         The three paths.
 
     Raises:
-        UsageError: `name` is empty or holds a directory.
+        UsageError: `name` is empty or contains a directory.
         ResultsError: a file cannot be written.
     """
     if not name or Path(name).name != name:
-        raise UsageError(f"The table name '{name}' is no file name. Allowed is a name without directory.")
+        raise UsageError(f"The table name '{name}' is not a file name. Give a name without a directory.")
+    # Render all forms first, so that an error in one leaves no half-written set.
     texts = {"md": to_markdown(table), "csv": to_csv(table), "tex": to_latex(table)}
     paths = {suffix: directory / f"{name}.{suffix}" for suffix in texts}
     try:
@@ -234,7 +231,8 @@ def write_table(table: Table, directory: Path, name: str) -> list[Path]:
             write_text(path, texts[suffix])
     except OSError as error:
         raise ResultsError(
-            f"The table '{name}' cannot be written to '{directory}': {error}. Free the path or name another one."
+            f"The table '{name}' cannot be written to '{directory}': {error}. Free the path or choose another "
+            f"directory."
         ) from error
     return list(paths.values())
 

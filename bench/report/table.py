@@ -1,4 +1,4 @@
-"""A results table as a value: what stands where, and which cells are marked. Pure; no text format."""
+"""A results table as a value, independent of any text format: cells, columns, blocks and marks. Pure."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ CsvValue = str | int | float | None
 
 
 class Tidy(Structural):
-    """What has tidy rows for programs, as tables and figures do."""
+    """Anything with tidy rows for programs: tables and figures."""
 
     @property
     def csv_header(self) -> tuple[str, ...]:
-        """Names of the columns."""
+        """Return the names of the columns."""
 
     @property
     def csv_rows(self) -> tuple[tuple[CsvValue, ...], ...]:
-        """One tuple a row, full precision; None where there is nothing."""
+        """Return one tuple per row at full precision; None for a missing value."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. Its number keeps full precision and is rounded by `text` alone.
+    """One cell. Its number keeps full precision; only `text` rounds it.
 
     Attributes:
-        value: the number, None for a cell of words or an empty one.
-        sd: standard deviation shown after the number, in the number's own form.
+        value: the number; None for an empty cell or one with words only.
+        sd: standard deviation shown after the number, in the same form.
         form: format specification of number and deviation.
-        words: shown after the number, or alone.
-        mark: whether it is the best or second best of its column.
+        words: text shown after the number, or alone.
+        mark: whether the cell is the best or second best of its column.
     """
 
     value: float | None = None
@@ -43,7 +43,7 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """The cell as plain text, without its mark and without escapes."""
+        """Return the cell as plain text, without mark and escapes."""
         number = "" if self.value is None else format(self.value, self.form)
         spread = "" if self.sd is None else f"± {format(self.sd, self.form)}"
         return " ".join(part for part in (number, spread, self.words) if part)
@@ -51,10 +51,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column head. Neighbours of one `group` share a head above their titles.
+    """A column head. Neighbouring columns of one `group` share a head above their titles.
 
-    The group of a results column is the label of its data, so that every format names the source. Sentences get a
-    `share` of the page's width, in which they are wrapped where a format would not do it by itself.
+    The group of a results column is the label of its data, so that every format names the source. A column of
+    sentences has a `share` of the page's width, for formats that do not wrap text by themselves.
     """
 
     title: str
@@ -65,7 +65,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """Cells from left to right; `ruled` draws a line above where the format has lines."""
+    """Cells from left to right; `ruled` draws a line above the row in formats that have lines."""
 
     cells: tuple[Cell, ...]
     ruled: bool = False
@@ -85,7 +85,7 @@ class Block:
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Group heads from left to right, each with the number of columns it spans."""
+        """Return the group heads from left to right, each with the number of columns it spans."""
         spans: list[tuple[str, int]] = []
         for column in self.columns:
             if spans and spans[-1][0] == column.group:
@@ -102,10 +102,10 @@ class Table:
     Attributes:
         name: for example "Table 3".
         caption: what the numbers are and what the marks mean.
-        blocks: parts that stand below each other, for example one a data set.
+        blocks: parts shown below each other, for example one per data set.
         notes: footnotes, in order.
         csv_header: names of the tidy columns.
-        csv_rows: one tuple a cell, full precision; None where there is nothing.
+        csv_rows: one tuple per cell at full precision; None for a missing value.
     """
 
     name: str
@@ -117,18 +117,18 @@ class Table:
 
 
 def marks(values: Sequence[float | None]) -> list[Mark]:
-    """Best and second best of a column; the larger is the better, and all equal values get the same mark.
+    """Mark the best and second best of a column; larger is better, and equal values get the same mark.
 
     Args:
-        values: unrounded; None takes no part.
+        values: unrounded; None is never marked.
     """
     ranked = sorted({value for value in values if value is not None}, reverse=True)
     names: tuple[Mark, ...] = ("best", "second")
-    given = dict(zip(ranked, names, strict=False))
-    return ["" if value is None else given.get(value, "") for value in values]
+    by_value = dict(zip(ranked, names, strict=False))
+    return ["" if value is None else by_value.get(value, "") for value in values]
 
 
 def improvement(proposed: float | None, others: Iterable[float | None]) -> float | None:
-    """`proposed / best other - 1`, signed; None where one side is missing or the best other is 0."""
+    """Return `proposed / best other - 1`, signed; None if one side is missing or the best other is 0."""
     best = max((value for value in others if value is not None), default=None)
     return proposed / best - 1 if proposed is not None and best else None

@@ -1,12 +1,7 @@
-"""Derived arrays on disk, by what they are derived from and the code that derives them.
+"""Two caches below the cache folder: derived arrays by key, and data sets that processes share.
 
-The only reader and writer of that folder. A checksum in every file covers its arrays, so that flipped bits are
-found. A lock in a folder beside it keeps two processes from computing the same arrays.
-
-A loaded data set as files that several processes read: written once, opened by memory map.
-
-Each array is one .npy file under the hash of its content, so that data sets share what they have in common and a
-file never has to change; a process that opens one compares the two. The only reader and writer of that folder.
+`ArrayCache` stores what models derive from a data set, such as k-NN lists, in one file per key. `publish` writes
+the arrays of a data set, and `open_shared` maps them into memory. Reads and writes both folders.
 """
 
 from __future__ import annotations
@@ -15,19 +10,27 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from bench.core.errors import DataError, ResultsError
-from bench.core.files import UnfitFileError, check_regular, read_regular, write_atomically, write_bytes
+from bench.core.errors import DataError
+from bench.core.files import (
+    UnfitFileError,
+    check_regular,
+    locked,
+    os_errors,
+    read_regular,
+    write_atomically,
+    write_bytes,
+)
 from bench.core.hashing import hash_array, hash_in_full, hash_value
 from bench.core.types import BenchmarkData
 from bench.engine.code_hash import SHARED, module_hash, shared_folder
@@ -38,20 +41,20 @@ CHECKSUM = "checksum"
 
 
 @cache
-def code_of_lists() -> str:
-    """Hash the code that makes k-NN lists out of a data set's features, down to how ties are broken.
-
-    Read once in a process: the code that runs is the one that was imported.
-    """
+def neighbour_code_hash() -> str:
+    """Hash the code that makes k-NN lists out of a data set's features, down to how ties are broken."""
+    # cached per process: the code that runs is the one that was imported, whatever is edited later
     packages = {SHARED: shared_folder(), "bench": Path(__file__).resolve().parents[1]}
     return module_hash([f"{SHARED}.base", "bench.engine.recbole"], packages)
 
 
 class ArrayCache:
-    """Named arrays by key. What is damaged is computed again; a folder that cannot be written is an error.
+    """A folder of named arrays by key, each file with a checksum over its arrays.
+
+    A damaged file is computed again. A folder that cannot be written is an error.
 
     Args:
-        folder: where the files lie; made when first needed.
+        folder: where the files lie; created when first needed.
         code: hash of the code that computes; with other code the same key is another file.
     """
 
@@ -59,7 +62,7 @@ class ArrayCache:
         self._folder, self._code = folder, code
 
     def __call__(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
-        """Return the arrays of a key, computed and stored if they are not there.
+        """Return the arrays of a key; compute and store them if they are not cached.
 
         While one process computes, others that need the same key wait for it.
 
@@ -68,28 +71,22 @@ class ArrayCache:
         """
         own = f"{key}-code-{self._code}"
         path = self._folder / f"{re.sub('[^A-Za-z0-9._-]', '_', own)}.safetensors"
-        found = _read(path, own)
-        if found is not None:
-            return found
-        try:
-            locks = self._folder.with_name(f"{self._folder.name}.locks")
-            locks.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(locks / path.stem)
-            lock.acquire()
-        except (OSError, NotImplementedError) as problem:  # the latter from file systems without locks
-            raise unwritable(self._folder, problem) from problem
-        try:
-            found = _read(path, own)
-            return self._computed(path, own, compute) if found is None else found
-        finally:
-            lock.release()
+        cached = _read(path, own)
+        if cached is not None:
+            return cached
+        locks = self._folder.with_name(f"{self._folder.name}.locks")
+        with ExitStack() as lock:
+            with _write_errors(self._folder):
+                locks.mkdir(parents=True, exist_ok=True)
+                lock.enter_context(locked(locks / path.stem))
+            cached = _read(path, own)  # another process may have computed it while this one waited
+            return self._compute(path, own, compute) if cached is None else cached
 
-    def _computed(self, path: Path, key: str, compute: Callable[[], Arrays]) -> Arrays:
+    def _compute(self, path: Path, key: str, compute: Callable[[], Arrays]) -> Arrays:
         arrays = {name: np.ascontiguousarray(array) for name, array in compute().items()}
-        try:
-            write_bytes(path, save(arrays, {CHECKSUM: _checksum(arrays, key)}))  # its own writing hides the error
-        except OSError as problem:
-            raise unwritable(self._folder, problem) from problem
+        with _write_errors(self._folder):
+            # not safetensors.save_file: it hides the system's error
+            write_bytes(path, save(arrays, {CHECKSUM: _checksum(arrays, key)}))
         return arrays
 
 
@@ -98,38 +95,36 @@ def _checksum(arrays: Arrays, key: str) -> str:
 
 
 def _read(path: Path, key: str) -> Arrays | None:
-    """Read the arrays that were stored under a key; None where they are gone, damaged or under another's name."""
+    """Read the arrays that were stored under a key; None if they are missing, damaged or of another key."""
     try:
         content = read_regular(path)
         arrays: Arrays = load(content)
-        about: Any = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return arrays if about["__metadata__"][CHECKSUM] == _checksum(arrays, key) else None
+        header: Any = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return arrays if header["__metadata__"][CHECKSUM] == _checksum(arrays, key) else None
     except (SafetensorError, UnfitFileError, OSError, ValueError, KeyError, TypeError):
-        return None  # if the folder is at fault, writing will tell
+        return None  # if the folder is at fault, the write that follows raises
 
 
-def unwritable(folder: Path, problem: OSError | NotImplementedError) -> ResultsError:
-    """Make the error for a folder below the cache that refuses a file."""
-    reason = getattr(problem, "strerror", None) or problem
-    return ResultsError(
-        f"The cache folder {folder} cannot be written ({reason}). "
-        f"Make it writable, free some space, or name another with --cache-dir."
+def _write_errors(folder: Path) -> AbstractContextManager[None]:
+    return os_errors(
+        f"The cache folder {folder} cannot be written",
+        "Make it writable, free some space, or choose another folder with --cache-dir.",
     )
 
 
-KEPT_OPEN = 2  # a plan goes data set by data set; the two of a default call stay open side by side
+KEPT_OPEN = 2  # a plan runs one data set after another; the two of a default call stay open side by side
 
 
 @dataclass(frozen=True)
 class StoredArray:
-    """Where an array lies."""
+    """The path of an array's file, in place of the array."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class SharedData:
-    """A data set by reference: a few kilobytes, to be sent to another process.
+    """A data set by reference: a few kilobytes that can be sent to another process.
 
     Attributes:
         key: hash of everything in it; equal keys mean equal data.
@@ -141,11 +136,11 @@ class SharedData:
 
 
 def publish(data: BenchmarkData, folder: Path) -> SharedData:
-    """Write the arrays of a data set that are not there yet.
+    """Write the arrays of a data set that the folder does not hold yet.
 
     Args:
         data: what to publish.
-        folder: where the arrays lie; made when needed. It may be deleted when no run is being made.
+        folder: where the arrays lie; created when needed. It may be deleted while no run is in progress.
 
     Raises:
         ResultsError: the folder cannot be written.
@@ -153,6 +148,7 @@ def publish(data: BenchmarkData, folder: Path) -> SharedData:
     names: list[str] = []
 
     def stored(array: NDArray[Any]) -> StoredArray:
+        # named by content: data sets share equal arrays, and no file ever has to change
         path = folder / f"{hash_array(array)}.npy"
         if not _holds(path, array):
             _write(path, array)
@@ -165,10 +161,10 @@ def publish(data: BenchmarkData, folder: Path) -> SharedData:
 
 @lru_cache(maxsize=KEPT_OPEN)
 def open_shared(shared: SharedData) -> BenchmarkData:
-    """The data set again, its arrays mapped into memory; the next call with an equal key gets the same object.
+    """Open a published data set by memory map; the next call with an equal key returns the same object.
 
     Raises:
-        DataError: a file is gone or damaged.
+        DataError: a file is missing or damaged.
     """
 
     def mapped(array: StoredArray) -> NDArray[Any]:
@@ -177,11 +173,11 @@ def open_shared(shared: SharedData) -> BenchmarkData:
             # copy on write: torch warns of arrays that it may not write, and nothing written reaches the file
             opened = np.asarray(np.load(array.path, mmap_mode="c"))
             if hash_array(opened) != array.path.stem:
-                raise ValueError("its content is not what its name says")
+                raise ValueError("its content does not match the hash in its name")
         except (OSError, ValueError, EOFError) as problem:
             raise DataError(
-                f"The shared array {array.path} cannot be read ({problem}). Leave the cache folder alone while "
-                f"runs are made, and give the same command again."
+                f"The shared array {array.path} cannot be read ({problem}). Do not change the cache folder "
+                f"while runs are in progress, and give the same command again."
             ) from problem
         return opened
 
@@ -190,7 +186,7 @@ def open_shared(shared: SharedData) -> BenchmarkData:
 
 
 def _with_arrays(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
-    """A copy of a tree of dataclasses and tuples with every leaf of one kind changed."""
+    """Copy a tree of dataclasses and tuples with every leaf of one kind changed."""
     if isinstance(value, kind):
         return change(value)
     if isinstance(value, tuple):
@@ -202,13 +198,13 @@ def _with_arrays(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
 
 
 def _holds(path: Path, array: NDArray[Any]) -> bool:
-    """Whether a file is there and whole; a damaged one is written again."""
+    """Return whether a file holds exactly this array."""
     try:
         check_regular(path)
-        there = np.load(path, mmap_mode="r")
+        stored = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return False
-    return there.dtype == array.dtype and np.array_equal(there, array)
+    return stored.dtype == array.dtype and np.array_equal(stored, array)
 
 
 def _write(path: Path, array: NDArray[Any]) -> None:
@@ -216,7 +212,5 @@ def _write(path: Path, array: NDArray[Any]) -> None:
         with temporary.open("wb") as file:
             np.save(file, array)
 
-    try:
+    with _write_errors(path.parent):
         write_atomically(path, write)
-    except OSError as problem:
-        raise unwritable(path.parent, problem) from problem

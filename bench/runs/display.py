@@ -1,4 +1,4 @@
-"""What a person sees while runs are made: a live display on a terminal, plain lines when piped."""
+"""The console output while runs are made: live bars on a terminal, plain lines when piped. Prints only."""
 
 from __future__ import annotations
 
@@ -27,8 +27,15 @@ SOURCE_STYLE = {"real": "green", "embedded": "yellow", "surrogate": "bold red"}
 
 
 @dataclass
-class Row:
-    """What the display knows of the run that a worker makes."""
+class WorkerBar:
+    """The bar of one worker and the state of its current run.
+
+    Attributes:
+        bar: id of the bar.
+        n_epochs: upper bound on the run's epochs.
+        done: finished epochs.
+        best: number of the best epoch and its validation score.
+    """
 
     bar: TaskID
     n_epochs: int
@@ -37,12 +44,12 @@ class Row:
 
 
 class RunDisplay:
-    """Shows the progress of a plan, a bar for each worker and one for all; a context manager.
+    """A context manager that shows the progress of a plan: one bar per worker and one for all runs.
 
     Args:
-        console: where to; its `is_terminal` chooses between bars and lines.
-        n_runs: length of the plan; None where that is not known beforehand.
-        protocol: of the runs; says what chooses their epochs and when they stop.
+        console: where to print; its `is_terminal` decides between bars and lines.
+        n_runs: number of runs; None if it is not known beforehand.
+        protocol: protocol of the runs, which sets their selection metric and their patience.
     """
 
     def __init__(self, console: Console, n_runs: int | None, protocol: Protocol) -> None:
@@ -50,7 +57,7 @@ class RunDisplay:
         self._n_runs = n_runs
         self._protocol = protocol
         self._n_done = 0
-        self._rows: dict[int, Row] = {}
+        self._bars: dict[int, WorkerBar] = {}
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -73,42 +80,43 @@ class RunDisplay:
         self._progress.stop()
 
     def run_started(self, spec: RunSpec, worker: int) -> None:
-        """Name the run that a worker begins."""
-        row = self._rows.get(worker)
-        bar = self._progress.add_task("", note="") if row is None else row.bar
-        self._rows[worker] = Row(bar, spec.max_epochs)
+        """Show the run that a worker starts."""
+        known = self._bars.get(worker)
+        bar = self._progress.add_task("", note="") if known is None else known.bar
+        self._bars[worker] = WorkerBar(bar, spec.max_epochs)
         self._progress.reset(bar, total=spec.max_epochs, description=_label(spec), note="building", visible=True)
 
     def epoch_done(self, facts: EpochFacts, worker: int) -> None:
         """Advance the run's bar and show its best validation score so far."""
-        row = self._rows[worker]
+        bar = self._bars[worker]
         metric = self._protocol.selection_metric
-        row.done, score = facts.epoch, facts.valid[metric]
-        if score > row.best[1]:
-            row.best = (facts.epoch, score)
-        left = self._protocol.patience - (facts.epoch - row.best[0])
-        note = f"valid {metric} {row.best[1]:.4f} at epoch {row.best[0]}, stops in {left}"
-        self._progress.update(row.bar, completed=facts.epoch, note=note)
+        bar.done, score = facts.epoch, facts.valid[metric]
+        if score > bar.best[1]:
+            bar.best = (facts.epoch, score)
+        best_epoch, best_score = bar.best
+        left = self._protocol.patience - (facts.epoch - best_epoch)
+        note = f"valid {metric} {best_score:.4f} at epoch {best_epoch}, stops in {left}"
+        self._progress.update(bar.bar, completed=facts.epoch, note=note)
         self._advance()
 
     def run_done(self, record: RunRecord, worker: int | None) -> None:
-        """One line for the run, and the overall bar."""
+        """Print one line for a finished run and advance the overall bar."""
         self._n_done += 1
         if worker is not None:
-            self._rows[worker].done = 0
-            self._progress.update(self._rows[worker].bar, visible=False)
+            self._bars[worker].done = 0
+            self._progress.update(self._bars[worker].bar, visible=False)
         self._advance()
-        of = "" if self._n_runs is None else f"/{self._n_runs}"
-        line = f"[{self._n_done}{of}] {_label(record.spec)}: {summary(record, worker is None)}"
+        total = "" if self._n_runs is None else f"/{self._n_runs}"
+        line = f"[{self._n_done}{total}] {_label(record.spec)}: {summary(record, worker is None)}"
         self._console.print(line, markup=False)
 
     def _advance(self) -> None:
-        # shares of runs keep the estimate of the time left moving within long runs
-        begun = sum(row.done / row.n_epochs for row in self._rows.values())
-        self._progress.update(self._all, completed=self._n_done + begun)
+        # fractions of runs, so that the estimate of the remaining time moves during long runs
+        partial = sum(bar.done / bar.n_epochs for bar in self._bars.values())
+        self._progress.update(self._all, completed=self._n_done + partial)
 
     def warn(self, message: str) -> None:
-        """A message above the bars."""
+        """Print a warning above the bars."""
         self._console.print(message, style="yellow", markup=False)
 
 
@@ -118,7 +126,7 @@ def _label(spec: RunSpec) -> str:
 
 
 def summary(record: RunRecord, reused: bool) -> str:
-    """A run in one line, without test scores where it is part of a search: these are for what was chosen."""
+    """Describe a run in one line; test scores are left out for the runs of a search."""
     if record.metrics is None or record.cost is None:
         reason = record.error.message if record.error else "unknown reason"
         return f"FAILED ({reason})"
@@ -136,6 +144,6 @@ def summary(record: RunRecord, reused: bool) -> str:
 
 
 def announce(console: Console, title: str, text: str, source: str) -> None:
-    """Say once and loudly where the data came from."""
-    # Text and not str: rich would take what stands in brackets for markup
+    """Print a panel that says where the data came from."""
+    # Text instead of str, because rich would read brackets as markup
     console.print(Panel(Text(text), title=Text(title), border_style=SOURCE_STYLE[source], title_align="left"))

@@ -1,7 +1,7 @@
-"""What happens in a run, kept while it happens: a log of JSON lines, and curves for TensorBoard.
+"""The events of runs: who listens to them, the log of JSON lines, and the curves for TensorBoard.
 
-Writes below the results directory only. A log is appended to, line by line: a run that goes on after an
-interruption goes on in the same file, and a line that a kill tore in two is the last of its session.
+Writes `logs/` and `tensorboard/` below the results directory. A log is only ever appended to: a run that resumes
+after an interruption continues its file, and a line that a kill cut off is the last one of its session.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from typing import Protocol as Structural
 
-from bench.core.errors import ResultsError, UsageError
-from bench.core.files import file_name
+from bench.core.errors import UsageError
+from bench.core.files import file_name, os_errors
 from bench.core.types import EpochFacts
 from bench.runs.records import RunRecord, RunSpec
 
@@ -23,50 +23,48 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 Event = EpochFacts | str
-Tell = Callable[[Event], None]
+OnEvent = Callable[[Event], None]
 
 
 class RunLog:
-    """The log of one run; an object a line, each with `time` (ISO 8601, UTC) and `event`.
+    """The log of one run: one JSON object per line, each with `time` (ISO 8601, UTC) and `event`.
 
     Args:
-        path: made when first written.
+        path: the file; created when first written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def started(self, record: RunRecord, n_threads: int) -> None:
-        """The run begins, or goes on."""
+        """Log that the run starts or resumes."""
         self._write("started", key=record.key, spec=record.spec.model_dump(), n_threads=n_threads)
 
-    def tell(self, event: Event) -> None:
-        """An epoch or a message."""
+    def handle(self, event: Event) -> None:
+        """Log a finished epoch or a message."""
         if isinstance(event, EpochFacts):
             self._write("epoch", **event.model_dump())
         else:
             self._write("message", text=event)
 
     def ended(self, record: RunRecord) -> None:
-        """The run is finished or failed."""
+        """Log that the run is finished or failed."""
         error = None if record.error is None else record.error.model_dump()
         self._write("ended", status=record.status, best_epoch=record.best_epoch, error=error)
 
     def _write(self, event: str, **fields: Any) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": time, "event": event, **fields}) + "\n"
-        try:
+        with os_errors(
+            f"The log {self._path} cannot be written",
+            "Finished runs and the last epoch of this one are kept: free some space or make the "
+            "directory writable, and run the same command again to resume.",
+        ):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab+") as file:
-                if file.tell() and not _ends_with_newline(file):
+                if file.tell() and not _ends_with_newline(file):  # an earlier process was killed while it wrote
                     line = "\n" + line
                 file.write(line.encode())
-        except OSError as problem:
-            raise ResultsError(
-                f"The log {self._path} cannot be written ({problem.strerror or problem}). Finished runs and the "
-                f"last epoch of this one are kept: free some space or make the directory writable, and run the "
-                f"same command again to go on."
-            ) from problem
 
 
 def _ends_with_newline(file: Any) -> bool:
@@ -75,10 +73,10 @@ def _ends_with_newline(file: Any) -> bool:
 
 
 class Curves:
-    """Loss and validation metrics of one run by epoch, as TensorBoard reads them.
+    """The TensorBoard writer of one run: loss and validation metrics by epoch.
 
     Args:
-        folder: of the run; the names of the folders above it group runs in TensorBoard.
+        folder: folder of the run; the names of the folders above it group runs in TensorBoard.
 
     Raises:
         UsageError: TensorBoard is not installed.
@@ -89,14 +87,14 @@ class Curves:
         self._folder = folder
         self._writer: SummaryWriter | None = None
 
-    def tell(self, event: Event) -> None:
-        """Add an epoch; messages are passed over."""
+    def handle(self, event: Event) -> None:
+        """Add a finished epoch; ignore messages."""
         if not isinstance(event, EpochFacts):
             return
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            # what an interrupted session wrote of this and later epochs is hidden
+            # hide what an interrupted process wrote of this epoch and later ones
             self._writer = SummaryWriter(str(self._folder), purge_step=event.epoch)
         scalars = {f"valid/{name}": value for name, value in event.valid.items()}
         scalars |= {"seconds/train": event.train_seconds, "seconds/valid": event.valid_seconds}
@@ -106,52 +104,57 @@ class Curves:
             self._writer.add_scalar(name, value, event.epoch)
 
     def close(self) -> None:
-        """Write what is still in memory."""
+        """Flush and close the writer."""
         if self._writer is not None:
             self._writer.close()
 
 
 class Observer:
-    """Passes on what happens in a run, to the log, to TensorBoard and to whoever watches.
+    """Passes the events of a run on to the log, to TensorBoard and to a callback.
 
     Args:
-        log: of the run.
-        curves: of the run, None without `--tensorboard`.
-        tell: who watches.
+        log: log of the run.
+        curves: TensorBoard curves of the run; None without `--tensorboard`.
+        on_event: called with every event.
     """
 
-    def __init__(self, log: RunLog, curves: Curves | None, tell: Tell) -> None:
-        self._log, self._curves, self._tell = log, curves, tell
+    def __init__(self, log: RunLog, curves: Curves | None, on_event: OnEvent) -> None:
+        self._log, self._curves, self._on_event = log, curves, on_event
 
-    def tell(self, event: Event) -> None:
-        """An epoch or a message."""
-        self._log.tell(event)
+    def handle(self, event: Event) -> None:
+        """Pass on a finished epoch or a message."""
+        self._log.handle(event)
         if self._curves is not None:
-            self._curves.tell(event)
-        self._tell(event)
+            self._curves.handle(event)
+        self._on_event(event)
 
     def ended(self, record: RunRecord) -> None:
-        """The record is written."""
+        """Log the end of the run, after its record is written."""
         self._log.ended(record)
 
 
 @contextmanager
-def observed(
-    root: Path, blank: RunRecord, n_threads: int, earlier: Sequence[EpochFacts], tell: Tell, tensorboard: bool
+def observe_run(
+    root: Path,
+    blank: RunRecord,
+    n_threads: int,
+    earlier: Sequence[EpochFacts],
+    on_event: OnEvent,
+    tensorboard: bool,
 ) -> Iterator[Observer]:
-    """Keep what happens in a run below a results directory: `logs/<key>.jsonl`, `tensorboard/.../<key>/`.
+    """Log the events of a run below a results directory: `logs/<key>.jsonl` and `tensorboard/.../<key>/`.
 
     Args:
         root: the results directory.
-        blank: the run's record from before.
-        n_threads: of the run.
-        earlier: epochs that it goes on after; the log has them, TensorBoard gets them again.
-        tell: told of everything, too.
-        tensorboard: whether curves are kept.
+        blank: the run's record before it starts.
+        n_threads: threads of the run.
+        earlier: epochs of earlier processes. The log has them already; TensorBoard gets them again.
+        on_event: called with every event.
+        tensorboard: whether to write curves.
 
     Raises:
         ResultsError: the log cannot be written.
-        UsageError: TensorBoard is asked for and not installed.
+        UsageError: TensorBoard is requested and not installed.
     """
     log = RunLog(root / "logs" / f"{blank.key}.jsonl")
     log.started(blank, n_threads)
@@ -159,16 +162,16 @@ def observed(
     if tensorboard:
         curves = Curves(root / "tensorboard" / blank.data.label / file_name(blank.spec.label) / blank.key)
         for facts in earlier:
-            curves.tell(facts)
+            curves.handle(facts)
     try:
-        yield Observer(log, curves, tell)
+        yield Observer(log, curves, on_event)
     finally:
         if curves is not None:
             curves.close()
 
 
 def check_tensorboard() -> None:
-    """Find out whether curves can be written.
+    """Check that curves can be written.
 
     Raises:
         UsageError: TensorBoard is not installed.
@@ -180,16 +183,16 @@ def check_tensorboard() -> None:
 
 
 class Listener(Structural):
-    """Told what happens, to show it; workers are numbered from 0."""
+    """An object that shows the progress of runs; workers are numbered from 0."""
 
     def run_started(self, spec: RunSpec, worker: int) -> None:
-        """A worker begins a run."""
+        """Report that a worker starts a run."""
 
     def epoch_done(self, facts: EpochFacts, worker: int) -> None:
-        """An epoch of it is over."""
+        """Report a finished epoch of the worker's run."""
 
     def run_done(self, record: RunRecord, worker: int | None) -> None:
-        """It is finished or failed; it was there already where no worker is named."""
+        """Report a finished or failed run; `worker` is None if its record already existed."""
 
     def warn(self, message: str) -> None:
-        """Something that the user should know, and that stops nothing."""
+        """Show a message about something that does not stop the runs."""

@@ -1,7 +1,7 @@
 """The stored lists of a test evaluation as bytes: an .npz of users, items and per-user metrics. Pure.
 
-Lists may come from another machine. What an array's header claims is compared with what the record and the file
-allow before any memory is taken, and nothing is unpickled.
+Lists may come from another machine, so they are not trusted: before an array is read, its header is compared with
+the record and with the size of the file. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -22,32 +22,30 @@ from bench.runs.record_checks import PERFECT
 from bench.runs.records import RunRecord
 
 METRIC = "metric:"
-ILLEGIBLE = (
+READ_ERRORS = (
     *(OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, MemoryError, SyntaxError),
     *(zipfile.BadZipFile, zlib.error),
 )
-ALWAYS_TAKEN = 2**28  # bytes of memory that any file of lists may ask for
-MOST_COMPRESSED = 200  # times its size that a larger one may
-
-
-SAME = 1e-12  # between means of the same numbers that were added in another order
+ALWAYS_ALLOWED = 2**28  # bytes of memory that any file of lists may take
+MAX_COMPRESSION = 200  # a larger file may take so many times its size
+SAME = 1e-12  # largest difference between means of the same numbers, added in another order
 
 
 class UnfitListsError(ValueError):
-    """Why bytes are not the lists of a run."""
+    """The reason why bytes are not the lists of a run."""
 
 
 class ContradictedError(UnfitListsError):
-    """The lists are those that the run left, and the record's means are not theirs."""
+    """The lists are unchanged since the run, but their means differ from those in the record."""
 
 
 @dataclass(frozen=True, eq=False)
 class StoredLists:
-    """What is kept of a test evaluation.
+    """The stored results of a test evaluation.
 
     Attributes:
         users: evaluated users, ascending, `[n]`.
-        items: their recommendations, best first, `[n, depth]`; -1 where a user has fewer candidates.
+        items: their recommendations, best first, `[n, depth]`; -1 if a user has fewer candidates.
         per_user: metrics by name, `[n]` each.
     """
 
@@ -57,7 +55,7 @@ class StoredLists:
 
     @property
     def content_hash(self) -> str:
-        """Hash of the arrays, whatever compressed them; a record holds that of its own."""
+        """Return the hash of the arrays, independent of their compression; a record holds that of its lists."""
         arrays: dict[str, NDArray[Any]] = {
             "users": self.users.astype(np.int64),
             "items": self.items.astype(np.int32),
@@ -78,26 +76,28 @@ def from_bytes(content: bytes, record: RunRecord) -> StoredLists:
     """Read the lists of a finished run.
 
     Args:
-        content: of the file.
-        record: says how many users, items and metrics there are, and the hash of the lists if it has one.
+        content: content of the file.
+        record: the run's record, with the numbers of users, items and metrics, and perhaps the hash of the lists.
 
     Raises:
-        UnfitListsError: they are damaged, or not those of this run.
+        UnfitListsError: the lists are damaged, or belong to another run.
     """
     if record.metrics is None:
-        raise UnfitListsError("the run is not finished, so that it has no lists")
+        raise UnfitListsError("the run is not finished, so it has no lists")
     n, depth, names = record.metrics.test.n_users, record.protocol.topk_depth, set(record.metrics.test.values)
     shapes: dict[str, tuple[int, ...]] = {"users": (n,), "items": (n, depth)}
     shapes |= {f"{METRIC}{name}": (n,) for name in names}
     claimed = 8 * n * (1 + depth + len(names))
-    if claimed > max(ALWAYS_TAKEN, MOST_COMPRESSED * len(content)):
-        raise UnfitListsError(f"it has {len(content):,} bytes, where the record's lists would take {claimed:,}")
+    if claimed > max(ALWAYS_ALLOWED, MAX_COMPRESSION * len(content)):
+        raise UnfitListsError(
+            f"it has {len(content):,} bytes, but the lists of this record would take {claimed:,}"
+        )
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             arrays = _arrays(archive, shapes)
     except UnfitListsError:
         raise
-    except ILLEGIBLE as problem:
+    except READ_ERRORS as problem:
         raise UnfitListsError(f"it is damaged ({problem or type(problem).__name__})") from problem
     lists = StoredLists(
         arrays["users"].astype(np.int64),
@@ -109,15 +109,15 @@ def from_bytes(content: bytes, record: RunRecord) -> StoredLists:
 
 
 def _arrays(archive: zipfile.ZipFile, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
-    """Read the arrays whose names and shapes are expected; no other is unpacked. A metric may be missing."""
+    """Read the arrays of the expected names and shapes, and unpack no others. A metric may be missing."""
     names = archive.namelist()
     if len(set(names)) < len(names):
         raise UnfitListsError("it holds an array twice")
     missing = [name for name in ("users", "items") if f"{name}.npy" not in names]
     if missing:
         raise UnfitListsError(f"it lacks {missing[0]}")
-    found = {name: shape for name, shape in shapes.items() if f"{name}.npy" in names}
-    return {name: _array(archive, f"{name}.npy", name, shape) for name, shape in found.items()}
+    stored = {name: shape for name, shape in shapes.items() if f"{name}.npy" in names}
+    return {name: _array(archive, f"{name}.npy", name, shape) for name, shape in stored.items()}
 
 
 def _array(archive: zipfile.ZipFile, member: str, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -130,19 +130,24 @@ def _array(archive: zipfile.ZipFile, member: str, name: str, shape: tuple[int, .
     if dtype.kind not in kinds or dtype.hasobject:
         raise UnfitListsError(f"its {name} are of type {dtype}")
     if own != shape:
-        raise UnfitListsError(f"its {name} have the shape {own}, where the record says {shape}")
+        raise UnfitListsError(f"its {name} have the shape {own}, but the record says {shape}")
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if not size <= archive.getinfo(member).file_size <= size + 2**16:
-        raise UnfitListsError(f"its {name} claim {size:,} bytes, which the file does not have")
+        raise UnfitListsError(f"its {name} should take {size:,} bytes, which the file does not have")
     with archive.open(member) as file:
         return np.lib.format.read_array(file, allow_pickle=False)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _check(lists: StoredLists, record: RunRecord) -> None:
-    """Refuse lists that no evaluation gives, or that were changed after the run."""
+    """Refuse lists that no evaluation can give, or that were changed after the run.
+
+    Raises:
+        UnfitListsError: the lists are such lists.
+        ContradictedError: the lists are unchanged, but their means differ from those in the record.
+    """
     facts = record.data
     if record.lists_hash not in (None, lists.content_hash):
-        raise UnfitListsError("it is not what the run left, by the hash in its record; it was changed since")
+        raise UnfitListsError("its hash is not the one in the run's record, so it was changed after the run")
     if len(lists.users) and not (
         lists.users[0] >= 0 and lists.users[-1] < facts.n_users and (np.diff(lists.users) > 0).all()
     ):
@@ -156,4 +161,4 @@ def _check(lists: StoredLists, record: RunRecord) -> None:
     for name, values in lists.per_user.items():
         own, value = float(np.mean(values)) if len(values) else 0.0, record.metrics.test.values[name]
         if not abs(own - value) <= SAME:
-            raise ContradictedError(f"the mean {name} of its users is {own!r}, the record says {value!r}")
+            raise ContradictedError(f"the mean {name} of its users is {own!r}, but the record says {value!r}")

@@ -1,4 +1,7 @@
-"""Where a run is made: versions, processor, device, commit; its share of the cores; its memory."""
+"""The machine of a run: its versions, processor, device and commit; how its cores are divided; its memory.
+
+Reads the operating system and git; writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 @contextlib.contextmanager
 def with_variables(variables: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that are started meanwhile; afterwards they are as before."""
+    """Set environment variables for processes that start while the body runs; restore them afterwards."""
     before = {name: os.environ[name] for name in variables if name in os.environ}
     os.environ.update(variables)
     try:
@@ -38,10 +41,10 @@ def with_variables(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def check_device_name(name: str) -> str:
-    """The name, if it is one.
+    """Check the name of a device and return it.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the name is unknown.
     """
     if name not in DEVICES:
         raise unknown_name("device", name, DEVICES)
@@ -49,29 +52,29 @@ def check_device_name(name: str) -> str:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is one.
+    """Return the device of a name; "auto" is CUDA if there is a CUDA device.
 
     Raises:
-        UsageError: an unknown name, or CUDA asked for where there is none.
+        UsageError: the name is unknown, or there is no CUDA device and "cuda" was requested.
     """
     check_device_name(name)
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError(
-            "--device cuda was asked for, but PyTorch sees no CUDA device here "
+            "--device cuda was given, but PyTorch sees no CUDA device here "
             f"(torch {torch.__version__}). Use --device cpu, or install a CUDA build of torch and its driver."
         )
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
-class Share(NamedTuple):
-    """Processes that make runs side by side, and threads of each."""
+class CoreShare(NamedTuple):
+    """A number of worker processes, and of threads of each."""
 
     n_workers: int
     n_threads: int
 
 
 def usable_cores(cgroup: Path = CGROUP) -> int:
-    """Cores that this process may keep busy: its affinity, and the quota of its container where one is set."""
+    """Count the cores that this process may use, by its affinity and by its container's quota if one is set."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # version 2, version 1
         try:
@@ -85,40 +88,40 @@ def usable_cores(cgroup: Path = CGROUP) -> int:
 
 def divide_cores(
     n_workers: int | None, n_threads: int | None, n_runs: int, device: torch.device, n_cores: int
-) -> Share:
-    """How many processes make the runs and how many threads each takes; together never more than the cores.
+) -> CoreShare:
+    """Choose the number of worker processes and of threads of each; together never more than the cores.
 
     Args:
-        n_workers: as asked for; None leaves it to us.
-        n_threads: threads of a run, likewise.
-        n_runs: runs that are due.
-        device: where models live.
-        n_cores: see `usable_cores`.
+        n_workers: number of processes; None lets this function choose.
+        n_threads: number of threads of each run; None lets this function choose.
+        n_runs: number of runs that are due.
+        device: device of the models.
+        n_cores: number of cores, see `usable_cores`.
 
     Raises:
-        UsageError: more is asked for than there are cores.
+        UsageError: the given numbers need more cores than there are.
     """
-    asked = (n_workers or 1) * (n_threads or 1)
-    if asked > n_cores:
+    n_busy = (n_workers or 1) * (n_threads or 1)
+    if n_busy > n_cores:
         raise UsageError(
-            f"--workers {n_workers or 'auto'} with --threads {n_threads or 1} keeps {asked} cores busy, and "
+            f"--workers {n_workers or 'auto'} with --threads {n_threads or 1} keeps {n_busy} cores busy, and "
             f"{n_cores} can be used here; with more threads than cores every run is many times slower. Give "
             f"--workers and --threads whose product is at most {n_cores}, or leave both out."
         )
     if n_workers is None:
-        # Many processes of one thread rather than few of many: small products do not scale. Five epochs of four
-        # models, two seeds, took 14 s with two threads and 20 s with one; two processes share the latter, after
-        # 3 s that each takes to start. Beside other programs, threads that wait for each other made runs ten to
-        # a hundred times longer, and single ones went on as before.
+        # Many processes with one thread each, because small matrix products do not scale with threads. Five epochs
+        # of four models with two seeds took 14 s with two threads and 20 s with one; two processes halve the 20 s,
+        # after a start of 3 s. Beside other programs, threads that waited for each other made runs 10 to 100 times
+        # longer, while runs with one thread kept their speed.
         n_workers = 1 if device.type == "cuda" else n_cores // (n_threads or 1)
     n_workers = max(1, min(n_workers, n_runs))
-    # torch's own choice is the bound: it knows OMP_NUM_THREADS, and that two hyper-threads are one core
-    return Share(n_workers, n_threads or min(n_cores // n_workers, torch.get_num_threads()))
+    # torch's own choice is an upper bound: it knows OMP_NUM_THREADS, and that two hyper-threads are one core
+    return CoreShare(n_workers, n_threads or min(n_cores // n_workers, torch.get_num_threads()))
 
 
 @contextlib.contextmanager
 def threads(n_threads: int) -> Iterator[None]:
-    """Let torch take so many threads while the body runs."""
+    """Let torch use this number of threads while the body runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
@@ -128,7 +131,7 @@ def threads(n_threads: int) -> Iterator[None]:
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Versions, processor, threads, device and commit, JSON-like."""
+    """Return versions, processor, threads, device and commit as a JSON-like dictionary."""
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -158,44 +161,42 @@ def _processor() -> str:
 
 
 def homepage(remote: str | None) -> str | None:
-    """The page of a repository by the address that git has for it; None where it has none, as for a folder.
-
-    Names and passwords in the address are left out: it enters every record.
-    """
-    found = re.fullmatch(
+    """Return the web page of a repository from its git address; None if there is none, as for a local folder."""
+    # without the user name and password of the address, because every record holds the page
+    match = re.fullmatch(
         r"(?:(?:https?|ssh|git)://(?:[^@/]*@)?|[^@/:]+@)([\w.-]+)(?::\d+/|[:/])(.+)", remote or ""
     )
-    return None if found is None else f"https://{found[1]}/{found[2].strip('/').removesuffix('.git')}"
+    return None if match is None else f"https://{match[1]}/{match[2].strip('/').removesuffix('.git')}"
 
 
 def _git() -> dict[str, str | bool | None]:
-    """Commit, whether the tree differs from it, and the repository's page; None where there is none."""
+    """Return the commit, whether the working tree differs from it, and the repository's page; None if unknown."""
 
-    def ask(*words: str) -> str | None:
+    def output(*arguments: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10, check=True
+                ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=10, check=True
             )
         except (OSError, subprocess.SubprocessError):
             return None
         return done.stdout.strip()
 
-    status = ask("status", "--porcelain", "--untracked-files=no")
+    status = output("status", "--porcelain", "--untracked-files=no")
     return {
-        "commit": ask("rev-parse", "HEAD"),
+        "commit": output("rev-parse", "HEAD"),
         "modified": None if status is None else bool(status),
-        "homepage": homepage(ask("remote", "get-url", "origin")),
+        "homepage": homepage(output("remote", "get-url", "origin")),
     }
 
 
 class PeakMemory:
-    """The highest resident memory since construction, in bytes; on CUDA that of the device.
-
-    Linux can reset the kernel's high-water mark of a process; elsewhere the mark of the whole process is
-    all there is, and `scope` says so.
+    """The peak of resident memory since construction, in bytes; on CUDA that of the device's memory.
 
     Args:
-        device: where the run is made.
+        device: device of the run.
+
+    Attributes:
+        scope: "device" on CUDA; "run" if the peak could be reset at construction, else "process".
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -206,13 +207,14 @@ class PeakMemory:
             self.scope = "device"
             return
         try:
+            # Linux resets the peak of the process; elsewhere there is only the peak since the process started
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
             self.scope = "run"
         except OSError:
             pass
 
     def bytes(self) -> int:
-        """The peak so far."""
+        """Return the peak so far."""
         if self.scope == "device":
             return torch.cuda.max_memory_allocated(self._device)
         if self.scope == "run":

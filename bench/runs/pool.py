@@ -1,13 +1,7 @@
-"""A worker process: how it is started, what it does, and why it ended. Talks through its pipe only.
+"""Makes the runs of a plan that are due: one after another, in worker processes, or on a Dask cluster.
 
-Processes are spawned: a fork after OpenMP has started may hang.
-
-Makes the runs of a plan that are due: here one after another, or side by side in worker processes.
-
-The pool is our own, one pipe and one task a worker. Ready-made ones (concurrent.futures, joblib's loky) drop
-all pending tasks when a process dies and cannot say whose task it had; here that run goes on in a new worker, and
-is recorded as failed after its third death. Runs that another runner makes come last. Writes nothing itself but
-shared arrays and the records of runs whose workers died; removes what killed processes left behind.
+Writes shared arrays and the records of runs whose workers died; `run_task` writes everything else. Removes what
+killed processes left behind. Worker processes talk to their parent through a pipe only.
 """
 
 from __future__ import annotations
@@ -30,19 +24,19 @@ from bench.core.errors import BenchError, ConfigError
 from bench.core.files import remove_leftovers
 from bench.core.types import BenchmarkData, EpochFacts
 from bench.engine import registry
-from bench.engine.plugins import locations, plugged
-from bench.runs.cache import SharedData, code_of_lists, publish
+from bench.engine.plugins import locations, use_plugins
+from bench.runs.cache import SharedData, neighbour_code_hash, publish
 from bench.runs.checkpoint import drop_finished
 from bench.runs.dask import ClusterRuns, connected
-from bench.runs.events import Event, Listener, Tell
-from bench.runs.machine import Share, divide_cores, usable_cores, with_variables
+from bench.runs.events import Event, Listener, OnEvent
+from bench.runs.machine import CoreShare, divide_cores, usable_cores, with_variables
 from bench.runs.record_files import Damaged
 from bench.runs.records import RunRecord, RunSpec
-from bench.runs.runner import make_task, planned_runs, run_lost, run_task
+from bench.runs.runner import make_task, planned_runs, record_lost_run, run_task
 from bench.runs.store import ResultsStore
 from bench.runs.task import PlannedRun, RunOptions, RunTask, Tasks, is_kept
 
-Run = Callable[[RunTask, Tell], RunRecord | None]
+Run = Callable[[RunTask, OnEvent], RunRecord | None]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SECONDS_TO_END = 5.0
 SIGNALLED = 128  # a shell's exit code for signal n is 128 + n
@@ -50,7 +44,7 @@ SIGNALLED = 128  # a shell's exit code for signal n is 128 + n
 
 @dataclass
 class Worker:
-    """A process, our end of its pipe, and the task that it has."""
+    """A worker process, the parent's end of its pipe, and its current task."""
 
     number: int
     process: BaseProcess
@@ -59,20 +53,20 @@ class Worker:
 
 
 def start_worker(run: Run, hashes: Mapping[str, str], n_threads: int) -> tuple[BaseProcess, Connection]:
-    """A process that makes the tasks it is sent, until our end of the pipe is closed.
+    """Start a process that makes the tasks it is sent, until the parent closes its end of the pipe.
 
-    It sends back events, for each task what `run` returns, and a `BenchError` where the user made a mistake.
-    Plugins that are found here are found there.
+    The process sends back events, for each task what `run` returns, and a `BenchError` if the user made a mistake.
+    It loads the plugins of this process.
 
     Args:
         run: makes one task; importable by name.
-        hashes: code hash of every model that will be asked for.
+        hashes: code hash of every model among the tasks.
         n_threads: threads of the process.
 
     Returns:
-        The process and our end of the pipe.
+        The process and the parent's end of the pipe.
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("spawn")  # a fork after OpenMP has started may hang
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, run, dict(hashes), locations()), daemon=True)
     with _inherited(n_threads):
@@ -82,21 +76,21 @@ def start_worker(run: Run, hashes: Mapping[str, str], n_threads: int) -> tuple[B
 
 
 def cause_of_end(process: BaseProcess) -> str:
-    """Why a worker is gone, in words; waits for its end."""
+    """Wait for a worker's end and say in words why it ended."""
     process.join()
     code = process.exitcode or 0
     number = -code if code < 0 else code - SIGNALLED
     if number == signal.SIGKILL:
-        return "worker process ended with signal 9; perhaps out of memory: fewer --workers"
+        return "worker process ended with signal 9; perhaps out of memory: try fewer --workers"
     if number > 0:
         return f"worker process ended with signal {number}"
-    return f"worker process ended with exit code {code}; what it printed says why"
+    return f"worker process ended with exit code {code}; its output says why"
 
 
 def end_processes(processes: Sequence[BaseProcess]) -> None:
-    """End what still runs: asked first, so that no half-written file stays, then killed."""
+    """End the processes that still run: by SIGTERM first, then by SIGKILL."""
     for process in processes:
-        process.terminate()
+        process.terminate()  # lets them remove a half-written file
     for process in processes:
         process.join(SECONDS_TO_END)
         process.kill()
@@ -105,8 +99,8 @@ def end_processes(processes: Sequence[BaseProcess]) -> None:
 
 @contextlib.contextmanager
 def _inherited(n_threads: int) -> Iterator[None]:
-    """What a process takes over at its start: thread counts, and Ctrl-C blocked, for the parent answers it."""
-    resource_tracker.ensure_running()  # started with the first process otherwise, and that lifts the block
+    """Set what a process inherits at its start: thread counts, and a blocked Ctrl-C, which the parent handles."""
+    resource_tracker.ensure_running()  # otherwise the first process would start it, and that lifts the block
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         # read when numpy and torch are imported
@@ -117,16 +111,17 @@ def _inherited(n_threads: int) -> Iterator[None]:
 
 
 def _serve(connection: Connection, run: Run, hashes: Mapping[str, str], plugins: Sequence[str]) -> None:
-    """Body of the process."""
+    """Make tasks until the pipe is closed; the main function of a worker process."""
     ending = threading.Event()
 
     def end(number: int, _frame: object) -> None:
         ending.set()
-        sys.exit(SIGNALLED + number)  # unwinds: a file that is being written leaves no temporary one behind
+        sys.exit(SIGNALLED + number)  # an exception, so that a half-written temporary file is removed
 
-    def tell(event: Event) -> None:
-        # A run tells of a defect before it records one. There is none if it was ended within a C extension that
-        # made another error of our exit, or if nobody listens any more: it goes on another time.
+    def send(event: Event) -> None:
+        # A run reports a defect as an event before it records it. While this process shuts down, a C extension may
+        # have turned our SystemExit into another error. Exit now, so that it is not recorded as a defect of the
+        # model; the run resumes later. The same holds if the parent no longer listens.
         if ending.is_set():
             sys.exit(SIGNALLED + signal.SIGTERM)
         try:
@@ -138,20 +133,20 @@ def _serve(connection: Connection, run: Run, hashes: Mapping[str, str], plugins:
     threading.Thread(target=_follow_parent, daemon=True).start()
     logging.getLogger().setLevel(logging.ERROR)
     try:
-        with plugged(plugins):
+        with use_plugins(plugins):
             _check_code(hashes)
         while True:
-            connection.send(run(connection.recv(), tell))
+            connection.send(run(connection.recv(), send))
     except BenchError as problem:
         connection.send(problem)
     except (EOFError, BrokenPipeError):  # the parent has no more tasks, or is gone
         pass
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing left to unwind
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # no temporary file is left to remove
 
 
 def _follow_parent() -> None:
-    """End at once with the parent, even where that was killed."""
+    """End this process as soon as the parent ends, even if the parent was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -159,12 +154,12 @@ def _follow_parent() -> None:
 
 
 def _check_code(hashes: Mapping[str, str]) -> None:
-    """Import the models now, so that later edits do not matter, and refuse code that is not the plan's.
+    """Import the models now, so that later edits do not matter, and check that their code is that of the plan.
 
     Raises:
         ConfigError: a model's code was changed since the plan was made.
     """
-    code_of_lists()  # read with the code that is imported
+    neighbour_code_hash()  # computed and cached now, from the code that is imported
     for model, planned in hashes.items():
         registry.load(model)
         if registry.code_hash(model) != planned:
@@ -174,7 +169,7 @@ def _check_code(hashes: Mapping[str, str]) -> None:
             )
 
 
-MAX_DEATHS = 3  # of the workers of one run
+MAX_DEATHS = 3  # of workers with the same run, before it is recorded as failed
 
 
 def execute(
@@ -190,10 +185,10 @@ def execute(
     Args:
         specs: the plan.
         data: data sets by name.
-        store: where records are found and kept.
-        options: those of the call.
-        listener: shows what happens.
-        run: makes one task; importable by name, because other processes are told its name.
+        store: where records are read and written.
+        options: options of the call.
+        listener: shows the progress.
+        run: makes one task; importable by name, because worker processes import it.
 
     Raises:
         BenchError: a usage, configuration, data or results error; nothing finished is lost.
@@ -202,20 +197,20 @@ def execute(
         remove_leftovers(folder)
     remove_leftovers(store.claim_path("").parent, "*.lock")
     plan = planned_runs(specs, data, store, options.protocol)
-    made = _kept(plan, store, options, listener)
+    made = _read_existing(plan, store, options, listener)
     drop_finished(store.unfinished, made, store.claim_path)
     due: dict[str, PlannedRun] = {}
     for each in plan:
         if each.key not in made:
-            due.setdefault(each.key, each)  # two labels of the same parameters are one run
+            due.setdefault(each.key, each)  # two labels with the same parameters are one run
     cores = _cores(plan, len(due), options)
-    found: Mapping[str, BenchmarkData | SharedData | None] = data
+    task_data: Mapping[str, BenchmarkData | SharedData | None] = data
     if options.cluster is not None:
-        found = dict.fromkeys(data)
+        task_data = dict.fromkeys(data)
     elif cores.n_workers > 1:
         folder = options.cache_dir / "shared"
-        found = {name: publish(data[name], folder) for name in {each.spec.dataset for each in due.values()}}
-    tasks = Tasks(make_task(each, found[each.spec.dataset], store, options, cores) for each in due.values())
+        task_data = {name: publish(data[name], folder) for name in {each.spec.dataset for each in due.values()}}
+    tasks = Tasks(make_task(each, task_data[each.spec.dataset], store, options, cores) for each in due.values())
     if options.cluster is not None and due:
         with connected(options.cluster) as client:
             made |= ClusterRuns(client, options.cluster, data, store, listener).work(tasks)
@@ -223,7 +218,7 @@ def execute(
         hashes = {each.spec.model: each.code_hash for each in due.values()}
         made |= Pool(tasks, run, hashes, cores, listener).work()
     else:
-        made |= _one_after_another(tasks, run, listener)
+        made |= _run_in_this_process(tasks, run, listener)
     records = [made[each.key].model_copy(update={"spec": each.spec}) for each in plan]
     for each, record in zip(plan, records, strict=True):
         if each.key in due and due[each.key] is not each:
@@ -231,22 +226,21 @@ def execute(
     return records
 
 
-def _cores(plan: Sequence[PlannedRun], n_due: int, options: RunOptions) -> Share:
-    """Processes, and threads of a run: these depend on the plan and not on what is left of it.
-
-    With other threads, last digits may differ.
-    """
+def _cores(plan: Sequence[PlannedRun], n_due: int, options: RunOptions) -> CoreShare:
+    """Choose the number of worker processes and the threads of each run."""
     if options.cluster is not None:
-        return Share(1, options.cluster.n_threads)
+        return CoreShare(1, options.cluster.n_threads)
+    # The threads depend on the whole plan and not on the runs that are due: with other threads, last digits may
+    # differ.
     n_runs = len({each.key for each in plan})
     cores = divide_cores(options.n_workers, options.n_threads, n_runs, options.device, usable_cores())
     return cores._replace(n_workers=min(cores.n_workers, max(1, n_due)))
 
 
-def _kept(
+def _read_existing(
     plan: Sequence[PlannedRun], store: ResultsStore, options: RunOptions, listener: Listener
 ) -> dict[str, RunRecord]:
-    """Records by key that stand as they are."""
+    """Read the records that are kept, by key, and report them."""
     kept: dict[str, RunRecord] = {}
     for each in plan:
         existing = store.read(each.path)
@@ -265,32 +259,34 @@ def _pass_on(listener: Listener, worker: int, event: Event) -> None:
         listener.warn(event)
 
 
-def _one_after_another(tasks: Tasks, run: Run, listener: Listener) -> dict[str, RunRecord]:
+def _run_in_this_process(tasks: Tasks, run: Run, listener: Listener) -> dict[str, RunRecord]:
     made = {}
     while (task := tasks.next()) is not None:
         listener.run_started(task.blank.spec, 0)
         record = run(task, lambda event: _pass_on(listener, 0, event))
         if record is None:
-            tasks.later(task)
+            tasks.postpone(task)
         else:
             listener.run_done(record, 0)
             made[record.key] = record
     return made
 
 
+# concurrent.futures and joblib's loky drop all pending tasks when a process dies, and do not say which task it
+# had. Here that run resumes in a new worker, and is recorded as failed after the third death.
 class Pool:
-    """Makes tasks in worker processes.
+    """A pool of worker processes, with one pipe and one task at a time for each.
 
     Args:
-        tasks: asked for the next one when a worker is free.
-        run: makes one.
-        hashes: code hash of every model among them.
-        cores: processes, and threads of each.
-        listener: shows what happens.
+        tasks: the queue of tasks.
+        run: makes one task.
+        hashes: code hash of every model among the tasks.
+        cores: number of processes and threads of each.
+        listener: shows the progress.
     """
 
     def __init__(
-        self, tasks: Tasks, run: Run, hashes: Mapping[str, str], cores: Share, listener: Listener
+        self, tasks: Tasks, run: Run, hashes: Mapping[str, str], cores: CoreShare, listener: Listener
     ) -> None:
         self._tasks, self._run, self._hashes, self._cores = tasks, run, hashes, cores
         self._listener = listener
@@ -300,10 +296,10 @@ class Pool:
         self._deaths: Counter[str] = Counter()
 
     def work(self) -> dict[str, RunRecord]:
-        """All records by key. However this ends, no process is left behind.
+        """Make all tasks and return their records by key. However this ends, no process is left behind.
 
         Raises:
-            BenchError: a worker met an error of the user; runs in progress are given up.
+            BenchError: a worker met an error of the user; runs in progress are abandoned.
         """
         try:
             for number in range(self._cores.n_workers):
@@ -318,26 +314,26 @@ class Pool:
             end_processes([*self._idle, *(worker.process for worker in self._busy.values())])
 
     def _start(self, number: int) -> None:
-        """A new process with the next task, if there is one."""
+        """Start a process with the next task, if there is one."""
         task = self._tasks.next()
         if task is not None:
             process, connection = start_worker(self._run, self._hashes, self._cores.n_threads)
             self._busy[connection] = worker = Worker(number, process, connection, task)
-            self._give(worker, task)
+            self._send(worker, task)
 
-    def _give(self, worker: Worker, task: RunTask) -> None:
+    def _send(self, worker: Worker, task: RunTask) -> None:
         worker.task = task
         self._listener.run_started(task.blank.spec, worker.number)
-        with contextlib.suppress(BrokenPipeError):  # it died just now, which the next look at the pipe tells
+        with contextlib.suppress(BrokenPipeError):  # it has just died; the next read of the pipe finds out
             worker.connection.send(task)
 
     def _receive(self, worker: Worker) -> None:
-        """One message of a worker, or its death."""
+        """Read one message of a worker, or find that it died, and react."""
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
             del self._busy[worker.connection]
-            self._mourn(worker)
+            self._handle_worker_death(worker)
             self._start(worker.number)
             return
         if isinstance(message, BenchError):
@@ -345,27 +341,27 @@ class Pool:
         if isinstance(message, RunRecord):
             self._finish(worker, message)
         elif message is None:
-            self._tasks.later(worker.task)
+            self._tasks.postpone(worker.task)
         else:
             _pass_on(self._listener, worker.number, message)
             return
         task = self._tasks.next()
         if task is not None:
-            self._give(worker, task)
+            self._send(worker, task)
         else:
             del self._busy[worker.connection]
             self._idle.append(worker.process)
             worker.connection.close()
 
-    def _mourn(self, worker: Worker) -> None:
-        """The run of a worker that died goes on in the next one, unless it costs too many."""
+    def _handle_worker_death(self, worker: Worker) -> None:
+        """Retry the run of a dead worker on a new one, or record it as failed after `MAX_DEATHS`."""
         key, cause = worker.task.blank.key, cause_of_end(worker.process)
         self._deaths[key] += 1
         if self._deaths[key] < MAX_DEATHS:
-            self._listener.warn(f"A {cause}. Its run goes on in a new one.")
-            self._tasks.again(worker.task)
+            self._listener.warn(f"A {cause}. Its run resumes in a new one.")
+            self._tasks.retry(worker.task)
         else:
-            self._finish(worker, run_lost(worker.task, f"{MAX_DEATHS} times a {cause}"))
+            self._finish(worker, record_lost_run(worker.task, f"{MAX_DEATHS} times a {cause}"))
 
     def _finish(self, worker: Worker, record: RunRecord) -> None:
         self._made[record.key] = record

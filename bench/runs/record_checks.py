@@ -1,7 +1,7 @@
-"""What a record says against itself: facts that a run cannot leave behind together. Pure.
+"""Checks for contradictions within a record: facts that no run can have together. Pure.
 
-Each rule is one of `bench.runs.runner` and `bench.engine.trainer`, read backwards. A content hash finds what was
-changed after a run; these find what was changed by somebody who computed the hash anew.
+Each check is a rule of `bench.runs.runner` or `bench.engine.trainer`, read backwards. A content hash reveals a
+record that was changed after its run; these checks reveal a change whose author computed a new hash.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.core.protocol import CUTOFFS, METRICS, TOPK_DEPTH, VERSION, metric_ke
 from bench.core.types import EpochFacts, Metrics, MetricsByPart
 from bench.runs.records import SCHEMA, Cost, DataFacts, RunRecord
 
-SUM = 1e-9  # relative; the same seconds, added up once more
+SUM_TOLERANCE = 1e-9  # relative, between two sums of the same seconds
 PERFECT = 1 + 1e-9  # NDCG divides two sums of the same gains, whose last digits may differ
 LARGEST = 2**53
 
@@ -30,7 +30,7 @@ class _Git(BaseModel):
 
 
 class _Environment(BaseModel):
-    """What is read of a record's environment; further entries are free."""
+    """The entries of a record's environment that the program reads; others are not checked."""
 
     model_config = ConfigDict(strict=True)
 
@@ -46,7 +46,7 @@ class _Environment(BaseModel):
 
 
 def contradiction(record: RunRecord) -> str:
-    """Say what in a record cannot be together; empty if nothing."""
+    """Return the first contradiction within a record, in words; "" if there is none."""
     return next(_contradictions(record), "")
 
 
@@ -59,12 +59,12 @@ def _contradictions(record: RunRecord) -> Iterator[str]:
         if record.error is None:
             yield "it failed without an error"
         if record.metrics is not None:
-            yield "it failed, and has the results of a finished run"
+            yield "it failed, but has the results of a finished run"
         return
     if record.error is not None:
-        yield "it is finished, and has the error of a failed run"
+        yield "it is finished, but has the error of a failed run"
     if record.metrics is None or record.cost is None or record.best_epoch is None or not record.curve:
-        yield "it is finished, and lacks metrics, cost, curve or best epoch"
+        yield "it is finished, but lacks metrics, cost, curve or best epoch"
         return
     yield from _parts(record, record.metrics)
     yield from _curve(record, record.metrics.valid, record.best_epoch)
@@ -85,7 +85,7 @@ def _form(record: RunRecord) -> Iterator[str]:
         ("topk_depth", used.topk_depth, max(used.cutoffs, default=1)),
     ):
         if not least <= value <= LARGEST:
-            yield f"its {name} is {value}, and must be at least {least}"
+            yield f"its {name} is {value}, but must be at least {least}"
     if used.version == VERSION and (tuple(used.cutoffs), used.topk_depth) != (CUTOFFS, TOPK_DEPTH):
         yield f"its cut-offs and list length are not those of protocol {VERSION}"
 
@@ -97,22 +97,22 @@ def _data(facts: DataFacts) -> Iterator[str]:
     if facts.n_interactions > facts.n_users * facts.n_items:
         yield "its data has more interactions than pairs of a user and an item"
     if (facts.scale is not None) != (facts.source == "surrogate"):
-        yield f"its data is '{facts.source}', and {'has a' if facts.scale is not None else 'has no'} scale"
+        yield f"its data is '{facts.source}', but {'has a' if facts.scale is not None else 'has no'} scale"
     if facts.source == "real" and facts.advice:
-        yield "its data is 'real', and it says how to get the real data"
+        yield "its data is 'real', and yet it says how to get the real data"
     for modality in facts.modalities:
         if not (0 <= modality.coverage <= 1 and modality.dim >= 0):
             yield f"the modality {modality.name} has {modality.dim} columns for {modality.coverage} of the items"
 
 
 def _parts(record: RunRecord, metrics: MetricsByPart) -> Iterator[str]:
-    """Metrics of both parts: all names, values between 0 and 1, and counts that fit the data."""
+    """Check that both parts have all metrics, values between 0 and 1, and counts that fit the data."""
     facts, names = record.data, {metric_key(name, k) for name in METRICS for k in record.protocol.cutoffs}
-    for part, found, n_held_out in (("valid", metrics.valid, facts.n_valid), ("test", metrics.test, facts.n_test)):
-        yield from _values(f"{part} metrics", found.values, names)
-        if not (0 <= found.n_users <= n_held_out and found.n_users + found.n_skipped == facts.n_users):
+    for part, own, n_held_out in (("valid", metrics.valid, facts.n_valid), ("test", metrics.test, facts.n_test)):
+        yield from _values(f"{part} metrics", own.values, names)
+        if not (0 <= own.n_users <= n_held_out and own.n_users + own.n_skipped == facts.n_users):
             yield (
-                f"its {part} metrics are of {found.n_users} users with {found.n_skipped} left out, and its data "
+                f"its {part} metrics are of {own.n_users} users with {own.n_skipped} left out, and its data "
                 f"has {facts.n_users} users and {n_held_out} {part} interactions"
             )
 
@@ -120,9 +120,9 @@ def _parts(record: RunRecord, metrics: MetricsByPart) -> Iterator[str]:
 def _values(where: str, values: Mapping[str, float], names: set[str]) -> Iterator[str]:
     odd = sorted(names ^ set(values))
     if odd:
-        yield f"its {where} {'lack' if odd[0] in names else 'have no place for'} {odd[0]}"
+        yield f"its {where} {'lack' if odd[0] in names else 'should not have'} {odd[0]}"
     for name, value in values.items():
-        if not 0 <= value <= PERFECT:  # not a number is neither
+        if not 0 <= value <= PERFECT:  # also true for NaN
             yield f"its {where} have {name} = {value}"
 
 
@@ -132,27 +132,27 @@ def _curve(record: RunRecord, valid: Metrics, best_epoch: int) -> Iterator[str]:
         yield "the epochs of its curve are not numbered from 1"
         return
     if len(curve) > record.spec.max_epochs:
-        yield f"its curve has {len(curve)} epochs, and {record.spec.max_epochs} were allowed"
+        yield f"its curve has {len(curve)} epochs, but {record.spec.max_epochs} were allowed"
     if any(set(each.valid) != set(valid.values) for each in curve) or metric not in valid.values:
-        yield f"its curve and its valid metrics do not hold the same metrics with {metric} among them"
+        yield f"its curve and its valid metrics do not both hold the same metrics, including {metric}"
         return
     for each in curve:
         yield from _epoch(each)
     scores = [each.valid[metric] for each in curve]
     first_best = scores.index(max(scores)) + 1
     if best_epoch != first_best:
-        yield f"its best epoch is {best_epoch}, and by the curve's {metric} it is {first_best}"
+        yield f"its best epoch is {best_epoch}, but by the curve's {metric} it is {first_best}"
     elif valid.values != curve[best_epoch - 1].valid:
         yield f"its valid metrics are not those of epoch {best_epoch} of its curve"
     if len(curve) - best_epoch > record.protocol.patience:
         waited = len(curve) - best_epoch
-        yield f"it went on {waited} epochs after its best, with patience {record.protocol.patience}"
+        yield f"it trained {waited} epochs after its best one, with patience {record.protocol.patience}"
 
 
 def _epoch(each: EpochFacts) -> Iterator[str]:
     yield from _values(f"validation metrics of epoch {each.epoch}", each.valid, set(each.valid))
     if each.loss is not None and not math.isfinite(each.loss):
-        yield f"the loss of epoch {each.epoch} is {each.loss}, and the run is finished"
+        yield f"the loss of epoch {each.epoch} is {each.loss}, but the run is finished"
 
 
 def _cost(cost: Cost, curve: list[EpochFacts]) -> Iterator[str]:
@@ -164,5 +164,5 @@ def _cost(cost: Cost, curve: list[EpochFacts]) -> Iterator[str]:
         yield f"its cost is of {cost.epochs} epochs, and its curve has {len(curve)}"
     for name in ("train_seconds", "valid_seconds"):
         total = math.fsum(getattr(each, name) for each in curve)
-        if not math.isclose(total, getattr(cost, name), rel_tol=SUM, abs_tol=SUM):
-            yield f"its {name} are {getattr(cost, name)}, and those of its epochs add up to {total}"
+        if not math.isclose(total, getattr(cost, name), rel_tol=SUM_TOLERANCE, abs_tol=SUM_TOLERANCE):
+            yield f"its {name} are {getattr(cost, name)}, but those of its epochs add up to {total}"

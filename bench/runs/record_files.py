@@ -1,14 +1,7 @@
-"""Which run a record is of: its key, its seeds and its place in a results directory. Pure.
+"""Record files: which run a record belongs to, and its JSON text with a content hash. Reads records.
 
-All three follow from what a record says was run. A record whose key or place says something else was copied, moved
-or edited, and is not taken for the run whose place it has.
-
-A record as the text of its file: with a hash of its content, by which a change by hand is found. Pure.
-
-The hash is not a signature: somebody who changes a record on purpose can compute it anew. It finds what was
-edited, half-copied or merged by hand, as the hash of the lists in the record does for the lists. What a record
-says of its run must also be what its key, its seeds, its place and its other fields say
-(`bench.runs.record_files`, `bench.runs.record_checks`).
+Key, seeds and path of a record all follow from the run that it describes. A record whose key or path differs was
+copied, moved or edited, and is not taken for the run of that path.
 """
 
 from __future__ import annotations
@@ -34,14 +27,12 @@ DEPTH = 5  # runs/<protocol>/<data>-<source>/<model>/<key>.json
 
 
 def run_key(spec: RunSpec, data: DataFacts, protocol: Protocol, code_hash: str) -> str:
-    """Identity of a run: spec, data, split, protocol and the model's code; 16 hexadecimal digits.
-
-    The variant's name is no part of it: two names for the same parameters are the same run.
-    """
+    """Return a run's identity, from spec, data, split, protocol and the model's code; 16 hexadecimal digits."""
     return hash_value(
         {
+            # without the variant's name: two names for the same parameters are the same run
             "spec": spec.model_dump(exclude={"variant", "features", "bounds"}),
-            # fields that came later are left out at their first value, so that earlier records stay valid
+            # newer fields are left out at their default, so that earlier records stay valid
             **({} if spec.features == "given" else {"features": spec.features}),
             **({"bounds": spec.bounds} if spec.bounds else {}),
             "data": [data.data_hash, data.split_hash],
@@ -59,54 +50,56 @@ def seeds_of(spec: RunSpec) -> dict[str, int]:
 
 
 def place_of(key: str, protocol: Protocol, data: str, source: str, spec: RunSpec) -> Path:
-    """Place a record in a results directory: those of trials lie apart from those of reported runs."""
+    """Return a record's path in a results directory; trials lie in another folder than reported runs."""
     return Path(FOLDERS[spec.stage], protocol.tag, f"{data}-{source}", file_name(spec.model), f"{key}.json")
 
 
 def place_of_record(record: RunRecord) -> Path:
-    """Place a record by what it says was run."""
+    """Return a record's path in a results directory, by the run that it describes."""
     data = record.data
     return place_of(record.key, record.protocol.protocol, data.name, data.source, record.spec)
 
 
 def identity_problem(record: RunRecord) -> str:
-    """Say why a record's key, seeds or names do not fit what it says was run; empty if they do."""
+    """Return why a record's key, seeds or names do not fit the run that it describes; "" if they do."""
     spec = record.spec
     key = run_key(spec, record.data, record.protocol.protocol, record.code_hash)
     if record.key != key:
-        return "its key is not that of what it says was run, so one of the two was changed"
+        return "its key is not the key of the run that it describes, so one of the two was changed"
     place = place_of_record(record)
     if len(place.parts) != DEPTH or ".." in place.parts or place.is_absolute():
-        return "its data set, model or protocol is not a name of a folder"
+        return "the name of its data set, model or protocol cannot be the name of a folder"
     if spec.dataset != record.data.name:
-        return f"it was planned for the data set {spec.dataset}, and says that it ran on {record.data.name}"
+        return f"it was planned for the data set {spec.dataset}, but says that it ran on {record.data.name}"
     if record.seeds != seeds_of(spec):
         return f"its seeds are not those of seed {spec.repetition + 1} of {spec.label} on {spec.dataset}"
     return ""
 
 
 def place_problem(record: RunRecord, path: PurePath) -> str:
-    """Say why a record does not belong where it lies; empty if it does.
+    """Return why a record does not belong at its path; "" if it does.
 
     Args:
-        record: one whose key is its own.
-        path: of its file, of any depth.
+        record: a record whose key is right.
+        path: path of its file, of any depth.
     """
     own = place_of_record(record)
     if path.stem != record.key:
         return f"it holds the record of the run {record.key}"
     if path.parts[-DEPTH:] != own.parts:
-        return f"it holds the record of a run whose place is {own.as_posix()}"
+        return f"it holds the record of a run that belongs at {own.as_posix()}"
     return ""
 
 
+# The hash finds what was edited, half-copied or merged by hand. It is not a signature: whoever changes a record on
+# purpose can compute a new one, so key, seeds, path and contradictions are checked too.
 HASH_FIELD = "content_hash"
-MOST_BYTES = 2**26  # of a record; a thousand epochs take less than one of these 64 MiB
+MOST_BYTES = 2**26  # of a record; a thousand epochs take less than 1 of these 64 MiB
 
 
 @dataclass(frozen=True)
 class Damaged:
-    """A file that holds no valid record."""
+    """A file without a valid record, and what is wrong with it."""
 
     path: Path
     problem: str
@@ -114,12 +107,12 @@ class Damaged:
 
 @dataclass(frozen=True, eq=False)
 class RecordFile:
-    """A file that holds one.
+    """A file with a valid record.
 
     Attributes:
-        path: of the file.
-        content: its bytes, to copy it as it is.
-        record: what it holds.
+        path: path of the file.
+        content: its bytes, to copy it unchanged.
+        record: the record in it.
         is_hashed: whether it has a content hash; records of earlier versions have none.
     """
 
@@ -130,19 +123,19 @@ class RecordFile:
 
 
 def to_text(record: RunRecord) -> str:
-    """The file of a record: JSON with the hash of all other fields as the last one."""
+    """Return the text of a record's file: JSON with the hash of all other fields as its last field."""
     values = record.model_dump(mode="json")
     return json.dumps({**values, HASH_FIELD: hash_in_full(values)}, indent=1, allow_nan=False) + "\n"
 
 
 def read_record(path: Path) -> RecordFile | Damaged | None:
-    """Read the record at a path; None where nothing lies there.
+    """Read the record at a path; return None if nothing exists there.
 
-    A file is damaged if it is not a file or not a record, if it was changed after the run, if it contradicts
-    itself, or if the run that it tells of is not the one that belongs to this place.
+    A file is damaged if it is not a regular file or not a record, if it was changed after the run, if it
+    contradicts itself, or if it describes another run than the one that belongs at this path.
 
     Raises:
-        ResultsError: there is a file, and the system does not let us read it.
+        ResultsError: the file exists, but the system does not let us read it.
     """
     try:
         content = read_regular(path, MOST_BYTES)
@@ -153,7 +146,7 @@ def read_record(path: Path) -> RecordFile | Damaged | None:
     except OSError as problem:
         raise ResultsError(
             f"{for_line(str(path))} cannot be read ({problem.strerror or problem}). Make it readable, or "
-            f"remove it: then the run is made again."
+            f"remove it to repeat the run."
         ) from problem
     try:
         return _parsed(path, content)
@@ -162,18 +155,18 @@ def read_record(path: Path) -> RecordFile | Damaged | None:
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         return Damaged(path, for_line(f"{where}: {first['msg']}"))
     except RecursionError:
-        return Damaged(path, "the file: its values lie deeper in each other than those of any record")
-    except ValueError as problem:  # no JSON, no UTF-8, or a number that JSON does not have
+        return Damaged(path, "the file: its values are nested deeper than those of any record")
+    except ValueError as problem:  # not JSON, not UTF-8, or a number that JSON does not have
         return Damaged(path, for_line(f"the file: {problem}"))
 
 
 def _parsed(path: Path, content: bytes) -> RecordFile | Damaged:
     values: Any = json.loads(content, object_pairs_hook=_once, parse_constant=_refuse_constant)
-    json.dumps(values, ensure_ascii=False, allow_nan=False).encode()  # for its errors: halves of characters, 1e999
+    json.dumps(values, ensure_ascii=False, allow_nan=False).encode()  # for its errors: lone surrogates, 1e999
     claimed = values.pop(HASH_FIELD, None) if isinstance(values, dict) else None
     record = RunRecord.model_validate(values, strict=True)
     if claimed is not None and claimed != hash_in_full(values):
-        return Damaged(path, "its content is not what its content hash says, so it was changed after the run")
+        return Damaged(path, "its content does not match its content hash, so it was changed after the run")
     problem = identity_problem(record) or contradiction(record) or place_problem(record, path)
     if problem:
         return Damaged(path, for_line(problem))

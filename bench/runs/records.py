@@ -1,7 +1,6 @@
-"""What a run is before (`RunSpec`) and after (`RunRecord`) it was made. Pure; no file is touched.
+"""The specification of a run (`RunSpec`) and its record (`RunRecord`). Pure; no file is touched.
 
 The JSON form of `RunRecord` is the schema of `results/runs/**.json`, described in results/README.md.
-Raise `SCHEMA` when a field changes meaning.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from pydantic import BeforeValidator, Field, model_validator
 from bench.core.config import Frozen
 from bench.core.hashing import hash_value
 from bench.core.names import base_name, readable
-from bench.core.protocol import CUTOFFS, FIRST, TOPK_DEPTH, HideAtTest, Protocol, ProtocolName
-from bench.core.text import shortened
+from bench.core.protocol import CUTOFFS, PROTOCOL_1, TOPK_DEPTH, HideAtTest, Protocol, ProtocolName
+from bench.core.text import shorten_paths
 from bench.core.types import BenchmarkData, EpochFacts, Features, MetricsByPart, Source
 
-SCHEMA = 1
+SCHEMA = 1  # raise it when a field changes its meaning
 
 Stage = Literal["final", "tuning", "confirm"]
 StopReason = Literal["patience", "cap", "pruned"]
-N_FIRST_EPOCHS = 3  # a best epoch among these tells of a training that went nowhere
+N_FIRST_EPOCHS = 3  # a best epoch among these suggests that the training did not improve the model
 ParamValue = str | int | float | bool | None | list[str] | list[int] | list[float]
 
 
 def _tuples(value: Any) -> Any:
-    """Lists of lists, as JSON has them, as the tuples that they were; whatever else stays as it is."""
+    """Convert the lists of lists of JSON to tuples of tuples; return anything else unchanged."""
     if not isinstance(value, list):
         return value
     return tuple(tuple(rung) if isinstance(rung, list) else rung for rung in value)
@@ -37,7 +36,7 @@ Bounds = Annotated[tuple[tuple[int, float], ...], BeforeValidator(_tuples)]
 
 
 class RunSpec(Frozen):
-    """One run, completely: nothing that could change its numbers is left out.
+    """The complete specification of a run: everything that could change its numbers.
 
     Attributes:
         dataset: canonical name of the data set with its split; see `bench.core.names`.
@@ -46,10 +45,10 @@ class RunSpec(Frozen):
         repetition: 0-based number of the repetition; seeds derive from it.
         base_seed: root of all seeds.
         max_epochs: upper bound on training epochs: the protocol's, or a lower one of the profile.
-        params: every parameter of the model, resolved.
-        features: what the model gets to see of the items' content; see `bench.data.ablation`.
-        stage: whether its test scores are reported ("final"), or it is a trial of a search, or confirms the
-            setting of one over fresh seeds. Each stage has seeds of its own.
+        params: values of all parameters of the model.
+        features: the item content that the model sees; see `bench.data.ablation`.
+        stage: "final" if its test scores are reported, "tuning" for a trial of a search, "confirm" for a run that
+            repeats a trial's setting with a fresh seed. Each stage has seeds of its own.
         bounds: rungs `(steps, score)` of a trial that may be pruned; see `bench.runs.tuning.pruning`.
     """
 
@@ -66,12 +65,12 @@ class RunSpec(Frozen):
 
     @property
     def label(self) -> str:
-        """Model name with its variant, for example `ludp@literal`."""
+        """Return the model name with its variant, for example `ludp@literal`."""
         return f"{self.model}@{self.variant}" if self.variant else self.model
 
     @property
     def params_hash(self) -> str:
-        """Hash of the parameters, to tell trials of one model apart."""
+        """Return the hash of the parameters, which distinguishes the trials of one model."""
         return hash_value(self.params)
 
 
@@ -108,7 +107,7 @@ class DataFacts(Frozen):
 
     @classmethod
     def of(cls, data: BenchmarkData) -> DataFacts:
-        """The facts of a loaded data set."""
+        """Return the facts of a loaded data set."""
         split = data.split
         return cls(
             name=data.name,
@@ -141,27 +140,31 @@ class DataFacts(Frozen):
 
     def without_paths(self) -> DataFacts:
         """Shorten the paths of this machine in all sentences; see `bench.core.text`."""
-        modalities = [each.model_copy(update={"origin": shortened(each.origin)}) for each in self.modalities]
-        texts = {"origin": shortened(self.origin), "advice": shortened(self.advice), "modalities": modalities}
-        missing = {name: shortened(why) for name, why in self.missing.items()}
+        modalities = [each.model_copy(update={"origin": shorten_paths(each.origin)}) for each in self.modalities]
+        texts = {
+            "origin": shorten_paths(self.origin),
+            "advice": shorten_paths(self.advice),
+            "modalities": modalities,
+        }
+        missing = {name: shorten_paths(why) for name, why in self.missing.items()}
         return self.model_copy(
-            update={**texts, "missing": missing, "notes": [shortened(note) for note in self.notes]}
+            update={**texts, "missing": missing, "notes": [shorten_paths(note) for note in self.notes]}
         )
 
     @property
     def card(self) -> str:
-        """Name of the data card, which the paper's values and claims are known by, whatever the split."""
+        """Return the name of the data card, without the split; the paper's values are keyed by it."""
         return base_name(self.name)
 
     @property
     def label(self) -> str:
-        """Name the data with source and split, for example `tiktok [surrogate x0.1, random split]`."""
+        """Return the name with source and split, for example `tiktok [surrogate x0.1, random split]`."""
         scale = "" if self.scale is None else f" x{self.scale:g}"
         return f"{self.card} [{self.source}{scale}, {self.split} split]"
 
 
 class ProtocolFacts(Frozen):
-    """Evaluation choices of a run, see `core.protocol`; records of version 1 lack `name` and `max_epochs`."""
+    """The evaluation choices of a run, see `core.protocol`; records of version 1 lack `name` and `max_epochs`."""
 
     name: ProtocolName
     version: str
@@ -175,37 +178,37 @@ class ProtocolFacts(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _complete_version_1(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("version") == FIRST.version:
-            return {"name": FIRST.name, "max_epochs": FIRST.max_epochs, **values}
+        if isinstance(values, dict) and values.get("version") == PROTOCOL_1.version:
+            return {"name": PROTOCOL_1.name, "max_epochs": PROTOCOL_1.max_epochs, **values}
         return values
 
     @classmethod
     def of(cls, protocol: Protocol) -> Self:
-        """The choices of a protocol, with those that are the same in all protocols."""
+        """Return the choices of a protocol, with those that all protocols share."""
         return cls(**asdict(protocol), cutoffs=list(CUTOFFS), topk_depth=TOPK_DEPTH)
 
     @property
     def protocol(self) -> Protocol:
-        """The protocol as a value."""
+        """Return the protocol object."""
         return Protocol(**{each.name: getattr(self, each.name) for each in fields(Protocol)})
 
     @property
     def tag(self) -> str:
-        """Short name of the protocol with its changed choices; see `Protocol.tag`."""
+        """Return the short name of the protocol with its changed choices; see `Protocol.tag`."""
         return self.protocol.tag
 
 
 class Cost(Frozen):
-    """What a run took.
+    """The time and memory that a run took.
 
     Attributes:
         train_seconds: all training epochs together.
         valid_seconds: all validation passes together.
         test_seconds: the one test pass.
         total_seconds: the whole run, including building the model.
-        cpu_seconds: CPU time of the process during the run, all threads together; interrupted parts count, as far
-            as their epochs are kept. None in records of earlier versions.
-        epochs: epochs trained.
+        cpu_seconds: CPU time of the process during the run, all threads together. Interrupted parts count up to
+            the epoch that the run resumed from. None in records of earlier versions.
+        epochs: number of trained epochs.
         steps: training steps; 0 for a control, None in records of earlier versions.
         peak_memory_bytes: highest resident memory of the process during the run, or memory of its CUDA device.
         peak_memory_scope: "device" on CUDA; "run" where the peak could be reset at the start, else "process".
@@ -225,7 +228,7 @@ class Cost(Frozen):
 
 
 class Failure(Frozen):
-    """Why a run failed, where, and after how much CPU time as far as that is known."""
+    """Why a run failed, where, and after how much CPU time, if known."""
 
     kind: str
     message: str
@@ -235,7 +238,7 @@ class Failure(Frozen):
 
 
 class RunRecord(Frozen):
-    """A run that was made, finished or failed."""
+    """The record of a run, finished or failed."""
 
     schema_version: int = Field(default=SCHEMA)
     key: str
@@ -258,21 +261,21 @@ class RunRecord(Frozen):
 
     @property
     def cpu_seconds(self) -> float | None:
-        """CPU time of the run, finished or failed; None where it is not known."""
-        about = self.cost or self.error
-        return None if about is None else about.cpu_seconds
+        """Return the CPU time of the run, finished or failed; None if it is not known."""
+        holder = self.cost or self.error
+        return None if holder is None else holder.cpu_seconds
 
     @property
     def is_trained(self) -> bool:
-        """Whether it has epochs of gradient training; a control is fitted in one go and has no loss."""
+        """Return whether the run has epochs of gradient training; a control is fitted in one step without loss."""
         return any(epoch.loss is not None for epoch in self.curve)
 
     @property
     def stop_reason(self) -> StopReason | None:
-        """What ended the training; None for a failed run and for a control.
+        """Return why the training ended; None for a failed run and for a control.
 
-        "patience" where the protocol's patience ran out, also in the last epoch allowed; "cap" where the limit of
-        epochs came first, so that a better epoch may have followed; "pruned" where neither did.
+        "patience": the protocol's patience ran out, also if in the last epoch allowed. "cap": the limit of epochs
+        came first, so that a better epoch could have followed. "pruned": neither.
         """
         if self.status == "failed" or not self.is_trained:
             return None
@@ -284,7 +287,7 @@ class RunRecord(Frozen):
 
     @property
     def is_best_at_start(self) -> bool:
-        """Whether a trained run kept one of its first epochs, although it made later ones."""
+        """Return whether a trained run has its best epoch among the first ones, although it made later ones."""
         if not self.is_trained or self.best_epoch is None:
             return False
         return self.best_epoch <= N_FIRST_EPOCHS and self.best_epoch < len(self.curve)

@@ -1,12 +1,9 @@
-"""The vectors of a finished run, from its record and its stored parameters. Reads the store.
+"""One run: a task in, a record out.
 
-A run as a record: what is known before it is made, and what it gave. Pure but for the clock.
-
-Makes one run: a task in, a record out. Holds its claim meanwhile; writes through store and checkpoint.
-
-A finished run is never made twice, and a begun one goes on after its last epoch. A failed one is recorded as
-failed, with its error, and tried again the next time. Validation decides everything; the test part is evaluated
-once, with the best epoch's parameters. The record is written last, so that a run with a record is whole.
+Holds the run's claim meanwhile, and writes through `ResultsStore` and `Checkpoint`. A finished run is never
+repeated and an unfinished one resumes after its last epoch. A failed run is recorded with its error, and tried
+again by the next call. Validation decides everything; the test part is evaluated once, with the parameters of the
+best epoch.
 """
 
 from __future__ import annotations
@@ -25,26 +22,26 @@ from bench.core.files import claim
 from bench.core.hashing import hash_value
 from bench.core.names import readable
 from bench.core.protocol import Protocol
-from bench.core.text import shortened
+from bench.core.text import shorten_paths
 from bench.core.types import BenchmarkData, FloatArray, Metrics, MetricsByPart
 from bench.data.ablation import with_features
 from bench.engine import registry
 from bench.engine.evaluate import Evaluation, Evaluator
-from bench.engine.plugins import plugged
-from bench.engine.recbole import TrainingView, model_config
+from bench.engine.plugins import use_plugins
+from bench.engine.recbole import build_model
 from bench.engine.recbole_models import sampler_for
 from bench.engine.trainer import (
-    ForeignStateError,
     NotFiniteError,
+    StateMismatchError,
     TrainResult,
     TrainSettings,
     keep_freed_memory,
     train,
 )
-from bench.runs.cache import ArrayCache, SharedData, code_of_lists, open_shared
+from bench.runs.cache import ArrayCache, SharedData, neighbour_code_hash, open_shared
 from bench.runs.checkpoint import Checkpoint
-from bench.runs.events import Tell, observed
-from bench.runs.machine import PeakMemory, Share, describe, threads
+from bench.runs.events import OnEvent, observe_run
+from bench.runs.machine import CoreShare, PeakMemory, describe, threads
 from bench.runs.record_files import run_key, seeds_of
 from bench.runs.records import Cost, DataFacts, Failure, ProtocolFacts, RunRecord, RunSpec
 from bench.runs.store import ResultsStore
@@ -55,16 +52,16 @@ from models.base import Recommender
 def final_vectors(
     record: RunRecord, data: BenchmarkData, store: ResultsStore
 ) -> tuple[FloatArray, FloatArray] | None:
-    """What the scores of a run are the dot products of.
+    """Compute the user and item vectors whose dot products are the scores of a run.
 
     Args:
         record: a finished run.
-        data: what it was made on.
-        store: where its parameters lie.
+        data: the data set of the run.
+        store: the store that holds its parameters.
 
     Returns:
-        Vectors of users and of items without padding, `[n_users, D]` and `[n_items, D]`; None where the
-        parameters are gone, damaged, or not those of the model as it is now.
+        Vectors of users and of items without padding, `[n_users, D]` and `[n_items, D]`; None if the
+        parameters are missing, damaged, or not those of the model's present code.
     """
     state = store.read_checkpoint(record)
     if state is None:
@@ -72,12 +69,10 @@ def final_vectors(
     spec = record.spec
     seen = with_features(data, spec.features, spec.base_seed, spec.repetition)
     entry = registry.load(spec.model)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(record.seeds["init"])
-        model = entry.model_class(model_config(entry.model_class.Params(**spec.params)), TrainingView(seen))
+    model = build_model(entry.model_class, entry.model_class.Params(**spec.params), seen, record.seeds["init"])
     try:
         model.load_state_dict(state)
-    except RuntimeError:  # torch's word for names or shapes that differ
+    except RuntimeError:  # raised by torch if names or shapes differ
         return None
     with torch.no_grad():
         users, items = model.eval().embed()
@@ -93,7 +88,7 @@ def blank_record(
     command: str,
     device: torch.device,
 ) -> RunRecord:
-    """A record with everything that is known before the run; its status is failed until it is not."""
+    """Make a record of everything that is known before the run; its status is failed until the run finishes."""
     return RunRecord(
         key=key,
         status="failed",
@@ -109,8 +104,8 @@ def blank_record(
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a training and its one test evaluation gave."""
+class TrainingOutcome:
+    """A trained model with the results of its training and its one test evaluation."""
 
     model: Recommender
     result: TrainResult
@@ -121,21 +116,21 @@ class Outcome:
 
 def finished_record(
     blank: RunRecord,
-    outcome: Outcome,
+    outcome: TrainingOutcome,
     memory: PeakMemory,
     seconds: float,
     cpu_seconds: float,
     data: BenchmarkData,
 ) -> RunRecord:
-    """The record of a run that came to its end.
+    """Make the record of a finished run.
 
     Args:
-        blank: its record from before.
-        outcome: what training and test gave.
-        memory: started with the run.
-        seconds: the whole run.
-        cpu_seconds: CPU time of it.
-        data: what it was made on.
+        blank: its record before it started.
+        outcome: results of training and test.
+        memory: peak memory since the run started.
+        seconds: wall-clock time of the whole run.
+        cpu_seconds: CPU time of the run.
+        data: the data set of the run.
     """
     result, curve = outcome.result, outcome.result.curve
     best = curve[result.best_epoch - 1]
@@ -166,16 +161,16 @@ def finished_record(
 def planned_runs(
     specs: Sequence[RunSpec], data: Mapping[str, BenchmarkData], store: ResultsStore, protocol: Protocol
 ) -> list[PlannedRun]:
-    """Every run of a plan with its key and the place of its record; nothing is read."""
-    code_of_lists()  # now, beside the models' own: an edit while runs are made must not name later code
+    """Return every run of a plan with its key and the path of its record; nothing is read."""
+    neighbour_code_hash()  # cached now, with the models' hashes, so that a later edit does not change records
     facts = {name: DataFacts.of(each) for name, each in data.items()}
     hashes = {model: registry.code_hash(model) for model in {spec.model for spec in specs}}
     runs = []
     for spec in specs:
-        about, code_hash = facts[spec.dataset], hashes[spec.model]
-        key = run_key(spec, about, protocol, code_hash)
-        path = store.record_path(key, protocol, about.name, about.source, spec)
-        runs.append(PlannedRun(spec, about, code_hash, key, path))
+        data_facts, code_hash = facts[spec.dataset], hashes[spec.model]
+        key = run_key(spec, data_facts, protocol, code_hash)
+        path = store.record_path(key, protocol, data_facts.name, data_facts.source, spec)
+        runs.append(PlannedRun(spec, data_facts, code_hash, key, path))
     return runs
 
 
@@ -184,9 +179,9 @@ def make_task(
     data: BenchmarkData | SharedData | None,
     store: ResultsStore,
     options: RunOptions,
-    share: Share,
+    share: CoreShare,
 ) -> RunTask:
-    """The task of a run that begins now."""
+    """Make the task of a run that starts now."""
     blank = blank_record(
         run.spec, run.key, run.facts, run.code_hash, options.protocol, options.command, options.device
     )
@@ -195,54 +190,56 @@ def make_task(
     return RunTask(blank, run.path, data, store.root, options, share.n_threads)
 
 
-def run_task(task: RunTask, tell: Tell = lambda event: None) -> RunRecord | None:
+def run_task(task: RunTask, on_event: OnEvent = lambda event: None) -> RunRecord | None:
     """Make a run and write its record, lists and parameters. The same in this process or in any other.
 
     Args:
         task: the run.
-        tell: told of every finished epoch, of earlier ones where it goes on, and of warnings.
+        on_event: called with every finished epoch, with the earlier ones of a resumed run, and with warnings.
 
     Returns:
-        Its record, that of another runner if one made it meanwhile; None where one makes it now and `task.wait`
+        Its record, or that of another process if one made it meanwhile; None if one makes it now and `task.wait`
         is not set.
 
     Raises:
         BenchError: a usage, configuration, data or results error. A defect of the model or of the training
-            is a record with the status "failed".
+            gives a record with the status "failed".
     """
     keep_freed_memory()
-    with plugged(task.options.plugins):
-        return _claimed_run(task, tell)
+    with use_plugins(task.options.plugins):
+        return _claim_and_run(task, on_event)
 
 
-def _claimed_run(task: RunTask, tell: Tell) -> RunRecord | None:
-    """The same, where the task's plugins are known."""
+def _claim_and_run(task: RunTask, on_event: OnEvent) -> RunRecord | None:
+    """Make a run under its claim; see `run_task`."""
     store, name = ResultsStore(task.results_dir), _name(task.blank.spec)
-    on_wait = (lambda: tell(f"{name}: another runner makes it; waiting for that.")) if task.wait else None
+    on_wait = (lambda: on_event(f"{name}: another process makes this run; waiting for it.")) if task.wait else None
     with claim(store.claim_path(task.blank.key), on_wait) as ours:
         if not ours:
             return None
         existing = store.read(task.path)
         if isinstance(existing, RunRecord) and is_kept(existing, task.options.on_existing):
             return existing
-        checkpoint = Checkpoint(store.unfinished, task.blank, task.n_threads, tell)
+        checkpoint = Checkpoint(store.unfinished, task.blank, task.n_threads, on_event)
         checkpoint.load()
         earlier = [] if checkpoint.state is None else checkpoint.state.result.curve
         if earlier:
-            tell(f"{name}: goes on after epoch {len(earlier)}.")
+            on_event(f"{name}: resumes after epoch {len(earlier)}.")
             for facts in earlier:
-                tell(facts)
-        watch = observed(store.root, task.blank, checkpoint.n_threads, earlier, tell, task.options.tensorboard)
-        with threads(checkpoint.n_threads), watch as seen:
-            record = _make(task, checkpoint, seen.tell)
-            store.write_record(task.path, record)
-            seen.ended(record)
+                on_event(facts)
+        observed = observe_run(
+            store.root, task.blank, checkpoint.n_threads, earlier, on_event, task.options.tensorboard
+        )
+        with threads(checkpoint.n_threads), observed as observer:
+            record = _run(task, checkpoint, observer.handle)
+            store.write_record(task.path, record)  # last, so that a run with a record is complete
+            observer.ended(record)
         checkpoint.drop()
     return record
 
 
-def run_lost(task: RunTask, reason: str) -> RunRecord:
-    """Write the failed record of a run whose process ended before it did, unless another runner took it over.
+def record_lost_run(task: RunTask, reason: str) -> RunRecord:
+    """Write the failed record of a run whose process died, unless another process has taken the run over.
 
     Raises:
         ResultsError: it cannot be written.
@@ -262,26 +259,26 @@ def _name(spec: RunSpec) -> str:
     return f"{spec.dataset} {spec.label} seed {spec.repetition + 1}"
 
 
-def _make(task: RunTask, checkpoint: Checkpoint, tell: Tell) -> RunRecord:
-    """One run; a training error or a defect of a model becomes a failed record, a user's error is raised."""
+def _run(task: RunTask, checkpoint: Checkpoint, on_event: OnEvent) -> RunRecord:
+    """Train and test; a training error or a defect of a model gives a failed record, a user's error is raised."""
     environment = task.blank.environment | {"threads": checkpoint.n_threads}
     memory = PeakMemory(task.options.device)
     blank = task.blank.model_copy(update={"environment": environment})
     start = time.perf_counter() - checkpoint.seconds
     data = _data(task)
     try:
-        outcome = _train_and_test(blank, data, task.options, checkpoint, tell)
+        outcome = _train_and_test(blank, data, task.options, checkpoint, on_event)
     except (UsageError, ConfigError, DataError, ResultsError):
         raise
     except NotFiniteError as problem:
         failure = Failure(
-            kind="NotFinite", message=readable(shortened(str(problem))), epoch=problem.epoch, step=problem.step
+            kind="NotFinite", message=readable(shorten_paths(str(problem))), epoch=problem.epoch, step=problem.step
         )
         return _failed(blank, failure, checkpoint)
-    except Exception as problem:  # a defect of one model must not take the other runs down
-        tell(traceback.format_exc())
+    except Exception as problem:  # a defect of one model must not stop the other runs
+        on_event(traceback.format_exc())
         return _failed(
-            blank, Failure(kind=type(problem).__name__, message=readable(shortened(str(problem)))), checkpoint
+            blank, Failure(kind=type(problem).__name__, message=readable(shorten_paths(str(problem)))), checkpoint
         )
     if blank.spec.stage == "final":
         store = ResultsStore(task.results_dir)
@@ -299,15 +296,15 @@ def _failed(blank: RunRecord, failure: Failure, checkpoint: Checkpoint) -> RunRe
 
 def _data(task: RunTask) -> BenchmarkData:
     if task.data is None:
-        raise DataError(f"The run {task.blank.key} was handed over without its data.")
+        raise DataError(f"The task of run {task.blank.key} has no data.")
     data = open_shared(task.data) if isinstance(task.data, SharedData) else task.data
     spec = task.blank.spec
     return with_features(data, spec.features, spec.base_seed, spec.repetition)
 
 
 def _train_and_test(
-    blank: RunRecord, data: BenchmarkData, options: RunOptions, checkpoint: Checkpoint, tell: Tell
-) -> Outcome:
+    blank: RunRecord, data: BenchmarkData, options: RunOptions, checkpoint: Checkpoint, on_event: OnEvent
+) -> TrainingOutcome:
     evaluator = Evaluator(data, options.protocol, options.device)
     settings = TrainSettings(
         max_epochs=blank.spec.max_epochs,
@@ -319,40 +316,39 @@ def _train_and_test(
     )
     model = _build(blank, data, options)
     for remark in model.remarks:
-        tell(f"{_name(blank.spec)}: {remark}")
+        on_event(f"{_name(blank.spec)}: {remark}")
     sampler = sampler_for(model, data.split.train, options.device)
 
     def validate() -> dict[str, float]:
         return evaluator.valid(model).metrics.values
 
     try:
-        result = train(model, sampler, validate, settings, tell, checkpoint.state, checkpoint.keep)
-    except ForeignStateError as problem:
+        result = train(model, sampler, validate, settings, on_event, checkpoint.state, checkpoint.keep)
+    except StateMismatchError as problem:
         checkpoint.reject(str(problem))
-        result = train(model, sampler, validate, settings, tell, None, checkpoint.keep)
+        result = train(model, sampler, validate, settings, on_event, None, checkpoint.keep)
     model.load_state_dict(result.best_state)
     start = time.perf_counter()
     test = evaluator.test(model.eval())
     n_valid = len(np.unique(data.split.valid.users))
-    return Outcome(model, result, test, n_valid, time.perf_counter() - start)
+    return TrainingOutcome(model, result, test, n_valid, time.perf_counter() - start)
 
 
-def _derivation(blank: RunRecord) -> str:
-    """Hash the code of what a model derives: all of ours derive by the same code, another's may have its own."""
+def _derivation_code_hash(blank: RunRecord) -> str:
+    """Hash the code that derives a model's arrays: one for all built-in models; a plugin may have its own."""
     is_ours = blank.spec.model in registry.built_in_names()
-    return hash_value([code_of_lists(), "" if is_ours else blank.code_hash])
+    return hash_value([neighbour_code_hash(), "" if is_ours else blank.code_hash])
 
 
 def _build(blank: RunRecord, data: BenchmarkData, options: RunOptions) -> Recommender:
     entry = registry.load(blank.spec.model)
     params = entry.model_class.Params(**blank.spec.params)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(blank.seeds["init"])
-        view = TrainingView(data, ArrayCache(options.cache_dir / "graphs", _derivation(blank)))
-        try:
-            model: Recommender = entry.model_class(model_config(params), view).to(options.device)
-        except (ConfigError, DataError) as problem:
-            raise type(problem)(
-                f"{blank.spec.label} cannot be trained on the data set {blank.spec.dataset}: {problem}"
-            ) from problem
-    return model
+    cache = ArrayCache(options.cache_dir / "graphs", _derivation_code_hash(blank))
+    try:
+        model = build_model(entry.model_class, params, data, blank.seeds["init"], cache)
+    except (ConfigError, DataError) as problem:
+        raise type(problem)(
+            f"{blank.spec.label} cannot be trained on the data set {blank.spec.dataset}: {problem}"
+        ) from problem
+    on_device: Recommender = model.to(options.device)
+    return on_device

@@ -1,12 +1,12 @@
-"""The reader and writer of a results directory, but for what runs in progress keep there.
+"""Reads and writes a results directory, except for runs in progress.
 
 Layout, described in results/README.md:
-    runs/<protocol>/<data>-<source>/<model>/<key>.json    one record a run
-    trials/<protocol>/...                                 the same for trials of searches, and their confirmation
+    runs/<protocol>/<data>-<source>/<model>/<key>.json    one record per run
+    trials/<protocol>/...                                 the same for trials of searches and their confirmation
     topk/<key>.npz                                        per-user lists and metrics of the test part
     checkpoints/<key>.safetensors, .json                  parameters of the best epoch
-    unfinished/, claims/                                  runs in progress: `bench.runs.checkpoint`,
-    `bench.core.files`
+    unfinished/                                           runs in progress: `bench.runs.checkpoint`
+    claims/                                               locks of runs: `bench.core.files`
 Every write is a temporary file and a rename. Nothing is ever unpickled.
 """
 
@@ -23,8 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from bench.core.errors import ResultsError
-from bench.core.files import read_regular, write_bytes, write_text
+from bench.core.files import os_errors, read_regular, write_bytes, write_text
 from bench.core.hashing import hash_bytes
 from bench.core.protocol import Protocol
 from bench.core.text import for_line
@@ -35,14 +34,14 @@ from bench.runs.records import RunRecord, RunSpec
 
 
 class Contradicted(Damaged):
-    """Lists as the run left them, whose means are not those of the record."""
+    """Unchanged lists of a run whose means differ from those in its record."""
 
 
 class ResultsStore:
-    """Records, lists and checkpoints below one directory.
+    """The records, lists and checkpoints below one directory.
 
     Args:
-        root: the directory; made when first written.
+        root: the directory; created when first written.
     """
 
     def __init__(self, root: Path) -> None:
@@ -50,57 +49,55 @@ class ResultsStore:
         self.unfinished = root / "unfinished"
 
     def check_writable(self) -> None:
-        """Find out before hours of training whether results can be kept.
+        """Check, before hours of training, that results can be written.
 
         Raises:
-            ResultsError: the directory cannot be made or written.
+            ResultsError: the directory cannot be created or written.
         """
-        try:
+        with os_errors(
+            f"The results directory {self.root} cannot be written",
+            "Make it writable, or choose another with --results-dir.",
+        ):
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
-        except OSError as problem:
-            raise ResultsError(
-                f"The results directory {self.root} cannot be written ({problem.strerror or problem}). "
-                f"Make it writable, or name another with --results-dir."
-            ) from problem
 
     def record_path(self, key: str, protocol: Protocol, data: str, source: str, spec: RunSpec) -> Path:
-        """Where the record of a run lies: those of trials apart from those of reported runs."""
+        """Return the path of a run's record; trials lie in another folder than reported runs."""
         return self.root / place_of(key, protocol, data, source, spec)
 
     def claim_path(self, key: str) -> Path:
-        """What a runner locks while it makes that run."""
+        """Return the file that a process locks while it makes the run."""
         return self.root / "claims" / f"{key}.lock"
 
     def read(self, path: Path) -> RunRecord | Damaged | None:
-        """The record at a path; None where there is no file.
+        """Read the record at a path; return None if there is no file.
 
         Raises:
-            ResultsError: there is one that cannot be read.
+            ResultsError: the file exists and cannot be read.
         """
-        found = read_record(path)
-        return found.record if isinstance(found, RecordFile) else found
+        file = read_record(path)
+        return file.record if isinstance(file, RecordFile) else file
 
     def records(self) -> Iterator[RunRecord | Damaged]:
-        """All records, in the order of their paths, and what is found damaged among them."""
+        """Yield all records of reported runs, damaged ones included, in the order of their paths."""
         for path in sorted((self.root / "runs").glob("**/*.json")):
-            found = self.read(path)
-            if found is not None:
-                yield found
+            record = self.read(path)
+            if record is not None:
+                yield record
 
     def write_record(self, path: Path, record: RunRecord) -> None:
-        """Write a record; what is damaged or of another run in its place is kept beside it as `.damaged`.
+        """Write a record; a damaged file in its place is renamed to `.damaged`.
 
         Raises:
-            ResultsError: it cannot be written.
+            ResultsError: the record cannot be written.
         """
         if isinstance(self.read(path), Damaged):
             self._guarded(path, lambda: path.replace(path.with_suffix(".damaged")))
         self._guarded(path, lambda: write_text(path, to_text(record)))
 
     def write_topk(self, key: str, topk: TopK, per_user: Mapping[str, NDArray[np.float64]]) -> str:
-        """Write the lists and the per-user metrics of a test evaluation; the hash of their content.
+        """Write the lists and the per-user metrics of a test evaluation; return the hash of their content.
 
         Raises:
             ResultsError: they cannot be written.
@@ -110,7 +107,7 @@ class ResultsStore:
         return StoredLists(topk.users, topk.items, dict(per_user)).content_hash
 
     def read_lists(self, record: RunRecord) -> StoredLists | Damaged:
-        """Read what `write_topk` wrote for a finished run; or why it cannot be used."""
+        """Read the lists of a finished run, or return why they cannot be used."""
         path = lists_path(self.root, record.key)
         try:
             return from_bytes(read_regular(path), record)
@@ -124,7 +121,7 @@ class ResultsStore:
             return Damaged(path, for_line(str(problem)))
 
     def read_checkpoint(self, record: RunRecord) -> dict[str, Tensor] | None:
-        """Read what `write_checkpoint` wrote for a run; None where it is gone, damaged or changed since."""
+        """Read the parameters of a run; return None if they are missing, damaged or changed."""
         try:
             content = read_regular(self.root / "checkpoints" / f"{record.key}.safetensors")
             is_own = record.checkpoint_hash in (None, hash_bytes(content))
@@ -133,7 +130,7 @@ class ResultsStore:
             return None
 
     def write_checkpoint(self, key: str, state: Mapping[str, Tensor], spec: Mapping[str, object]) -> str:
-        """Write the parameters of the best epoch, and what they are the parameters of; the hash of the former.
+        """Write the parameters of the best epoch, with the run's spec beside; return the hash of the parameters.
 
         Raises:
             ResultsError: they cannot be written.
@@ -141,22 +138,21 @@ class ResultsStore:
         path = self.root / "checkpoints" / f"{key}.safetensors"
         # clones: safetensors refuses tensors that share memory, as a shared parameter does
         content = save({name: tensor.detach().cpu().clone() for name, tensor in state.items()})
-        self._guarded(path, lambda: write_bytes(path, content))  # its own writing hides the system's error
+        self._guarded(path, lambda: write_bytes(path, content))  # safetensors.save_file hides the system's error
         note = path.with_suffix(".json")
         self._guarded(note, lambda: write_text(note, json.dumps({"key": key, "spec": spec}, indent=1) + "\n"))
         return hash_bytes(content)
 
     @staticmethod
     def _guarded(path: Path, write: Callable[[], object]) -> None:
-        try:
+        with os_errors(
+            f"{path} cannot be written",
+            "Its earlier content is kept: free some space or make the directory writable, and run "
+            "the same command again to resume.",
+        ):
             write()
-        except OSError as problem:
-            raise ResultsError(
-                f"{path} cannot be written ({problem.strerror or problem}). What was there before is kept: "
-                f"free some space or make the directory writable, and run the same command again to go on."
-            ) from problem
 
 
 def lists_path(root: Path, key: str) -> Path:
-    """Return where the lists of a run lie in a results directory."""
+    """Return the path of a run's lists in a results directory."""
     return root / "topk" / f"{key}.npz"

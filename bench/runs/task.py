@@ -1,8 +1,6 @@
-"""What becomes of runs that were made before: the `--on-existing` policies. Pure.
+"""What is handed to the code that makes runs: the options of a call, planned runs, tasks and their queue. Pure.
 
-What is handed to whoever makes runs: the options of a call, a planned run, a task. Values only.
-
-The order in which runs are made. Pure.
+Also the `--on-existing` policies, which decide whether a run with a record is made again.
 """
 
 from __future__ import annotations
@@ -31,10 +29,10 @@ ON_EXISTING: dict[str, str] = {
 
 
 def check_on_existing(name: str) -> OnExisting:
-    """The policy of that name.
+    """Check the name of a policy and return it.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the name is unknown.
     """
     if name not in ON_EXISTING:
         raise unknown_name("--on-existing policy", name, ON_EXISTING)
@@ -42,28 +40,28 @@ def check_on_existing(name: str) -> OnExisting:
 
 
 def is_kept(existing: RunRecord | Damaged | None, policy: OnExisting) -> bool:
-    """Whether a record stands, so that its run is not made."""
+    """Return whether an existing record is kept, so that its run is not made again."""
     if policy == "rerun" or not isinstance(existing, RunRecord):
         return False
     return existing.status == "finished" or policy == "only-missing"
 
 
-def state_of(existing: RunRecord | Damaged | None, policy: OnExisting) -> str:
-    """What is there of a run and what a policy does about it, in words."""
+def describe_existing(existing: RunRecord | Damaged | None, policy: OnExisting) -> str:
+    """Describe the existing record of a run and what the policy does about it, in a few words."""
     if existing is None:
         return "to do"
-    found = "damaged" if isinstance(existing, Damaged) else existing.status
-    return f"{found}, kept" if is_kept(existing, policy) else f"{found}, made again"
+    status = "damaged" if isinstance(existing, Damaged) else existing.status
+    return f"{status}, kept" if is_kept(existing, policy) else f"{status}, made again"
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where runs are made by a Dask cluster.
+    """A Dask cluster and what a run takes of it.
 
     Attributes:
-        address: of the scheduler.
-        device: "auto", "cpu" or "cuda"; looked for on the worker.
-        n_threads: of a run on a CPU.
+        address: address of the scheduler.
+        device: "auto", "cpu" or "cuda"; resolved on the worker.
+        n_threads: threads of a run on a CPU.
     """
 
     address: str
@@ -72,26 +70,26 @@ class Cluster:
 
     @property
     def resources(self) -> dict[str, float]:
-        """What a run takes of a worker."""
+        """Return the Dask resources that a run takes of a worker."""
         return {"GPU": 1.0} if self.device == "cuda" else {"threads": float(self.n_threads)}
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What is the same for all runs of a call.
+    """The options that all runs of a call share.
 
     Attributes:
-        protocol: the evaluation.
-        device: where models live.
-        on_existing: see `bench.runs.task`.
+        protocol: the evaluation protocol.
+        device: the device of models and data.
+        on_existing: what to do with runs that have a record, see `ON_EXISTING`.
         command: the command line, for the records.
         cache_dir: folder for k-NN lists and for arrays that processes share.
-        n_workers: processes that make runs side by side, None for our choice.
-        n_threads: threads of each run, likewise.
-        cluster: who makes the runs, None for this machine.
-        tensorboard: whether curves are kept for TensorBoard.
-        plugins: where models outside this project lie, see `bench.engine.plugins`; whoever makes a run needs to
-        know.
+        n_workers: number of worker processes; None lets the program choose.
+        n_threads: threads of each run; None lets the program choose.
+        cluster: the cluster that makes the runs; None for this machine.
+        tensorboard: whether to write curves for TensorBoard.
+        plugins: locations of models outside this project, see `bench.engine.plugins`; worker processes load them
+            again.
     """
 
     protocol: Protocol
@@ -108,7 +106,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run of the plan, with its identity and the place of its record."""
+    """A run of the plan, with its identity and the path of its record."""
 
     spec: RunSpec
     facts: DataFacts
@@ -119,16 +117,16 @@ class PlannedRun:
 
 @dataclass(frozen=True, eq=False)
 class RunTask:
-    """A run to be made, with all that this takes; kilobytes to send where `data` is a reference.
+    """A run to be made, with everything that it needs; a few kilobytes to send if `data` is a reference.
 
     Attributes:
-        blank: its record from before.
-        path: where its record will lie.
-        data: the data set, or where another process finds it; None where it comes another way.
+        blank: the run's record before it starts.
+        path: path of its record.
+        data: the data set, or a reference to its shared arrays; None if it is sent separately.
         results_dir: root of the results store.
-        options: those of the call.
-        n_threads: threads that the run may take; one that goes on takes as many as before.
-        wait: for another runner that makes it, rather than to leave it for later.
+        options: options of the call.
+        n_threads: threads of the run; a resumed run keeps the number that it started with.
+        wait: whether to wait if another process makes the run, rather than to postpone it.
     """
 
     blank: RunRecord
@@ -141,24 +139,24 @@ class RunTask:
 
 
 class Tasks:
-    """The runs that are due, in order; first those that go on after a death, last those that others make."""
+    """The queue of runs that are due: first those whose worker died, last those that other processes make."""
 
     def __init__(self, due: Iterable[RunTask]) -> None:
-        self._first: deque[RunTask] = deque()
-        self._due = iter(due)
-        self._last: deque[RunTask] = deque()
+        self._retries: deque[RunTask] = deque()
+        self._due = iter(due)  # lazy: a task is built when it starts, because its record holds that time
+        self._postponed: deque[RunTask] = deque()
 
     def next(self) -> RunTask | None:
-        """The next one, made now so that it knows when it began; None where there is none."""
-        if self._first:
-            return self._first.popleft()
+        """Take the next task; None if there is none."""
+        if self._retries:
+            return self._retries.popleft()
         task = next(self._due, None)
-        return self._last.popleft() if task is None and self._last else task
+        return self._postponed.popleft() if task is None and self._postponed else task
 
-    def again(self, task: RunTask) -> None:
-        """To be made next."""
-        self._first.append(task)
+    def retry(self, task: RunTask) -> None:
+        """Put a task at the front of the queue, after its worker died."""
+        self._retries.append(task)
 
-    def later(self, task: RunTask) -> None:
-        """Another runner makes it: to be waited for when all else is done."""
-        self._last.append(replace(task, wait=True))
+    def postpone(self, task: RunTask) -> None:
+        """Put a task at the end, to wait there for the other process that makes it now."""
+        self._postponed.append(replace(task, wait=True))

@@ -1,11 +1,9 @@
-"""Additive attention over the pairs of a graph, and the attended rows. Pure torch; touches no file.
+"""Additive attention of users over the items of their histories (ACF). Pure torch.
 
-A pair is a user and an item of the history. Its hidden row in an attention network is the only row that a pair
-has: the rows of user and item are weighted and added up as they are gathered, and all gradients are weighted sums
-over the pairs of a user or of an item. They run over sorted segments, so nothing is scattered and the same input
-gives the same bits, whatever the number of threads.
-
-The items that each user has interacted with, as pairs for ACF's attention. Pure torch.
+A pair is a user and an item of the history. The only row that is kept per pair is its hidden row in an attention
+network: the rows of user and item are weighted and added up as they are gathered. All gradients are weighted sums
+over the pairs of a user or of an item. They run over sorted segments, so nothing is scattered, and the same input
+gives the same bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -23,22 +21,22 @@ from models.layers.edges import Edges, edge_softmax, weighted_spmm
 from models.layers.graph import distinct_padded, gather
 from models.layers.segments import bag
 
-DOMINANT = 0.9
-Part = tuple[Tensor | None, Tensor]
+DOMINANT = 0.9  # share of a row's weight above which subtracting a pair would lose digits
+Part = tuple[Tensor | None, Tensor]  # factor of each pair, or None for 1, and a table
 
 
 def segments(offsets: Tensor, groups: Tensor, n_entries: int | None = None) -> tuple[Tensor, Tensor]:
-    """The entries of chosen groups of a compressed array.
+    """Find the entries of chosen groups of a compressed array.
 
     Args:
         offsets: where each group starts, `[n_groups + 1]`.
         groups: chosen groups, `[b]`.
-        n_entries: how many positions to give, so that nothing waits for a device to count them; None for as many
-            as there are.
+        n_entries: fixed number of positions to return, so that CUDA need not synchronise to count them; None for
+            the exact number.
 
     Returns:
-        Positions of the entries, group after group, `[n]`, and the number of each group's entries, `[b]`. The last
-        group gets the positions that are too many, which are those of the array's first entry.
+        Positions of the entries, group after group, `[n]`, and the number of each group's entries, `[b]`. Surplus
+        positions belong to the last group and point to the array's first entry.
     """
     starts = offsets[groups]
     sizes = offsets[groups + 1] - starts
@@ -52,7 +50,7 @@ def segments(offsets: Tensor, groups: Tensor, n_entries: int | None = None) -> t
 
 
 def ordered_pairs(sizes: Tensor, columns: Tensor, n_columns: int) -> Edges:
-    """Pairs that come row after row, and in a row by ascending column.
+    """Build edges from pairs sorted by row, and within a row by ascending column.
 
     Args:
         sizes: number of pairs of each row, `[n_rows]`.
@@ -75,7 +73,7 @@ def _offsets(sizes: Tensor) -> Tensor:
 def pair_logits(
     edges: Edges, left: Tensor, right: Tensor, vector: Tensor, weights: Tensor | None = None
 ) -> Tensor:
-    """Additive attention w . relu(a_r + sum_t g_t b^t_c) of every pair (r, c), `[n_pairs]`.
+    """Compute additive attention w . relu(a_r + sum_t g_t b^t_c) of every pair (r, c), `[n_pairs]`.
 
     Args:
         edges: the pairs, `[n_rows, n_columns]`.
@@ -88,15 +86,15 @@ def pair_logits(
 
 
 def attend(edges: Edges, logits: Tensor, parts: Sequence[Part]) -> Tensor:
-    """Each row's mean of what its pairs bring, weighted by the softmax of their logits: `[n_rows, d]`.
+    """Return each row's mean of its pairs' values, weighted by the softmax of their logits: `[n_rows, d]`.
 
     A row without pairs is zero.
 
     Args:
         edges: the pairs, `[n_rows, n_columns]`.
-        logits: one number a pair, `[n_pairs]`.
-        parts: a pair brings the sum of these: rows of a table, `[n_columns, d]`, times a factor, `[n_pairs]` or
-            None for 1.
+        logits: one number per pair, `[n_pairs]`.
+        parts: a pair's value is the sum of these: rows of a table, `[n_columns, d]`, times a factor, `[n_pairs]`
+            or None for 1.
     """
     return _pooled(edges, edge_softmax(edges, logits), parts)
 
@@ -104,15 +102,15 @@ def attend(edges: Edges, logits: Tensor, parts: Sequence[Part]) -> Tensor:
 def attend_without(
     edges: Edges, logits: Tensor, parts: Sequence[Part], chosen: Tensor, left_out: Tensor
 ) -> Tensor:
-    """`attend` for chosen rows, with the pair of one column left out of each, `[b, d]`.
+    """Return `attend` for chosen rows, with the pair of one column left out of each, `[b, d]`.
 
-    The pair is subtracted from its row's mean, so the row is not gone through once more. Where it holds most of
-    the weight this would lose digits, and the mean is taken again over the rest.
+    The pair is subtracted from its row's mean, which saves a second pass over the row. Where the pair holds most
+    of the weight, this would lose digits, and the mean is computed again over the rest.
 
     Args:
         edges, logits, parts: as in `attend`.
         chosen: rows, any number of times each, `[b]`.
-        left_out: a column for each; one that makes no pair with its row changes nothing, `[b]`.
+        left_out: a column for each, `[b]`; a column without a pair in its row changes nothing.
     """
     if not len(logits):
         return gather(attend(edges, logits, parts), chosen)
@@ -136,7 +134,7 @@ def attend_without(
 
 
 def _find(edges: Edges, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """The pair of each row and column, `[b]` each, and whether there is one; if not, any pair."""
+    """Find the pair of each row and column, `[b]` each, and whether it exists; if not, return any pair."""
     keys = edges.rows.long() * edges.shape[1] + edges.columns
     wanted = rows * edges.shape[1] + columns
     found = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
@@ -151,19 +149,19 @@ def _pooled(edges: Edges, weights: Tensor, parts: Sequence[Part]) -> Tensor:
 
 
 def _brought(edges: Edges, parts: Sequence[Part], pair: Tensor) -> Tensor:
-    """What the listed pairs bring, `[b, d]`."""
+    """Return the values of the listed pairs, `[b, d]`."""
     rows = [gather(table, edges.columns[pair]) for _, table in parts]
     factors = [1.0 if factor is None else gather(factor.unsqueeze(1), pair) for factor, _ in parts]
     return torch.stack([row * factor for row, factor in zip(rows, factors, strict=True)]).sum(0)
 
 
 def _entries(values: Tensor, index: Tensor) -> Tensor:
-    """Entries of one number each, `[n]`; the gradient adds up those taken more than once."""
+    """Return entries of a vector, `[n]`; the gradient adds up those taken more than once."""
     return gather(values.unsqueeze(1), index).squeeze(1)
 
 
 class _PairLogits(torch.autograd.Function):
-    """Keeps where hidden rows are above 0: the gradient of a_r is w times the sum of g over those pairs of r."""
+    """Saves where hidden rows are above 0: the gradient of a_r is w times the sum of g over those pairs of r."""
 
     @staticmethod
     def forward(
@@ -196,17 +194,17 @@ class _PairLogits(torch.autograd.Function):
 
 
 def _places(edges: Edges, n_tables: int) -> Tensor:
-    """Where each pair's column is in tables below each other, `[n_pairs, n_tables]` int32."""
+    """Return each pair's row in the tables stacked below each other, `[n_pairs, n_tables]` int32."""
     starts = torch.arange(n_tables, dtype=torch.int32, device=edges.columns.device) * edges.shape[1]
     return edges.columns.unsqueeze(1) + starts
 
 
 def _dots(edges: Edges, rows: Tensor, tables: Tensor) -> Tensor:
-    """Dot products of each pair's row with its column's in every table, of `[n_pairs, h]`: `[T, n_pairs]`."""
+    """Return dots of each pair's row, `[n_pairs, h]`, with its column's row in every table: `[T, n_pairs]`."""
     places, table = _places(edges, len(tables)), tables.flatten(0, 1)
     offsets = torch.arange(0, places.numel() + 1, len(tables), dtype=torch.int32, device=rows.device)
     arrays = offsets, places.flatten(), rows.new_zeros(places.numel())
-    with warnings.catch_warnings():  # torch calls its compressed rows a beta feature, once a process
+    with warnings.catch_warnings():  # torch warns once per process that compressed rows are a beta feature
         warnings.simplefilter("ignore", UserWarning)
         pattern = torch.sparse_csr_tensor(*arrays, size=(len(rows), len(table)), check_invariants=False)
     found: Tensor = torch.sparse.sampled_addmm(pattern, rows, table.T, beta=0.0).values()
@@ -214,12 +212,12 @@ def _dots(edges: Edges, rows: Tensor, tables: Tensor) -> Tensor:
 
 
 class Histories(nn.Module):
-    """The histories of all users; a module, so that they follow their model to a device.
+    """The histories of all users as buffers of a module, so that they follow their model to a device.
 
     Args:
         users, items: distinct training pairs, user after user, `[n]` each.
         n_users, n_items: number of users and of items, padding included.
-        most: items kept of each history, a fixed random choice; 0 keeps all.
+        most: maximum number of items kept of each history, a fixed random choice; 0 keeps all.
 
     Attributes:
         items: items of all histories, user after user, `[n_kept]`.
@@ -240,33 +238,33 @@ class Histories(nn.Module):
         self._most_pairs: list[int] = [0, *torch.cumsum(sizes.sort(descending=True).values, 0).tolist()]
 
     def pairs(self, users: Tensor, n_pairs: int | None = None) -> Edges:
-        """The pairs of distinct users, `[b]`, and the items of their histories, `[b, n_items]`.
+        """Return pairs of distinct users, `[b]`, with the items of their histories, `[b, n_items]`.
 
         Args:
             users: user ids; with `n_pairs` the last one is padding.
-            n_pairs: give so many pairs, those too many to the last user; None for as many as there are.
+            n_pairs: fixed number of pairs; surplus pairs belong to the last user. None for the exact number.
         """
         positions, sizes = segments(self.offsets, users, n_pairs)
         return ordered_pairs(sizes, self.items[positions], self.n_items)
 
     def of_batch(self, users: Tensor) -> tuple[Tensor, Tensor, Edges]:
-        """The distinct users of a batch, where each of it is among them, and their pairs."""
+        """Return the distinct users of a batch, the position of each user among them, and their pairs."""
         if users.device.type != "cpu":
             return self.padded(users)
         found, position = torch.unique(users, return_inverse=True)
         return found, position, self.pairs(found)
 
     def padded(self, users: Tensor) -> tuple[Tensor, Tensor, Edges]:
-        """`of_batch` with as many pairs as so large a batch can have; padding gets those that are too many.
+        """Return `of_batch` with the largest number of pairs of such a batch; padding gets the surplus pairs.
 
-        So no number has to be counted, which would wait for the device.
+        The fixed size means that CUDA need not synchronise to count them.
         """
         found, position = distinct_padded(users)
         return found, position, self.pairs(found, self._most_pairs[min(len(users), len(self._most_pairs) - 1)])
 
 
 def _chosen(users: Tensor, sizes: Tensor, most: int) -> Tensor:
-    """Positions of the pairs that are kept, ascending."""
+    """Draw the positions of the pairs to keep, ascending."""
     shuffled = torch.randperm(len(users), generator=torch.Generator().manual_seed(0))
     shuffled = shuffled[torch.argsort(users[shuffled], stable=True)]
     rank = torch.arange(len(users)) - torch.repeat_interleave(torch.cumsum(sizes, 0) - sizes, sizes)

@@ -1,10 +1,8 @@
-"""Dense layers with trained weights: product, bias, sum and LeakyReLU as one differentiable step. Pure torch.
+"""Dense layers and their initial values: product, bias, sum and LeakyReLU as one differentiable step. Pure torch.
 
-In single precision on a CPU the products are oneDNN's, which has the full vector width on processors of every
-make; behind torch's own product is MKL, which keeps to half of it on those of another make than its own. All
-other cases, and builds of torch without oneDNN, take torch's own product: the same sums in another order.
-
-Initialisation of tables and matrices. RecBole's helpers see modules only; these take tensors.
+In single precision on a CPU the products are oneDNN's, which uses the full vector width of every processor.
+Torch's own product calls MKL, which uses half of it on processors of another make than its own. All other cases,
+and builds of torch without oneDNN, use torch's own product: the same sums in another order.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ def linear(
     plus: Tensor | None = None,
     slope: float | None = None,
 ) -> Tensor:
-    """LR(X W^T + b + Y), `[n, out]`.
+    """Return LR(X W^T + b + Y), `[n, out]`.
 
     Args:
         rows: X, `[n, in]`.
@@ -36,21 +34,21 @@ def linear(
 
 
 def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A B^T + b without gradient, of `[n, k]`, `[m, k]` and `[m]`: `[n, m]`, contiguous."""
+    """Return A B^T + b without gradient, of `[n, k]`, `[m, k]` and `[m]`: `[n, m]`, contiguous."""
     if left.device.type == "cpu" and left.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-        # a thousand times slower on columns cut from a wider matrix
+        # oneDNN is a thousand times slower on columns of a wider matrix
         right = right if right.is_contiguous() or right.T.is_contiguous() else right.contiguous()
         return cast(Tensor, torch.ops.mkldnn._linear_pointwise(_whole(left), _whole(right), bias, "none", [], ""))
     return F.linear(left, right, bias)
 
 
 def _whole(operand: Tensor) -> Tensor:
-    """The operand, copied if it is part of a wider one: for those oneDNN has a kernel a thousand times slower."""
+    """Return the operand, copied if it is part of a wider one: for those oneDNN is a thousand times slower."""
     return operand if operand.is_contiguous() or operand.T.is_contiguous() else operand.contiguous()
 
 
 class _Linear(torch.autograd.Function):
-    """Keeps the activated output, whose sign is that of the sum."""
+    """Saves the activated output for the gradient of LeakyReLU, since its sign is that of the sum."""
 
     @staticmethod
     def forward(
@@ -100,15 +98,15 @@ def fill_(tensor: Tensor, init: Init, std: float) -> Tensor:
 
 
 def matrix(n_rows: int, n_columns: int) -> nn.Parameter:
-    """A trainable `[n_rows, n_columns]` matrix, Xavier normal."""
+    """Return a trainable `[n_rows, n_columns]` matrix, Xavier normal."""
     return nn.Parameter(nn.init.xavier_normal_(torch.empty(n_rows, n_columns)))
 
 
 def vector(size: int) -> nn.Parameter:
-    """A trainable vector `[size]`, drawn like one row of a Xavier-normal `[1, size]` matrix."""
+    """Return a trainable vector `[size]`, drawn like one row of a Xavier-normal `[1, size]` matrix."""
     return nn.Parameter(nn.init.xavier_normal_(torch.empty(1, size))[0].detach().clone())
 
 
 def zeros(size: int) -> nn.Parameter:
-    """A trainable vector `[size]` of zeros: a bias."""
+    """Return a trainable vector `[size]` of zeros: a bias."""
     return nn.Parameter(torch.zeros(size))

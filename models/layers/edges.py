@@ -1,14 +1,9 @@
-"""Kernels over the edges of a graph: softmax, dots and products with trained weights. Pure torch.
+"""Kernels over the edges of a graph: softmax, sums, dots and products with trained weights. Pure torch.
 
-Edge values are arrays of one number an edge; no message tensor with a row an edge is ever made. A pattern is
-held in both orders, by rows and by columns, so that every gradient is again a segmented product and nothing
-is scattered: results are the same bits at every call. Products are `models.layers.segments.bag` over the segments,
-dots are `torch.sparse.sampled_addmm`, which reads the two rows of an edge where they lie.
-
-Sums over the edges of each row, and what GRCN builds on them without a search for the largest. Pure torch.
-
-Sums are `models.layers.segments.bag` over the segments, as the products of `models.layers.edges` are: nothing is
-scattered.
+Edge values are arrays of one number per edge; no tensor with one row per edge is ever built. A pattern is stored
+in both orders, by rows and by columns, so that every gradient is again a segmented product and nothing is
+scattered: results have the same bits at every call. Products and sums are `models.layers.segments.bag` over the
+segments; dots are `torch.sparse.sampled_addmm`, which reads the two rows of an edge in place.
 """
 
 from __future__ import annotations
@@ -29,7 +24,7 @@ class Edges(NamedTuple):
     Attributes:
         offsets: start of each row's segment, `[n_rows + 1]` int32.
         rows, columns: ends of each edge in row-major order, `[n_edges]` int32 each.
-        t_offsets, t_rows, t_columns: the same of the transpose: `t_rows` are columns, in ascending order.
+        t_offsets, t_rows, t_columns: the same arrays of the transpose; `t_rows` are columns, ascending.
         order: row-major position of each column-major edge, `[n_edges]` int64.
         inverse: column-major position of each row-major edge, `[n_edges]` int64.
     """
@@ -57,16 +52,16 @@ class Edges(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of rows and of columns."""
+        """Return the number of rows and of columns."""
         return len(self.offsets) - 1, len(self.t_offsets) - 1
 
     def transposed(self) -> Edges:
-        """The same edges seen from the other side; its row-major order is this one's column-major order."""
+        """Return the edges of the transpose; its row-major order is this one's column-major order."""
         return Edges(*self[3:6], *self[0:3], self.inverse, self.order)
 
 
 class EdgeGraph(nn.Module):
-    """Constant `Edges` that follow their model to a device; no part of the model's state."""
+    """Constant `Edges` that follow their model to a device; not part of the model's state."""
 
     def __init__(self, edges: Edges) -> None:
         super().__init__()
@@ -75,16 +70,16 @@ class EdgeGraph(nn.Module):
 
     @property
     def edges(self) -> Edges:
-        """The edges, on the module's device."""
+        """Return the edges, on the module's device."""
         return Edges(*[getattr(self, name) for name in Edges._fields])
 
 
 def edge_softmax(edges: Edges, logits: Tensor, keep: Tensor | None = None) -> Tensor:
-    """Softmax among the edges of each row.
+    """Return the softmax over the edges of each row.
 
     Args:
         edges: the pattern.
-        logits: one number an edge, row-major, `[n_edges]`.
+        logits: one number per edge, row-major, `[n_edges]`.
         keep: edges that take part, `[n_edges]` bool; the others get weight 0. None keeps all.
 
     Returns:
@@ -94,7 +89,7 @@ def edge_softmax(edges: Edges, logits: Tensor, keep: Tensor | None = None) -> Te
 
 
 def sddmm(edges: Edges, left: Tensor, right: Tensor) -> Tensor:
-    """Dot product of the two end points of each edge.
+    """Return the dot product of the two end points of each edge.
 
     Args:
         edges: the pattern, `[n_rows, n_columns]`.
@@ -107,11 +102,11 @@ def sddmm(edges: Edges, left: Tensor, right: Tensor) -> Tensor:
 
 
 def weighted_spmm(edges: Edges, values: Tensor, dense: Tensor) -> Tensor:
-    """Sparse times dense, with gradients to the sparse values too.
+    """Multiply sparse by dense, with gradients to the sparse values too.
 
     Args:
         edges: the pattern, `[n_rows, n_columns]`.
-        values: one number an edge, row-major, `[n_edges]`.
+        values: one number per edge, row-major, `[n_edges]`.
         dense: `[n_columns, d]`.
 
     Returns:
@@ -121,12 +116,12 @@ def weighted_spmm(edges: Edges, values: Tensor, dense: Tensor) -> Tensor:
 
 
 def spread(edges: Edges, per_row: Tensor) -> Tensor:
-    """The value of each edge's row, `[n_rows, ...]` to `[n_edges, ...]`, row-major."""
+    """Return the value of each edge's row, `[n_rows, ...]` to `[n_edges, ...]`, row-major."""
     return cast(Tensor, _Spread.apply(per_row, edges))
 
 
 def column_major(edges: Edges, values: Tensor) -> Tensor:
-    """Row-major values, `[n_edges, ...]`, in column-major order: that of `edges.transposed()`."""
+    """Return row-major values, `[n_edges, ...]`, in column-major order: that of `edges.transposed()`."""
     return cast(Tensor, _Permuted.apply(values, edges))
 
 
@@ -145,7 +140,7 @@ def _dots(edges: Edges, left: Tensor, right: Tensor) -> Tensor:
     if not len(zeros):
         return zeros
     arrays = (edges.offsets, edges.columns, zeros)
-    with warnings.catch_warnings():  # torch calls its compressed rows a beta feature, once a process
+    with warnings.catch_warnings():  # torch warns once per process that compressed rows are a beta feature
         warnings.simplefilter("ignore", UserWarning)
         pattern = torch.sparse_csr_tensor(*arrays, size=edges.shape, check_invariants=False)
     dots: Tensor = torch.sparse.sampled_addmm(pattern, left.contiguous(), right.contiguous().T, beta=0.0)
@@ -237,7 +232,7 @@ class _Spread(torch.autograd.Function):
 
 
 class _Permuted(torch.autograd.Function):
-    """Values at `order`; the gradient is put back by `inverse`, without a scatter."""
+    """Values at `order`; the gradient is reordered by `inverse`, without a scatter."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, values: Tensor, edges: Edges) -> Tensor:
@@ -256,7 +251,7 @@ def row_sums(edges: Edges, values: Tensor) -> Tensor:
 
 
 def normalise_(edges: Edges, powers: Tensor, keep: Tensor | None) -> Tensor:
-    """Non-negative edge values, `[n_edges]`, divided by their row's sum, in place; those not kept become 0."""
+    """Divide non-negative edge values, `[n_edges]`, by their row's sum, in place; those not kept become 0."""
     if keep is not None:
         powers.mul_(keep)
     totals = row_sums(edges, powers)
@@ -264,13 +259,13 @@ def normalise_(edges: Edges, powers: Tensor, keep: Tensor | None) -> Tensor:
 
 
 def softmax_gradient_(edges: Edges, weights: Tensor, grads: Tensor) -> Tensor:
-    """Gradient p (g - sum p g) of each row's softmax p, in the place of g; `[n_edges]` each."""
+    """Compute the gradient p (g - sum p g) of each row's softmax p, in place of g; `[n_edges]` each."""
     flow = grads.mul_(weights)
     return flow.addcmul_(weights, row_sums(edges, flow).index_select(0, edges.rows), value=-1)
 
 
 def at_columns(edges: Edges, per_column: Tensor) -> Tensor:
-    """The value of each edge's column, `[n_columns]` to `[n_edges]`, row-major, with gradient."""
+    """Return the value of each edge's column, `[n_columns]` to `[n_edges]`, row-major, with gradient."""
     return cast(Tensor, _AtColumns.apply(per_column, edges))
 
 

@@ -1,15 +1,14 @@
-"""Item content as models see it: scaled feature tables with presence masks. Pure torch.
-
-What an item does that lacks a modality. Pure; of interactions it sees those of the training part only.
+"""Item content as models see it: scaled feature tables with presence masks, and policies for gaps. Pure torch.
 
 | policy | an item without the modality |
 |---|---|
-| mask | takes no part in it: left out of softmaxes, means and k-NN lists |
-| zero | brings a row of zeros, which takes part in softmaxes and means |
-| mean | has the mean row of the items that have it |
-| neighbour-mean | has the mean row of the items that have it and share the most training users with it |
+| mask | is left out of the modality's softmaxes, means and k-NN lists |
+| zero | has a row of zeros, which takes part in softmaxes and means |
+| mean | gets the mean row of the items with the modality |
+| neighbour-mean | gets the mean row of the items with the modality that share the most training users with it |
 
-Under the last two the row is filled in before a model sees the features, so that the item has the modality.
+Under the last two the row is filled in before a model sees the features, so that the item has the modality. Only
+interactions of the training part are used.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ class ItemFeatures:
 
     Attributes:
         name: name of the modality.
-        raw: features as read, `[n_items, d_m]`; zero rows for padding and for items without it.
-        present: which items have it, `[n_items]` bool; False for padding.
-        fingerprint: content hash, to find derived graphs again.
+        raw: features as read, `[n_items, d_m]`; zero rows for padding and for items without the modality.
+        present: which items have the modality, `[n_items]` bool; False for padding.
+        fingerprint: content hash, key of cached graphs.
     """
 
     name: str
@@ -46,7 +45,7 @@ class ItemFeatures:
 
 
 def scaled(features: ItemFeatures, how: FeatNorm) -> Tensor:
-    """The feature table on a common scale, `[n_items, d_m]`; absent items stay zero.
+    """Return the feature table on a common scale, `[n_items, d_m]`; absent items stay zero.
 
     Args:
         features: one modality.
@@ -65,22 +64,22 @@ def scaled(features: ItemFeatures, how: FeatNorm) -> Tensor:
 
 Missing = Literal["mask", "zero", "mean", "neighbour-mean"]
 N_NEIGHBOURS = 10
-BLOCK = 256  # items whose co-interactions are counted together
+BLOCK = 256  # items whose co-interactions are counted at a time
 
 
 def completed(
     features: tuple[ItemFeatures, ...], policy: Missing, users: Tensor, items: Tensor
 ) -> tuple[tuple[ItemFeatures, ...], tuple[str, ...]]:
-    """The features under a policy.
+    """Return the features under a policy for items without a modality.
 
     Args:
         features: the modalities.
-        policy: see above.
+        policy: see the module's table.
         users, items: distinct training pairs, `[n]` each.
 
     Returns:
-        The modalities, with rows filled in under "mean" and "neighbour-mean"; their fingerprints tell. And
-        remarks: how many items have no neighbour to take a row from.
+        The modalities, with rows filled in under "mean" and "neighbour-mean", which changes their fingerprints;
+        and remarks on the number of items without a neighbour to take a row from.
     """
     if policy in ("mask", "zero"):
         return features, ()
@@ -104,7 +103,7 @@ def completed(
 def _filled(
     features: ItemFeatures, absent: Tensor, policy: Missing, users: Tensor, items: Tensor
 ) -> tuple[ItemFeatures, int]:
-    """One modality without gaps, and the number of items that had no neighbours."""
+    """Return one modality without gaps, and the number of items that had no neighbours."""
     raw = features.raw.double().numpy()
     present, places = features.present.numpy(), absent.numpy().nonzero()[0]
     rows = np.tile(raw[present].mean(axis=0), (len(places), 1))
@@ -118,6 +117,7 @@ def _filled(
         seen = hashlib.sha256(torch.stack([users, items]).numpy().tobytes()).hexdigest()[:16]
         fingerprint += f"{N_NEIGHBOURS}-{seen}"
     table = features.raw.clone()
+    # means are taken in float64 and rounded once
     table[places] = torch.from_numpy(rows).to(table.dtype)
     return replace(features, raw=table, present=features.present | absent, fingerprint=fingerprint), n_alone
 
@@ -125,7 +125,7 @@ def _filled(
 def co_interacted(
     users: Tensor, items: Tensor, present: NDArray[np.bool_], wanted: NDArray[np.int64]
 ) -> list[NDArray[np.int64]]:
-    """For each wanted item the present items that share the most training users with it.
+    """Return for each wanted item the present items that share the most training users with it.
 
     Args:
         users, items: distinct training pairs, `[n]` each.
@@ -133,8 +133,8 @@ def co_interacted(
         wanted: item ids.
 
     Returns:
-        At most `N_NEIGHBOURS` ids each, those with the most users in common first, ties by the lowest id; fewer or
-        none where no more share a user.
+        At most `N_NEIGHBOURS` ids each, by descending number of shared users, ties to the lowest id; fewer if
+        fewer items share a user.
     """
     ones = np.ones(len(users), dtype=np.int64)
     n_users = int(users.max()) + 1 if len(users) else 1

@@ -1,6 +1,6 @@
 """Fusion of one vector per modality into one (LUDP Eqs. 6-8 and 12, and the alternatives of its Fig. 5).
 
-Inputs are lists of `[n, d]` tensors, one a modality, with a mask `[n, K]` of those available; the result
+Inputs are lists of `[n, d]` tensors, one per modality, with a mask `[n, K]` of those available; the result
 is `[n, d]`. A row without any modality becomes zero. Pure torch.
 """
 
@@ -21,7 +21,7 @@ Activation = Literal["none", "leaky_relu", "relu", "tanh"]
 
 
 def masked_softmax(logits: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the last dimension among the entries of `mask`; all zero where there is none."""
+    """Return the softmax over the last dimension among the entries of `mask`; zero where the mask is empty."""
     weights = torch.softmax(logits.masked_fill(~mask, torch.finfo(logits.dtype).min), dim=-1)
     return weights * mask
 
@@ -48,7 +48,7 @@ class AttentionFusion(nn.Module):
         self.queries = nn.ParameterList([vector(widths[m]) for m in range(n_vectors)])
 
     def logits(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Unnormalised weights (Eq. 6), `[n, K]`."""
+        """Return unnormalised weights (Eq. 6), `[n, K]`."""
         columns = []
         for m, rows in enumerate(inputs):
             weight = self.weights[min(m, len(self.weights) - 1)]
@@ -57,20 +57,20 @@ class AttentionFusion(nn.Module):
         return torch.stack(columns, dim=1)
 
     def forward(self, values: Sequence[Tensor], mask: Tensor, inputs: Sequence[Tensor] | None = None) -> Tensor:
-        """Weighted sum of `values` with weights computed from `inputs` (by default the values; Eqs. 7-8)."""
+        """Return the sum of `values` weighted by attention over `inputs` (by default the values; Eqs. 7-8)."""
         weights = masked_softmax(self.logits(values if inputs is None else inputs), mask)
         return weighted_sum(values, weights)
 
 
 class GlobalFusion(nn.Module):
-    """One trained weight per modality, the same for everybody: softmax over K logits."""
+    """One trained weight per modality, the same for all rows: softmax over K logits."""
 
     def __init__(self, n_modalities: int) -> None:
         super().__init__()
         self.modality_logits = zeros(n_modalities)
 
     def forward(self, values: Sequence[Tensor], mask: Tensor, inputs: Sequence[Tensor] | None = None) -> Tensor:
-        """Weighted sum, renormalised over the available modalities."""
+        """Return the weighted sum, renormalised over the available modalities."""
         return weighted_sum(values, masked_softmax(self.modality_logits.expand(mask.shape), mask))
 
 
@@ -82,7 +82,7 @@ class PlainFusion(nn.Module):
         self.how = how
 
     def forward(self, values: Sequence[Tensor], mask: Tensor, inputs: Sequence[Tensor] | None = None) -> Tensor:
-        """Sum, divided for the mean by the number of available modalities of each row."""
+        """Return the sum, divided for the mean by the number of available modalities of each row."""
         weights = mask.to(values[0].dtype)
         if self.how == "mean":
             weights = weights / weights.sum(1, keepdim=True).clamp_min(1)
@@ -100,7 +100,7 @@ class ConcatFusion(nn.Module):
         self.slope = slope
 
     def forward(self, values: Sequence[Tensor], mask: Tensor, inputs: Sequence[Tensor] | None = None) -> Tensor:
-        """Transformed concatenation; absent modalities enter as zeros, rows without any come out zero."""
+        """Transform the concatenation; absent modalities enter as zeros, and rows without any become zero."""
         parts = [rows * mask[:, m : m + 1] for m, rows in enumerate(values)]
         fused = linear(torch.cat(parts, dim=1), self.weight, self.bias)
         if self.activation == "leaky_relu":

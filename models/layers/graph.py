@@ -1,18 +1,9 @@
-"""The user-item graph and its products, exact and deterministic. Pure torch; touches no file.
+"""The user-item graph and its products: propagation of all nodes, of a batch's rows, and means. Pure torch.
 
-All normalisations of the bipartite graph are diagonal scalings of one binary matrix, held once in
+All normalisations of the bipartite graph are diagonal scalings of one binary matrix, stored once in
 compressed rows over the joint nodes: users first, then items. A product is `embedding_bag` over the
 row segments, several times faster than a sparse COO product on a CPU and deterministic in both
 directions: the backward pass is the product with the transpose, so nothing is scattered atomically.
-
-Linear propagation for a training batch: the same values as all nodes, the work of the rows needed. Pure torch.
-
-A batch is scored by a few thousand rows of sum_l c A^l E. Its gradient with respect to E is
-c (G + A' (G + A' (... G))) with G zero outside those rows (Horner's form), so no layer is kept, scaled or added up
-over all nodes, and the rows that the L2 term acts on ride on the same gradient. The last layer is computed for the
-batch's rows alone where they hold few enough of the graph's entries.
-
-Means over neighbours, computed once for all nodes that have the same neighbours. Pure torch.
 """
 
 from __future__ import annotations
@@ -32,7 +23,7 @@ Normalisation = Literal["sym", "mean", "rw_self"]
 
 
 class SparseRows(nn.Module):
-    """A constant sparse matrix in compressed rows, kept with its transpose for the backward pass.
+    """A constant sparse matrix in compressed rows, stored with its transpose for the backward pass.
 
     A module, so that it follows its model to a device or to another floating type; its buffers are not
     part of the model's state. Build with `from_entries`.
@@ -41,7 +32,7 @@ class SparseRows(nn.Module):
         offsets: row pointers, `[n_rows + 1]` int32.
         columns: column of each entry, `[nnz]` int32.
         values: value of each entry, `[nnz]`.
-        t_offsets, t_columns, t_values: the same of the transpose.
+        t_offsets, t_columns, t_values: the same arrays of the transpose.
     """
 
     offsets: Tensor
@@ -63,16 +54,16 @@ class SparseRows(nn.Module):
         return cls(_compress(rows, columns, values, shape[0]), _compress(columns, rows, values, shape[1]))
 
     def entries(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Row, column and value of every entry, `[nnz]` each, ids as int64."""
+        """Return row, column and value of every entry, `[nnz]` each, ids as int64."""
         return torch.repeat_interleave(self.offsets.diff().long()), self.columns.long(), self.values
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of rows and of columns."""
+        """Return the number of rows and of columns."""
         return len(self.offsets) - 1, len(self.t_offsets) - 1
 
     def dense(self) -> Tensor:
-        """The same matrix as a dense one, `[n_rows, n_columns]`; for small cases and tests."""
+        """Return the matrix as a dense one, `[n_rows, n_columns]`; for small cases and tests."""
         return spmm(self, torch.eye(self.shape[1], dtype=self.values.dtype, device=self.values.device))
 
 
@@ -98,7 +89,7 @@ class _Product(torch.autograd.Function):
 
 
 def spmm(matrix: SparseRows, dense: Tensor) -> Tensor:
-    """Sparse times dense.
+    """Multiply sparse by dense.
 
     Args:
         matrix: `[n_rows, n_columns]`.
@@ -112,7 +103,7 @@ def spmm(matrix: SparseRows, dense: Tensor) -> Tensor:
 
 
 def stacked(graphs: Sequence[SparseRows], *, diagonal: bool = False) -> SparseRows:
-    """K matrices of one shape `[n, m]` as one: below each other, `[K n, m]`, or on a diagonal, `[K n, K m]`."""
+    """Stack K matrices `[n, m]` below each other, `[K n, m]`, or on a diagonal, `[K n, K m]`."""
     n_rows, n_columns = graphs[0].shape
     parts = [graph.entries() for graph in graphs]
     rows = torch.cat([part[0] + index * n_rows for index, part in enumerate(parts)])
@@ -124,7 +115,7 @@ def stacked(graphs: Sequence[SparseRows], *, diagonal: bool = False) -> SparseRo
 def bipartite(
     users: Tensor, items: Tensor, n_users: int, n_items: int, normalisation: Normalisation
 ) -> SparseRows:
-    """The normalised adjacency over users and items, `[n_users + n_items, n_users + n_items]`.
+    """Build the normalised adjacency over users and items, `[n_users + n_items, n_users + n_items]`.
 
     Args:
         users, items: distinct training pairs, `[n]` each.
@@ -144,12 +135,12 @@ def bipartite(
         scale = torch.where(degrees > 0, degrees.rsqrt(), 0.0)
         values = scale[rows] * scale[columns]
     else:
-        values = degrees.reciprocal()[rows]
+        values = degrees.reciprocal()[rows]  # infinite for degree 0, which no entry has
     return SparseRows.from_entries(rows, columns, values.to(torch.get_default_dtype()), (n_nodes, n_nodes))
 
 
 def propagate(graph: SparseRows, ego: Tensor, n_layers: int) -> list[Tensor]:
-    """Linear propagation E^(l+1) = A E^(l) (LightGCN Eq. 3, LUDP Eq. 1).
+    """Propagate linearly, E^(l+1) = A E^(l) (LightGCN Eq. 3, LUDP Eq. 1).
 
     Args:
         graph: normalised adjacency over all nodes.
@@ -177,27 +168,28 @@ def read_out(layers: list[Tensor], how: Literal["sum", "mean", "last"]) -> Tenso
 
 Batch = tuple[Tensor, Tensor, Tensor]
 ReadOut = Literal["sum", "mean"]
-EVEN = 128
-PARTIAL_BELOW = 0.4  # listing the entries of some rows costs about as much as multiplying with them
+EVEN = 128  # numbers of distinct rows are rounded up to a multiple of this
+PARTIAL_BELOW = 0.4  # share of entries: listing the entries of rows costs about as much as multiplying
 
 
 def halves(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of positives and of negatives, from both one after the other."""
+    """Split concatenated rows into those of positives and of negatives."""
     first, second = rows.chunk(2)
     return first, second
 
 
 def thirds(rows: Tensor) -> Batch:
-    """Rows of users, positives and negatives, from all one after the other."""
+    """Split concatenated rows into those of users, positives and negatives."""
     first, second, third = rows.chunk(3)
     return first, second, third
 
 
 def distinct(ids: Tensor) -> tuple[Tensor, Tensor | None]:
-    """The distinct ids, and where each given one is among them, so that a row is computed once in a batch.
+    """Return the distinct ids, and the position of each given id among them, so that a row is computed once.
 
-    The last one is repeated up to a multiple of 128 ids: oneDNN generates code, for a millisecond, at every new
-    size of a matrix. On other devices than the CPU the ids as they are, and None: their number is not known there.
+    The last id is repeated up to a multiple of 128 ids: oneDNN generates code, for a millisecond, at every new
+    size of a matrix. On devices other than the CPU the result is the ids themselves and None, because counting
+    distinct ids would synchronise.
     """
     if ids.device.type != "cpu":
         return ids, None
@@ -206,11 +198,11 @@ def distinct(ids: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def distinct_padded(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """`distinct` with a number of ids that no device has to count, for whoever must not repeat a row.
+    """Return distinct ids as `distinct` does, but with fixed output size, so that CUDA need not synchronise.
 
     Returns:
-        The distinct ids, ascending, and behind them zeros, of which there is at least one: `[n + 1]`; where each
-        given one is among them, `[n]`.
+        The distinct ids, ascending, followed by at least one zero: `[n + 1]`; and the position of each given id
+        among them, `[n]`.
     """
     ascending, order = torch.sort(ids, stable=True)
     is_new = torch.cat([ascending.new_ones(min(1, len(ids)), dtype=torch.bool), ascending[1:] != ascending[:-1]])
@@ -220,12 +212,12 @@ def distinct_padded(ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def repeated(rows: Tensor, position: Tensor | None) -> Tensor:
-    """Rows of distinct ids as rows of the ids given, `[n, d]`."""
+    """Return rows of distinct ids as rows of the given ids, `[n, d]`."""
     return rows if position is None else gather(rows, position)
 
 
 def gather(table: Tensor, index: Tensor) -> Tensor:
-    """Rows of a table, `[n, d]`; the gradient adds up the rows that were taken more than once.
+    """Return rows of a table, `[n, d]`; the gradient adds up the rows that were taken more than once.
 
     Args:
         table: `[n_rows, d]`.
@@ -235,7 +227,7 @@ def gather(table: Tensor, index: Tensor) -> Tensor:
 
 
 def spmm_rows(matrix: SparseRows, index: Tensor, dense: Tensor) -> Tensor:
-    """The listed rows of a sparse product, `[len(index), d]`.
+    """Return the listed rows of a sparse product, `[len(index), d]`.
 
     Args:
         matrix: `[n_rows, n_columns]`.
@@ -248,7 +240,7 @@ def spmm_rows(matrix: SparseRows, index: Tensor, dense: Tensor) -> Tensor:
 def propagated_rows(
     graph: SparseRows, users: Tensor, items: Tensor, nodes: Tensor, n_layers: int, how: ReadOut
 ) -> tuple[Tensor, Tensor]:
-    """Rows of the propagated embeddings, sum or mean over the layers 0..L, and the rows that went in.
+    """Return rows of the propagated embeddings, sum or mean over the layers 0..L, and rows of the input.
 
     Args:
         graph: normalised adjacency over users, then items, `[n_users + n_items, n_users + n_items]`.
@@ -265,24 +257,24 @@ def propagated_rows(
 
 
 def adds_in_order(tensor: Tensor) -> bool:
-    """Whether `index_add_` adds in one order always on the tensor's device, as it does on a CPU alone."""
+    """Return whether `index_add_` always adds in the same order on the tensor's device: only on a CPU."""
     return tensor.device.type == "cpu"
 
 
 def scattered(index: Tensor, rows: Tensor, n_rows: int) -> Tensor:
-    """Rows added up at their places in a table of zeros, `[n_rows, d]`; the same bits at every call."""
+    """Add rows up at their places in a table of zeros, `[n_rows, d]`; the same bits at every call."""
     if adds_in_order(rows):
         return rows.new_zeros(n_rows, rows.shape[1]).index_add_(0, index, rows)
-    # each place sums its own rows, found by sorting
+    # sort the rows by place, so that each place is a segment with a fixed order of summation
     ascending, order = torch.sort(index, stable=True)
     offsets = torch.searchsorted(ascending, torch.arange(n_rows + 1, device=index.device), out_int32=True)
     return bag(offsets, order.to(torch.int32), None, rows)
 
 
 def _product_rows(matrix: SparseRows, index: Tensor, dense: Tensor) -> Tensor:
-    """Rows of a product: each from its own entries once, or all rows where that is less work.
+    """Return rows of a product: each from its own entries once, or all rows where that is less work.
 
-    On devices other than the CPU always all rows, as counting the entries would wait for the device.
+    Devices other than the CPU always compute all rows, because counting the entries would synchronise.
     """
     if dense.device.type == "cpu":
         distinct, position = torch.unique(index, return_inverse=True)
@@ -293,7 +285,7 @@ def _product_rows(matrix: SparseRows, index: Tensor, dense: Tensor) -> Tensor:
 
 
 def _own_entries(matrix: SparseRows, rows: Tensor, sizes: Tensor, dense: Tensor) -> Tensor:
-    """A product's rows from their own entries, `[len(rows), d]`."""
+    """Compute a product's rows from their own entries, `[len(rows), d]`."""
     ends = sizes.cumsum(0)
     shift = matrix.offsets.index_select(0, rows) - ends + sizes
     entries = shift.repeat_interleave(sizes).add_(torch.arange(int(ends[-1]) if len(ends) else 0))
@@ -335,7 +327,12 @@ class _RowsProduct(torch.autograd.Function):
 
 
 class _Propagation(torch.autograd.Function):
-    """`c sum_l (A^l E)[i]` and `E[i]`; the gradient is `c (G + A' (G + ...)) + G_0`, rows of G at their places."""
+    """`c sum_l (A^l E)[i]` and `E[i]`; the gradient is `c (G + A' (G + ...)) + G_0`, rows of G at their places.
+
+    A batch needs a few thousand rows i only, so G is zero elsewhere. In Horner's form no layer is stored, scaled
+    or added up over all nodes, and the rows that the L2 term acts on share the gradient. The last layer is
+    computed for the rows i alone if they hold few enough of the graph's entries.
+    """
 
     @staticmethod
     def forward(
@@ -369,7 +366,7 @@ class _Propagation(torch.autograd.Function):
             for _ in range(ctx.n_layers):  # type: ignore[attr-defined]
                 total = bag(graph.t_offsets, graph.t_columns, graph.t_values, total).index_add_(0, nodes, rows)
             total.index_add_(0, nodes, grads[1])
-        else:  # placing them costs more than a table of their sums does
+        else:  # off the CPU, scattering once into a table is cheaper than scattering in every layer
             sums = scattered(nodes, torch.cat([rows, grads[1]], dim=1), graph.shape[0])
             total, own = sums.chunk(2, dim=1)
             placed = total
@@ -386,8 +383,8 @@ WORTH_SHARING = 0.9  # above this share of distinct means, spreading them costs 
 class Means(nn.Module):
     """Mean of the senders' rows for each receiver; a receiver without senders gets zero.
 
-    In sparse data many nodes have one or two neighbours, and many of these the same: what is computed from the
-    mean alone is then needed once for all of them.
+    In sparse data many nodes have one or two neighbours, and many nodes have the same ones. What is computed from
+    the mean alone is then computed once for all of them.
 
     Args:
         receivers, senders: distinct pairs, `[n_edges]` each.
@@ -395,8 +392,8 @@ class Means(nn.Module):
 
     Attributes:
         matrix: the distinct means, `[n_distinct, n_senders]`.
-        shared: which of them each receiver has, a one in each row, `[n_receivers, n_distinct]`; None where each
-            receiver has its own, in its place.
+        shared: the distinct mean of each receiver, a one in each row, `[n_receivers, n_distinct]`; None if every
+            receiver has its own mean, in its own row.
     """
 
     def __init__(self, receivers: Tensor, senders: Tensor, n_receivers: int, n_senders: int) -> None:
@@ -414,21 +411,21 @@ class Means(nn.Module):
             self.shared = SparseRows.from_entries(nodes, which, ones, (n_receivers, len(first)))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """The distinct means, `[n_distinct, d]`, of the senders' rows, `[n_senders, d]`."""
+        """Return the distinct means, `[n_distinct, d]`, of the senders' rows, `[n_senders, d]`."""
         return spmm(self.matrix, rows)
 
     def spread(self, rows: Tensor) -> Tensor:
-        """Rows of the distinct means as rows of the receivers that have them, `[n_receivers, d]`."""
+        """Return rows of the distinct means as rows of the receivers that have them, `[n_receivers, d]`."""
         return rows if self.shared is None else spmm(self.shared, rows)
 
     def rows(self, means: Tensor, receivers: Tensor) -> Tensor:
-        """Means of some receivers, `[n, d]`, from the distinct ones."""
+        """Return means of some receivers, `[n, d]`, from the distinct ones."""
         places = receivers if self.shared is None else self.shared.columns.index_select(0, receivers).long()
         return gather(means, places)
 
 
 def _same_rows(matrix: SparseRows) -> tuple[Tensor, Tensor]:
-    """Number of each row's pattern, `[n_rows]`, and the first row that has each, `[n_patterns]`."""
+    """Return the number of each row's pattern, `[n_rows]`, and the first row of each, `[n_patterns]`."""
     columns, numbers = matrix.columns.numpy(), dict[bytes, int]()
     which: list[int] = []
     first: list[int] = []

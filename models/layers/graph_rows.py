@@ -12,13 +12,13 @@ from models.layers.rows import SMALLEST
 
 
 def inverse_norms(table: Tensor) -> Tensor:
-    """1 / |x| of each row, `[n, 1]`; 0 for a zero row. No gradient."""
+    """Return 1 / |x| of each row, `[n, 1]`; 0 for a zero row. No gradient."""
     norms: Tensor = torch.linalg.vector_norm(table, dim=1, keepdim=True)
     return norms.masked_fill_(norms < SMALLEST, torch.inf).reciprocal_()
 
 
 def unit_gradient(unit: Tensor, inverse: Tensor, grad: Tensor) -> Tensor:
-    """`(g - y (y . g)) / |x|`, `[n, d]`: the gradient of y = x / |x| from that of y.
+    """Return `(g - y (y . g)) / |x|`, `[n, d]`: the gradient of y = x / |x| from that of y.
 
     Args:
         unit: y, `[n, d]`.
@@ -31,7 +31,7 @@ def unit_gradient(unit: Tensor, inverse: Tensor, grad: Tensor) -> Tensor:
 
 
 def unit_rows_and_own(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """`models.layers.rows.unit_rows` of a table and some of its rows as they are, with one gradient for both.
+    """Return `models.layers.rows.unit_rows` of a table and some of its raw rows, with one gradient for both.
 
     Args:
         table: `[n, d]`.

@@ -1,9 +1,7 @@
-"""Item-item graphs from k-NN lists (LUDP Eqs. 3-5, LATTICE Eqs. 2-4). Pure torch.
+"""Item-item graphs: fixed ones from k-NN lists (LUDP Eqs. 3-5, LATTICE Eqs. 2-4), and LATTICE's learned graph.
 
-The learned item graph of one modality, as chosen pairs with trained similarities (LATTICE). Pure torch.
-
-Only the n k pairs of the k-NN lists exist: their cosines are dots of the projected rows, with gradients to
-projection and features. The lists themselves are piecewise constant and are found without gradient.
+A learned graph has only the n k pairs of the k-NN lists. Their cosines are dots of the projected rows, with
+gradients to projection and features. The lists are piecewise constant and are found without gradient. Pure torch.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ class ItemGraphs(nn.Module):
 
     Attributes:
         first: the graphs below each other, `[K n_items, n_items]`, since all start from one table.
-        deeper: on a diagonal, `[K n_items, K n_items]`, for the layers after; None with one layer.
+        deeper: the graphs on a diagonal, `[K n_items, K n_items]`, for later layers; None with one layer.
     """
 
     def __init__(self, graphs: Sequence[SparseRows], n_layers: int) -> None:
@@ -43,11 +41,11 @@ class ItemGraphs(nn.Module):
         self.deeper = stacked(graphs, diagonal=True) if n_layers > 1 else None
 
     def views(self, start: Tensor, items: Tensor | None, how: Literal["last", "sum", "mean"]) -> Tensor:
-        """h^m (LUDP Eq. 5) of all modalities below each other, `[K n, d]`.
+        """Return h^m (LUDP Eq. 5) of all modalities below each other, `[K n, d]`.
 
         Args:
             start: what is propagated, `[n_items, d]`.
-            items: the items wanted, `[n]`, whose rows alone the last layer is computed for; None for all.
+            items: item ids, `[n]`; the last layer is computed for their rows only. None for all.
             how: read-out over the layers.
         """
         nodes, own = None, start
@@ -67,7 +65,7 @@ class ItemGraphs(nn.Module):
 def item_graph(
     lists: Neighbours, norm: ItemGraphNorm, symmetrize: Symmetrize = "none", clip_negative: bool = False
 ) -> SparseRows:
-    """The normalised item graph of one modality, `[n_items, n_items]` with at most k entries a row.
+    """Build the normalised item graph of one modality, `[n_items, n_items]` with at most k entries per row.
 
     Args:
         lists: k-NN lists; B_ij = 1 for j in the list of i, S_ij its cosine.
@@ -98,7 +96,7 @@ def _symmetrized(
     merged[inverse] = torch.cat([cosines, cosines])
     own = rows == columns
     both = counts == 2 if how == "mutual" else torch.ones_like(counts, dtype=torch.bool)
-    both[inverse[: len(rows)][own]] = True
+    both[inverse[: len(rows)][own]] = True  # a self loop is its own mirror image
     unique = unique[both]
     return unique // n_items, unique % n_items, merged[both]
 
@@ -170,13 +168,13 @@ class Modality(nn.Module):
         self._chosen: tuple[Tensor, Edges] | None = None
 
     def projected(self) -> Tensor:
-        """Y = X W^T + b, `[n_items, d]`."""
+        """Return Y = X W^T + b, `[n_items, d]`."""
         rows: Tensor = self.linear(self.table)
         return rows
 
     @torch.no_grad()
     def choose(self) -> Edges:
-        """Pairs of the learned graph under the current parameters, without gradient."""
+        """Choose the pairs of the learned graph under the current parameters, without gradient."""
         rows = self.projected()
         if self._chosen is None or not torch.equal(self._chosen[0], rows):
             lists = with_loops(nearest(rows, self.available, self.k, include_self=True), self.available)
@@ -187,20 +185,20 @@ class Modality(nn.Module):
         return self._chosen[1]
 
     def similarities(self, pairs: Edges) -> Tensor:
-        """Cosines of the pairs, `[n_pairs]`; 1 for the self loop of an item without the modality."""
+        """Return cosines of the pairs, `[n_pairs]`; 1 for the self loop of an item without the modality."""
         unit = unit_rows(self.projected() * self.available.unsqueeze(1))
         loops = ~self.available[pairs.rows]
         cosines = sddmm(pairs, unit, unit) + loops
         return F.relu(cosines) if self.clip else cosines
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Modality:
-        self._chosen = None  # holds tensors that the module does not move
+        self._chosen = None  # its tensors are not buffers, so the module would not move them
         moved: Modality = super()._apply(fn, recurse)
         return moved
 
 
 def merged(graph: ItemGraph, initial: list[SparseRows]) -> SparseRows:
-    """The whole of G as one matrix without gradient, `[n_items, n_items]`.
+    """Return the whole of G as one matrix without gradient, `[n_items, n_items]`.
 
     Args:
         graph: its parts, detached.
@@ -217,7 +215,7 @@ def merged(graph: ItemGraph, initial: list[SparseRows]) -> SparseRows:
 
 
 def with_loops(lists: Neighbours, available: Tensor) -> Neighbours:
-    """The lists with every item that has no features, padding aside, as its own only neighbour."""
+    """Return the lists with every item without features, except padding, as its own only neighbour."""
     absent = (~available).nonzero().squeeze(1)
     absent = absent[absent > 0]
     items, cosines = lists.items.clone(), lists.cosines.clone()
@@ -226,7 +224,7 @@ def with_loops(lists: Neighbours, available: Tensor) -> Neighbours:
 
 
 def laplacian(pairs: Edges, values: Tensor, degrees: Tensor) -> Tensor:
-    """Entries of D^-1/2 S D^-1/2, `[n_pairs]`; rows and columns without positive degree are zero."""
+    """Return the entries of D^-1/2 S D^-1/2, `[n_pairs]`; rows and columns without positive degree are zero."""
     scale = torch.where(degrees > 0, degrees, torch.inf).rsqrt()
     back = pairs.transposed()
     return values * spread(pairs, scale) * column_major(back, spread(back, scale))

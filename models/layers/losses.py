@@ -13,7 +13,9 @@ RegForm = Literal["half_sq", "recbole_norm", "elem_mean", "all_params"]
 
 
 def bpr_loss(positive: Tensor, negative: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
-    """-ln sigmoid(s_ui - s_uj) (Rendle et al. 2009; LUDP Eq. 15), as a softplus, whose gradient never dies.
+    """Return -ln sigmoid(s_ui - s_uj) (Rendle et al. 2009; LUDP Eq. 15).
+
+    As a softplus its gradient does not vanish for large differences, where log(sigmoid) would underflow.
 
     Args:
         positive, negative: scores of the batch, `[B]` each.
@@ -24,7 +26,7 @@ def bpr_loss(positive: Tensor, negative: Tensor, reduction: Literal["mean", "sum
 
 
 def l2(form: RegForm, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-    """L2 term of a batch, to be multiplied by `reg_weight`.
+    """Return the L2 term of a batch, to be multiplied by `reg_weight`.
 
     Args:
         form: "half_sq" 1/(2B) of the squared norms (LightGCN's own code); "recbole_norm" 1/B of the norms,
@@ -44,9 +46,9 @@ def l2(form: RegForm, users: Tensor, positives: Tensor, negatives: Tensor) -> Te
     if form == "elem_mean":
         weighted = 2 * users.square().sum() + positives.square().sum() + negatives.square().sum()
         return weighted / (2 * users.numel())
-    raise ValueError(f"'{form}' is no form over batch rows")
+    raise ValueError(f"'{form}' is not a form of L2 over batch rows")
 
 
 def sum_of_squares(parameters: Iterable[Tensor]) -> Tensor:
-    """Sum of squared entries over whole tensors (LUDP Eq. 15 read literally)."""
+    """Sum the squared entries of whole tensors (LUDP Eq. 15 read literally)."""
     return torch.stack([parameter.square().sum() for parameter in parameters]).sum()

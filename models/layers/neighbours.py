@@ -1,8 +1,8 @@
 """k-nearest-neighbour lists over item features (LUDP Eqs. 3-4, LATTICE Eq. 2) in O(n k) memory. Pure torch.
 
-Blocks of rows are multiplied in the features' own precision to find candidates; the candidates' cosines
-are then computed again in float64 and rounded to 1e-6 for the choice alone, so that block sizes and
-devices agree and exact duplicates are ordered by their index.
+Blocks of rows are multiplied in single precision to find candidates. The candidates' cosines are then computed
+again in float64, and rounded to 1e-6 for the selection only, so that block sizes and devices agree and exact
+duplicates are ordered by their index.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 from bench.core.topk import largest, stable_topk
 from models.layers.dense import product
 
-SPARE = 16
-SEPARATION = 1e-5
+SPARE = 16  # candidates beyond the wanted ones
+SEPARATION = 1e-5  # of cosines, above the rounding error of single precision
 
 
 class Neighbours(NamedTuple):
@@ -34,14 +34,14 @@ class Neighbours(NamedTuple):
 
 @torch.no_grad()
 def nearest(features: Tensor, present: Tensor, k: int, include_self: bool, block: int = 128) -> Neighbours:
-    """The k most similar present items of each present item, by cosine; ties to the lowest id. Without gradient.
+    """Find the k most similar present items of each present item, by cosine; ties to the lowest id. No gradient.
 
     Args:
         features: `[n_items, d]`, of any floating type.
         present: candidates and queries, `[n_items]` bool; padding must be False.
         k: length of the lists, the item itself included if `include_self`.
         include_self: whether an item heads its own list.
-        block: rows multiplied at a time; memory is `block * n_items` floats, which the cache should hold.
+        block: rows multiplied at a time; their `block * n_items` floats should fit into the cache.
     """
     n_items = len(features)
     ids = present.nonzero().squeeze(1)
@@ -62,7 +62,7 @@ def nearest(features: Tensor, present: Tensor, k: int, include_self: bool, block
 
 
 def _block(unit: Tensor, single: Tensor, rows: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
-    """Neighbours of the given rows among all rows but themselves, `[b, wanted]` each."""
+    """Find neighbours of the given rows among all other rows, `[b, wanted]` each."""
     if wanted == 0:
         return rows.new_zeros((len(rows), 0)), unit.new_zeros((len(rows), 0))
     rough = product(single[rows], single)
@@ -72,6 +72,7 @@ def _block(unit: Tensor, single: Tensor, rows: Tensor, wanted: int) -> tuple[Ten
     cosines = torch.einsum("bd,bcd->bc", unit[rows], F.embedding(candidates, unit))
     near, cosine = _choose(cosines, candidates, wanted)
     if n_candidates < rough.shape[1] - 1:
+        # the candidates may lack a neighbour if the last of them is about as similar as the last wanted one
         unclear = rough_values[:, -1] > rough_values[:, wanted - 1] - SEPARATION
         for position in unclear.nonzero().squeeze(1).tolist():
             everyone = torch.arange(len(unit), device=rows.device).unsqueeze(0)
@@ -82,7 +83,7 @@ def _block(unit: Tensor, single: Tensor, rows: Tensor, wanted: int) -> tuple[Ten
 
 
 def _choose(exact: Tensor, candidates: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
-    """The best `wanted` of each row's candidates, ties of the rounded cosine to the lowest id."""
+    """Select the best `wanted` of each row's candidates, ties of the rounded cosine to the lowest id."""
     candidates, order = candidates.sort(dim=1)
     exact = exact.gather(1, order)
     _, best = stable_topk(torch.round(exact, decimals=6), wanted)

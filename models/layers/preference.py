@@ -15,12 +15,12 @@ from models.layers.graph import SparseRows, gather, spmm
 class Preference(nn.Module):
     """One modality's part of the user branch.
 
-    Pooling and W_1 are both linear, so users are pooled first and transformed after. With frozen features
-    the pooled table is a constant and a batch costs its own rows only.
+    Pooling and W_1 are both linear, so they can be swapped. With frozen features pooling comes first: the pooled
+    table is a constant, and a batch costs its own rows only.
 
     Args:
         table: scaled features, `[n_items, d_m]`, zero for items without the modality.
-        present: which items have it, `[n_items]`.
+        present: which items have the modality, `[n_items]`.
         users, items: distinct training pairs, `[n]` each.
         n_users: number of users, padding included.
         hidden: width of the preference, d'.
@@ -29,7 +29,7 @@ class Preference(nn.Module):
         bias: whether W_1 and W_2 carry biases.
         slope: negative slope of the LeakyReLU.
         combine: "add" LR(W_2 p) + base (Eq. 11 as printed) or "concat_fc" W [LR(W_2 p) || base] (its text).
-        w2: a shared second matrix, or None for an own one.
+        w2: the second matrix shared by all modalities, or None for one of its own.
     """
 
     def __init__(
@@ -74,20 +74,20 @@ class Preference(nn.Module):
             self.register_buffer("pooled", spmm(pool, table), persistent=False)
 
     def available(self, users: Tensor, left_out: Tensor | None = None) -> Tensor:
-        """Whether each user has an item with this modality besides the one left out, `[B]` bool."""
+        """Return whether each user has an item with this modality besides the one left out, `[B]` bool."""
         counts: Tensor = self.counts[users]  # type: ignore[index]
         if left_out is not None:
             counts = counts - self.present[left_out].to(counts.dtype)  # type: ignore[index]
         return counts > 0
 
     def projected(self, users: Tensor, left_out: Tensor | None = None) -> Tensor:
-        """LeakyReLU(W_2 LeakyReLU(W_1 xbar_u)) of Eqs. 10-11, before the user's embedding, `[B, d]`.
+        """Return LeakyReLU(W_2 LeakyReLU(W_1 xbar_u)) (Eqs. 10-11), before the user's embedding, `[B, d]`.
 
         Args:
             users: user ids, `[B]`.
             left_out: an item of each user to leave out of the mean, `[B]`, or None.
         """
-        if self.pool is None:
+        if self.pool is None:  # frozen features were pooled in the constructor
             means = F.embedding(users, cast(Tensor, self.pooled))
             rows = self._without(means, users, left_out, self.table)
             first = linear(rows, self.w1, self.b1, slope=self.slope)
@@ -99,7 +99,7 @@ class Preference(nn.Module):
         return linear(first, self.w2, self.b2, slope=self.slope)
 
     def _without(self, means: Tensor, users: Tensor, left_out: Tensor | None, rows: Tensor) -> Tensor:
-        """Means with one member taken out: (n xbar - x_i) / (n - 1), and unchanged where i is no member."""
+        """Remove one member from each mean: (n xbar - x_i) / (n - 1); unchanged if i is not a member."""
         if left_out is None:
             return means
         n = self.counts[users].to(means.dtype).unsqueeze(1)  # type: ignore[index]
@@ -107,7 +107,7 @@ class Preference(nn.Module):
         return (n * means - inside * F.embedding(left_out, rows)) / (n - inside).clamp_min(1)
 
     def combined(self, projected: Tensor, base: Tensor | None) -> Tensor:
-        """Phat of Eq. 11: the projection joined with the user's base vector, `[B, d]`."""
+        """Return phat of Eq. 11: the projection joined with the user's base vector, `[B, d]`."""
         base = torch.zeros_like(projected) if base is None else base
         if self.mixer is None:
             return projected + base

@@ -1,9 +1,7 @@
 """GRCN's content of one modality: projected features, prototype routing, affinities, content vectors. Pure torch.
 
-Routing and affinities are one differentiable operation each, written out by hand since both are nothing but
-passes over tables of all nodes and values of all edges: here the gradients of one round after the other are added
-up in place. No softmax looks for its largest logit first, because the dot of two vectors of length 1 is between
--1 and 1.
+Routing and affinities are one differentiable operation each, written by hand: both only pass over tables of all
+nodes and values of all edges, and a hand-written gradient adds up the rounds in place.
 """
 
 from __future__ import annotations
@@ -59,15 +57,15 @@ class Content(nn.Module):
         self.register_buffer("available", available, persistent=False)
 
     def items(self) -> Tensor:
-        """Projected features f, `[n_items, d]`; zero for items without the modality."""
+        """Return projected features f, `[n_items, d]`; zero for items without the modality."""
         return unit_rows(linear(self.table, self.weight, self.bias, slope=SLOPE) * self.available.unsqueeze(1))
 
     def forward(self, edges: Edges, keep: Tensor | None, users: Tensor) -> Affinities:
-        """Affinities and content vectors.
+        """Return affinities and content vectors.
 
         Args:
             edges: training edges, users as rows.
-            keep: edges that take part, `[n_edges]` bool, or None where all do.
+            keep: edges that take part, `[n_edges]` bool, or None for all.
             users: first prototypes, rn(preference), `[n_users, d]`.
         """
         items = self.items()
@@ -75,7 +73,7 @@ class Content(nn.Module):
 
 
 def routed(edges: Edges, users: Tensor, items: Tensor, keep: Tensor | None, n_rounds: int) -> Tensor:
-    """Prototypes after the rounds q <- rn(q + sum_i a_i f_i), a = softmax of q . f over the user's items.
+    """Return prototypes after the rounds q <- rn(q + sum_i a_i f_i), a = softmax of q . f over the user's items.
 
     Args:
         edges: users as rows, items as columns.
@@ -91,7 +89,7 @@ def routed(edges: Edges, users: Tensor, items: Tensor, keep: Tensor | None, n_ro
 
 
 def affinities(edges: Edges, users: Tensor, items: Tensor, keep: Tensor | None) -> Affinities:
-    """Softmax of q . f over the items of a user and over the users of an item, and q and f plus their messages.
+    """Return the softmaxes of q . f over each user's items and each item's users, and q and f plus messages.
 
     Args:
         edges, users, items, keep: as in `routed`.
@@ -100,7 +98,7 @@ def affinities(edges: Edges, users: Tensor, items: Tensor, keep: Tensor | None) 
 
 
 class _Routed(torch.autograd.Function):
-    """Keeps each round's weights, prototypes and inverse lengths."""
+    """Saves each round's weights, prototypes and inverse lengths for the gradient."""
 
     @staticmethod
     def forward(
@@ -108,6 +106,7 @@ class _Routed(torch.autograd.Function):
     ) -> Tensor:
         kept = [users, items]
         for _ in range(n_rounds):
+            # exp without subtracting the largest logit: dots of unit vectors lie between -1 and 1
             weights = normalise_(edges, sddmm(edges, users, items).exp_(), keep)
             users = weighted_spmm(edges, weights, items).add_(users)
             inverse = inverse_norms(users)
@@ -134,7 +133,7 @@ class _Routed(torch.autograd.Function):
 
 
 class _Affinities(torch.autograd.Function):
-    """Both softmaxes share their powers."""
+    """Computes both softmaxes from the same powers."""
 
     @staticmethod
     def forward(

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-SMALLEST = 1e-12
+SMALLEST = 1e-12  # length below which a row counts as zero
 
 
 def unit_rows(table: Tensor) -> Tensor:
-    """Rows of length 1, `[n, d]`; a zero row stays zero.
+    """Return rows of length 1, `[n, d]`; a zero row stays zero.
 
-    A zero row gets no gradient, where x / max(|x|, eps) would send 1 / eps: a bias that starts at zero behind
-    a row without features would be thrown off at the first step.
+    A zero row gets no gradient, whereas that of x / max(|x|, eps) is 1 / eps: it would throw off a bias that
+    starts at zero for a row without features at the first step.
     """
     result: Tensor = _UnitRows.apply(table)
     return result

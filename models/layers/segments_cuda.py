@@ -1,7 +1,7 @@
 """The sums of `models.layers.segments` as a Triton kernel for CUDA, imported only where a CUDA device is used.
 
-One program sums one segment, some entries at a time: their rows are read together and added up as a tree. No entry
-waits for another, nothing is added atomically, and the order never changes.
+One program sums one segment, several entries at a time: it reads their rows together and adds them up as a tree.
+Entries do not wait for each other, nothing is added atomically, and the order never changes.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-CELLS = 2048  # read together by a program
-WIDEST = 128
-ENTRIES = (16, 128)
+CELLS = 2048  # numbers that a program reads together
+WIDEST = 128  # columns per program
+ENTRIES = (16, 128)  # least and most entries read together
 
 
 def sums(offsets: Tensor, columns: Tensor, values: Tensor | None, dense: Tensor) -> Tensor:
-    """See `models.layers.segments.bag`; the rows of `dense` may be part of wider ones."""
+    """Compute `models.layers.segments.bag`; the rows of `dense` may be part of wider ones."""
     if dense.stride(1) != 1:
         dense = dense.contiguous()
     n_segments, size = len(offsets) - 1, dense.shape[1]

@@ -15,7 +15,7 @@ import torch
 from distributed import Client, LocalCluster
 
 from bench.checks.scaffold import Skeleton, write_skeleton
-from bench.cli.run import run
+from bench.cli import run
 from bench.core.errors import UsageError
 from bench.core.protocol import Protocol
 from bench.core.types import BenchmarkData, DataRequest, EpochFacts
@@ -164,7 +164,7 @@ def test_nobody_to_make_the_runs_is_said(
             super().warn(message)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(dask, "SECONDS_BETWEEN_LOOKS", 0.2)
+    monkeypatch.setattr(dask, "SECONDS_BETWEEN_CHECKS", 0.2)
     watch = Impatient()
     with pytest.raises(KeyboardInterrupt):
         execute(specs(1), data, ResultsStore(tmp_path), options(tmp_path, Cluster(scheduler, "cuda", 1)), watch)

@@ -12,7 +12,6 @@ import toy
 from recbole.evaluator import Collector, Evaluator
 from recbole.model.general_recommender import BPR, EASE, ItemKNN, LightGCN
 
-from bench.checks.contract.form import trains_under_recbole
 from bench.core.types import Interactions, TopK
 from bench.engine import evaluate, registry
 from bench.engine.recbole import ITEM_FIELD, NEG_PREFIX, USER_FIELD, RecBoleSession, batch, recbole_session
@@ -93,11 +92,6 @@ def test_lightgcn_equals_recbole(tmp_path: Path, reg_form: str, require_pow: boo
         init="xavier_uniform",
     )
     assert_twins(*models)
-
-
-@pytest.mark.parametrize("name", toy.trained())
-def test_trains_an_epoch_under_recboles_own_trainer(name: str) -> None:
-    trains_under_recbole(name)
 
 
 @pytest.mark.parametrize("name", registry.names())

@@ -89,7 +89,7 @@ def child(job: dict[str, Any], log: Path) -> None:
     with contextlib.suppress(BaseException):
         import traceback
 
-        from bench.cli.run import run
+        from bench.cli import run
         from bench.runs import machine, pool
 
         machine.usable_cores = pool.usable_cores = lambda: 2  # type: ignore[attr-defined]

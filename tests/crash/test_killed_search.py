@@ -1,4 +1,4 @@
-"""A search that is killed while a trial is proposed or told goes on as if nothing had happened."""
+"""A search that is killed while a trial is proposed or scored resumes as if nothing had happened."""
 
 from __future__ import annotations
 

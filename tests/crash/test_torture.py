@@ -1,4 +1,4 @@
-"""Killed at any moment, the same command goes on and ends with the same files as if nothing had happened."""
+"""Killed at any moment, the same command resumes and ends with the same files as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_kills_of_all_processes_or_of_a_worker_lose_nothing(undisturbed: dict[st
                 path.unlink()
             answer = driver.make(folder, seconds=float(rng.uniform(2, 8)), victim="worker")
             check_finished(folder, answer, undisturbed)
-            n_deaths += answer["output"].count("Its run goes on in a new one")
+            n_deaths += answer["output"].count("Its run resumes in a new one")
     assert n_deaths > 0
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.sparse import coo_matrix
 
+from bench.core.config import read_yaml, validated
 from bench.core.errors import BenchError
 from bench.core.types import Interactions
 from bench.data import cards
@@ -114,7 +115,7 @@ def without_pins(raw: Any) -> Any:
 def loose_tiktok() -> DatasetCard:
     """The TikTok card for made-up data."""
     file = cards.DATASETS / "tiktok.yaml"
-    return cards.validated(DatasetCard, without_pins(cards.read_yaml(file)), file)
+    return validated(DatasetCard, without_pins(read_yaml(file)), file)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bench.core.errors import DataError
-from bench.data.fetch.archives import names_in, unpack
+from bench.data.fetch.archives import member_names, unpack
 
 CONTENT = {"ml/ratings.dat": b"1::2::3\n" * 1000, "ml/README": b"read me", "ml/sub/deep.npy": b"\0" * 500}
 
@@ -62,7 +62,7 @@ def test_named_members_and_no_others(make: Callable[..., Path], tmp_path: Path) 
     unpack(archive, {"ml/ratings.dat": "ratings.dat", "ml/sub/deep.npy": "a/b.npy"}, tmp_path / "in")
     expected = {"ratings.dat": CONTENT["ml/ratings.dat"], "a/b.npy": CONTENT["ml/sub/deep.npy"]}
     assert tree(tmp_path / "in") == expected
-    assert sorted(names_in(archive)) == sorted(CONTENT)
+    assert sorted(member_names(archive)) == sorted(CONTENT)
 
 
 @pytest.mark.parametrize("name", ["../out", "/etc/out", "ml/../../out", "..\\out", "C:out", ""])
@@ -81,7 +81,7 @@ def test_links_and_devices_of_tar(kind: bytes, tmp_path: Path, refuses: Callable
         info = tarfile.TarInfo("ml/out")
         info.type, info.linkname = kind, "/etc/passwd"
         archive.addfile(info)
-    refuses(tmp_path / "archive", "ml/out", "'ml/out' is no plain file")
+    refuses(tmp_path / "archive", "ml/out", "'ml/out' is not a regular file")
 
 
 def test_a_link_of_zip(tmp_path: Path, refuses: Callable[..., None]) -> None:
@@ -90,8 +90,8 @@ def test_a_link_of_zip(tmp_path: Path, refuses: Callable[..., None]) -> None:
         info.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(info, "/etc/passwd")
         archive.writestr("folder/", "")
-    refuses(tmp_path / "archive", "ml/out", "is no plain file")
-    refuses(tmp_path / "archive", "folder/", "is no plain file")
+    refuses(tmp_path / "archive", "ml/out", "is not a regular file")
+    refuses(tmp_path / "archive", "folder/", "is not a regular file")
 
 
 def test_a_link_in_the_folder_is_not_followed(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_member_that_is_there_twice(
                 info = tarfile.TarInfo("ml/out")
                 info.size = 3
                 archive.addfile(info, io.BytesIO(content))
-    refuses(tmp_path / "archive", "ml/out", "is there twice")
+    refuses(tmp_path / "archive", "ml/out", "occurs twice")
 
 
 @pytest.mark.parametrize("make", [zipped, tarred], ids=["zip", "tar.gz"])

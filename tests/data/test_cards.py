@@ -11,6 +11,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bench.core.config import read_yaml, validated
 from bench.core.errors import ConfigError, UsageError
 from bench.data import cards
 
@@ -126,33 +127,33 @@ def test_two_sources_of_one_kind(tmp_path: Path, refused: Callable) -> None:
 def test_floats_may_be_written_without_a_dot(text: str, value: float, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(f"lr: {text}\nreg_weights: [{text}]\n")
-    params = cards.validated(Params, cards.read_yaml(file), file)
+    params = validated(Params, read_yaml(file), file)
     assert params.lr == value
     assert params.reg_weights == [value]
     # and where somebody else read the file as YAML 1.1
-    assert cards.validated(Params, yaml.safe_load(file.read_text()), file).lr == value
+    assert validated(Params, yaml.safe_load(file.read_text()), file).lr == value
 
 
 def test_quoted_numbers_stay_text(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("a: '1e-3'\nb: 1e-3\nc: 1e\n")
-    assert cards.read_yaml(file) == {"a": "1e-3", "b": 1e-3, "c": "1e"}
+    assert read_yaml(file) == {"a": "1e-3", "b": 1e-3, "c": "1e"}
 
 
 def test_yaml_tags_construct_nothing(tmp_path: Path, refused: Callable) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(f"lr: !!python/object/apply:os.system ['touch {tmp_path}/marker']\n")
     with refused(ConfigError, "p.yaml", "python/object/apply:os.system"):
-        cards.read_yaml(file)
+        read_yaml(file)
 
 
 def test_validated_serves_other_models(refused: Callable) -> None:
     with refused(
         ConfigError, "models/x.yaml", "'n_layer' is an unknown key", "Did you mean 'n_layers'", "'lr' is missing"
     ):
-        cards.validated(Params, {"n_layer": 3}, Path("models/x.yaml"))
+        validated(Params, {"n_layer": 3}, Path("models/x.yaml"))
     with refused(ConfigError, "'lr' is 'fast'", "expected a valid number", "'reg_weights[1]' is 'b'"):
-        cards.validated(Params, {"lr": "fast", "reg_weights": [1, "b"]}, Path("models/x.yaml"))
+        validated(Params, {"lr": "fast", "reg_weights": [1, "b"]}, Path("models/x.yaml"))
 
 
 def test_names_needs_no_heavy_import() -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from bench.core.errors import ConfigError, UsageError
-from bench.core.names import SPLITS, base_name, canonical, parted
+from bench.core.names import SPLITS, base_and_split, base_name, canonical
 from bench.core.types import BenchmarkData, DataRequest
 from bench.data import cards
 from bench.data.load import load_dataset
@@ -32,7 +32,7 @@ def load(tmp_path: Path) -> Callable[..., BenchmarkData]:
 def test_one_name_for_all_spellings() -> None:
     assert canonical("tiktok", "random", "random") == "tiktok"
     assert canonical("tiktok", "shipped", "random") == "tiktok@shipped"
-    assert (parted("tiktok"), parted("tiktok@user"), parted("tiktok@")) == (
+    assert (base_and_split("tiktok"), base_and_split("tiktok@user"), base_and_split("tiktok@")) == (
         ("tiktok", None),
         ("tiktok", "user"),
         ("tiktok", ""),
@@ -132,7 +132,7 @@ def test_splits_that_a_source_cannot_have(
     dataset: str, source: str, words: list[str], tmp_path: Path, refused: Callable
 ) -> None:
     request = DataRequest(source=source, scale=0.01, cache_dir=tmp_path / "cache")  # type: ignore[arg-type]
-    with refused(UsageError, *words, f"Take for example '{base_name(dataset)}'"):
+    with refused(UsageError, *words, f"Use for example '{base_name(dataset)}'"):
         load_dataset(dataset, request)
 
 

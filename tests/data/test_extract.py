@@ -21,8 +21,8 @@ from bench.core.errors import BenchError, DataError, UsageError
 from bench.core.types import DataRequest
 from bench.data import encoders
 from bench.data.cards import FeatureFile
-from bench.data.encoders import ItemRows, encoded, files, texts, write
-from bench.data.features import Extractor, beside, extraction_of, read_modality
+from bench.data.encoders import ItemRows, encode_items, find_files, read_texts, write
+from bench.data.features import Extractor, description_path, read_extraction, read_modality
 from bench.data.load import load_dataset
 
 
@@ -51,28 +51,28 @@ def test_texts_are_joined_and_items_without_any_are_left_out(lines: Callable[...
         {"item_id": "1", "title": "Up", "plot": None, "genre": ["Drama", "Family"]},
         {"item_id": 2, "title": " ", "plot": ""},
     )
-    found = texts(path, ["title", "genre", "plot"], ItemRows.from_number(1, 4))
+    found = read_texts(path, ["title", "genre", "plot"], ItemRows.from_number(1, 4))
     assert found == ({0: "Up. Drama. Family", 2: "Heat. A heist"}, 0)
 
 
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ("{", ["line 2", "no JSON"]),
-        ([1], ["line 2", "no JSON object"]),
+        ("{", ["line 2", "not JSON"]),
+        ([1], ["line 2", "not a JSON object"]),
         ({"item_id": 5, "title": "x"}, ["line 2", "'item_id' is 5", "from 1 to 4", "--first-id"]),
         ({"title": "x"}, ["line 2", "None"]),
         ({"item_id": 2.9, "title": "x"}, ["line 2", "'item_id' is 2.9", "from 1 to 4"]),
         ({"item_id": True, "title": "x"}, ["line 2", "'item_id' is True"]),
-        ({"item_id": 1, "title": "x"}, ["line 2", "is there twice"]),
+        ({"item_id": 1, "title": "x"}, ["line 2", "occurs twice"]),
         ({"item_id": 2, "title": {"a": 1}}, ["line 2: title", "neither a text"]),
-        ({"item_id": 2, "titel": "x"}, ["'plot'", "There are: item_id, titel, title"]),
+        ({"item_id": 2, "titel": "x"}, ["'plot'", "The fields are: item_id, titel, title"]),
     ],
 )
 def test_texts_that_are_refused(record: Any, words: list[str], lines: Callable[..., Path]) -> None:
     path = lines({"item_id": 1, "title": "Up"}, record)
     with pytest.raises(BenchError) as caught:
-        texts(path, ["title", "plot"], ItemRows.from_number(1, 4))
+        read_texts(path, ["title", "plot"], ItemRows.from_number(1, 4))
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
@@ -80,44 +80,44 @@ def test_original_ids_find_their_rows(tmp_path: Path, lines: Callable[..., Path]
     """Ids are compared as texts, so that a data set of even numbers, or of words, gets its own texts."""
     path = lines(*({"item_id": k, "title": f"text of {k}"} for k in (4, 0, "2", 7)))
     even = ItemRows.of_ids(["0", "2", "4"])
-    assert texts(path, ["title"], even) == ({0: "text of 0", 1: "text of 2", 2: "text of 4"}, 1)
+    assert read_texts(path, ["title"], even) == ({0: "text of 0", 1: "text of 2", 2: "text of 4"}, 1)
     words = ItemRows.of_ids(["B01", "B02", "B10"])
     (tmp_path / "B10.png").touch()
     (tmp_path / "B99.png").touch()
-    assert files(tmp_path, "image", words) == ({2: tmp_path / "B10.png"}, 1)
-    with pytest.raises(DataError, match=r"'4' and the like, none of which is in the data set.*such as 'B01'"):
-        texts(path, ["title"], words)
+    assert find_files(tmp_path, "image", words) == ({2: tmp_path / "B10.png"}, 1)
+    with pytest.raises(DataError, match=r"such as '4', none of which is in the data set.*such as 'B01'"):
+        read_texts(path, ["title"], words)
     path.write_text('{"item_id": 2.9, "title": "x"}')
     with pytest.raises(DataError, match=r"line 1: 'item_id' is 2\.9, expected a whole number or a text"):
-        texts(path, ["title"], even)
+        read_texts(path, ["title"], even)
 
 
 def test_files_are_found_by_the_items_numbers(tmp_path: Path) -> None:
     three = ItemRows.from_number(0, 3)
     for name in ("2.jpg", "0.PNG", "readme.txt"):
         (tmp_path / name).touch()
-    assert files(tmp_path, "image", three) == ({0: tmp_path / "0.PNG", 2: tmp_path / "2.jpg"}, 0)
+    assert find_files(tmp_path, "image", three) == ({0: tmp_path / "0.PNG", 2: tmp_path / "2.jpg"}, 0)
     with pytest.raises(DataError, match="holds no audio files"):
-        files(tmp_path, "audio", three)
+        find_files(tmp_path, "audio", three)
     (tmp_path / "2.png").touch()
-    with pytest.raises(DataError, match="of the same item"):
-        files(tmp_path, "image", three)
+    with pytest.raises(DataError, match="belong to the same item"):
+        find_files(tmp_path, "image", three)
     (tmp_path / "2.png").rename(tmp_path / "poster.png")
     with pytest.raises(DataError, match=r"poster\.png: 'item_id' is 'poster'"):
-        files(tmp_path, "image", three)
+        find_files(tmp_path, "image", three)
 
 
 def test_rows_go_to_their_items_whatever_the_batches() -> None:
     told: list[int] = []
-    matrix = encoded({0: "aa", 2: "b", 3: "cccc"}, 5, Lengths(), 2, told.append)
+    matrix = encode_items({0: "aa", 2: "b", 3: "cccc"}, 5, Lengths(), 2, told.append)
     assert matrix.tolist() == [[2, 97, 1], [0, 0, 0], [1, 98, 1], [4, 99, 1], [0, 0, 0]]
     assert told == [2, 3]
     for wrong in (np.zeros(3), np.zeros((1, 2)), np.full((3, 2), np.nan)):
         bad = SimpleNamespace(facts=Lengths.facts, encode=lambda _, wrong=wrong: wrong)
         with pytest.raises(DataError, match="expected one finite row each"):
-            encoded({0: "a", 1: "b", 2: "c"}, 3, bad, 8, told.append)
+            encode_items({0: "a", 1: "b", 2: "c"}, 3, bad, 8, told.append)
     with pytest.raises(DataError, match="No item has any content"):
-        encoded({}, 3, Lengths(), 8, told.append)
+        encode_items({}, 3, Lengths(), 8, told.append)
 
 
 def test_the_extractor_is_named_wherever_the_features_are_read(tmp_path: Path) -> None:
@@ -131,12 +131,12 @@ def test_the_extractor_is_named_wherever_the_features_are_read(tmp_path: Path) -
     )
     np.save(path, matrix * 2)
     with pytest.raises(DataError, match=r"another text_feat\.npy"):
-        extraction_of(path)
-    beside(path).write_text("{}")
+        read_extraction(path)
+    description_path(path).write_text("{}")
     with pytest.raises(DataError, match="does not say how"):
         read_modality(tmp_path, FeatureFile(path="text_feat.npy"), "textual", 3)
-    beside(path).unlink()
-    assert extraction_of(path) is None
+    description_path(path).unlink()
+    assert read_extraction(path) is None
 
 
 @pytest.mark.parametrize(
@@ -147,16 +147,16 @@ def test_without_the_extra_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UsageError) as caught:
-        encoders.encoder_of(kind, None, "cpu")
+        encoders.load_encoder(kind, None, "cpu")
     assert package in str(caught.value)
     assert f"pip install -e '.[{kind}]'" in str(caught.value)
 
 
 def test_unknown_kinds_and_encoders() -> None:
     with pytest.raises(UsageError, match=r"'txt'"):
-        encoders.encoder_of("txt", None, "cpu")
+        encoders.load_encoder("txt", None, "cpu")
     with pytest.raises(UsageError, match=r"'mfc'.*'mfcc'"):
-        encoders.encoder_of("audio", "mfc", "cpu")
+        encoders.load_encoder("audio", "mfc", "cpu")
 
 
 class Sentences(torch.nn.Linear):
@@ -179,7 +179,7 @@ def test_a_sentence_encoder_and_its_absent_weights(monkeypatch: pytest.MonkeyPat
     library: Any = ModuleType("sentence_transformers")
     library.SentenceTransformer, library.__version__ = Sentences, "5.1"
     monkeypatch.setitem(sys.modules, "sentence_transformers", library)
-    encoder = encoders.encoder_of("text", "here", "cpu")
+    encoder = encoders.load_encoder("text", "here", "cpu")
     assert (encoder.facts.library, encoder.facts.version, encoder.facts.model) == (
         "sentence-transformers", "5.1", "here",
     )  # fmt: skip
@@ -188,7 +188,7 @@ def test_a_sentence_encoder_and_its_absent_weights(monkeypatch: pytest.MonkeyPat
     assert encoder.facts.weights == encoders.weights_hash(same)
     assert encoders.weights_hash(same | {"bias": torch.ones(3)}) != encoder.facts.weights
     with pytest.raises(UsageError, match=r"'all-MiniLM-L6-v2' are not on this machine.*--encoder DIR"):
-        encoders.encoder_of("text", None, "cpu")
+        encoders.load_encoder("text", None, "cpu")
 
 
 def test_a_sound_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -201,13 +201,13 @@ def test_a_sound_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     library.__version__, library.load = "0.11", load
     library.feature = SimpleNamespace(mfcc=lambda **options: np.arange(2.0 * options["n_mfcc"]).reshape(-1, 2))
     monkeypatch.setitem(sys.modules, "librosa", library)
-    encoder = encoders.encoder_of("audio", None, "cpu")
+    encoder = encoders.load_encoder("audio", None, "cpu")
     rows = encoder.encode([tmp_path / "1.wav"])
     assert rows.shape == (1, 80)
     assert rows[0, :2].tolist() == [0.5, 2.5]
     assert rows[0, 40:].tolist() == [0.5] * 40
     assert encoder.facts.weights == "none"
-    with pytest.raises(DataError, match=r"bad.wav is no sound"):
+    with pytest.raises(DataError, match=r"bad.wav is not a readable sound"):
         encoder.encode([tmp_path / "bad.wav"])
 
 
@@ -244,12 +244,12 @@ def test_an_image_encoder_and_its_absent_weights(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(
         UsageError, match=r"not on this machine. Fetch https://host/w-1\.pth to .*checkpoints/w-1\.pth"
     ):
-        encoders.encoder_of("image", None, "cpu")
+        encoders.load_encoder("image", None, "cpu")
     with pytest.raises(UsageError, match="Did you mean 'resnet50'"):
-        encoders.encoder_of("image", "resnet5", "cpu")
+        encoders.load_encoder("image", "resnet5", "cpu")
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "w-1.pth").touch()
-    encoder = encoders.encoder_of("image", None, "cpu")
+    encoder = encoders.load_encoder("image", None, "cpu")
     Image.new("RGB", (4, 4), (255, 0, 51)).save(tmp_path / "0.png")
     Image.new("L", (4, 4), 255).save(tmp_path / "1.png")
     rows = encoder.encode([tmp_path / "0.png", tmp_path / "1.png"])
@@ -260,7 +260,7 @@ def test_an_image_encoder_and_its_absent_weights(monkeypatch: pytest.MonkeyPatch
         64,
     )
     (tmp_path / "2.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"2\.png is no sound image"):
+    with pytest.raises(DataError, match=r"2\.png is not a valid image"):
         encoder.encode([tmp_path / "2.png"])
 
 
@@ -274,7 +274,7 @@ def call(*arguments: str) -> str:
 def test_the_command_makes_what_the_data_set_then_reads(
     tmp_path: Path, lines: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoders, "encoder_of", lambda *_: Lengths())
+    monkeypatch.setattr(encoders, "load_encoder", lambda *_: Lengths())
     path = lines({"item_id": 1, "title": "Toy Story"}, {"item_id": 1682, "title": "Scream of Stone"})
     folders = ["--cache-dir", str(tmp_path / "cache"), "--output", str(tmp_path / "cache/ml-100k/text_feat.npy")]
     told = call("movielens", "--modality", "textual", "--input", str(path), "--fields", "title", *folders)

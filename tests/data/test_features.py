@@ -63,8 +63,8 @@ def test_fingerprint_is_the_content_s(tmp_path: Path) -> None:
 
 
 BAD = {
-    "objects": (npy(np.array([[Marker(), 1]], dtype=object), allow_pickle=True), ["no plain .npy", "numpy.save"]),
-    "pickle": (pickle.dumps(Marker()), ["no plain .npy", "pickled objects are refused"]),
+    "objects": (npy(np.array([[Marker(), 1]], dtype=object), allow_pickle=True), ["a plain .npy", "numpy.save"]),
+    "pickle": (pickle.dumps(Marker()), ["not a plain .npy", "pickled objects are refused"]),
     "integers": (npy(np.ones((3, 2), int)), ["int64", "floats"]),
     "complex": (npy(np.ones((3, 2), complex)), ["complex128", "floats"]),
     "text": (npy(np.array([["a", "b"]] * 3)), ["<U1", "floats"]),
@@ -78,9 +78,9 @@ BAD = {
     "no columns": (npy(np.ones((3, 0))), ["(3, 0)"]),
     "a vector": (npy(np.ones(3)), ["(3,)", "matrix"]),
     "all zero": (npy(np.zeros((3, 2))), ["nothing but zeros"]),
-    "truncated": (npy(np.ones((3, 2)))[:-8], ["no plain .npy"]),
-    "empty file": (b"", ["no plain .npy"]),
-    "huge claim": (npy(np.ones((3, 2))).replace(b"(3, 2), }     ", b"(9999999, 99) }"[:14]), ["no plain .npy"]),
+    "truncated": (npy(np.ones((3, 2)))[:-8], ["not a plain .npy"]),
+    "empty file": (b"", ["not a plain .npy"]),
+    "huge claim": (npy(np.ones((3, 2))).replace(b"(3, 2), }     ", b"(9999999, 99) }"[:14]), ["not a plain .npy"]),
 }
 
 

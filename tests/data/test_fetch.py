@@ -19,10 +19,10 @@ from rich.console import Console
 from bench.core.errors import FetchError
 from bench.data.cards import Download
 from bench.data.fetch.collect import examine, fetch
-from bench.data.fetch.transfer import Patience, Watch
+from bench.data.fetch.transfer import Timeouts, Watch
 from bench.data.pins import git_blob
 
-QUICK = Patience(connect=5.0, read=0.5, idle=20.0, pause=0.01, attempts=4)
+QUICK = Timeouts(connect=5.0, read=0.5, idle=20.0, pause=0.01, attempts=4)
 CONTENT = {
     "one.npy": np.random.default_rng(1).bytes(1 << 18),
     "two.npy": np.random.default_rng(2).bytes(1 << 17),
@@ -53,9 +53,9 @@ def download(server: Misbehaving, optional: tuple[str, ...] = (), sizes: bool = 
 def bring(server: Misbehaving, tmp_path: Path) -> Callable[..., Any]:
     """Fetch into a cache below tmp_path; the states by path, and what was said."""
 
-    def run(what: Download | None = None, patience: Patience = QUICK, **options: Any) -> dict[str, str]:
+    def run(what: Download | None = None, timeouts: Timeouts = QUICK, **options: Any) -> dict[str, str]:
         what = download(server) if what is None else what
-        reports = fetch(what, tmp_path / "cache", "toy", patience, Watch(Console(quiet=True)), **options)
+        reports = fetch(what, tmp_path / "cache", "toy", timeouts, Watch(Console(quiet=True)), **options)
         return {report.path: report.state for report in reports}
 
     return run
@@ -73,7 +73,7 @@ def test_all_files_land_whole_and_are_not_asked_for_again(
     assert landed(tmp_path) == CONTENT
     assert [path.name for path in (tmp_path / "cache" / ".fetch").iterdir()] == ["toy.lock"]
     n_asked = len(server.seen)
-    assert bring(check=True) == {"one.npy": "there", "two.npy": "there"}
+    assert bring(check=True) == {"one.npy": "present", "two.npy": "present"}
     assert len(server.seen) == n_asked
 
 
@@ -133,11 +133,11 @@ def test_damage_on_the_way_is_mended_once(server: Misbehaving, tmp_path: Path, b
     [
         (["damaged"], "git_blob"),
         (["longer"], "more than the expected 262,144 bytes"),
-        (["half", "shifted"], "bytes from 1, asked from 131072"),
+        (["half", "shifted"], "bytes from 1, expected from 131072"),
         (["status:404"], "404"),
         (["status:403"], "403"),
-        (["redirect:/one.npy"], "redirects to nowhere"),
-        (["redirect:file:///etc/passwd"], "redirects to nowhere"),
+        (["redirect:/one.npy"], "redirect cannot be followed"),
+        (["redirect:file:///etc/passwd"], "redirect cannot be followed"),
     ],
     ids=["damaged", "longer", "shifted", "404", "403", "a loop", "not http"],
 )
@@ -194,7 +194,7 @@ def test_an_optional_file_may_be_lacking(server: Misbehaving, tmp_path: Path, br
 def test_an_unreachable_source_is_given_up_in_time(
     where: str, server: Misbehaving, bring: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patience = Patience(connect=0.3, read=0.2, idle=1.0, pause=0.01, attempts=50)
+    timeouts = Timeouts(connect=0.3, read=0.2, idle=1.0, pause=0.01, attempts=50)
     if where == "silent":
         server.script["/one.npy"] = ["silent"]
     elif where == "no listener":
@@ -207,7 +207,7 @@ def test_an_unreachable_source_is_given_up_in_time(
         server.script["/one.npy"] = ["stall"]
     start = time.monotonic()
     with pytest.raises(FetchError):
-        bring(patience=patience)
+        bring(timeouts=timeouts)
     assert time.monotonic() - start < 8  # of a loaded machine; the limits above add up to less than two
 
 
@@ -221,10 +221,10 @@ def test_only_what_is_absent_or_damaged_is_fetched(
     states = {one.path: one.state for one in examine(download(server), place)}
     assert states == {"one.npy": "damaged", "two.npy": "absent"}
     assert bring() == {
-        "one.npy": "there",
+        "one.npy": "present",
         "two.npy": "fetched",
     }  # a run leaves damage to the reader, which refuses it
-    assert bring(check=True) == {"one.npy": "replaced", "two.npy": "there"}
+    assert bring(check=True) == {"one.npy": "replaced", "two.npy": "present"}
     assert landed(tmp_path) == CONTENT | {"own.txt": b"the user's"}
 
 
@@ -235,7 +235,7 @@ def test_two_at_once_fetch_once(server: Misbehaving, tmp_path: Path, bring: Call
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(state["one.npy"] for state in states) == ["fetched", "there", "there"]
+    assert sorted(state["one.npy"] for state in states) == ["fetched", "present", "present"]
     assert landed(tmp_path) == CONTENT
     assert len(server.seen) == 2
 

@@ -18,6 +18,7 @@ import pytest
 from bench.core.errors import DataError
 from bench.core.types import BenchmarkData, DataRequest
 from bench.data.formats import ml100k
+from bench.data.formats.place import SourceOptions
 from bench.data.load import describe_source, load_dataset
 from bench.data.pins import package_directory
 from bench.data.raw import RawData
@@ -112,7 +113,7 @@ def test_people_bring_the_knowledge_modality(tmp_path: Path, package: Path, sour
     ]
     movies[6] = {"item_id": 7, "director": "", "actors": None}
     (folder / "items.jsonl").write_text("\n".join(json.dumps(movie) for movie in movies), encoding="utf-8")
-    raw = ml100k.read_source(source_of("movielens", "embedded"), package, (tmp_path,))
+    raw = ml100k.read_source(source_of("movielens", "embedded"), package, SourceOptions((tmp_path,)))
     knowledge = raw.modalities[2]
     assert (knowledge.name, knowledge.dim) == ("knowledge", 128)
     assert "knowledge" not in raw.missing
@@ -124,11 +125,11 @@ def test_people_bring_the_knowledge_modality(tmp_path: Path, package: Path, sour
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", "line 2 is no JSON object"),
-        ("[]", "line 2 is no JSON object"),
+        ("{", "line 2 is not a JSON object"),
+        ("[]", "line 2 is not a JSON object"),
         ('{"director": "x"}', "item_id"),
         ('{"item_id": 1683}', "1683 is unknown"),
-        ('{"item_id": 1}', "1 is there twice"),
+        ('{"item_id": 1}', "1 occurs twice"),
     ],
 )
 def test_a_broken_list_of_people_names_the_line(
@@ -137,14 +138,14 @@ def test_a_broken_list_of_people_names_the_line(
     (tmp_path / "ml-100k").mkdir()
     (tmp_path / "ml-100k" / "items.jsonl").write_text('{"item_id": 1}\n' + line, encoding="utf-8")
     with refused(DataError, "items.jsonl", words):
-        ml100k.read_source(source_of("movielens", "embedded"), package, (tmp_path,))
+        ml100k.read_source(source_of("movielens", "embedded"), package, SourceOptions((tmp_path,)))
 
 
 def test_derived_features_are_quick_and_repeatable(
     data: BenchmarkData, package: Path, source_of: Callable
 ) -> None:
     start = time.perf_counter()
-    again = ml100k.read_source(source_of("movielens", "embedded"), package, ())
+    again = ml100k.read_source(source_of("movielens", "embedded"), package, SourceOptions())
     assert time.perf_counter() - start < 3
     for one, other in zip(data.modalities, again.modalities, strict=True):
         assert one.fingerprint == other.fingerprint
@@ -157,7 +158,7 @@ def test_signs_do_not_depend_on_the_solver(
     from sklearn.decomposition import TruncatedSVD
 
     source = source_of("movielens", "embedded")
-    before = ml100k.read_source(source, package, ()).modalities[0].matrix
+    before = ml100k.read_source(source, package, SourceOptions()).modalities[0].matrix
     original = TruncatedSVD.fit_transform
 
     def flipped(self: Any, weights: Any) -> Any:
@@ -166,13 +167,15 @@ def test_signs_do_not_depend_on_the_solver(
         return -rows
 
     monkeypatch.setattr(TruncatedSVD, "fit_transform", flipped)
-    np.testing.assert_array_equal(ml100k.read_source(source, package, ()).modalities[0].matrix, before)
+    np.testing.assert_array_equal(
+        ml100k.read_source(source, package, SourceOptions()).modalities[0].matrix, before
+    )
 
 
 def test_fingerprint_follows_the_recipe(package: Path, source_of: Callable) -> None:
     source = source_of("movielens", "embedded")
-    smaller = ml100k.read_source(source.model_copy(update={"textual_dim": 16}), package, ())
-    whole: RawData = ml100k.read_source(source, package, ())
+    smaller = ml100k.read_source(source.model_copy(update={"textual_dim": 16}), package, SourceOptions())
+    whole: RawData = ml100k.read_source(source, package, SourceOptions())
     assert smaller.modalities[0].fingerprint != whole.modalities[0].fingerprint
     assert smaller.modalities[1].fingerprint == whole.modalities[1].fingerprint
 
@@ -259,7 +262,7 @@ def test_other_files_than_the_card_s(
     with (tmp_path / "copy" / name).open("a") as stream:
         stream.write("1\t2\t3\t4\n")
     with refused(DataError, name, "checksum"):
-        ml100k.read_source(source_of("movielens", "embedded"), tmp_path / "copy", ())
+        ml100k.read_source(source_of("movielens", "embedded"), tmp_path / "copy", SourceOptions())
 
 
 def test_splits_by_time_and_user(tmp_path: Path) -> None:
@@ -289,7 +292,7 @@ def test_description(data: BenchmarkData) -> None:
 
 def test_recbole_is_not_imported(tmp_path: Path) -> None:
     code = (
-        "import sys; from bench.sources import load_dataset; from bench.core.types import DataRequest; "
+        "import sys; from bench.data.load import load_dataset; from bench.core.types import DataRequest; "
         "load_dataset('movielens', DataRequest()); print([m for m in ('recbole', 'torch') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

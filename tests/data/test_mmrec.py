@@ -122,7 +122,7 @@ TABLES: dict[str, tuple[Callable[[list[str]], list[str]], list[str]]] = {
     "time text": (change(6, 3, "noon"), ["row 7", "timestamp is 'noon'", "seconds since"]),
     "commas": (lambda rows: [row.replace("\t", ",") for row in rows], ["row 1", "userID", "tabs"]),
     "no rows": (lambda rows: rows[:1], ["no interaction below its first row"]),
-    "empty file": (lambda rows: [], ["ml.inter", "no tab-separated table"]),
+    "empty file": (lambda rows: [], ["ml.inter", "not a tab-separated table"]),
     "a longer row": (change(4, 4, "0\t8\t9"), ["ml.inter", "line 5"]),
     "longer rows": (lambda rows: [rows[0], *(f"{row}\t1" for row in rows[1:])], ["more fields than row 1"]),
     "same pair in two parts": (lambda rows: [*rows, "0\t7\t5\t1\t0"], ["1 user-item pairs", "training", "test"]),

@@ -23,10 +23,10 @@ from bench.core.types import DataRequest
 from bench.data import cards
 from bench.data.cards import DatasetCard, Download
 from bench.data.fetch.collect import fetch
-from bench.data.fetch.transfer import Patience, Watch
-from bench.data.load import fallback, load_from_card, obtain, to_fetch
+from bench.data.fetch.transfer import Timeouts, Watch
+from bench.data.load import fallback_warning, fetch_missing, load_from_card, source_to_fetch
 
-QUICK = Patience(connect=5.0, read=1.0, idle=20.0, pause=0.01, attempts=2)
+QUICK = Timeouts(connect=5.0, read=1.0, idle=20.0, pause=0.01, attempts=2)
 MD5 = "md5:" + "0" * 32
 QUIET = Watch(Console(quiet=True))
 
@@ -62,18 +62,18 @@ def request_of(tmp_path: Path) -> Callable[..., DataRequest]:
 def test_what_the_real_source_lacks_is_fetched(
     card: DatasetCard, server: Misbehaving, request_of: Callable[..., DataRequest]
 ) -> None:
-    assert to_fetch(card, request_of()) is card.sources[0]
+    assert source_to_fetch(card, request_of()) is card.sources[0]
     assert server.seen == []
-    assert obtain(card, request_of(), QUICK, QUIET) is None
+    assert fetch_missing(card, request_of(), QUICK, QUIET) is None
     assert load_from_card(card, request_of()).source == "real"
-    assert to_fetch(card, request_of()) is None
+    assert source_to_fetch(card, request_of()) is None
 
 
 def test_nothing_is_fetched_for_other_sources(
     card: DatasetCard, server: Misbehaving, request_of: Callable[..., DataRequest]
 ) -> None:
-    assert obtain(card, request_of(source="surrogate"), QUICK, QUIET) is None
-    assert to_fetch(cards.load("movielens"), request_of()) is None  # embedded, without a network
+    assert fetch_missing(card, request_of(source="surrogate"), QUICK, QUIET) is None
+    assert source_to_fetch(cards.load("movielens"), request_of()) is None  # embedded, without a network
     assert server.seen == []
 
 
@@ -82,27 +82,41 @@ def test_a_directory_of_the_user_s_is_taken_as_it_is(
 ) -> None:
     own = tmp_path / "own" / "tiktok"
     own.mkdir(parents=True)
-    assert obtain(card, request_of(data_dirs=(tmp_path / "own",)), QUICK, QUIET) is None
+    assert fetch_missing(card, request_of(data_dirs=(tmp_path / "own",)), QUICK, QUIET) is None
     assert list(own.iterdir()) == []
     (tmp_path / "own" / "image_feat.npy").write_bytes(b"")
     shutil.rmtree(own)
     with pytest.raises(UsageError, match="Pass the directory above"):
-        obtain(card, request_of(data_dirs=(tmp_path / "own",)), QUICK, QUIET)
+        fetch_missing(card, request_of(data_dirs=(tmp_path / "own",)), QUICK, QUIET)
     assert server.seen == []
+
+
+def test_files_in_a_wrong_place_are_refused_although_the_cache_is_complete(
+    card: DatasetCard, request_of: Callable[..., DataRequest], tmp_path: Path
+) -> None:
+    """Fetching and loading find the same."""
+    fetch_missing(card, request_of(), QUICK, QUIET)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "image_feat.npy").write_bytes(b"")
+    request = request_of(data_dirs=(tmp_path / "own",))
+    with pytest.raises(UsageError, match="Pass the directory above"):
+        fetch_missing(card, request, QUICK, QUIET)
+    with pytest.raises(UsageError, match="Pass the directory above"):
+        load_from_card(card, request)
 
 
 def test_an_unreachable_source_falls_back_aloud(
     card: DatasetCard, server: Misbehaving, request_of: Callable[..., DataRequest]
 ) -> None:
     server.script["/tiktok/trnMat.pkl"] = ["status:503"]
-    problem = obtain(card, request_of(), QUICK, QUIET)
+    problem = fetch_missing(card, request_of(), QUICK, QUIET)
     assert isinstance(problem, FetchError)
     data = load_from_card(card, request_of())
-    warning = fallback(problem, data)
+    warning = fallback_warning(problem, data)
     for words in (f"{server.url}/tiktok/trnMat.pkl", "503", "Used instead: surrogate", "--offline"):
         assert words in warning
     with pytest.raises(FetchError, match="503"):
-        obtain(card, request_of(source="real"), QUICK, QUIET)
+        fetch_missing(card, request_of(source="real"), QUICK, QUIET)
 
 
 def test_the_command_line_falls_back_once_and_offline_asks_nobody(
@@ -162,10 +176,35 @@ def test_prepare_fetches_checks_and_tells(
     with pytest.raises(DataError, match=r"valMat.pkl \(damaged\)"):
         prepare("--offline")
     told = prepare()
-    assert (told.count(" replaced "), told.count("  there ")) == (1, 4)
+    assert (told.count(" replaced "), told.count("  present ")) == (1, 4)
     assert "its md5 is" in told
     server.seen.clear()
     assert " there " in prepare("--offline")
+    assert server.seen == []
+
+
+def test_prepare_takes_a_directory_of_the_user_s_as_it_is(
+    prepare: Callable[..., str], server: Misbehaving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own" / "tiktok"
+    own.mkdir(parents=True)
+    for address, content in server.files.items():
+        (own / Path(address).name).write_bytes(content)
+    told = prepare("--data-dir", str(tmp_path / "own"))
+    assert f"{own} is used; nothing is fetched" in told
+    assert "REAL DATA" in told
+    monkeypatch.setenv("LUDP_BENCH_DATA", str(tmp_path / "own"))
+    assert prepare() == told
+    assert server.seen == []
+    assert not (tmp_path / "cache").exists()
+
+
+def test_prepare_hears_that_the_environment_is_offline(
+    prepare: Callable[..., str], server: Misbehaving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUDP_BENCH_OFFLINE", "1")
+    with pytest.raises(DataError, match="not complete"):
+        prepare()
     assert server.seen == []
 
 
@@ -231,13 +270,13 @@ def test_a_record_lists_its_own_files(
         (None, {"match": "q*"}, "huge-20.zip"),
         (None, {"members": ["absent.npy"]}, "absent.npy is in none of"),
         (None, {"members": ["vit.npy"]}, "all end with 'vit.npy'"),
-        ({"message": "gone"}, {}, "no description of a record"),
-        ([], {}, "no description of a record"),
+        ({"message": "gone"}, {}, "does not describe a Zenodo record"),
+        ([], {}, "does not describe a Zenodo record"),
         ({"files": [{"key": "../m", "size": 1, "checksum": MD5, "links": {"self": "https://a/b"}}]}, {},
-         "no description of a record"),
+         "does not describe a Zenodo record"),
         ({"files": [{"key": "m", "size": 1, "checksum": "crc:0", "links": {"self": "https://a/b"}}]}, {}, "crc:0"),
         ({"files": [{"key": "m", "size": 1, "checksum": MD5, "links": {"self": "file:///x"}}]}, {},
-         "no description of a record"),
+         "does not describe a Zenodo record"),
     ],
 )  # fmt: skip
 def test_a_record_that_does_not_hold_what_is_wanted(
@@ -258,10 +297,10 @@ def test_a_machine_without_a_network_loses_no_time(
     asked: list[float] = []
     monkeypatch.setattr(socket, "getaddrinfo", no_name)
     monkeypatch.setattr("bench.data.fetch.transfer.time.sleep", asked.append)
-    from bench.data.fetch.transfer import HASTE
+    from bench.data.fetch.transfer import SHORT_TIMEOUTS
 
-    problem = obtain(cards.load("tiktok"), request_of(), HASTE, QUIET)
+    problem = fetch_missing(cards.load("tiktok"), request_of(), SHORT_TIMEOUTS, QUIET)
     assert "Name or service not known" in str(problem)
     assert sum(asked) <= 1
-    assert HASTE.contacts * HASTE.connect + HASTE.pause < 20
-    assert HASTE.idle < 20
+    assert SHORT_TIMEOUTS.contacts * SHORT_TIMEOUTS.connect + SHORT_TIMEOUTS.pause < 20
+    assert SHORT_TIMEOUTS.idle < 20

@@ -114,7 +114,7 @@ def plant_payload(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        (break_pickle, ["tstMat.pkl", "no pickled sparse matrix"]),
+        (break_pickle, ["tstMat.pkl", "not a pickled sparse matrix"]),
         (break_features, ["image_feat.npy", "7 rows", "8 items"]),
         (remove_part, ["valMat.pkl", "is missing"]),
         (plant_payload, ["trnMat.pkl", "posix.system"]),

@@ -19,6 +19,7 @@ from bench.data import cards
 from bench.data.cards import Download, RatingsSource
 from bench.data.fetch.collect import fetch
 from bench.data.fetch.transfer import Watch
+from bench.data.formats.place import SourceOptions
 from bench.data.formats.ratings import read_source
 from bench.data.load import load_from_card
 
@@ -34,7 +35,7 @@ def source() -> RatingsSource:
 
 def test_users_and_items_are_numbered_in_the_order_of_their_ids(source: RatingsSource, tmp_path: Path) -> None:
     (tmp_path / "ratings.dat").write_text("\n".join(ROWS) + "\n")
-    (whole,) = read_source(source, tmp_path).parts
+    (whole,) = read_source(source, tmp_path, SourceOptions()).parts
     assert (whole.users.tolist(), whole.items.tolist()) == ([0, 0, 1], [0, 1, 0])  # 2-7, 2-9, 10-7
     assert whole.timestamps is not None
     assert whole.timestamps.tolist() == [978300761, 978300762, 978300700]  # of a repeated pair the earliest
@@ -43,7 +44,7 @@ def test_users_and_items_are_numbered_in_the_order_of_their_ids(source: RatingsS
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "no table of ratings"),
+        ("", "not a table of ratings"),
         ("1\t2\t3\t4\n", "4 columns"),
         ("1::2::3\n", "3 columns divided by '::'"),
         ("\n".join([*ROWS, "x::7::3::9"]), "row 5: the user is 'x'"),
@@ -52,7 +53,7 @@ def test_users_and_items_are_numbered_in_the_order_of_their_ids(source: RatingsS
         ("\n".join([*ROWS, "1::7::::9"]), "row 5: the rating is ''"),
         ("\n".join([*ROWS, "1::7::3::inf"]), "row 5: the time is 'inf'"),
         ("\n".join([*ROWS, "1::7::3"]), "row 5: the time is ''"),
-        ("\n".join([*ROWS, "1::7::3::4::5"]), "no table of ratings"),
+        ("\n".join([*ROWS, "1::7::3::4::5"]), "not a table of ratings"),
         ("\n".join([*ROWS, "3::7::3::9"]), "n_users  2           3"),
     ],
 )
@@ -62,7 +63,7 @@ def test_malformed_tables(text: str, words: str, source: RatingsSource, tmp_path
         words = "n_users  2           1"
     (tmp_path / "ratings.dat").write_text(text)
     with pytest.raises(DataError) as caught:
-        read_source(source, tmp_path)
+        read_source(source, tmp_path, SourceOptions())
     assert words in str(caught.value)
 
 

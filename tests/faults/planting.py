@@ -19,7 +19,7 @@ from typing import Any
 from faults import Fault
 
 ROOT = Path(__file__).resolve().parents[2]
-LEFT_OUT = (".*", "__pycache__", "*.egg-info", "cache", "runs", "topk", "checkpoints")
+LEFT_OUT = (".*", "__pycache__", "*.egg-info", "cache", "topk", "checkpoints")
 
 
 def copy_project(folder: Path) -> None:

@@ -23,6 +23,6 @@ FAULTS = [
     Fault("budget: failed trials cost nothing", "spent", "unknown * max([LEAST_UNKNOWN, *known])", "0", f"{PRUNING} -k cpu_minutes", slow=True),
     Fault("console: test scores of trials", "summary", 'if part == "valid" or record.spec.stage == "final"', "if True", f"{PIPELINE} -k confirmed_over", slow=True),
     Fault("tuned values of another split", "TunedFile.find", "(*base_and_split(dataset), variant)", "(base, entry.split, variant)", f"{TUNED} -k hold_for", slow=True),
-    Fault("tuned values: two entries of one place", "_check", "        if each.place in seen:", "        if False:", f"{TUNED} -k nonsense", slow=True),
+    Fault("tuned values: two entries of one place", "_check", "        if each.key in seen:", "        if False:", f"{TUNED} -k nonsense", slow=True),
     Fault("tuned values: parameters that the model lacks", "_check", "            if key not in declared:", "            if False:", f"{TUNED} -k nonsense", slow=True),
 ]  # fmt: skip

@@ -36,3 +36,4 @@ SHARED = {  # faults that tests of their own catch too, with the models that sho
 }
 KNOWN = [*pipeline.FAULTS, *kernels.FAULTS, *single.FAULTS, *multimodal.FAULTS]
 FAULTS = [*OURS, *(fault._replace(tests=SHARED[fault.name]) for fault in KNOWN if fault.name in SHARED)]
+CHEAPEST = ("seen items not masked", "padding column kept", "regularisation dropped")

@@ -14,8 +14,8 @@ import torch
 import toy
 from foreign_models import CPU, DATA, built, trained
 
+from bench.cli import run
 from bench.cli.main import main
-from bench.cli.run import run
 from bench.core.errors import ConfigError, UsageError
 from bench.engine import registry
 from bench.engine.recbole import batches
@@ -58,7 +58,7 @@ def test_bpr_with_our_weights_scores_and_learns_as_ours_does() -> None:
     interaction = toy.triples(DATA)
     torch.testing.assert_close(theirs.predict(interaction), ours.predict(interaction))
     torch.testing.assert_close(theirs.calculate_loss(interaction)[0], ours.calculate_loss(interaction)[0])
-    one_by_one = theirs._pair_by_pair(theirs.user_ids[torch.arange(1, DATA.n_users + 1)])
+    one_by_one = theirs._score_pairs(theirs.user_ids[torch.arange(1, DATA.n_users + 1)])
     columns = one_by_one.reshape(DATA.n_users, -1)[:, theirs.item_ids][:, 1:]
     torch.testing.assert_close(columns, scores(ours))
 
@@ -262,7 +262,7 @@ def test_tuning_a_model_of_recboles_leaves_its_files_alone(
     places = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
     tune = ["--models", "recbole:EASE", "--tune", "2", "--artifacts", "tuning", "--workers", "1"]
     assert run.main([*CALL, *places, *tune]) == 0
-    assert "is not ours to write; the chosen values hold for this call" in " ".join(
+    assert "so no file is written beside it. The chosen values hold for this call" in " ".join(
         capsys.readouterr().out.split()
     )
     assert path.read_bytes() == before

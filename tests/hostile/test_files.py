@@ -23,11 +23,11 @@ from bench.core.names import is_name, readable
 from bench.core.types import DataRequest
 from bench.data import cards, exporting
 from bench.data.detect import load_place
-from bench.data.features import read_blocks
+from bench.data.features import read_matrices
 from bench.data.formats.place import modality_name
 from bench.data.importing import import_data
 from bench.data.load import load_with_raw
-from bench.data.tables import check_pages, header, read_parquet
+from bench.data.tables import check_pages, read_header, read_parquet
 from hostile.limits import CALL, limited
 
 TERA = 1 << 40
@@ -58,8 +58,8 @@ def text_bomb(path: Path, length: int, rows: int) -> Path:
 def test_a_list_of_millions_in_a_kilobyte(tmp_path: Path) -> None:
     path = list_bomb(tmp_path / "visual.parquet", 20_000_000)
     assert path.stat().st_size < 2_000
-    with pytest.raises(DataError, match=r"visual\.parquet.*claims 20,000,00\d values.*not believed"):
-        read_blocks(path)
+    with pytest.raises(DataError, match=r"visual\.parquet.*claims 20,000,00\d values.*not plausible"):
+        read_matrices(path)
 
 
 def test_counts_of_the_directory_are_not_believed(tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_counts_of_the_directory_are_not_believed(tmp_path: Path) -> None:
         if not is_lie:
             continue
         lies += 1
-        with pytest.raises(DataError, match=r"not believed|damaged|holds"):
-            read_blocks(path)
+        with pytest.raises(DataError, match=r"not plausible|damaged|holds"):
+            read_matrices(path)
     assert lies == 1
 
 
@@ -124,7 +124,7 @@ def test_features_that_are_no_file(make: Callable[[Path], None], ending: str, tm
     path = tmp_path / f"visual.{ending}"
     make(path)
     with pytest.raises(DataError, match=rf"visual\.{ending} (is a |claims 1,099).*Put the right file there"):
-        read_blocks(path)
+        read_matrices(path)
 
 
 @pytest.mark.parametrize("layout", examples.EXAMPLES)
@@ -148,7 +148,7 @@ def test_every_file_of_every_layout_as_holes(layout: str, tmp_path: Path) -> Non
 def test_a_large_file_that_is_stored_is_none_of_holes(tmp_path: Path) -> None:
     path = tmp_path / "visual.npy"
     np.save(path, np.zeros((5_000_000, 4), dtype=np.float32))
-    assert read_blocks(path)[0].rows.shape == (5_000_000, 4)
+    assert read_matrices(path)[0].rows.shape == (5_000_000, 4)
 
 
 def test_an_array_twice_in_an_archive(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_an_array_twice_in_an_archive(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         archive.writestr("features.npy", archive.read("features.npy"))
     with pytest.raises(DataError, match=r"holds 'features\.npy' twice"):
-        read_blocks(path)
+        read_matrices(path)
 
 
 def test_ids_without_content(tmp_path: Path) -> None:
@@ -168,14 +168,14 @@ def test_ids_without_content(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("item_id.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode())
     with pytest.raises(DataError, match="without any content"):
-        read_blocks(path)
+        read_matrices(path)
 
 
 @pytest.mark.timeout(20)
 def test_a_header_of_many_columns(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(",".join(f"c{n}" for n in range(500_000)) + "\n")
     with pytest.raises(DataError, match="names 500,000 columns"):
-        header(tmp_path / "a.csv", ",")
+        read_header(tmp_path / "a.csv", ",")
 
 
 @pytest.mark.timeout(60)

@@ -107,8 +107,8 @@ def test_reading_hears_control_c(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from bench.sources import pickle_machine, safe_pickle
-pickle_machine.MAX_STEPS = 1 << 62
+from bench.data.formats import safe_pickle
+safe_pickle.MAX_STEPS = 1 << 62
 print("begun", flush=True)
 safe_pickle.read_matrix(Path({str(tmp_path / "long.pkl")!r}))
 """

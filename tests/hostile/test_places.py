@@ -13,7 +13,7 @@ from typing import Any
 import examples
 import pytest
 
-from bench.cli.run import parser
+from bench.cli import parser
 from bench.core.errors import UsageError
 from bench.data import cards
 from bench.data.importing import import_data

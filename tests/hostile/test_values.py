@@ -41,11 +41,11 @@ WRONG = {
     "ludp.att_dim=true": "'att_dim' is true, expected a number",
     "ludp.modalities=[1, 2]": "expected",
     "ludp.modalities=[.inf]": "expected",
-    "mf.embedding_size=&a [*a]": "no YAML",
-    "mf.embedding_size=!!timestamp x": "no YAML",
+    "mf.embedding_size=&a [*a]": "not valid YAML",
+    "mf.embedding_size=!!timestamp x": "not valid YAML",
     "mf.embedding_size={a: 1, a: 2}": "given twice",
-    "mf.embedding_size=[": "no YAML",
-    "mf.embedding_size=" + "[" * 5_000: "no YAML",
+    "mf.embedding_size=[": "not valid YAML",
+    "mf.embedding_size=" + "[" * 5_000: "not valid YAML",
     "recbole:BPR.embedding_size=.inf": "'embedding_size' is",
     "recbole:EASE.reg_weight=true": "'reg_weight' is",
 }
@@ -91,7 +91,7 @@ def test_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main([*run, "--artifacts", "table3", "--set", "mf.learning_rate=.inf"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: mf.learning_rate=inf in place of the values in ")
-    assert "expected a finite number. Correct what was given." in told
+    assert "expected a finite number. Correct the given value." in told
     assert len(told.splitlines()) == 1
 
 

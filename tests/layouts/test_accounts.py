@@ -17,6 +17,7 @@ from bench.data import cards
 from bench.data.detect import Loaded, load_place
 from bench.data.exporting import export
 from bench.data.formats.mmrec import read_source
+from bench.data.formats.place import SourceOptions
 from bench.data.inspecting import inspect
 from bench.data.raw import RawData
 from bench.data.roles import Columns
@@ -63,7 +64,7 @@ def test_fields_of_several_lines_are_counted(tmp_path: Path) -> None:
     path.write_text(rows(",", {3: '"a review,\nof ""two"" lines"', 9: '"one\n\n\nmore"'}))
     raw = load_place(path).raw
     assert (len(raw.parts[0]), raw.n_joined) == (N, 2)  # blank lines are not counted
-    assert "2 of 202 lines of t.csv continue a field in quotes of the line above; 200 rows were read." in raw.notes
+    assert "2 of 202 lines of t.csv continue a quoted field of the line above; 200 rows were read." in raw.notes
     assert accounted(raw) == count_lines(path) - 1
 
 
@@ -71,7 +72,7 @@ def test_quotes_that_are_neither_are_refused(tmp_path: Path) -> None:
     """Ids in quotes say that quotes are quotes; then an open one is an error that names the row."""
     path = tmp_path / "t.csv"
     path.write_text(rows(",", {10: '"open', 150: '"open'}).replace("u5,", '"u5",'))
-    with pytest.raises(DataError, match=r"t\.csv, row 12: a field opens a double quote that does not end as one"):
+    with pytest.raises(DataError, match=r"t\.csv, row 12: a field opens a double quote that is not closed"):
         load_place(path)
 
 
@@ -101,7 +102,7 @@ def test_lines_over_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 )
 def test_a_header_without_rows(name: str, text: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match=rf"{name} holds no (row|interaction) below its"):
+    with pytest.raises(DataError, match=rf"{name} (has no rows|holds no interaction) below its"):
         load_place(tmp_path)
 
 
@@ -109,7 +110,7 @@ def test_a_parquet_table_without_rows(tmp_path: Path) -> None:
     parquet.write_table(
         pa.table({"user": pa.array([], pa.string()), "item": pa.array([], pa.string())}), tmp_path / "a.parquet"
     )
-    with pytest.raises(DataError, match=r"a.parquet holds no row"):
+    with pytest.raises(DataError, match=r"a.parquet has no rows"):
         load_place(tmp_path)
 
 
@@ -167,7 +168,7 @@ def test_a_least_rating(layout: str, tmp_path: Path, home: Any) -> None:
     assert accounted(found.raw) == N
     home.take(folder, "mine", columns=Columns(min_rating=4))
     (source,) = cards.load("mine", home.cards_dir).sources
-    assert "120 of 200 rows are no positives by their 'rating' (1 to 5), and were left out." in source.notes
+    assert "120 of 200 rows are not positives by their 'rating' (1 to 5), and were left out." in source.notes
     assert source.how_to_get.endswith("--min-rating 4 --force")
     assert source.expected.n_interactions == 2 * N // 5
 
@@ -191,7 +192,7 @@ def test_labels(values: list[Any], given: dict[str, Any], kept: int, tmp_path: P
 @pytest.mark.parametrize(
     ("values", "given", "words"),
     [
-        (["a", "b"], {"min_rating": 3.0}, "'label' holds 'a', 'b', which are no numbers"),
+        (["a", "b"], {"min_rating": 3.0}, "'label' holds 'a', 'b', which are not numbers"),
         ([1, 2], {"min_rating": 9.0}, "with --min-rating 9 no row is a positive; 'label' holds 1 to 2"),
         ([1, 2], {"positive": "yes"}, "with --positive yes no row is a positive"),
         ([1, 2], {"positive": "1", "rating": "lable"}, "'lable' is missing.*Did you mean 'label'"),
@@ -205,9 +206,9 @@ def test_choices_that_fit_nothing(values: list[Any], given: dict[str, Any], word
 
 
 def test_choices_that_say_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="two answers"):
+    with pytest.raises(UsageError, match="both select the positives"):
         Columns(min_rating=1, positive="1")
-    with pytest.raises(UsageError, match="--rating-column says nothing alone"):
+    with pytest.raises(UsageError, match="--rating-column has no effect alone"):
         Columns(rating="label")
     rated("csv", "title", ["x"] * N, tmp_path)
     with pytest.raises(DataError, match=r"no column looks like a rating or label.*--rating-column NAME"):
@@ -259,7 +260,7 @@ def test_mmrec_honours_the_columns(tmp_path: Path) -> None:
 )
 def test_layouts_without_columns_refuse_them(name: str, given: dict[str, Any], tmp_path: Path) -> None:
     folder = examples.make(name, tmp_path / "x")
-    with pytest.raises(UsageError, match=r"no named columns, so that --[a-z-]+ \S+ means nothing there"):
+    with pytest.raises(UsageError, match=r"no named columns, so that --[a-z-]+ \S+ has no effect"):
         load_place(folder, columns=Columns(**given))
 
 
@@ -354,7 +355,7 @@ def test_mapped_ids_give_the_split_of_a_table(kind: str, tmp_path: Path, home: A
         home.take(folder, "same", force=True)
     of_card = cards.load("movielens").sources[0]
     of_card = of_card.model_copy(update={"expected": cards.Counts()})
-    by_card = read_source(of_card, folder)  # type: ignore[arg-type]
+    by_card = read_source(of_card, folder, SourceOptions())  # type: ignore[arg-type]
     assert np.array_equal(by_card.parts[0].keys, raw.parts[0].keys)
     assert np.array_equal(by_card.modalities[0].matrix, raw.modalities[0].matrix)
 

@@ -80,9 +80,9 @@ def test_links_to_nowhere_pipes_and_folders_are_problems(folder: Path) -> None:
     found = told(folder)
     assert len(found.problems) == 3
     for name, words in (
-        ("image_feat.npy", "is a link to /nonexistent/x.npy, which is not there. Fetch what it points to"),
-        ("text_feat.npy", "is a pipe, socket or device and no file"),
-        ("audio_feat.npy", "is a folder and no file"),
+        ("image_feat.npy", "is a link to /nonexistent/x.npy, which does not exist. Fetch what it points to"),
+        ("text_feat.npy", "is a pipe, socket or device, not a file"),
+        ("audio_feat.npy", "is a folder, not a file"),
     ):
         assert any(f"{name} {words}" in problem for problem in found.problems), found.problems
     assert "other.txt (a link to gone" in found.text
@@ -91,15 +91,15 @@ def test_links_to_nowhere_pipes_and_folders_are_problems(folder: Path) -> None:
 def test_an_interaction_table_that_is_a_link_to_nowhere(folder: Path) -> None:
     (folder / "d.inter").unlink()
     (folder / "d.inter").symlink_to("gone.inter")
-    with pytest.raises(DataError, match=r"d\.inter is a link to gone\.inter, which is not there"):
+    with pytest.raises(DataError, match=r"d\.inter is a link to gone\.inter, which does not exist"):
         load_place(folder)
-    with pytest.raises(UsageError, match="which is not there"):
+    with pytest.raises(UsageError, match="which does not exist"):
         load_place(folder / "d.inter")
 
 
 def test_an_optional_file_of_a_card_that_is_a_link_to_nowhere(folder: Path) -> None:
     (folder / "image_feat.npy").symlink_to("gone.npy")
-    with pytest.raises(DataError, match=r"image_feat\.npy is a link to gone\.npy, which is not there"):
+    with pytest.raises(DataError, match=r"image_feat\.npy is a link to gone\.npy, which does not exist"):
         read_features(folder, {"visual": FeatureFile(path="image_feat.npy", optional=True)}, ITEMS)
 
 
@@ -114,7 +114,7 @@ def test_features_of_users_are_left_aside_by_name(name: str, folder: Path) -> No
     found = load_place(folder)
     assert (found.problems, [one.name for one in found.raw.modalities]) == ((), ["item"])
     assert found.unread == (
-        f"{name} (its name speaks of users, and only items have features here; rename it if it is about items)",
+        f"{name} (its name suggests users, but only features of items are read; rename it if it is about items)",
     )
 
 
@@ -122,7 +122,7 @@ def test_features_of_users_inside_a_file(folder: Path) -> None:
     np.savez(folder / "embeddings.npz", user_emb=np.ones((8, 3), np.float32), item_emb=ROWS)
     found = load_place(folder)
     assert [one.name for one in found.raw.modalities] == ["item"]
-    assert found.unread[0].startswith("'user_emb' in embeddings.npz (its name speaks of users")
+    assert found.unread[0].startswith("'user_emb' in embeddings.npz (its name suggests users")
 
 
 def tensor(path: Path) -> None:

@@ -56,7 +56,7 @@ CLAIMS = {
     "npz": ("csv", bomb, "claims to unpack to 83,8"),
     "json": ("lattice", huge_json, "claims 123,456,789,012,346 items"),
     "parquet": ("parquet", huge_parquet, "claims 5,000,000 rows in "),
-    "wide": ("parquet", wide_parquet, "has 20,000 numbers in few of 20,001 rows"),
+    "wide": ("parquet", wide_parquet, "has 20,000 numbers in few of its 20,001 rows"),
 }
 
 

@@ -95,7 +95,7 @@ def test_taken_names(tmp_path: Path, home: Any) -> None:
             home.take(folder, "tiktok", force=force)
     assert (home.cards_dir / "tiktok.yaml").read_text() == TIKTOK.read_text()
     home.take(folder, "tiktok-6")
-    with pytest.raises(UsageError, match=r"'tiktok-6' already.*--name tiktok-6-9.*--force"):
+    with pytest.raises(UsageError, match=r"'tiktok-6' exists already.*--name tiktok-6-9.*--force"):
         home.take(folder, "tiktok-6")
     before = home.files()
     home.take(folder, "tiktok-6", force=True)
@@ -109,7 +109,7 @@ def test_taken_names(tmp_path: Path, home: Any) -> None:
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "Upper", ".hidden", "x" * 99])
 def test_names_that_are_none(name: str, tmp_path: Path, home: Any) -> None:
-    with pytest.raises(UsageError, match="is no name of a data set"):
+    with pytest.raises(UsageError, match="is not a valid data set name"):
         home.take(examples.make("csv", tmp_path / "given"), name)
     assert home.files() == set()
 
@@ -180,7 +180,7 @@ def test_another_tiktok(tmp_path: Path, home: Any) -> None:
     assert ["n_users", "9,308", "6"] in [line.split() for line in told.splitlines()]
     assert "--name tiktok-6 && ludp-bench run --datasets tiktok-6" in told
     assert (
-        "none of the data cards is of this"
+        "none of the data cards describes this"
         in inspect(examples.make("lattice", tmp_path / "other"), home.cards_dir).text
     )
 

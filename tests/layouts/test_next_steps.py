@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WRAPPER = """#!{python}
 import sys
 from pathlib import Path
-from bench import cards, options
+from bench.data import cards
 from bench.cli.commands import import_
 folder = Path({cards!r})
 cards.DATASETS = folder
@@ -158,7 +158,7 @@ def test_inspect_and_import_agree(n: int, tmp_path: Path, home: Any) -> None:
         with pytest.raises(DataError) as caught:
             home.take(tmp_path / "t.csv", "t")
         assert str(caught.value) == found.problems[0]
-        assert dict(found.lines)["next"] == "mend the problems below, and inspect again"
+        assert dict(found.lines)["next"] == "fix the problems below, and inspect again"
     else:
         home.take(tmp_path / "t.csv", "t")
     assert bool(found.problems) == (n < 10)
@@ -172,13 +172,13 @@ LACKING: dict[str, tuple[str, str, dict[str, str], str]] = {
     "column": ("a.csv", "user_id,ISBN\nu,i\n", {}, "a.csv has the columns user_id, ISBN and lacks one of items. Name them with --item-column"),
     "misspelt": ("a.csv", "user_id,item_id\nu,i\n", {"user": "nope"}, "a.csv has the columns user_id, item_id and lacks 'nope'"),
     "both": ("a.tsv", "who\twhat\nu\ti\n", {}, "lacks one of users and one of items"),
-    "pipe": ("a.csv", "user_id|item_id\nu|i\n", {}, "row 1 seems to be divided by '|', which only commas or tabs may do"),
+    "pipe": ("a.csv", "user_id|item_id\nu|i\n", {}, "row 1 seems to be separated by '|', not by commas or tabs"),
     "colons": ("a.dat", "user_id::item_id\nu::i\n", {}, "a.dat ends with .dat: save it as .csv or .tsv"),
     "text": ("a.txt", "user_id,item_id\nu,i\n", {}, "a.txt ends with .txt: save it as .csv or .tsv"),
-    "packed": ("a.csv.gz", "x", {}, "a.csv.gz is packed: unpack it first"),
+    "packed": ("a.csv.gz", "x", {}, "a.csv.gz is compressed: unpack it first"),
     "no header": ("a.csv", "U019,B00048X,1,1500157960\nU020,B00048X,1,1500157961\n", {}, "row 1 looks like data. Write the names of the columns above it"),
-    "part": ("train.json", '{"0": [1]}', {}, "train.json may be of parts, but the file of the validation and the test part is not there"),
-    "pickled": ("trnMat.pkl", "x", {}, "trnMat.pkl may be of parts"),
+    "part": ("train.json", '{"0": [1]}', {}, "train.json may belong to a split data set, but its validation and test parts are missing"),
+    "pickled": ("trnMat.pkl", "x", {}, "trnMat.pkl may belong to a split data set"),
 }  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def test_two_files_of_one_modality(tmp_path: Path) -> None:
     folder = examples.make("lattice", tmp_path / "l")
     np.save(folder / "visual.npy", examples.VISUAL)
     (problem,) = load_place(folder).problems
-    assert "visual.npy brings the modality 'visual', which is read from" in problem
+    assert "visual.npy holds the modality 'visual', which is already read from" in problem
 
 
 def test_items_beyond_the_interactions_of_lattice(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_recbole_lists_further_users_and_items(tmp_path: Path) -> None:
 def test_an_unknown_layout_and_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'recbole'"):
         load_place(tmp_path, "recbol")
-    with pytest.raises(UsageError, match="There is no"):
+    with pytest.raises(UsageError, match="does not exist"):
         load_place(tmp_path / "nowhere")
     (tmp_path / "readme.txt").write_text("hello")
     with pytest.raises(DataError, match=r"its files are readme\.txt.*pickled-coo needs.*lattice needs"):
@@ -170,10 +170,10 @@ BROKEN = {
     "empty id": ("csv", "ratings.csv", "user-b,", ",", "row"),
     "bad time": ("csv", "ratings.csv", "1700000000.5", "noon", "row 2: 'timestamp' is 'noon'"),
     "column named twice": ("csv", "ratings.csv", "timestamp", "userId", "'userId' is named twice"),
-    "no type": ("recbole", "tiny.item", "title:token_seq", "title", "column 'title' has no type of RecBole's"),
+    "no type": ("recbole", "tiny.item", "title:token_seq", "title", "column 'title' has no RecBole type"),
     "odd number": ("recbole", "tiny.item", "0.125", "0.1.2", "holds '0.1.2', expected numbers"),
     "short row": ("recbole", "tiny.item", "0.125 ", "", "has 3 numbers, other rows have 4"),
-    "user of lattice": ("lattice", "val.json", '"3"', '"x"', "the user 'x' is no whole number"),
+    "user of lattice": ("lattice", "val.json", '"3"', '"x"', "the user 'x' is not a whole number"),
     "item of lattice": ("lattice", "val.json", "[7]", "[-7]", "expected a list of whole numbers"),
     "key twice": ("lattice", "val.json", '"3"', '"2"', "the key '2' is given twice"),
 }
@@ -197,14 +197,14 @@ def test_bytes_that_are_no_utf8(tmp_path: Path) -> None:
     lines = (folder / "ratings.csv").read_bytes().splitlines()
     lines[4] = b"us\xe9r," + lines[4]
     (folder / "ratings.csv").write_bytes(b"\n".join(lines))
-    with pytest.raises(DataError, match=r"ratings\.csv, row 5 \(byte 2"):
+    with pytest.raises(DataError, match=r"ratings\.csv, row 5 \(its byte 2"):
         load_place(folder)
 
 
 @pytest.mark.parametrize(
     ("times", "words"),
     [
-        (pa.array([10**15] * 3, pa.timestamp("s")), "dates beyond all use"),
+        (pa.array([10**15] * 3, pa.timestamp("s")), "dates that are out of range"),
         (pa.array([1, None, 3]), "row 1: 'time' is 'None'"),
         (pa.array([[1], [2], [3]]), "'time' is of type list"),
         (pa.array(["2024-01-01", "soon", "2024-01-03"]), "row 1: 'time' is 'soon'"),

@@ -13,7 +13,7 @@ from bench.cli.run import main
 from bench.core.errors import DataError
 from bench.data import cards
 from bench.data.importing import import_data
-from bench.runs.plan import said, suited, why_not
+from bench.runs.plan import content_problem, left_out_sentences, split_by_content
 from bench.runs.runner import _build
 
 
@@ -109,20 +109,26 @@ def test_a_modality_that_the_data_lacks(call: Any) -> None:
     one = ("--models", "vbpr", "mf", "--artifacts", "table3", "--dry-run")
     code, _, error = call("--datasets", "rich", *one, "--set", "vbpr.modalities=[visul]")
     assert code == 2
-    assert "vbpr is to use the modality 'visul', which no data set of the call has. Did you mean 'visual'" in error
+    assert (
+        "vbpr is set to use the modality 'visul', which no data set of the call has. Did you mean 'visual'"
+        in error
+    )
     code, out, _ = call("--datasets", "rich", "bare", *one, "--set", "vbpr.modalities=[visual]")
     assert code == 0
     assert "Left out on bare: vbpr" in out
 
 
 def test_reasons() -> None:
-    assert why_not("mf", {}, []) is None
-    assert why_not("vbpr", {"modalities": ["visual"]}, ["visual"]) is None
-    assert why_not("vbpr", {}, []) == "it uses item content, and this data has none"
-    assert why_not("vbpr", {"modalities": ["a", "b"]}, ["b"]) == "it is to use the modality a, and this data has b"
+    assert content_problem("mf", {}, []) is None
+    assert content_problem("vbpr", {"modalities": ["visual"]}, ["visual"]) is None
+    assert content_problem("vbpr", {}, []) == "it uses item content, and this data has none"
+    assert (
+        content_problem("vbpr", {"modalities": ["a", "b"]}, ["b"])
+        == "it is set to use the modality a, and this data has b"
+    )
     left = {("x", label): "why" for label in ("vbpr", "ludp", "ludp@k=5", "ludp@k=9", "mmgcn@v")}
-    assert said(left) == ["Left out on x: vbpr, ludp with 2 variations, mmgcn@v; why."]
-    assert suited([], {}) == ([], {})
+    assert left_out_sentences(left) == ["Left out on x: vbpr, ludp with 2 variations, mmgcn@v; why."]
+    assert split_by_content([], {}) == ([], {})
 
 
 def test_the_error_itself_names_model_and_data_set(call: Any, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from bench.cli.run import main
 from bench.core.protocol import Protocol
 from bench.core.types import EpochFacts
 from bench.runs.display import RunDisplay
-from bench.runs.events import Tell
+from bench.runs.events import OnEvent
 from bench.runs.machine import usable_cores
 from bench.runs.plan import make_plan
 from bench.runs.pool import execute
@@ -125,7 +125,7 @@ def test_interrupt_leaves_finished_runs_and_no_process(tmp_path: Path) -> None:
     finally:
         end(process.pid)
     assert process.returncode == 130
-    assert "goes on from there" in error
+    assert "resumes from there" in error
     assert "Traceback" not in error
     made = [
         json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "results" / "runs").rglob("*.json")
@@ -135,7 +135,7 @@ def test_interrupt_leaves_finished_runs_and_no_process(tmp_path: Path) -> None:
     assert not list((tmp_path / "results").rglob("*.part"))
 
 
-def sleep(task: RunTask, tell: Tell) -> RunRecord:
+def sleep(task: RunTask, tell: OnEvent) -> RunRecord:
     (task.results_dir / f"{task.blank.spec.repetition}.asleep").touch()
     time.sleep(600)
     return task.blank

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from bench.cli.run import run
+from bench.cli import run
 from bench.core.files import locked
 from bench.runs.records import Failure, RunRecord
 from bench.runs.store import ResultsStore
@@ -29,6 +30,12 @@ def test_every_state_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert not (tmp_path / "results").exists()
 
     assert run.main(call) == 0
+    capsys.readouterr()
+    assert run.main([*call, "--status"]) == 0
+    said = capsys.readouterr().out
+    assert "6 runs: 6 done" in said
+    assert not re.search(r"recall|ndcg|0\.\d\d\d", said), "a status shows no scores"
+
     paths = sorted((tmp_path / "results" / "runs").rglob("*.json"))
     mf = {
         json.loads(path.read_text(encoding="utf-8"))["spec"]["repetition"]: path
@@ -50,7 +57,7 @@ def test_every_state_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr().out
     assert "6 runs: 2 done, 1 running, 1 interrupted, 1 failed, 1 damaged." in said
     assert f"failed: tiktok mf seed 1 ({mf[0].stem}): NotFinite: The loss is gone [red]." in said
-    assert f"interrupted: tiktok mf seed 2 ({mf[1].stem}): goes on after epoch 1 of 2 at most" in said
+    assert f"interrupted: tiktok mf seed 2 ({mf[1].stem}): resumes after epoch 1 of 2 at most" in said
     assert f"damaged: tiktok mf seed 3 ({mf[2].stem}): {mf[2]}" in said
     assert "running: tiktok popularity" in said
     after = files(tmp_path)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 from bench.cli.options import parse
 from bench.cli.requests import tuning_settings_of
 from bench.cli.run import main
+from bench.core.files import locked
 from bench.engine import registry
 from bench.engine.tuned import TunedEntry
 from bench.runs.display import RunDisplay
@@ -58,8 +58,9 @@ def test_chosen_values_are_used_and_no_trial_is_made_twice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models = ["--models", "mf", "ludp@literal", "--workers", "1"]
+    once = ["--seeds", "1", "--artifacts", "tuning", "budget", "table3"]
     before = {name: registry.load(name).path.read_bytes() for name in ("mf", "ludp")}
-    assert call(tmp_path, *models, "--tune", "3", "--seeds", "1", "--confirm-settings", "0") == 0
+    assert call(tmp_path, *models, "--tune", "3", *once, "--confirm-settings", "0") == 0
     made = trials(tmp_path)
     assert not trials(tmp_path, "confirm")
     assert sorted(record["spec"]["model"] for record in made.values()) == ["ludp"] * 3 + ["mf"] * 3
@@ -124,7 +125,9 @@ def test_the_best_are_confirmed_over_fresh_seeds_whose_mean_chooses(
         assert {row["key"] for row in csv.DictReader(file)} == {*made, *again}
 
 
+TABLE = ["--seeds", "1", "--artifacts", "table3"]
 PRUNED = ["--models", "mf", "--tune", "12", "--epochs", "24", "--patience", "24", "--artifacts", "tuning"]
+PRUNED += ["--set", "mf.train_batch_size=1024", "--confirm-settings", "3", "--confirm-seeds", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +158,7 @@ def test_pruned_trials_count_and_are_not_confirmed(pruned: Path) -> None:
     assert all(len(record["curve"]) >= 20 for record in stopped)
     assert [record["spec"]["bounds"] for record in made.values()].count([]) == 4  # the first wave
     confirmed = [record["spec"]["params"] for record in trials(pruned, "confirm").values()]
-    assert len(confirmed) == min(5, 12 - len(stopped)) * 3
+    assert len(confirmed) == min(3, 12 - len(stopped)) * 2
     assert not [record for record in stopped if record["spec"]["params"] in confirmed]
     assert {json.dumps(record["spec"]["bounds"]) for record in trials(pruned, "confirm").values()} == {"[]"}
 
@@ -231,7 +234,7 @@ def test_a_short_search_is_written_only_when_asked(
     monkeypatch.setattr("bench.runs.tuning.keep.write_tuned", lambda entry, new: written.append(new) or entry.path)
     arguments = ["--models", "mf", "--workers", "1", "--tune", "1", "--artifacts", "tuning"]
     assert call(tmp_path, *arguments) == 0
-    assert "2 epochs at most, fewer than without --epochs" in " ".join(capsys.readouterr().out.split())
+    assert "2 epochs at most, and not the 1000 of the protocol" in " ".join(capsys.readouterr().out.split())
     assert written == []
     assert call(tmp_path, *arguments, "--set", "mf.reg_weight=0.1", "--save-tuned") == 0
     assert "chosen under --set" in " ".join(capsys.readouterr().out.split())
@@ -245,13 +248,13 @@ def test_a_search_in_use_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert call(tmp_path, *models, "--tune", "1") == 0
     (journal,) = (tmp_path / "results" / "trials").rglob("*.journal")
     capsys.readouterr()
-    with FileLock(journal.with_suffix(".lock")):
+    with locked(journal.with_suffix(".lock")):
         assert call(tmp_path, *models, "--tune", "2") == 2
-    assert "worked on by another process" in capsys.readouterr().err
+    assert "in use by another process" in capsys.readouterr().err
 
 
 def test_what_the_user_sets_is_not_searched(tmp_path: Path) -> None:
-    assert call(tmp_path, "--models", "mf", "--set", "mf.reg_weight=0.3", "--tune", "2", "--seeds", "1") == 0
+    assert call(tmp_path, "--models", "mf", "--set", "mf.reg_weight=0.3", "--tune", "2", *TABLE) == 0
     values = {record["spec"]["params"]["reg_weight"] for record in trials(tmp_path).values()}
     assert values == {0.3}
 
@@ -263,21 +266,25 @@ def test_a_dry_run_names_the_trials_and_makes_none(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize(
-    ("arguments", "usual", "is_written"),
+    ("arguments", "is_written"),
     [
-        ([], 30, True),
-        (["--epochs", "29"], 30, False),
-        (["--epochs", "29", "--save-tuned"], 30, True),
-        (["--profile", "full"], 1000, True),
-        (["--profile", "full", "--epochs", "999"], 1000, False),
-        (["--profile", "full", "--protocol", "paper", "--epochs", "300"], 300, True),
+        ([], False),  # the profile quick has 30
+        (["--save-tuned"], True),
+        (["--epochs", "1000"], True),
+        (["--epochs", "1001"], False),
+        (["--profile", "full"], True),
+        (["--profile", "full", "--epochs", "999"], False),
+        (["--profile", "full", "--epochs", "999", "--save-tuned"], True),
+        (["--protocol", "paper"], False),
+        (["--protocol", "paper", "--epochs", "1000"], False),
+        (["--profile", "full", "--protocol", "paper"], True),
+        (["--protocol", "paper", "--epochs", "300"], True),
     ],
 )
-def test_fewer_epochs_than_usual_are_few_in_every_profile(
-    arguments: list[str], usual: int, is_written: bool
+def test_values_are_written_only_with_the_protocols_own_cap_on_epochs(
+    arguments: list[str], is_written: bool
 ) -> None:
     options = parse(["--tune", "1", *arguments])
-    assert options.usual_epochs == usual
     settings = tuning_settings_of(options, ["mf"], options.epochs_at_most)
     assert settings is not None
     assert settings.may_write == is_written

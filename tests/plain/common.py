@@ -1,7 +1,7 @@
 """What the plain formulations share: edges, feature tables, gather-scatter sums, the loss of a batch.
 
 Everything here is written the short way, over all nodes, with torch's own operators and autograd; nothing is
-taken from `models._*`. Models are read through their public attributes and their parameters by name.
+taken from `models.layers`. Models are read through their public attributes and their parameters by name.
 """
 
 from __future__ import annotations

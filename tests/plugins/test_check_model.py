@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.checks.contract.suite import outcomes
+from bench.checks.contract.suite import run_checks
 from bench.checks.scaffold import Skeleton, rendered
 from bench.cli.main import main
-from bench.engine.plugins import plugged
+from bench.engine.plugins import use_plugins
 
 INIT = '        self.graph = bipartite(self.train_users, self.train_items, self.n_users, self.n_items, "sym")\n'
 SPLIT = "        users, items = final.split([self.n_users, self.n_items])\n        return users, items\n"
@@ -17,8 +17,8 @@ SPLIT = "        users, items = final.split([self.n_users, self.n_items])\n     
 
 def failures(path: Path) -> dict[str, str]:
     """Titles of the failed checks with their messages."""
-    with plugged([str(path)]):
-        return {each.check.title: str(each.problem) for each in outcomes(path.stem) if each.problem is not None}
+    with use_plugins([str(path)]):
+        return {each.check.title: str(each.problem) for each in run_checks(path.stem) if each.problem is not None}
 
 
 @pytest.mark.parametrize("content", [False, True])
@@ -36,7 +36,7 @@ def test_a_broken_model_ends_with_one_and_is_told_how_to_mend_it(own, capsys: py
     assert main(["check-model", "still", "--plugin", str(path)]) == 1
     said = capsys.readouterr().out
     assert "✗ every parameter moves" in said
-    for part in ("found: An epoch never moved the parameters unused.", "means:", "mend:", "register_buffer"):
+    for part in ("found: An epoch never moved the parameters unused.", "why:", "fix:", "register_buffer"):
         assert part in said
 
 
@@ -109,4 +109,4 @@ def test_the_model_in_this_project_has_the_same_code_and_only_the_test_of_its_eq
     assert (inside["py"], inside["yaml"]) == (outside["py"], outside["yaml"])
     assert "def test_vectors" in inside["test"]
     assert "def test_vectors" in outside["test"]
-    assert "plugged" not in inside["test"]  # the contract tests find it by themselves
+    assert "use_plugins" not in inside["test"]  # the contract tests find it by themselves

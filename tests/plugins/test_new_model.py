@@ -33,7 +33,7 @@ def test_three_files_and_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixt
         ("_hidden", "cannot be the name"),
         ("base", "cannot be the name"),
         ("test_mine", "cannot be the name"),
-        ("lightgcn", "There is a model 'lightgcn' already"),
+        ("lightgcn", "A model 'lightgcn' already exists"),
         ("simplex", "RecBole has a model 'simplex'"),
         ("json", "would hide the Python module 'json'"),
         ("torch", "would hide the Python module 'torch'"),
@@ -63,7 +63,7 @@ def test_without_a_folder_it_goes_into_the_project(
 def test_nothing_is_overwritten(there: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / there).write_text("mine", encoding="utf-8")
     assert main(["new-model", "my_model", "--to", str(tmp_path)]) == 2
-    assert f"{there} is there already" in " ".join(capsys.readouterr().err.split())
+    assert f"{there} already exists" in " ".join(capsys.readouterr().err.split())
     assert [path.name for path in tmp_path.iterdir()] == [there]
     assert (tmp_path / there).read_text(encoding="utf-8") == "mine"
 

@@ -11,10 +11,10 @@ import pytest
 import toy
 import yaml
 
-from bench.cli.run import run
+from bench.cli import run
 from bench.core.errors import ConfigError, UsageError
 from bench.engine import plugins, registry
-from bench.engine.plugins import plugged, resolved
+from bench.engine.plugins import resolve_location, use_plugins
 
 CALL = ["--datasets", "movielens", "--source", "surrogate", "--scale", "0.02", "--seeds", "1", "--epochs", "1"]
 
@@ -39,12 +39,12 @@ def package(own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_file_and_a_folder_are_found_and_others_stay(own) -> None:
     path = own("first")
     own("second")
-    with plugged([resolved(str(path))]):
+    with use_plugins([resolve_location(str(path))]):
         assert "first" in registry.names()
         assert "second" not in registry.names()
         assert {"mf", "ludp"} <= set(registry.names())
         assert registry.load("first").path == path.with_suffix(".yaml")
-    with plugged([resolved(str(path.parent))]):
+    with use_plugins([resolve_location(str(path.parent))]):
         assert {"first", "second"} <= set(registry.names())
         assert "test_first" not in registry.names()
     assert "first" not in registry.names()
@@ -54,7 +54,7 @@ def test_a_file_and_a_folder_are_found_and_others_stay(own) -> None:
 
 def test_a_module_and_a_package_are_found(package: str, tmp_path: Path) -> None:
     for location in (f"{package}.inner.outer", f"{package}.inner"):
-        with plugged([resolved(location)]):
+        with use_plugins([resolve_location(location)]):
             assert registry.load("outer").model_class.__module__ == f"{package}.inner.outer"
             model = toy.build("outer", toy.random_data(), embedding_size=8)
             plain = toy.build("lightgcn", toy.random_data(), embedding_size=8)
@@ -66,7 +66,7 @@ def test_the_hash_covers_the_file_its_package_and_the_shared_pieces(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "site" / package / "inner"
-    with plugged([f"{package}.inner"]):
+    with use_plugins([f"{package}.inner"]):
         first = registry.code_hash("outer")
         helper = folder / "_helper.py"
         helper.write_text(
@@ -86,7 +86,7 @@ def test_the_hash_covers_the_file_its_package_and_the_shared_pieces(
         shutil.copytree(plugins.shared_folder(), copied)
         monkeypatch.setattr(plugins, "shared_folder", lambda: copied)
         assert registry.code_hash("outer") == third
-        graph = copied / "_graph.py"
+        graph = copied / "layers" / "graph.py"
         text = graph.read_text(encoding="utf-8")
         graph.write_text(text + "\nX = 1\n", encoding="utf-8")
         assert registry.code_hash("outer") == third
@@ -101,7 +101,7 @@ def test_the_hash_does_not_depend_on_where_a_folder_lies(own) -> None:
     for folder in ("here", "there"):
         path = own("moved", change, ("torch.stack(layers)", "scaled(torch.stack(layers))"), folder=folder)
         (path.parent / "_helper.py").write_text("def scaled(table):\n    return table\n", encoding="utf-8")
-        with plugged([str(path)]):
+        with use_plugins([str(path)]):
             registry.load("moved")
             hashes.append(registry.code_hash("moved"))
     assert hashes[0] == hashes[1]
@@ -109,13 +109,13 @@ def test_the_hash_does_not_depend_on_where_a_folder_lies(own) -> None:
 
 def test_two_models_of_one_name_are_told_with_both_places(own) -> None:
     path, other = own("twice", folder="here"), own("twice", folder="there")
-    with plugged([str(path), str(other)]):
+    with use_plugins([str(path), str(other)]):
         with pytest.raises(UsageError, match="Two models are called 'twice'") as problem:
             registry.load("twice")
         assert str(path) in str(problem.value)
         assert str(other) in str(problem.value)
         assert registry.load("mf").name == "mf"
-    with plugged([str(path), str(path.parent)]):  # one model, named in two ways
+    with use_plugins([str(path), str(path.parent)]):  # one model, named in two ways
         assert registry.load("twice").name == "twice"
 
 
@@ -146,7 +146,7 @@ def test_a_broken_model_is_told_with_file_and_line_and_takes_no_other_down(
     own, change: tuple[str, str], kind: str, line: str | None
 ) -> None:
     good, bad = own("good"), own("bad", change)
-    with plugged([str(good.parent)]):
+    with use_plugins([str(good.parent)]):
         assert {"good", "bad"} <= set(registry.names())
         assert registry.load("good").name == "good"
         with pytest.raises(ConfigError) as problem:
@@ -162,7 +162,7 @@ def test_a_package_that_cannot_be_imported_is_told_with_its_line(package: str, t
     start = tmp_path / "site" / package / "__init__.py"
     start.write_text("import json\n\njson.loads('{')\n", encoding="utf-8")
     with pytest.raises(ConfigError) as problem:
-        resolved(f"{package}.inner.outer")
+        resolve_location(f"{package}.inner.outer")
     assert f"({start}, line 3)" in str(problem.value)
     assert "JSONDecodeError" in str(problem.value)
 
@@ -184,7 +184,7 @@ def test_a_location_without_a_model_is_told(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     with pytest.raises(UsageError, match=reason) as problem:
-        resolved(location)
+        resolve_location(location)
     assert f"--plugin {location}" in str(problem.value)
 
 
@@ -219,7 +219,7 @@ def test_runs_of_a_plugin_are_made_in_workers(own, tmp_path: Path) -> None:
     (record,) = results.glob("runs/*/*/afar/*.json")
     kept = json.loads(record.read_text(encoding="utf-8"))
     assert kept["status"] == "finished"
-    with plugged([str(path)]):
+    with use_plugins([str(path)]):
         assert kept["code_hash"] == registry.code_hash("afar")
     assert "Afar" in (results / "tables" / "table3.md").read_text(encoding="utf-8")
 
@@ -241,9 +241,9 @@ def test_tuning_writes_beside_the_plugins_yaml(own, tmp_path: Path, monkeypatch:
 def test_no_plugin_outlives_its_call(own) -> None:
     before = set(sys.path)
     path = own("brief")
-    with plugged([str(path)]):
+    with use_plugins([str(path)]):
         assert registry.load("brief").name == "brief"
-        with plugged([]):
+        with use_plugins([]):
             assert "brief" not in registry.names()
         assert "brief" in registry.names()
     assert "brief" not in registry.names()

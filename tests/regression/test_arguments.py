@@ -15,7 +15,7 @@ def test_a_check_takes_the_smoke_profile_and_removes_its_runs() -> None:
     assert options.check is not None
     assert options.check.baseline == Path("b.json")
     assert options.check.reason is None
-    assert options.check.keep_in is None
+    assert options.check.runs_dir is None
     assert options.check.max_slowdown is None
 
 
@@ -24,7 +24,7 @@ def test_what_else_it_takes() -> None:
     how = "--junit j.xml --max-slowdown 2.5 --all-rows --results-dir r"
     check = parse([*what.split(), *how.split()]).check
     assert check is not None
-    assert (check.junit, check.max_slowdown, check.all_rows, check.keep_in) == (
+    assert (check.junit, check.max_slowdown, check.all_rows, check.runs_dir) == (
         Path("j.xml"),
         2.5,
         True,

@@ -13,7 +13,7 @@ from bench.checks.regression import baseline as files
 from bench.checks.regression import check as checking
 from bench.checks.regression import compare, suite, update
 from bench.checks.regression.speed import epoch_ratio
-from bench.checks.regression.suite import Request, measure, settings_of
+from bench.checks.regression.suite import MeasureRequest, measure, settings_of
 from bench.cli.run import main
 from models.mf import MF
 
@@ -25,7 +25,7 @@ COMMITTED = Path(__file__).resolve().parents[2] / "results" / "reference" / "smo
 def call(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run the command line; runs lie below tmp_path, and the second process is spared."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(update, "measure_elsewhere", lambda request, _variables: measure(request))
+    monkeypatch.setattr(update, "measure_with_variables", lambda request, _variables: measure(request))
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main([*arguments, *ALONE])
@@ -181,7 +181,7 @@ def test_an_epoch_is_measured_in_reference_computations(monkeypatch: pytest.Monk
 
 
 def test_a_model_of_the_suite_is_planned_with_every_seed_and_a_control_once() -> None:
-    specs = suite.plan(Request(["mf", "ease"], 3))
+    specs = suite.plan(MeasureRequest(["mf", "ease"], 3))
     assert [(spec.model, spec.repetition) for spec in specs] == [("mf", 0), ("ease", 0), ("mf", 1), ("mf", 2)]
     assert all(spec.max_epochs == 10 for spec in specs)
     assert specs[0].params["learning_rate"] == suite.SETTINGS["learning_rate"]

@@ -14,8 +14,8 @@ from bench.checks.regression import baseline as files
 from bench.checks.regression.baseline import Baseline, Change, ModelRecord, NumberRecord, SuiteFacts
 from bench.checks.regression.check import speed_rows, write_junit
 from bench.checks.regression.compare import (
+    Comparison,
     Measured,
-    Row,
     Value,
     compare_numbers,
     compare_speed,
@@ -46,7 +46,7 @@ def measured(recall: float, users: float = 476.0) -> Measured:
     return Measured({"test recall@10": Value(recall, 0.002), "users test": Value(users, 0.0)})
 
 
-def outcome(rows: list[Row]) -> dict[tuple[str, str], bool]:
+def outcome(rows: list[Comparison]) -> dict[tuple[str, str], bool]:
     return {(row.number, row.against): row.holds for row in rows}
 
 
@@ -129,9 +129,9 @@ def test_a_missing_or_damaged_baseline_is_said(tmp_path: Path) -> None:
 
 def test_junit_names_every_comparison_and_says_what_failed(tmp_path: Path) -> None:
     rows = [
-        Row("mf", "test recall@10", "seeds", "0.3", "0.6", "± 0.1", False),
-        Row("mf", "run", "run", "finished", 'a "<\x1b[31m>" & more', "", False),
-        Row("", "data hash", "suite", "d", "d", "", True),
+        Comparison("mf", "test recall@10", "seeds", "0.3", "0.6", "± 0.1", False),
+        Comparison("mf", "run", "run", "finished", 'a "<\x1b[31m>" & more', "", False),
+        Comparison("", "data hash", "suite", "d", "d", "", True),
     ]
     write_junit(tmp_path / "out" / "j.xml", rows, 12.3, {"version of torch": "2"})
     root = ElementTree.parse(tmp_path / "out" / "j.xml").getroot()

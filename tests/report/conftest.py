@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.core.protocol import CUTOFFS, FIRST, METRICS, Protocol, metric_key
+from bench.core.protocol import CUTOFFS, METRICS, PROTOCOL_1, Protocol, metric_key
 from bench.core.types import Metrics, MetricsByPart
 from bench.report.paper import Paper, load_paper
 from bench.runs.records import DataFacts, Failure, ModalityFacts, ProtocolFacts, RunRecord, RunSpec
@@ -57,7 +57,7 @@ def record_of(
     spec: dict[str, Any] = {"params": {"reg_weight": 0.1}, "max_epochs": 5, "base_seed": 1}
     spec |= {name: changes.pop(name) for name in spec_fields if name in changes}
     choices = ("version", "hide_at_test", "patience", "selection_metric")
-    used = changes.pop("used", FIRST if changes.get("version") == FIRST.version else Protocol())
+    used = changes.pop("used", PROTOCOL_1 if changes.get("version") == PROTOCOL_1.version else Protocol())
     used = replace(used, **{name: changes.pop(name) for name in choices if name in changes})
     data = facts or facts_of()
     fields: dict[str, Any] = {

@@ -278,7 +278,7 @@ def test_a_claim_is_decided_on_the_papers_split_alone(
             r"row of the claim 'lightgcn-best-cf' 'ngfc'\. Did you mean 'ngcf'",
         ),
         ("  those: [ngcf]\n", "", ConfigError, "the claim 'lightgcn-best-cf' lacks 'those'"),
-        ("id: ludp-best", "id: improvement", ConfigError, "'improvement' stands twice"),
+        ("id: ludp-best", "id: improvement", ConfigError, "'improvement' occurs twice"),
         ("metrics: [recall@10]", "metrics: [recall@12]", UsageError, "recall@12"),
         ("datasets: [movielens]", "datasets: [movielense]", UsageError, "movielense"),
         ("rule: peak", "rule: peek", ConfigError, "peak"),

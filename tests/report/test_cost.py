@@ -68,9 +68,9 @@ def test_what_is_missing_is_said(runs: Any, paper: Paper) -> None:
     assert list(shown(same, paper)) == ["MF", "LUDP (1 of 2 seeds)", "ACF (0 of 2 seeds)"]
     assert shown(same, paper)["ACF (0 of 2 seeds)"] == ["–"] * 8
     notes = cost_table([same], paper).notes
-    assert "tiktok [real, random split]: not all runs are there: LUDP (1 of 2 seeds), ACF (0 of 2 seeds)." in notes
+    assert "tiktok [real, random split]: runs are missing: LUDP (1 of 2 seeds), ACF (0 of 2 seeds)." in notes
     whole = cost_table([runs({"mf": [cost_of(1.0, 1), cost_of(1.0, 1)]})], paper)
-    assert not any("not all runs" in note for note in whole.notes)
+    assert not any("runs are missing" in note for note in whole.notes)
 
 
 def test_controls_stand_below_a_rule(runs: Any, paper: Paper) -> None:
@@ -83,12 +83,12 @@ def test_controls_stand_below_a_rule(runs: Any, paper: Paper) -> None:
 def test_the_machine_is_named(runs: Any, paper: Paper) -> None:
     one, many = runs({"mf": [cost_of(1.0, 1)]}, 1), runs({"ludp": [cost_of(1.0, 1)]}, 1, n_workers=1, threads=2)
     assert cost_table([one], paper).notes[-1] == (
-        "All runs were made on CPU 9000 with 4 cores, device cpu, 1 thread a run, 4 runs side by side, torch 2.0."
+        "All runs were made on CPU 9000 with 4 cores, device cpu, 1 thread per run, 4 runs at a time, torch 2.0."
     )
     *_, first, second, warning = cost_table([one, many], paper).notes
-    assert first.endswith("4 runs side by side, torch 2.0: MF on tiktok [real, random split].")
-    assert second.endswith("2 threads a run, 1 run side by side, torch 2.0: LUDP on tiktok [real, random split].")
-    assert "do not compare" in warning
+    assert first.endswith("4 runs at a time, torch 2.0: MF on tiktok [real, random split].")
+    assert second.endswith("2 threads per run, 1 run at a time, torch 2.0: LUDP on tiktok [real, random split].")
+    assert "cannot be compared" in warning
     bare = runs({"mf": [cost_of(1.0, 1)]}, 1)
     bare.by_label["mf"][0].environment.clear()
     assert "an unknown processor" in cost_table([bare], paper).notes[-1]

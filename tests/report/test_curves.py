@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.core.types import EpochFacts
-from bench.report.figure import Figure, look, styled, write_figure
+from bench.report.figure import Figure, plot_styles, styled, write_figure
 from bench.report.material import DataRuns
 from bench.report.paper import Paper
 from bench.report.tables.curves import CSV_HEADER, curves_figure
@@ -70,7 +70,7 @@ def test_curves_draw_runs_and_their_mean(learning: DataRuns, paper: Paper) -> No
     assert mean == [pytest.approx((1, 2.0, 0.15)), pytest.approx((2, 3.0, 0.2))]  # as far as both runs went
     assert {row["repetition"] for row in rows if row["model"] == "ludp"} == {1}
     mf_by_epoch, ludp_by_epoch, by_second = drawn(figure)
-    colour = look(list(learning.by_label), paper)["mf"]["color"]
+    colour = plot_styles(list(learning.by_label), paper)["mf"]["color"]
     own = [line for line in mf_by_epoch.lines if line.get_color() == colour]
     for line, repetition in zip(own, (0, 1, "mean"), strict=True):
         assert list(line.get_xdata()) == [row["epoch"] for row in mf[repetition]]
@@ -123,5 +123,5 @@ def test_one_seed_is_one_line(learning: DataRuns, paper: Paper) -> None:
     assert len(figure.csv_rows) == 3
     for axes in drawn(figure):
         line = axes.lines[0]
-        assert line.get_linewidth() == look(["mf"], paper)["mf"]["linewidth"]
+        assert line.get_linewidth() == plot_styles(["mf"], paper)["mf"]["linewidth"]
         assert line.get_alpha() is None

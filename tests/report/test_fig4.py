@@ -131,7 +131,7 @@ def test_a_panel_that_cannot_be_made_says_why(
     assert [row[CSV_HEADER.index("kind")] for row in figure.csv_rows] == ["missing", "missing"]
     text = write_figure(figure, tmp_path, "fig4")[2].read_text(encoding="utf-8")
     assert "nothing to show" in text
-    assert any("LightGCN (the parameters of run key-lightgcn-0 are gone" in note for note in figure.notes)
+    assert any("LightGCN (the parameters of run key-lightgcn-0 are missing" in note for note in figure.notes)
     assert any("LUDP (its first seed has no finished run)" in note for note in figure.notes)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,18 @@ from matplotlib.container import ErrorbarContainer
 
 from bench.engine import registry
 from bench.report import experiments
-from bench.report.figure import COLOURS, GREYS, Figure, look, styled, write_figure
+from bench.report.figure import COLOURS, GREYS, Figure, plot_styles, styled, write_figure
 from bench.report.paper import Paper
-from bench.report.scores import Scores, tidy
+from bench.report.scores import Scores
 from bench.report.tables.variation_forms import CSV_HEADER, NO_RUN, PALE
-from bench.report.tables.variations import figure3, figure5, figure6
+from bench.report.tables.variations import build_variations
 
 ROWS: dict[str, Callable[[], Any]] = {
     "fig3": experiments.part_rows,
     "fig5": experiments.fusion_rows,
     "fig6": experiments.neighbour_rows,
 }
-BUILDERS: dict[str, Any] = {"fig3": figure3, "fig5": figure5, "fig6": figure6}
+BUILDERS: dict[str, Any] = {name: partial(build_variations, name) for name in ROWS}
 # Simulation of dichromats' vision in linear RGB: Machado, Oliveira, Fernandes, IEEE TVCG 15(6), 2009, severity 1.
 VISION = {
     "normal": np.eye(3),
@@ -87,7 +88,7 @@ def scores(make_record: Any) -> Any:
             for repetition in range(n_seeds)
             if (label, repetition) not in leave_out
         ]  # fmt: skip
-        return Scores(tidy(records, n_seeds))
+        return Scores(records, n_seeds)
 
     return make
 
@@ -142,7 +143,7 @@ def test_gaps_and_partial_means_show(name: str, make_facts: Any, scores: Any, pa
 
 
 def test_figure_3_names_the_parts_from_above(make_facts: Any, scores: Any, paper: Paper) -> None:
-    first, *_ = drawn(figure3(scores(labels_of("fig3"), [make_facts()], 1), [make_facts()], paper))
+    first, *_ = drawn(BUILDERS["fig3"](scores(labels_of("fig3"), [make_facts()], 1), [make_facts()], paper))
     assert [tick.get_text() for tick in first.get_yticklabels()] == [
         "base", "base + item graph", "base + user preference", "full",
     ]  # fmt: skip
@@ -160,19 +161,19 @@ def test_the_same_numbers_give_the_same_bytes(make_facts: Any, scores: Any, pape
 
 
 def test_a_model_looks_the_same_in_every_figure(paper: Paper) -> None:
-    everything = look([*paper.models, *registry.names()[:3]], paper)
+    everything = plot_styles([*paper.models, *registry.names()[:3]], paper)
     for labels in (["ludp", "mf"], ["lattice"], ["ludp@literal", "ludp", "grcn"]):
-        for label, style in look(labels, paper).items():
+        for label, style in plot_styles(labels, paper).items():
             model = label.partition("@")[0]
             assert all(style[key] == everything[model][key] for key in ("color", "marker", "linewidth"))
     colours = {model: everything[model]["color"] for model in paper.models}
     assert len(set(colours.values())) == len(paper.models)
     assert colours[paper.proposed] == "#000000"
-    variants = look(["ludp", "ludp@a", "ludp@b"], paper)
+    variants = plot_styles(["ludp", "ludp@a", "ludp@b"], paper)
     assert len({str(style["linestyle"]) for style in variants.values()}) == 3
     others = [name for name in registry.names() if not paper.has_model(name)]
-    assert {look(others, paper)[name]["color"] for name in others} <= set(GREYS)
-    kinds = {(style["color"], str(style["linestyle"])) for style in look(others, paper).values()}
+    assert {plot_styles(others, paper)[name]["color"] for name in others} <= set(GREYS)
+    kinds = {(style["color"], str(style["linestyle"])) for style in plot_styles(others, paper).values()}
     assert len(kinds) == len(others)
 
 

@@ -18,24 +18,25 @@ from boards import COMMIT, N_USERS, add_run, environment, facts_of, record_file
 
 from bench.cli.main import main
 from bench.core.hashing import hash_in_full
-from bench.core.protocol import FIRST, TOPK_DEPTH, named
+from bench.core.protocol import PROTOCOL_1, TOPK_DEPTH, get_protocol
 from bench.core.types import Metrics, TopK
 from bench.engine.evaluate import means
+from bench.report.leaderboard import columns
 from bench.report.leaderboard.build import Leaderboard, build, update
 from bench.report.leaderboard.entries import UNIT, Entry, chosen_for_page, origin_of, packed, read_scores
 from bench.report.leaderboard.forms import caption, notes
-from bench.report.leaderboard.rows import boards, find
+from bench.report.leaderboard.rows import boards, read_results
 from bench.report.paper import Paper
 from bench.report.statistics import Resamples, gaps, pair
 from bench.runs.store import ResultsStore
 
 
 def board_of(root: Path, paper: Paper, n_asked: int | None = None) -> Leaderboard:
-    return build(find(root), n_asked, paper)
+    return build(read_results(root), n_asked, paper)
 
 
 def rows(root: Path, paper: Paper, n_asked: int | None = None) -> list[Entry]:
-    """Those of the only table."""
+    """Return those of the only table."""
     (section,) = board_of(root, paper, n_asked).sections
     return list(section.entries)
 
@@ -94,9 +95,9 @@ def test_runs_of_another_configuration_are_another_row_and_say_so(
     assert len({each.title for each in found}) == 3
     assert "[" not in found[2].title
     section = board_of(tmp_path, paper).sections[0]
-    (said,) = (note for note in notes(section, paper) if "which alone may choose" in note)
+    (said,) = (note for note in notes(section, paper) if "the only score that may choose" in note)
     assert said.startswith("MF has 2 rows.")
-    assert f"{found[0].row.told} is the best (0.9000)" in said
+    assert f"{found[0].row.distinction} is the best (0.9000)" in said
 
 
 def test_a_row_without_all_repetitions_has_no_mean_and_no_rank(tmp_path: Path, paper: Paper) -> None:
@@ -135,7 +136,7 @@ def test_differences_to_the_best_are_those_of_the_significance_tests(tmp_path: P
     for n in range(2):
         for label, skill in {"mf": 0.1, "lightgcn": 0.9, "vbpr": 0.8}.items():
             add_run(tmp_path, label, n, skill)
-    ((board,), _) = boards([file.record for file in find(tmp_path).runs], None)
+    ((board,), _) = boards([file.record for file in read_results(tmp_path).runs], None)
     scores = read_scores(board, ResultsStore(tmp_path))
     by_label = {row.label: scores.ranking[row.id] for row in board.rows}
     table = Resamples(list(by_label), {"recall@20": np.array(list(by_label.values()))}, 7, 2)
@@ -165,7 +166,7 @@ def test_edited_records_and_lists_are_left_out_and_said(tmp_path: Path, paper: P
     assert "content hash" in found.left_out[0]
     assert path.name in found.left_out[0]
     (problem,) = (each.uncompared for each in found.sections[0].entries if each.uncompared)
-    assert problem.startswith(f"the lists of {made['lightgcn'].key}: it is not what the run left")
+    assert problem.startswith(f"the lists of {made['lightgcn'].key}: its hash is not the one")
     assert problem in update_text(tmp_path, "md")
 
 
@@ -194,14 +195,14 @@ def test_where_parameters_come_from(tmp_path: Path, paper: Paper) -> None:
         trial = {"stage": "tuning", "values": {"reg_weight": weight}, "facts": facts}
         add_run(tmp_path, "ngcf", skill=skill, **trial)
         add_run(tmp_path, "ngcf", skill=0.9, code_hash="e" * 16, **trial)
-    found = find(tmp_path)
+    found = read_results(tmp_path)
     ((board,), _) = boards([file.record for file in found.runs], None)
     origins = {row.label: origin_of(row, board, found.trial_records) for row in board.rows}
     assert origins["ngcf"].words == "best of 3 trials, validation recall@20 0.4000"
     assert origins["ngcf"].n_trials == 3
     assert origins["lightgcn"].words == "lightgcn.tuned.yaml, values for tiktok@shipped"
     assert "20 trials" in origins["lightgcn"].note
-    assert origins["mf"].words == "not as in mf.yaml: reg_weight=0.5"
+    assert origins["mf"].words == "differs from mf.yaml: reg_weight=0.5"
     assert origins["popularity"].words == "popularity.yaml, defaults"
 
 
@@ -209,7 +210,7 @@ def test_a_model_that_is_not_here_has_a_row(tmp_path: Path, paper: Paper) -> Non
     add_run(tmp_path, "elsewhere@its own", environment=environment(git={}))
     (only,) = rows(tmp_path, paper)
     assert (only.row.label, only.family, only.code, only.link) == ("elsewhere@its own", "", "", "")
-    assert only.origin.words == "no file of this model here"
+    assert only.origin.words == "this model has no file here"
 
 
 def test_a_link_of_a_record_can_only_be_a_page(tmp_path: Path, paper: Paper) -> None:
@@ -246,6 +247,21 @@ def test_all_forms_say_the_same(tmp_path: Path, paper: Paper) -> None:
     assert "a &lt;b&gt;" in text
 
 
+def test_one_entry_adds_a_column_to_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    added = columns.BoardColumn(
+        "users", "Users of {ranked}", lambda each: columns.Shown(f"{each.row.label} has many"),
+        origin="left", page="left", data={"n_users": lambda each: each.board.facts.n_users},
+    )  # fmt: skip
+    monkeypatch.setattr(columns, "COLUMNS", (*columns.COLUMNS, added))
+    add_run(tmp_path, "mf")
+    texts = {form: update_text(tmp_path, form) for form in ("md", "csv", "html", "json")}
+    for form in ("md", "html"):
+        assert "Users of R@20" in texts[form]
+        assert texts[form].count("mf has many") == 1
+    assert next(csv.DictReader(io.StringIO(texts["csv"])))["n_users"] == str(N_USERS)
+    assert json.loads(texts["json"])["tables"][0]["rows"][0]["n_users"] == N_USERS
+
+
 def test_nothing_is_built_twice_of_the_same(tmp_path: Path) -> None:
     assert update(tmp_path) == []
     record = add_run(tmp_path, "mf")
@@ -272,7 +288,7 @@ def test_a_page_holds_the_best_rows_of_every_table_first(tmp_path: Path) -> None
     for label, skill in {"mf": 0.1, "lightgcn": 0.9, "vbpr": 0.5}.items():
         add_run(tmp_path, label, 0, skill)
         add_run(tmp_path, label, 0, skill, facts_of(data_hash="ffff"))
-    found, _ = boards([file.record for file in find(tmp_path).runs], None)
+    found, _ = boards([file.record for file in read_results(tmp_path).runs], None)
     held = [(board, read_scores(board, ResultsStore(tmp_path))) for board in found]
     n_users = held[0][1].n_users
     names = [[row.id for row in board.rows] for board in found]
@@ -320,8 +336,13 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path, capsys: pyte
 
 def test_a_table_is_ranked_by_its_protocols_metric(tmp_path: Path, paper: Paper) -> None:
     used = [
-        *(named("paper"), FIRST, named("field", patience=40), named("field", selection_metric="ndcg@5")),
-        named("field"),
+        *(
+            get_protocol("paper"),
+            PROTOCOL_1,
+            get_protocol("field", patience=40),
+            get_protocol("field", selection_metric="ndcg@5"),
+        ),
+        get_protocol("field"),
     ]
     for protocol in used:
         for label, skill in (("mf", 0.2), ("lightgcn", 0.9)):

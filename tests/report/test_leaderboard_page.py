@@ -14,9 +14,9 @@ from boards import add_run, facts_of
 from pages import Page, watched
 
 from bench.report.leaderboard.build import update
+from bench.report.leaderboard.columns import columns_of
 from bench.report.leaderboard.entries import read_scores
-from bench.report.leaderboard.page import heads
-from bench.report.leaderboard.rows import SHOWN, boards, find
+from bench.report.leaderboard.rows import SHOWN, boards, read_results
 from bench.report.statistics import Resamples, pair
 from bench.runs.store import ResultsStore
 
@@ -42,7 +42,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(browser: Any, results: Path) -> Iterator[Any]:
-    """The page in the browser; nothing may be requested beside it, and nothing may be complained about."""
+    """Open the page in the browser; nothing may be requested beside it, and nothing may be complained about."""
     with watched(browser, (results / "leaderboard.html").as_uri()) as shown:
         yield shown
 
@@ -126,13 +126,13 @@ def test_a_browser_filters_and_searches(opened: Any) -> None:
 
 
 def test_a_browser_shows_and_hides_columns(opened: Any, results: Path) -> None:
-    board = boards([file.record for file in find(results).runs], None)[0][0]
+    board = boards([file.record for file in read_results(results).runs], None)[0][0]
 
     def shown() -> list[str]:
         cells = opened.locator(".board").nth(1).locator("thead th:not([hidden])").all()
         return [cell.get_attribute("data-column") for cell in cells]
 
-    first = [head.key for head in heads(board) if head.is_shown]
+    first = [column.key for column in columns_of(board, "page") if column.is_shown]
     assert shown() == first
     opened.locator("#columns summary").press("Enter")
     box = opened.locator("input[data-column='command']")
@@ -145,13 +145,13 @@ def test_a_browser_shows_and_hides_columns(opened: Any, results: Path) -> None:
     opened.locator("input[data-column='recall@10']").press("Space")
     assert "recall@10" not in shown()
     opened.locator("[data-columns='all']").click()
-    assert shown() == [head.key for head in heads(board)]
+    assert shown() == [column.key for column in columns_of(board, "page")]
     opened.locator("[data-columns='first']").click()
     assert shown() == first
 
 
 def draws(n: int) -> np.ndarray:
-    """The numbers of mulberry32 with the seed 1."""
+    """Return the numbers of mulberry32 with the seed 1."""
     state = (1 + 0x6D2B79F5 * np.arange(1, n + 1, dtype=np.uint64)).astype(np.uint32)
     mixed = (state ^ (state >> np.uint32(15))) * (state | np.uint32(1))
     mixed = (mixed + (mixed ^ (mixed >> np.uint32(7))) * (mixed | np.uint32(61))) ^ mixed
@@ -160,7 +160,7 @@ def draws(n: int) -> np.ndarray:
 
 @pytest.mark.parametrize("metric", ["recall@10", "ndcg@10", "precision@20"])
 def test_a_browser_compares_two_rows_as_python_does(opened: Any, results: Path, metric: str) -> None:
-    found, _ = boards([file.record for file in find(results).runs], None)
+    found, _ = boards([file.record for file in read_results(results).runs], None)
     (board,) = (each for each in found if each.facts.name == "tiktok")
     scores = read_scores(board, ResultsStore(results))
     first, second = (next(row for row in board.rows if row.label == label) for label in ("vbpr", "mf"))

@@ -24,7 +24,7 @@ from bench.report.figure import Figure
 from bench.report.html import view
 from bench.report.html.page import to_html, write_report
 from bench.report.html.provenance import parameters, variations
-from bench.report.html.summary import About, joined, left_out, summarise
+from bench.report.html.summary import About, join_phrases, left_out, summarise
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.render import to_csv
@@ -137,7 +137,7 @@ def test_nothing_to_mind_is_said_so(material: Any) -> None:
     _, proposed, mind = summarise(found, replace(ABOUT, budget="20 trials"))
     assert "second of 2 on tiktok [real, random split] (level with MF)" in proposed
     assert mind == (
-        "All 4 runs finished, over 2 seeds on real data, with 20 trials of tuning a model and data set."
+        "All 4 runs finished, over 2 seeds on real data, with 20 trials of tuning per model and data set."
     )
 
 
@@ -158,7 +158,7 @@ def test_models_without_all_their_runs_are_not_compared(material: Any) -> None:
     ("parts", "expected"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
 )
 def test_enumerations(parts: list[str], expected: str) -> None:
-    assert joined(parts) == expected
+    assert join_phrases(parts) == expected
 
 
 def test_what_the_quick_profile_leaves_out(material: Any) -> None:

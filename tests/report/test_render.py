@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bench.core.errors import ResultsError, UsageError
 from bench.report.render import console_table, escape, to_csv, to_latex, to_markdown, write_table
-from bench.report.scores import tidy
+from bench.report.scores import Scores
 from bench.report.table import Block, Cell, Column, Row, Table
 from bench.report.tables.data import table2
 from bench.report.tables.models import table3
@@ -37,7 +37,7 @@ def tables(surrogate, make_facts, make_record, paper):
         for i in range(2)
     ]
     labels = ["mf", "vbpr", "ludp", "ludp@lit_eral"]
-    return [table2(facts, paper), table3(tidy(records, 2), labels, facts, paper)]
+    return [table2(facts, paper), table3(Scores(records, 2), labels, facts, paper)]
 
 
 def nasty_table():
@@ -174,7 +174,7 @@ def test_a_failed_write_keeps_the_old_file(tables, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["", "../table3", "a/b"])
 def test_a_table_name_is_a_file_name(tables, tmp_path, name):
-    with pytest.raises(UsageError, match="no file name"):
+    with pytest.raises(UsageError, match="not a file name"):
         write_table(tables[0], tmp_path, name)
 
 

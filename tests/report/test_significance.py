@@ -17,8 +17,8 @@ from bench.core.protocol import TOPK_DEPTH
 from bench.core.types import TopK
 from bench.report.comparisons import (
     COMPARED,
-    against_proposed,
-    all_comparisons,
+    compare_all,
+    compare_with_proposed,
     read_user_scores,
     shown_difference,
     shown_p,
@@ -27,8 +27,8 @@ from bench.report.figure import write_figure
 from bench.report.material import Material
 from bench.report.render import to_csv, to_latex, to_markdown
 from bench.report.statistics import Resamples, holm, pair
-from bench.report.tables.ablation import build as controls_table
-from bench.report.tables.ablation import control_pairs
+from bench.report.tables.ablation import ablation_pairs
+from bench.report.tables.ablation import build as ablation_table
 from bench.report.tables.critical import Ranking
 from bench.report.tables.critical import build as critical_figure
 from bench.report.tables.models import build as table3_of
@@ -235,15 +235,15 @@ def test_a_partial_result_shows_as_partial_and_is_not_compared(material: Any, sc
     assert {(row["p_holm"], row["difference"], row["not_compared"]) for row in partial} == {
         ("", "", "GRCN: 1 of 2 seeds")
     }
-    (family, everything) = all_comparisons(call, call.facts[0])
+    (family, everything) = compare_all(call, call.facts[0])
     assert (family.size, everything.size) == (2, 3)
     assert {row["family_size"] for row in rows_of(table) if row["family"] == "all pairs"} == {"3"}
 
 
-def test_controls_are_tested_against_the_content_as_given(material: Any, scores: Any) -> None:
+def test_ablations_are_tested_against_the_content_as_given(material: Any, scores: Any) -> None:
     """LUDP loses without its content, and says so; a constant row is like it, and noise lacks a repetition."""
     own, chance = scores["ludp"], scores["lightgcn"]
-    table = controls_table(
+    table = ablation_table(
         material(
             {
                 "ludp": own,
@@ -269,18 +269,18 @@ def test_controls_are_tested_against_the_content_as_given(material: Any, scores:
 
 
 def test_every_kind_of_content_is_tested_for_every_model() -> None:
-    assert len(set(control_pairs())) == 9
-    assert {given for _, given in control_pairs()} == {"ludp", "vbpr", "lattice"}
+    assert len(set(ablation_pairs())) == 9
+    assert {given for _, given in ablation_pairs()} == {"ludp", "vbpr", "lattice"}
 
 
 def test_every_pair_is_in_the_csv_under_its_family(material: Any, scores: Any) -> None:
     call = material(scores, 2)
     rows = rows_of(significance_table(call))
     assert len(rows) == 3 * (3 + 6)
-    tested = against_proposed(call, call.facts[0])
+    tested = compare_with_proposed(call, call.facts[0])
     for row in rows:
         if row["family"] == tested.family and not row["not_compared"]:
-            expected = tested.found[row["metric"], (row["first"], row["second"])]
+            expected = tested.contrasts[row["metric"], (row["first"], row["second"])]
             assert float(row["p_holm"]) == expected.p_holm  # Table 3 and this one say the same
             assert [float(p) for p in row["p_by_seed"].split(";")] == list(expected.p_by_seed)
     two = [float(r["p_holm"]) for r in rows if (r["metric"], r["first"], r["second"]) == (R10, "ludp", "mf")]
@@ -301,7 +301,7 @@ def test_without_the_proposed_model_all_pairs_are_shown(material: Any, scores: A
 def test_other_users_or_lost_lists_are_refused(material: Any, scores: Any) -> None:
     scores["mf"] = scores["mf"][:, :50]
     call = material(scores, 2)
-    with pytest.raises(ResultsError, match=r"tiktok-lightgcn-0 .* about other users .*--on-existing rerun"):
+    with pytest.raises(ResultsError, match=r"tiktok-lightgcn-0 .* cover other users .*--on-existing rerun"):
         significance_table(call)
     (call.store.root / "topk" / "tiktok-ludp-1.npz").unlink()
     with pytest.raises(ResultsError, match=r"tiktok-ludp-1 .* it is missing"):
@@ -364,5 +364,6 @@ def test_the_diagram_says_when_there_is_nothing_to_test(material: Any, scores: A
     write_figure(few, tmp_path, "cd")
     assert "<text" in (tmp_path / "cd.svg").read_text(encoding="utf-8")
     one = Ranking(pd.DataFrame([[1.0, 2.0, 3.0]], columns=list("abc")), ())
-    assert one.lack == "1 block, at least 2 are needed"
-    assert Ranking(pd.DataFrame(np.ones((4, 3)), columns=list("abc")), ()).lack == "all models are tied everywhere"
+    assert one.untestable == "1 block, at least 2 are needed"
+    tied = Ranking(pd.DataFrame(np.ones((4, 3)), columns=list("abc")), ())
+    assert tied.untestable == "all models are tied everywhere"

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from bench.core.protocol import PROTOCOLS, named
+from bench.core.protocol import PROTOCOLS, get_protocol
 from bench.core.types import EpochFacts
-from bench.report.artifacts import ARTIFACTS
+from bench.report.artifacts import build
 from bench.report.figure import styled
 from bench.report.material import DataRuns, Material
 from bench.report.paper import Paper
 from bench.report.render import to_latex, to_markdown
-from bench.report.scores import tidy
+from bench.report.scores import Scores
 from bench.report.stops import Stops, sign_legend, sign_notes, sign_sentence, stopped_by_cap, stops_of
 from bench.report.tables.curves import curves_figure
 from bench.report.tables.models import table3
 from bench.runs.records import RunRecord
 from bench.runs.store import ResultsStore
 
-USED = named("field", patience=3)
+USED = get_protocol("field", patience=3)
 CURVES = {  # with at most 6 epochs and patience 3
     "mf": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],  # ended by the cap
     "lightgcn": [0.5, 0.4, 0.3, 0.2],  # best at the start, ended by patience
@@ -83,7 +83,7 @@ def test_a_caption_counts_the_runs_that_each_cap_ended(run: Any) -> None:
 def test_table_3_marks_names_and_leaves_published_values_alone(run: Any, make_facts: Any, paper: Paper) -> None:
     records, labels = [run(label) for label in CURVES], list(CURVES)
     stops = [{label: stops_of([record]) for label, record in zip(labels, records, strict=True)}]
-    table = table3(tidy(records, 1), labels, [make_facts()], paper, stops=stops)
+    table = table3(Scores(records, 1), labels, [make_facts()], paper, stops=stops)
     names = [row.cells[0].text for row in table.blocks[0].rows]
     assert names == [
         *("MF †", "VBPR †", "ACF †", "NGCF ‡", "LightGCN ‡", "LUDP ‡", "Popularity"),
@@ -124,7 +124,7 @@ def test_the_caption_of_an_artifact_names_the_protocol(
     records = [run(label, facts=facts, used=used) for label in ("mf", "lightgcn", "popularity")]
     material = Material({}, ["mf", "lightgcn", "popularity"], records, 1, paper, ResultsStore(tmp_path))
     monkeypatch.setitem(vars(material), "facts", [facts])
-    caption = ARTIFACTS["curves"].build(material).caption
+    caption = build("curves", material).caption
     name = {"p2-field-patience3": "Recall@20", "p2-paper": "Recall@10"}[used.tag]
     assert f"Protocol {used.tag}: validation {name} selects, patience {used.patience}, at most" in caption
     assert caption.endswith("Stopped by the cap of 6 epochs: 1 of 2 runs.")

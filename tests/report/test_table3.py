@@ -7,7 +7,7 @@ import pytest
 
 from bench.core.errors import ResultsError, UsageError
 from bench.report.render import to_csv, to_markdown
-from bench.report.scores import tidy
+from bench.report.scores import Scores
 from bench.report.table import improvement, marks
 from bench.report.tables.models import table3
 
@@ -33,17 +33,17 @@ def marked(table, index, block=0):
 
 def recall(records, labels, facts, paper, n_asked=1):
     """Recall@10 column of one data set."""
-    return table3(tidy(records, n_asked), labels, facts, paper)
+    return table3(Scores(records, n_asked), labels, facts, paper)
 
 
 @pytest.fixture
 def published(paper, make_facts, make_record):
-    """Our own frame, fed with the paper's values."""
+    """Our own records, fed with the paper's values."""
     facts = [make_facts(name) for name in paper.datasets]
     records = [
         make_record(model, 0, paper.table3[each.name][model], each) for each in facts for model in paper.models
     ]
-    return table3(tidy(records, 1), list(reversed(paper.models)), facts, paper)
+    return table3(Scores(records, 1), list(reversed(paper.models)), facts, paper)
 
 
 def test_the_papers_values_give_the_papers_marks(published):
@@ -135,7 +135,7 @@ def test_a_partial_cell_says_so_and_is_not_compared(make_facts, make_record, mak
 def test_a_missing_model_keeps_its_row(make_facts, make_record, make_failed, paper):
     table = recall([make_record("mf"), make_failed("acf")], ["mf", "acf", "vbpr"], [make_facts()], paper)
     assert column(table, 2)["VBPR"].text == column(table, 2)["ACF"].text == "– (no finished run)"
-    empty = table3(tidy([], 3), ["mf"], [make_facts()], paper)
+    empty = table3(Scores([], 3), ["mf"], [make_facts()], paper)
     assert column(empty, 2)["MF"].text == "– (no finished run)"
     assert "No run has been made yet" in empty.caption
 
@@ -156,10 +156,10 @@ def test_two_data_hashes_never_share_a_cell(make_facts, make_record, paper):
 
 
 def test_protocols_never_share_a_table(make_facts, make_record, paper):
-    frame = tidy([make_record("mf"), make_record("ludp", hide_at_test="train")], 1)
+    records = [make_record("mf"), make_record("ludp", hide_at_test="train")]
     with pytest.raises(ResultsError, match="differ in protocol: p2-field, p2-field-hide-train"):
-        table3(frame, ["mf", "ludp"], [make_facts()], paper)
-    chosen = table3(frame[frame.hide_at_test == "train"], ["mf", "ludp"], [make_facts()], paper)
+        recall(records, ["mf", "ludp"], [make_facts()], paper)
+    chosen = recall(records[1:], ["mf", "ludp"], [make_facts()], paper)
     place = chosen.csv_header.index("protocol")
     assert {row[place] for row in chosen.csv_rows} == {"p2-field-hide-train"}
     assert column(chosen, 2)["MF"].text == "– (no finished run)"
@@ -173,15 +173,15 @@ def test_validation_scores_stay_out(make_facts, make_record, paper):
 
 
 def test_other_cutoffs_have_no_published_columns(make_facts, make_record, paper):
-    frame = tidy([make_record("mf")], 1)
-    assert [c.title for c in table3(frame, ["mf"], [make_facts()], paper, 20).blocks[0].columns] == [
+    scores = Scores([make_record("mf")], 1)
+    assert [c.title for c in table3(scores, ["mf"], [make_facts()], paper, 20).blocks[0].columns] == [
         "Model",
         "P@20",
         "R@20",
         "NDCG@20",
     ]
     with pytest.raises(UsageError, match="precision@7"):
-        table3(frame, ["mf"], [make_facts()], paper, 7)
+        table3(scores, ["mf"], [make_facts()], paper, 7)
 
 
 def test_data_the_paper_lacks_has_no_published_columns(make_facts, make_record, paper):
@@ -202,13 +202,13 @@ def test_caption_tells_one_seed_from_many(make_facts, make_record, paper):
 def test_csv_holds_every_bit(make_facts, make_record, paper):
     values = [0.1234567890123456, 0.30000000000000004]
     records = [make_record("mf", i, value) for i, value in enumerate(values)]
-    frame = tidy(records, 2)
-    table = table3(frame, ["mf", "ludp"], [make_facts()], paper)
+    scores = Scores(records, 2)
+    table = table3(scores, ["mf", "ludp"], [make_facts()], paper)
     rows = list(csv.DictReader(io.StringIO(to_csv(table))))
     assert len(rows) == 2 * 3
     row = next(row for row in rows if (row["model"], row["metric"]) == ("mf", "recall@10"))
-    expected = frame[(frame.part == "test") & (frame.metric == "recall@10")].iloc[0]
-    assert float(row["mean"]) == expected["mean"] != round(expected["mean"], 10)
+    expected = scores.get(make_facts(), "mf", "recall@10")
+    assert float(row["mean"]) == expected.mean != round(expected.mean, 10)
     assert float(row["sd"]) == expected.sd
     assert (row["n_runs"], row["n_asked"], row["mark"]) == ("2", "2", "best")
     assert (row["dataset"], row["source"], row["data_hash"]) == ("tiktok", "real", "aaaabbbbccccdddd")
@@ -218,15 +218,15 @@ def test_csv_holds_every_bit(make_facts, make_record, paper):
 
 
 def test_names_given_twice_or_not_at_all_are_refused(make_facts, make_record, paper):
-    frame = tidy([make_record()], 1)
+    scores = Scores([make_record()], 1)
     with pytest.raises(UsageError, match="'mf' is listed twice"):
-        table3(frame, ["mf", "mf"], [make_facts()], paper)
+        table3(scores, ["mf", "mf"], [make_facts()], paper)
     with pytest.raises(UsageError, match="No model"):
-        table3(frame, [], [make_facts()], paper)
+        table3(scores, [], [make_facts()], paper)
     with pytest.raises(UsageError, match="No data set"):
-        table3(frame, ["mf"], [], paper)
+        table3(scores, ["mf"], [], paper)
     with pytest.raises(UsageError, match=r"tiktok \[real, random split\] is listed twice"):
-        table3(frame, ["mf"], [make_facts(), make_facts()], paper)
+        table3(scores, ["mf"], [make_facts(), make_facts()], paper)
 
 
 def test_controls_stand_below_the_models_under_their_titles(make_facts, make_record, paper):

@@ -18,7 +18,7 @@ from bench.report.figure import write_figure
 from bench.report.paper import Paper
 from bench.report.tables.tuning import CSV_HEADER, budget_figure, tuning_table
 from bench.runs.records import RunRecord
-from bench.runs.tuning.keep import dropped_words, export_trials, may_be_kept, tuned_entry
+from bench.runs.tuning.keep import describe_dropped, export_trials, may_be_kept, tuned_entry
 from bench.runs.tuning.pruning import Budget
 from bench.runs.tuning.results import Confirmed as Again
 from bench.runs.tuning.results import StudyResult, best_trials
@@ -152,12 +152,12 @@ def test_the_confirmation_chooses_by_the_mean_and_the_earlier_of_equal_ones(conf
 def test_a_setting_of_which_a_run_failed_drops_out_and_that_is_said(confirmed: Any) -> None:
     found = confirmed([0.1, 0.5, 0.4], {1: (0.9, None, 0.9), 2: (0.2, 0.2, 0.2)})
     assert found.chosen is found.records[2]
-    assert dropped_words(found) == "a confirmation run failed of trial 1; the others choose"
+    assert describe_dropped(found) == "a confirmation run failed of trial 1; the choice is among the others"
     none = confirmed([0.1, 0.5, 0.4], {1: (0.9, None), 2: (None, 0.2)})
     assert none.chosen is none.records[1]
     assert none.chosen_mean is None
-    assert "trial 1, trial 2; the search's one seed chooses" in dropped_words(none)
-    assert dropped_words(confirmed([0.1, 0.5], {0: (0.1, 0.1)})) == ""
+    assert "trial 1, trial 2; the choice is by the one seed of the search" in describe_dropped(none)
+    assert describe_dropped(confirmed([0.1, 0.5], {0: (0.1, 0.1)})) == ""
 
 
 def test_the_best_trials_are_whole_ones_while_there_are_any() -> None:
@@ -217,7 +217,7 @@ def test_the_chosen_values_know_where_they_come_from(confirmed: Any) -> None:
     entry = tuned_entry(found, Protocol(), "2023-01-01")
     assert entry.values == found.chosen_values  # all that could vary, also where it is the default's
     assert entry.values.keys() == SPACE.candidates.keys()
-    assert entry.place == ("tiktok", found.facts.split, "")
+    assert entry.key == ("tiktok", found.facts.split, "")
     assert (entry.valid, entry.valid_default) == (pytest.approx(0.3), 0.1)
     assert entry.confirmed == Confirmed(settings=2, seeds=2)
     assert "0.3000, the mean over 2 fresh seeds of the best of 2 settings, the default's 0.1000" in entry.words

@@ -1,32 +1,28 @@
-"""Tables 4 and 5, readings and feature controls: rows, marks, gaps and differences."""
+"""Tables 4 and 5, readings and content ablation: rows, marks, gaps and differences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.report import experiments
-from bench.report.artifacts import ARTIFACTS
+from bench.report.artifacts import ARTIFACTS, builders
 from bench.report.paper import Paper
-from bench.report.scores import Scores, tidy
+from bench.report.scores import Scores
 from bench.report.statistics import Resamples, pair
 from bench.report.table import Table
-from bench.report.tables.ablation import control_pairs, controls_table
+from bench.report.tables.ablation import ablation_pairs, ablation_table
 from bench.report.tables.variation_forms import CSV_HEADER
-from bench.report.tables.variations import figure3, figure5, figure6, readings_table, table4, table5
+from bench.report.tables.variations import SPECS, build_variations
 from bench.runs.records import DataFacts, ModalityFacts, RunRecord
 
 BUILDERS: dict[str, Any] = {
-    "table4": table4,
-    "table5": table5,
-    "readings": readings_table,
-    "controls": lambda scores, facts, paper: controls_table(scores, facts, paper, [{} for _ in facts]),
-    "fig3": figure3,
-    "fig5": figure5,
-    "fig6": figure6,
+    **{name: partial(build_variations, name) for name in SPECS},
+    "controls": lambda scores, facts, paper: ablation_table(scores, facts, paper, [{} for _ in facts]),
 }
 
 
@@ -63,7 +59,7 @@ def scores(make_record: Any) -> Any:
             for label, across in values.items()
             for repetition, value in enumerate(across)
         ]
-        return Scores(tidy([*records, *more], n_asked))
+        return Scores([*records, *more], n_asked)
 
     return make
 
@@ -75,7 +71,7 @@ def test_table_4_shows_what_the_data_has_and_says_what_it_lacks(
         modalities=modalities("visual", "acoustic"), missing={"textual": "text_feat.npy is not in DIR/tiktok"}
     )
     values = {"visual": [0.1, 0.3], "acoustic": [0.4, 0.4], "all": [0.25, 0.35]}
-    table = table4(
+    table = BUILDERS["table4"](
         scores([facts], {f"ludp@modality={name}": each for name, each in values.items()}), [facts], paper
     )
     shown = texts(table)
@@ -97,7 +93,7 @@ def test_table_4_takes_any_modalities_of_any_data(make_facts: Any, scores: Any, 
         make_facts("baby", modalities=modalities("video", "text"), missing={"sound": "not published"}),
         make_facts("movielens", modalities=modalities("tags"), data_hash="other"),
     ]
-    table = table4(scores(facts[:1], {"ludp@modality=video": [0.1]}), facts, paper)
+    table = BUILDERS["table4"](scores(facts[:1], {"ludp@modality=video": [0.1]}), facts, paper)
     assert list(texts(table)) == ["video", "text", "sound", "all"]
     assert len(table.blocks[0].columns) == 4
     assert list(texts(table, 1)) == ["visual", "acoustic", "textual", "tags", "all"]
@@ -116,7 +112,7 @@ def test_table_5_fed_with_the_papers_values_marks_as_the_paper_does(
         for each in facts
         for n, row in experiments.layer_rows().items()
     ]
-    table = table5(Scores(tidy(records, 1)), facts, paper)
+    table = BUILDERS["table5"](Scores(records, 1), facts, paper)
     for block, order in enumerate((("1", "2"), ("2", "3"))):
         for column in range(1, 7):
             assert marked(table, column, block) == {order[0]: "best", order[1]: "second"}
@@ -131,7 +127,7 @@ def test_a_partial_variation_says_so_and_is_not_compared(
     facts = make_facts()
     failed = [make_failed("ludp@item layers=2", 1), make_failed("ludp@item layers=3", 0)]
     values = {"ludp@item layers=1": [0.1, 0.2], "ludp@item layers=2": [0.9]}
-    table = table5(scores([facts], values, failed), [facts], paper)
+    table = BUILDERS["table5"](scores([facts], values, failed), [facts], paper)
     assert texts(table)["2"][1] == "0.9000 (1 of 2 seeds)"
     assert texts(table)["3"][1] == "– (no finished run)"
     assert marked(table, 2) == {"1": "best"}
@@ -144,7 +140,7 @@ def test_a_partial_variation_says_so_and_is_not_compared(
 def test_readings_are_set_against_the_literal_one(make_facts: Any, scores: Any, paper: Paper) -> None:
     facts = make_facts()
     values = {"Eq. 5 literal": [0.2, 0.2], "Eq. 5 mean": [0.25, 0.25], "not its own neighbour": [0.3]}
-    table = readings_table(
+    table = BUILDERS["readings"](
         scores([facts], {f"ludp@reading={name}": each for name, each in values.items()}), [facts], paper
     )
     shown = texts(table)
@@ -160,7 +156,7 @@ def test_readings_are_set_against_the_literal_one(make_facts: Any, scores: Any, 
     assert titles[2:] == ["P@10", "R@10", "NDCG@10", "R@20", "R@20 against 'Eq. 5 literal'"]
 
 
-def test_controls_compare_along_a_model(make_facts: Any, scores: Any, paper: Paper) -> None:
+def test_content_ablation_compares_along_a_model(make_facts: Any, scores: Any, paper: Paper) -> None:
     facts = make_facts()
     values = {
         "ludp": [0.2, 0.2], "ludp@features=shuffled": [0.1, 0.1], "ludp@features=noise": [0.15, 0.15],
@@ -168,13 +164,13 @@ def test_controls_compare_along_a_model(make_facts: Any, scores: Any, paper: Pap
     }  # fmt: skip
     metric, pairs = (
         "recall@20",
-        [each for each in control_pairs() if {len(values.get(one, [])) for one in each} == {2}],
+        [each for each in ablation_pairs() if {len(values.get(one, [])) for one in each} == {2}],
     )
     whole = {label: across for label, across in values.items() if len(across) == 2}
     of_users = np.array(list(whole.values()))[:, :, None]  # one user, who has the mean
     contrasts = Resamples([*whole], {metric: of_users}, 1).family(metric, [pair(*each) for each in pairs])
     found = {(metric, each): contrast for each, contrast in zip(pairs, contrasts, strict=True)}
-    table = controls_table(scores([facts], values), [facts], paper, [found])
+    table = ablation_table(scores([facts], values), [facts], paper, [found])
     shown = texts(table)
     assert list(shown) == ["LUDP", "VBPR", "LATTICE"]
     assert shown["LUDP"] == [
@@ -188,6 +184,10 @@ def test_controls_compare_along_a_model(make_facts: Any, scores: Any, paper: Pap
     assert len(csv(table)) == 3 * 4 * 4
     assert sum("LUDP, constant (1 of 2 seeds, 0 failed)" in note for note in table.notes) == 1
     assert len(set(table.notes)) == len(table.notes)
+
+
+def test_every_artifact_has_a_builder() -> None:
+    assert builders().keys() == ARTIFACTS.keys()
 
 
 @pytest.mark.parametrize("name", BUILDERS)

@@ -46,7 +46,7 @@ def growth(bench: Bench) -> list[Row]:
         for name in points:
             points[name].append(_point(bench, name, data))
         if scale > 1:
-            bench.forget(scale)
+            bench.drop(scale)
     names = f"surrogate {scales[0]:g} to {scales[-1]:g}"
     return [row for name, found in points.items() for row in _exponents(name, found, names)]
 

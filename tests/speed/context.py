@@ -89,7 +89,7 @@ class Bench:
             }
         return self._data[name]
 
-    def forget(self, scale: float) -> None:
+    def drop(self, scale: float) -> None:
         """Free a surrogate that is not needed any more."""
         self._data.pop(f"scale {scale:g}", None)
 

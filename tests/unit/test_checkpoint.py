@@ -16,7 +16,7 @@ from bench.core.errors import ResultsError
 from bench.core.protocol import Protocol
 from bench.core.types import EpochFacts
 from bench.engine.sampling import TripleSampler
-from bench.engine.trainer import ForeignStateError, TrainingState, TrainResult, TrainSettings, train
+from bench.engine.trainer import StateMismatchError, TrainingState, TrainResult, TrainSettings, train
 from bench.runs import checkpoint as module
 from bench.runs.checkpoint import Checkpoint, drop_finished
 from bench.runs.plan import make_plan
@@ -178,7 +178,7 @@ def test_what_cannot_be_read_or_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="cannot be read"):
         checkpoint(tmp_path).load()
     (tmp_path / "file").touch()
-    with pytest.raises(ResultsError, match="free some space or make the directory writable"):
+    with pytest.raises(ResultsError, match="Free some space or make the directory writable"):
         checkpoint(tmp_path / "file").keep(state(1, 1))
 
 
@@ -210,7 +210,7 @@ def trained(resume: TrainingState | None = None, **parameters: Any) -> tuple[Any
     sampler = TripleSampler(DATA.split.train, CPU)
     try:
         train(model, sampler, lambda: {"recall@20": 0.1}, settings, resume=resume, keep=states.append)
-    except ForeignStateError:
+    except StateMismatchError:
         assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
         raise
     return model, states[0]
@@ -234,14 +234,14 @@ def trained(resume: TrainingState | None = None, **parameters: Any) -> tuple[Any
 def test_a_state_of_another_training_is_refused_before_anything_is_taken_from_it(change: Any) -> None:
     _, good = trained()
     change(good.tensors)
-    with pytest.raises(ForeignStateError):
+    with pytest.raises(StateMismatchError):
         trained(good)
 
 
 def test_a_best_state_of_another_model_is_refused() -> None:
     _, good = trained()
     good.result.best_state.popitem()
-    with pytest.raises(ForeignStateError, match="missing"):
+    with pytest.raises(StateMismatchError, match="missing"):
         trained(good)
 
 

@@ -194,7 +194,8 @@ def sites(tree: ast.Module) -> Iterator[ast.AST]:
     """Places where one change gives another computation: numbers, operators, comparisons."""
     hints = [getattr(node, part, None) for node in ast.walk(tree) for part in ("annotation", "returns")]
     cards = [node for node in ast.walk(tree) if isinstance(node, ast.AnnAssign) and names_of(node) == ["CARD"]]
-    left_out = {id(inner) for each in [*hints, *cards] if each is not None for inner in ast.walk(each)}
+    raised = [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]  # of these only the class counts
+    left_out = {id(inner) for each in [*hints, *cards, *raised] if each is not None for inner in ast.walk(each)}
     for node in ast.walk(tree):
         number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
         if id(node) not in left_out and (number or isinstance(node, ast.BinOp | ast.Compare)):

@@ -22,7 +22,7 @@ from bench.core.protocol import Protocol
 from bench.core.types import EpochFacts
 from bench.engine import registry
 from bench.runs.cache import ArrayCache, open_shared, publish
-from bench.runs.events import Tell
+from bench.runs.events import OnEvent
 from bench.runs.machine import divide_cores, usable_cores
 from bench.runs.plan import make_plan
 from bench.runs.pool import _check_code, execute
@@ -198,7 +198,7 @@ def test_shared_files_are_written_once_mended_and_missed(tmp_path: Path) -> None
 # --- the pool --------------------------------------------------------------------------------------------------
 
 
-def second_dies_first_is_last(task: RunTask, tell: Tell) -> RunRecord:
+def second_dies_first_is_last(task: RunTask, tell: OnEvent) -> RunRecord:
     if task.blank.spec.repetition == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     record = run_task(task, tell)
@@ -216,8 +216,8 @@ def test_a_run_whose_workers_are_killed_again_and_again_fails_alone(two_cores: N
     assert [record.spec.repetition for record in records] == [0, 1, 2, 3]
     assert [record.status for record in records] == ["finished", "failed", "finished", "finished"]
     assert heard.started == [(0, 0), (1, 1), (1, 1), (1, 1), (2, 1), (3, 1)]
-    cause = "worker process ended with signal 9; perhaps out of memory: fewer --workers"
-    assert heard.warnings == [f"A {cause}. Its run goes on in a new one."] * 2
+    cause = "worker process ended with signal 9; perhaps out of memory: try fewer --workers"
+    assert heard.warnings == [f"A {cause}. Its run resumes in a new one."] * 2
     assert heard.done == [(1, 1), (2, 1), (3, 1), (0, 0)]
     assert sorted(heard.epochs) == [(1, 0), (1, 1), (1, 1), (2, 0), (2, 1), (2, 1)]
     error = records[1].error
@@ -239,7 +239,7 @@ def test_a_run_whose_workers_are_killed_again_and_again_fails_alone(two_cores: N
     assert again.started == [(1, 0)]
 
 
-def third_is_the_users_error(task: RunTask, tell: Tell) -> RunRecord:
+def third_is_the_users_error(task: RunTask, tell: OnEvent) -> RunRecord:
     if task.blank.spec.repetition == 2:
         raise ConfigError("mf.yaml: wrong. Correct the file.")
     return run_task(task, tell)

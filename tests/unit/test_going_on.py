@@ -21,12 +21,12 @@ from bench.core.protocol import Protocol
 from bench.core.types import EpochFacts
 from bench.engine.trainer import TrainResult, train
 from bench.runs.checkpoint import Checkpoint
-from bench.runs.events import Tell
-from bench.runs.machine import Share
+from bench.runs.events import OnEvent
+from bench.runs.machine import CoreShare
 from bench.runs.plan import make_plan
 from bench.runs.pool import execute, start_worker
 from bench.runs.records import RunRecord, RunSpec
-from bench.runs.runner import make_task, planned_runs, run_lost, run_task
+from bench.runs.runner import make_task, planned_runs, record_lost_run, run_task
 from bench.runs.store import ResultsStore
 from bench.runs.task import RunOptions, RunTask, Tasks
 
@@ -43,7 +43,7 @@ def options(
 def task(folder: Path, repetition: int = 0, **changed: Any) -> RunTask:
     store, asked = ResultsStore(folder / "results"), options(folder)
     (run,) = planned_runs([SPECS[repetition]], {"toy": DATA}, store, asked.protocol)
-    return replace(make_task(run, DATA, store, asked, Share(1, 1)), **changed)
+    return replace(make_task(run, DATA, store, asked, CoreShare(1, 1)), **changed)
 
 
 def numbers(record: RunRecord | None) -> Any:
@@ -110,7 +110,7 @@ def test_an_interrupted_run_goes_on_and_shows_what_was_before(
     told: list[Any] = []
     record = run_task(task(tmp_path, n_threads=2), told.append)
     assert numbers(record) == undisturbed[0]
-    assert told[0] == f"toy mf seed 1: goes on after epoch {after}."
+    assert told[0] == f"toy mf seed 1: resumes after epoch {after}."
     assert [facts.epoch for facts in told[1:]] == list(range(1, N_EPOCHS + 1))
     assert states(tmp_path) == []
     assert record is not None
@@ -155,7 +155,7 @@ def test_a_full_disk_ends_the_run_and_the_last_whole_state_is_gone_on_from(
 
     with monkeypatch.context() as patch:
         patch.setattr("bench.runs.checkpoint.write_bytes", full)
-        with pytest.raises(ResultsError, match=r"No space left on device.*free some space"):
+        with pytest.raises(ResultsError, match=r"No space left on device.*Free some space"):
             run_task(task(tmp_path))
     assert states(tmp_path) == [2]
     told: list[Any] = []
@@ -174,7 +174,7 @@ def test_the_threads_of_a_run_do_not_depend_on_what_is_left_of_the_plan(
     assert [record.environment["threads"] for record in records] == [1, 1]
 
 
-# --- made by another runner ------------------------------------------------------------------------------------
+# --- made by another process -----------------------------------------------------------------------------------
 
 
 def test_a_run_that_another_runner_makes_is_left_or_waited_for(tmp_path: Path, undisturbed: list[Any]) -> None:
@@ -182,7 +182,7 @@ def test_a_run_that_another_runner_makes_is_left_or_waited_for(tmp_path: Path, u
     path = ResultsStore(one.results_dir).claim_path(one.blank.key)
     with claim(path):
         assert run_task(one) is None
-        assert run_lost(one, "a reason").error is not None
+        assert record_lost_run(one, "a reason").error is not None
         assert not one.path.exists()  # the other one writes it
     interrupt(one, 2)
     assert numbers(run_task(one)) == undisturbed[0]
@@ -190,7 +190,7 @@ def test_a_run_that_another_runner_makes_is_left_or_waited_for(tmp_path: Path, u
     again = run_task(one, told.append)
     assert numbers(again) == undisturbed[0]
     assert told == []  # nothing was trained
-    assert numbers(run_lost(one, "a reason")) == undisturbed[0]
+    assert numbers(record_lost_run(one, "a reason")) == undisturbed[0]
     remade = run_task(replace(one, options=options(tmp_path, policy="rerun")), told.append)
     assert numbers(remade) == undisturbed[0]
     assert len(told) == N_EPOCHS
@@ -219,16 +219,16 @@ def test_claimed_runs_come_last_and_their_records_are_taken_over(tmp_path: Path,
     assert heard.started == [0, 1, 0]
     assert heard.done == [1, 0]
     assert heard.epochs == list(range(1, N_EPOCHS + 1))  # of the second
-    assert heard.warnings == ["toy mf seed 1: another runner makes it; waiting for that."]
+    assert heard.warnings == ["toy mf seed 1: another process makes this run; waiting for it."]
 
 
 def test_order_of_tasks(tmp_path: Path) -> None:
     one, two = task(tmp_path, 0), task(tmp_path, 1)
     tasks = Tasks([one, two])
     assert tasks.next() is one
-    tasks.later(one)
+    tasks.postpone(one)
     assert tasks.next() is two
-    tasks.again(two)
+    tasks.retry(two)
     assert tasks.next() is two
     last = tasks.next()
     assert last is not None
@@ -239,7 +239,7 @@ def test_order_of_tasks(tmp_path: Path) -> None:
 # --- in workers ------------------------------------------------------------------------------------------------
 
 
-def dies_once(one: RunTask, tell: Tell) -> RunRecord | None:
+def dies_once(one: RunTask, tell: OnEvent) -> RunRecord | None:
     mark = one.results_dir / "died"
 
     def pass_on(event: EpochFacts | str) -> None:
@@ -265,10 +265,10 @@ def test_the_run_of_a_killed_worker_goes_on_in_a_new_one(
     assert sorted(heard.started) == [0, 0, 1]
     assert len(heard.warnings) == 2
     assert "signal 9" in heard.warnings[0]
-    assert heard.warnings[1] == "toy mf seed 1: goes on after epoch 2."
+    assert heard.warnings[1] == "toy mf seed 1: resumes after epoch 2."
 
 
-def exits_become_import_errors(one: RunTask, tell: Tell) -> RunRecord | None:
+def exits_become_import_errors(one: RunTask, tell: OnEvent) -> RunRecord | None:
     """As where a signal comes while a C extension imports numpy."""
 
     def converted(*arguments: Any) -> TrainResult:

@@ -27,7 +27,7 @@ def test_events_are_lines_in_order(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "a.jsonl"
     log = RunLog(path)
     for event in (epoch(1), 'a "quoted"\nmessage', epoch(2, None)):
-        log.tell(event)
+        log.handle(event)
     found = lines(path)
     assert [line["event"] for line in found] == ["epoch", "message", "epoch"]
     assert found[1]["text"] == 'a "quoted"\nmessage'
@@ -37,9 +37,9 @@ def test_events_are_lines_in_order(tmp_path: Path) -> None:
 
 def test_a_torn_line_stays_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    RunLog(path).tell(epoch(1))
+    RunLog(path).handle(epoch(1))
     path.write_bytes(path.read_bytes()[:-10])
-    RunLog(path).tell(epoch(2))
+    RunLog(path).handle(epoch(2))
     torn, whole = path.read_text(encoding="utf-8").splitlines()
     assert json.loads(whole)["epoch"] == 2
     with pytest.raises(json.JSONDecodeError):
@@ -49,7 +49,7 @@ def test_a_torn_line_stays_alone(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file", encoding="utf-8")
     with pytest.raises(ResultsError, match=r"log .*a\.jsonl cannot be written"):
-        RunLog(tmp_path / "logs" / "a.jsonl").tell(epoch(1))
+        RunLog(tmp_path / "logs" / "a.jsonl").handle(epoch(1))
 
 
 def test_curves_go_on_after_an_interruption(tmp_path: Path) -> None:
@@ -57,12 +57,12 @@ def test_curves_go_on_after_an_interruption(tmp_path: Path) -> None:
 
     first = Curves(tmp_path)
     for number in (1, 2, 3):
-        first.tell(epoch(number))
-    first.tell("a message")
+        first.handle(epoch(number))
+    first.handle("a message")
     first.close()
     second = Curves(tmp_path)
     for number in (3, 4):
-        second.tell(epoch(number, None))
+        second.handle(epoch(number, None))
     second.close()
     read = EventAccumulator(str(tmp_path))
     read.Reload()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +15,7 @@ from bench.core.protocol import Protocol
 from bench.engine import registry
 from bench.report.artifacts import check_names
 from bench.runs.machine import pick_device
-from bench.runs.plan import Row, make_plan, profile, with_shared
+from bench.runs.plan import Variant, make_plan, merge_overrides, profile
 from bench.runs.record_files import run_key
 from bench.runs.records import DataFacts
 from bench.runs.task import check_on_existing
@@ -43,19 +44,19 @@ def test_parameters_are_resolved_in_layers() -> None:
 
 def test_one_policy_for_all_models_that_have_it() -> None:
     labels, everywhere = ["mf", "ludp", "vbpr", "contentknn"], {"missing": "mean"}
-    more = {"tiktok": [Row.of("lattice")]}
+    more = {"tiktok": [Variant.of("lattice")]}
     sets = {"ludp": {"missing": "zero"}}
     specs = make_plan(["tiktok"], labels, 1, 10, 2023, sets, more=more, everywhere=everywhere)
     found = {spec.model: spec.params.get("missing") for spec in specs}
     assert found == {"mf": None, "ludp": "zero", "vbpr": "mean", "contentknn": "mean", "lattice": "mean"}
-    fixed = with_shared(labels, everywhere, sets)
+    fixed = merge_overrides(labels, everywhere, sets)
     assert fixed == {"ludp": {"missing": "zero"}, "vbpr": everywhere, "contentknn": everywhere}
-    assert with_shared(["mf"], {}, {"mf": {"reg_weight": 1}}) == {"mf": {"reg_weight": 1}}
+    assert merge_overrides(["mf"], {}, {"mf": {"reg_weight": 1}}) == {"mf": {"reg_weight": 1}}
     assert get_args(Missing) == MISSING
 
 
 def test_values_of_single_models_reach_rows_that_a_table_adds() -> None:
-    more = {"tiktok": [Row.of("ludp")]}
+    more = {"tiktok": [Variant.of("ludp")]}
     (spec,) = make_plan(["tiktok"], [], 1, 10, 2023, {"ludp": {"knn_k": 7}}, more=more)
     assert spec.params["knn_k"] == 7
 
@@ -84,15 +85,13 @@ def test_key_changes_with_everything_that_could_change_a_number() -> None:
 def test_code_hash_follows_code_and_ignores_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import models
 
-    for name in ("mf.py", "base.py", *(p.name for p in Path(str(models.__file__)).parent.glob("_*.py"))):
-        (tmp_path / name).write_text((Path(str(models.__file__)).parent / name).read_text(encoding="utf-8"))
-    (tmp_path / "__init__.py").touch()
+    shutil.copytree(Path(str(models.__file__)).parent, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(models, "__file__", str(tmp_path / "__init__.py"))
     before = registry.code_hash("mf")
-    source = (tmp_path / "_losses.py").read_text(encoding="utf-8")
-    (tmp_path / "_losses.py").write_text("# a remark\n" + source.replace("Loss", "loss", 1))
+    source = (tmp_path / "layers" / "losses.py").read_text(encoding="utf-8")
+    (tmp_path / "layers" / "losses.py").write_text("# a remark\n" + source.replace("Loss", "loss", 1))
     assert registry.code_hash("mf") == before
-    (tmp_path / "_losses.py").write_text(source.replace("loss.mean()", "loss.sum()"))
+    (tmp_path / "layers" / "losses.py").write_text(source.replace("loss.mean()", "loss.sum()"))
     assert registry.code_hash("mf") != before
 
 
@@ -116,7 +115,7 @@ def test_code_hash_follows_code_and_ignores_comments(tmp_path: Path, monkeypatch
         (lambda: parse(["--hide-at-test", "all"]), ["train+valid"]),
         (lambda: parse(["--patience", "0"]), ["--patience", "a whole number from 1", "'0'"]),
         (lambda: parse(["--missing", "neighbor-mean"]), ["--missing policy", "'neighbour-mean'"]),
-        (lambda: with_shared(["mf", "ease"], {"missing": "mean"}, {}), ["--missing mean", "mf, ease"]),
+        (lambda: merge_overrides(["mf", "ease"], {"missing": "mean"}, {}), ["--missing mean", "mf, ease"]),
     ],
 )
 def test_wrong_names_are_answered_with_the_nearest(call: Any, words: list[str]) -> None:
@@ -156,4 +155,4 @@ def test_a_value_that_does_not_fit_is_laid_to_who_gave_it() -> None:
         ConfigError, match=r"^ludp\.knn_k='many' in place of .*'many': expected a valid integer"
     ) as one:
         registry.load("ludp").params("tiktok", overrides={"knn_k": "many"})
-    assert str(one.value).endswith("Correct what was given.")
+    assert str(one.value).endswith("Correct the given value.")

@@ -11,7 +11,7 @@ import toy
 
 from bench.cli.options import parse
 from bench.core.errors import UsageError
-from bench.core.protocol import FIRST, PROTOCOLS, Protocol, named
+from bench.core.protocol import PROTOCOL_1, PROTOCOLS, Protocol, get_protocol
 from bench.core.types import EpochFacts
 from bench.engine.sampling import TripleSampler
 from bench.engine.trainer import TrainSettings, train
@@ -31,16 +31,16 @@ VERSION_1 = {
     ("protocol", "tag"),
     [
         (Protocol(), "p2-field"),
-        (named("paper"), "p2-paper"),
-        (named("field", patience=40), "p2-field-patience40"),
-        (named("field", max_epochs=200), "p2-field-epochs200"),
-        (named("field", selection_metric="ndcg@10"), "p2-field-select-ndcg@10"),
-        (named("paper", hide_at_test="train"), "p2-paper-hide-train"),
+        (get_protocol("paper"), "p2-paper"),
+        (get_protocol("field", patience=40), "p2-field-patience40"),
+        (get_protocol("field", max_epochs=200), "p2-field-epochs200"),
+        (get_protocol("field", selection_metric="ndcg@10"), "p2-field-select-ndcg@10"),
+        (get_protocol("paper", hide_at_test="train"), "p2-paper-hide-train"),
         (
-            named("paper", patience=20, max_epochs=9, hide_at_test="train"),
+            get_protocol("paper", patience=20, max_epochs=9, hide_at_test="train"),
             "p2-paper-patience20-epochs9-hide-train",
         ),
-        (FIRST, "p1"),
+        (PROTOCOL_1, "p1"),
         (Protocol("paper", "1", "train", 40, "recall@10", 300), "p1-hide-train-patience40"),
     ],
 )
@@ -59,8 +59,17 @@ def test_the_named_protocols_are_those_of_the_field_and_of_the_paper() -> None:
 def test_every_choice_of_the_protocol_is_in_the_key() -> None:
     (spec,) = make_plan(["toy"], ["mf"], 1, 9, 2023, {})
     changed = [
-        *(Protocol(), named("paper"), named("field", patience=10), named("field", max_epochs=9)),
-        *(named("field", selection_metric="ndcg@10"), named("field", hide_at_test="train"), FIRST),
+        *(
+            Protocol(),
+            get_protocol("paper"),
+            get_protocol("field", patience=10),
+            get_protocol("field", max_epochs=9),
+        ),
+        *(
+            get_protocol("field", selection_metric="ndcg@10"),
+            get_protocol("field", hide_at_test="train"),
+            PROTOCOL_1,
+        ),
     ]
     keys = [run_key(spec, FACTS, protocol, "code") for protocol in changed]
     assert len(set(keys)) == len(keys)
@@ -71,7 +80,7 @@ def test_a_key_of_version_1_stays_what_it_was() -> None:
     (spec,) = make_plan(["toy"], ["mf"], 1, 9, 2023, {})
     spec = spec.model_copy(update={"params": {"reg_weight": 0.1}})
     facts = FACTS.model_copy(update={"data_hash": "d", "split_hash": "s"})
-    assert run_key(spec, facts, FIRST, "code") == "8173d88b416a09b1"
+    assert run_key(spec, facts, PROTOCOL_1, "code") == "8173d88b416a09b1"
 
 
 @pytest.mark.parametrize(
@@ -79,12 +88,12 @@ def test_a_key_of_version_1_stays_what_it_was() -> None:
     [
         ([], Protocol(), 30),
         (["--profile", "full"], Protocol(), 1000),
-        (["--protocol", "paper", "--profile", "full"], named("paper"), 300),
-        (["--epochs", "200"], named("field", max_epochs=200), 200),
+        (["--protocol", "paper", "--profile", "full"], get_protocol("paper"), 300),
+        (["--epochs", "200"], get_protocol("field", max_epochs=200), 200),
         (["--epochs", "1000"], Protocol(), 1000),
         (["--protocol", "paper", "--patience", "5", "--select", "ndcg@20"],
-         named("paper", patience=5, selection_metric="ndcg@20"), 30),
-        (["--hide-at-test", "train", "--profile", "smoke"], named("field", hide_at_test="train"), 10),
+         get_protocol("paper", patience=5, selection_metric="ndcg@20"), 30),
+        (["--hide-at-test", "train", "--profile", "smoke"], get_protocol("field", hide_at_test="train"), 10),
     ],
 )  # fmt: skip
 def test_a_call_names_its_protocol_and_a_profile_only_caps_it(
@@ -127,7 +136,7 @@ def trained(protocol: Protocol) -> Any:
 
 
 def test_field_and_paper_choose_other_epochs_on_the_same_curve() -> None:
-    paper, field = trained(named("paper", patience=5)), trained(named("field", patience=5))
+    paper, field = trained(get_protocol("paper", patience=5)), trained(get_protocol("field", patience=5))
     assert (paper.best_epoch, paper.best_score, len(paper.curve)) == (1, 0.30, 6)  # later 0.30s are ties
     assert (field.best_epoch, field.best_score, len(field.curve)) == (4, 0.40, 6)
 
@@ -148,7 +157,7 @@ def record(*scores: float, used: Protocol, max_epochs: int = 30, **changes: Any)
     return RunRecord(**(fields | changes))
 
 
-USED = named("field", patience=3)
+USED = get_protocol("field", patience=3)
 
 
 @pytest.mark.parametrize(
@@ -174,9 +183,9 @@ def test_a_record_of_version_1_is_the_papers_and_lies_apart(tmp_path: Path) -> N
     new = record(used=Protocol(), status="failed", error=Failure(kind="x", message="y"))
     new = new.model_copy(update={"key": run_key(new.spec, new.data, Protocol(), "c"), "seeds": seeds_of(new.spec)})
     old = RunRecord.model_validate(new.model_dump() | {"protocol": VERSION_1})
-    old = old.model_copy(update={"key": run_key(old.spec, old.data, FIRST, "c")})
+    old = old.model_copy(update={"key": run_key(old.spec, old.data, PROTOCOL_1, "c")})
     used = old.protocol.protocol
-    assert (used, used.name, used.tag) == (FIRST, "paper", "p1")
+    assert (used, used.name, used.tag) == (PROTOCOL_1, "paper", "p1")
     store = ResultsStore(tmp_path)
     for each in (old, new):
         path = store.record_path(each.key, each.protocol.protocol, "toy", "surrogate", each.spec)

@@ -11,7 +11,7 @@ from bench.core.protocol import Protocol
 from bench.core.topk import hide, largest, recommend, stable_topk
 from bench.core.types import Part
 from bench.engine import evaluate
-from bench.engine.evaluate import BLOCK_CELLS, Evaluator, _block_users, rank
+from bench.engine.evaluate import BLOCK_CELLS, Evaluator, _block_size, rank
 
 CPU = torch.device("cpu")
 
@@ -137,7 +137,7 @@ def test_block_size_changes_nothing(cells: int, monkeypatch: pytest.MonkeyPatch)
     ("n_items", "n_users"), [(34_756, 128), (39_000, 128), (100_000, 50), (10**8, 1), (6_710, 704)]
 )
 def test_blocks_are_whole_64s_where_there_is_room(n_items: int, n_users: int) -> None:
-    assert _block_users(n_items, BLOCK_CELLS) == n_users
+    assert _block_size(n_items, BLOCK_CELLS) == n_users
 
 
 def test_users_without_held_out_items_are_left_out_and_counted() -> None:

@@ -19,7 +19,7 @@ from boards import add_run, facts_of, record_file
 from bench.core.files import UnfitFileError, read_regular
 from bench.core.hashing import derive_seed, hash_in_full
 from bench.core.protocol import Protocol
-from bench.report.leaderboard.rows import find
+from bench.report.leaderboard.rows import read_results
 from bench.runs.list_files import StoredLists
 from bench.runs.record_files import Damaged, RecordFile, read_record, run_key
 from bench.runs.records import RunRecord
@@ -46,7 +46,7 @@ def at(values: dict[str, Any], *names: str | int) -> Any:
 FORGERIES: dict[str, tuple[Change, str]] = {
     "no test metrics": (lambda v: at(v, "metrics", "test", "values").clear(), "lack"),
     "one metric less": (lambda v: at(v, "metrics", "test", "values").pop("ndcg@20"), "lack ndcg@20"),
-    "a metric more": (lambda v: at(v, "metrics", "test", "values").update({"recall@99": 0.1}), "no place for"),
+    "a metric more": (lambda v: at(v, "metrics", "test", "values").update({"recall@99": 0.1}), "should not have"),
     "above 1": (lambda v: at(v, "metrics", "test", "values").update({"recall@10": 1.5}), "recall@10 = 1.5"),
     "valid is not the curve's": (
         lambda v: at(v, "metrics", "valid", "values").update({"recall@10": 0.99}),
@@ -70,7 +70,7 @@ FORGERIES: dict[str, tuple[Change, str]] = {
     "failed with results": (lambda v: v.update(status="failed"), "failed without an error"),
     "a number as text": (lambda v: at(v, "data").update(n_users="60"), "data.n_users"),
     "a lone half of a character": (lambda v: v.update(command="\ud800"), "surrogates not allowed"),
-    "a key of another run": (lambda v: at(v, "spec").update(base_seed=7), "its key is not that of"),
+    "a key of another run": (lambda v: at(v, "spec").update(base_seed=7), "its key is not the key of"),
     "an unknown field": (lambda v: v.update(more=1), "more"),
 }
 
@@ -127,7 +127,7 @@ def test_another_runs_record_is_not_taken_for_the_run_whose_place_it_has(tmp_pat
     forged(mf, lambda values: values.update(key=mf.stem))  # the key of the place
     found = ResultsStore(tmp_path).read(mf)
     assert isinstance(found, Damaged)
-    assert "its key is not that of" in found.problem
+    assert "its key is not the key of" in found.problem
     mf.write_bytes(whole)
     elsewhere = {
         "another model": tmp_path / "runs" / mf.parts[-4] / mf.parts[-3] / "lightgcn",
@@ -142,7 +142,7 @@ def test_another_runs_record_is_not_taken_for_the_run_whose_place_it_has(tmp_pat
         shutil.copy(mf, moved)
         found = ResultsStore(tmp_path).read(moved)
         assert isinstance(found, Damaged), what
-        assert "whose place is" in found.problem
+        assert "that belongs at" in found.problem
 
 
 def test_a_foreign_record_is_kept_beside_the_one_that_is_written(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_what_is_not_a_file_is_said_at_once(tmp_path: Path, kind: str) -> None:
         path.symlink_to(tmp_path / "nothing" if kind == "link to nothing" else path)
     with pytest.raises(UnfitFileError):
         read_regular(path, 2**20)
-    found = find(tmp_path)
+    found = read_results(tmp_path)
     assert [file.record.key for file in found.runs] == [record.key]
     assert [each.path for each in found.damaged] == [path]
 

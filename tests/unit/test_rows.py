@@ -17,7 +17,7 @@ from bench.data.ablation import with_features
 from bench.engine import registry
 from bench.report import experiments
 from bench.report.artifacts import ARTIFACTS, check_names, rows_of
-from bench.runs.plan import Row, make_plan
+from bench.runs.plan import Variant, make_plan
 from bench.runs.pool import execute
 from bench.runs.record_files import run_key
 from bench.runs.records import DataFacts
@@ -33,14 +33,14 @@ ALL = [
     *experiments.fusion_rows().values(),
     *experiments.neighbour_rows().values(),
     *experiments.reading_rows().values(),
-    *experiments.control_rows().values(),
+    *experiments.ablation_rows().values(),
 ]
 
 
 def test_a_row_is_named_after_its_model_variant_or_variation() -> None:
-    assert Row.of("ludp@literal") == Row("ludp", "literal")
-    assert [Row.of("mf").label, Row.of("ludp@literal").label] == ["mf", "ludp@literal"]
-    own = Row("ludp", "literal", "reading=x", {"knn_k": 5})
+    assert Variant.of("ludp@literal") == Variant("ludp", "literal")
+    assert [Variant.of("mf").label, Variant.of("ludp@literal").label] == ["mf", "ludp@literal"]
+    own = Variant("ludp", "literal", "reading=x", {"knn_k": 5})
     assert (own.label, own.base) == ("ludp@reading=x", "ludp@literal")
 
 
@@ -51,12 +51,12 @@ def test_labels_tell_all_rows_apart_and_values_fit_their_models() -> None:
         assert set(row.values) <= set(registry.load(row.model).model_class.Params.model_fields)
 
 
-def plan(rows: list[Row], **kwargs: Any) -> Any:
+def plan(rows: list[Variant], **kwargs: Any) -> Any:
     return make_plan(["toy"], [], 1, 2, 1, {}, more={"toy": rows}, **kwargs)
 
 
 def test_rows_go_over_tuned_values_and_those_over_the_defaults() -> None:
-    row = Row("ludp", name="k=5", values={"knn_k": 5})
+    row = Variant("ludp", name="k=5", values={"knn_k": 5})
     tuned = {("toy", "ludp"): {"knn_k": 50, "reg_weight": 0.5}}
     (spec,) = plan([row], tuned=tuned)
     assert (spec.params["knn_k"], spec.params["reg_weight"], spec.label) == (5, 0.5, "ludp@k=5")
@@ -64,7 +64,11 @@ def test_rows_go_over_tuned_values_and_those_over_the_defaults() -> None:
 
 def test_rows_of_the_same_parameters_are_one_run_under_two_names() -> None:
     specs = plan(
-        [Row("ludp"), Row("ludp", name="k=10", values={"knn_k": 10}), Row("ludp", name="k=5", values={"knn_k": 5})]
+        [
+            Variant("ludp"),
+            Variant("ludp", name="k=10", values={"knn_k": 10}),
+            Variant("ludp", name="k=5", values={"knn_k": 5}),
+        ]
     )
     keys = [run_key(spec, FACTS, Protocol(), "code") for spec in specs]
     assert len(specs) == 3
@@ -72,11 +76,18 @@ def test_rows_of_the_same_parameters_are_one_run_under_two_names() -> None:
 
 
 def test_a_label_that_several_artifacts_ask_for_is_planned_once() -> None:
-    assert len(make_plan(["toy"], ["ludp"], 2, 2, 1, {}, more={"toy": [Row("ludp"), Row("mf"), Row("mf")]})) == 4
+    assert (
+        len(
+            make_plan(
+                ["toy"], ["ludp"], 2, 2, 1, {}, more={"toy": [Variant("ludp"), Variant("mf"), Variant("mf")]}
+            )
+        )
+        == 4
+    )
 
 
 def test_other_content_is_another_run_and_given_content_keeps_its_key() -> None:
-    given, shuffled = plan([Row("vbpr"), Row("vbpr", name="features=shuffled", features="shuffled")])
+    given, shuffled = plan([Variant("vbpr"), Variant("vbpr", name="features=shuffled", features="shuffled")])
     assert run_key(given, FACTS, Protocol(), "c") != run_key(shuffled, FACTS, Protocol(), "c")
     assert given.features == "given"
 
@@ -115,7 +126,7 @@ def test_noise_has_the_columns_mean_and_deviation() -> None:
 
 
 def test_runs_on_other_content_are_made_and_differ(tmp_path: Path) -> None:
-    specs = plan([Row("vbpr"), Row("vbpr", name="features=noise", features="noise")])
+    specs = plan([Variant("vbpr"), Variant("vbpr", name="features=noise", features="noise")])
     options = RunOptions(Protocol(), torch.device("cpu"), "skip", "test", tmp_path / "cache", 1, 1)
 
     class Silent:

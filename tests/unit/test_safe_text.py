@@ -10,9 +10,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.run import parser
+from bench.cli import parser
 from bench.core import text
-from bench.core.text import below, for_csv, for_markdown, for_terminal, shortened
+from bench.core.text import for_csv, for_markdown, for_terminal, shorten_below, shorten_paths
 from bench.report.render import to_csv, to_markdown
 from bench.report.table import Block, Cell, Column, Row
 from bench.report.table import Table as Results
@@ -108,7 +108,7 @@ def test_numbers_in_a_csv_stay_numbers() -> None:
 
 def test_paths_are_shortened_to_what_lies_below(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", "/home/alice")
-    checkout = text.CHECKOUT
+    checkout = text.ROOT
     data = Path("/mnt/disk 7/data")
     cases = {
         f"python run_all.py --plugin {checkout}/own/mf.py": "python run_all.py --plugin own/mf.py",
@@ -119,9 +119,9 @@ def test_paths_are_shortened_to_what_lies_below(monkeypatch: pytest.MonkeyPatch,
         f"cd {checkout}; ls {checkout}/": "cd .; ls .",
         "https://example.org/a/b, a/b, 1/2, /dev/null": "https://example.org/a/b, a/b, 1/2, /dev/null",
     }
-    with below([data]):
-        assert {given: shortened(given) for given in cases} == cases
-    assert shortened("python run_all.py") == "python run_all.py"
+    with shorten_below([data]):
+        assert {given: shorten_paths(given) for given in cases} == cases
+    assert shorten_paths("python run_all.py") == "python run_all.py"
 
 
 def test_markdown_of_plain_words_is_plain() -> None:

@@ -215,17 +215,17 @@ def test_other_code_or_flipped_bits_compute_the_lists_again(tmp_path: Path) -> N
 def test_the_hash_of_the_lists_code_follows_what_they_are_made_by(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, before: str, after: str
 ) -> None:
-    root = Path(cache.__file__).resolve().parents[1]
+    root = Path(cache.__file__).resolve().parents[2]
     for folder in ("bench", "models"):
         shutil.copytree(root / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(cache, "__file__", str(tmp_path / "bench" / "array_cache.py"))
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "bench" / "runs" / "cache.py"))
     monkeypatch.setattr(cache, "shared_folder", lambda: tmp_path / "models")
-    first = cache.code_of_lists.__wrapped__()
+    first = cache.neighbour_code_hash.__wrapped__()
     path = tmp_path / file
     text = path.read_text(encoding="utf-8")
     place = text.rindex(before)
     path.write_text(text[:place] + after + text[place + len(before) :], encoding="utf-8")
-    assert cache.code_of_lists.__wrapped__() != first
+    assert cache.neighbour_code_hash.__wrapped__() != first
 
 
 def test_a_shared_array_that_was_changed_is_refused(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_shared_array_that_was_changed_is_refused(tmp_path: Path) -> None:
     content[-1] ^= 1
     file.write_bytes(content)
     open_shared.cache_clear()
-    with pytest.raises(DataError, match="not what its name says"):
+    with pytest.raises(DataError, match="does not match the hash in its name"):
         open_shared(shared)
     publish(data, tmp_path)  # writes it anew
     assert open_shared(shared).n_users == 20

@@ -1,4 +1,4 @@
-"""A search goes on where it stopped as if it had never stopped, and spends its budget on different settings."""
+"""A search resumes where it stopped as if it had never stopped, and spends its budget on different settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.engine import registry
 from bench.engine.model_file import ModelEntry, ModelFile
 from bench.engine.tuned import TunedEntry, TunedFile
 from bench.runs.tuning.space import SearchSpace, search_space
-from bench.runs.tuning.study import N_STARTUP, WAVES, Sampler, Study, opened, wave_of
+from bench.runs.tuning.study import N_STARTUP, WAVES, Sampler, Study, open_study, wave_of
 
 
 def score(values: dict[str, Any]) -> float:
@@ -20,7 +20,7 @@ def score(values: dict[str, Any]) -> float:
 
 
 def search(path: Path, n_trials: int, sampler: Sampler = "tpe", seed: int = 1) -> list[dict[str, Any]]:
-    with opened(path, "toy", space(), sampler, seed) as study:
+    with open_study(path, "toy", space(), sampler, seed) as study:
         n_made = 0
         while wave := study.wave(n_made, n_trials):
             for trial in wave:
@@ -94,17 +94,17 @@ def test_a_killed_wave_is_proposed_again_unchanged(
 
 def test_a_setting_proposed_twice_before_a_kill_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
-    with opened(path, "toy", space(), "tpe", 1) as study:
+    with open_study(path, "toy", space(), "tpe", 1) as study:
         study.wave(0, 4)
         study._study.enqueue_trial(space().positions(space().default()))
         study._study.ask(space().distributions())  # killed here, before it was found to be the first one again
-    with opened(path, "toy", space(), "tpe", 1) as study:
+    with open_study(path, "toy", space(), "tpe", 1) as study:
         assert len(study.trials()) == 4
         assert [trial.state for trial in study.wave(0, 4)] == ["running"] * 4
 
 
 def test_a_failed_trial_counts_and_is_not_proposed_again(tmp_path: Path) -> None:
-    with opened(tmp_path / "a.journal", "toy", space(), "tpe", 1) as study:
+    with open_study(tmp_path / "a.journal", "toy", space(), "tpe", 1) as study:
         wave = study.wave(0, 3)
         for trial in wave:
             study.tell(trial, None)
@@ -132,9 +132,9 @@ def test_a_damaged_journal_is_said(tmp_path: Path) -> None:
 def test_a_study_in_use_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     with (
-        opened(path, "toy", space(), "tpe", 1),
-        pytest.raises(ResultsError, match="worked on by another process"),
-        opened(path, "toy", space(), "tpe", 1),
+        open_study(path, "toy", space(), "tpe", 1),
+        pytest.raises(ResultsError, match="in use by another process"),
+        open_study(path, "toy", space(), "tpe", 1),
     ):
         pass
     assert len(search(path, 2)) == 2
@@ -154,7 +154,7 @@ def test_waves_are_small_at_first_and_then_of_one_trial() -> None:
 
 
 def test_a_budget_that_ends_within_a_wave_does_not_move_the_waves(tmp_path: Path) -> None:
-    with opened(tmp_path / "a.journal", "toy", space(), "tpe", 1) as study:
+    with open_study(tmp_path / "a.journal", "toy", space(), "tpe", 1) as study:
         assert [trial.number for trial in study.wave(0, 2)] == [0, 1]
         for trial in study.trials():
             study.tell(trial, score(trial.values))
@@ -192,7 +192,7 @@ def test_the_sampler_uses_the_order_also_across_zero(tmp_path: Path) -> None:
     for kind, each in (("ordered", values), ("unordered", tuple(map(str, values)))):
         toy = SearchSpace(dict.fromkeys("abc", each[8]), dict.fromkeys("abc", each))
         for seed in range(3):
-            with opened(tmp_path / f"{kind}{seed}.journal", "toy", toy, "tpe", seed) as study:
+            with open_study(tmp_path / f"{kind}{seed}.journal", "toy", toy, "tpe", seed) as study:
                 n_made = 0
                 while wave := study.wave(n_made, 24):
                     for trial in wave:  # 0.0 is best for all three

@@ -175,10 +175,10 @@ def test_lists_that_are_missing_changed_or_cut_are_refused(tmp_path: Path, submi
     path.unlink()
     assert "it is missing" in submit("a", code=2)
     np.savez(path, **(arrays | {"items": arrays["items"][:, ::-1]}))
-    assert "changed since" in submit("a", code=2)
+    assert "changed after the run" in submit("a", code=2)
     rewrite(record_file(tmp_path / "a", record), lambda values: values.update(lists_hash=None))
     np.savez(path, **{name: array[:-1] for name, array in arrays.items()})
-    assert "its users have the shape (59,), where the record says (60,)" in submit("a", code=2)
+    assert "its users have the shape (59,), but the record says (60,)" in submit("a", code=2)
     np.savez(path, **{name: array for name, array in arrays.items() if name != "metric:ndcg@20"})
     assert "ndcg@20 of every user is missing" in submit("a", code=2)
     np.savez(path, **arrays)  # compressed otherwise, the same arrays
@@ -201,7 +201,7 @@ def test_a_record_of_an_earlier_version_needs_a_word(tmp_path: Path, submit: Sub
 def test_a_spec_that_is_not_what_the_key_says_is_refused(tmp_path: Path, submit: Submit) -> None:
     path = record_file(tmp_path / "a", add_run(tmp_path / "a", "mf"))
     rewrite(path, lambda values: values["spec"]["params"].update(reg_weight=0.7), with_hash=False)
-    assert "its key is not that of" in submit("a", "--unsigned", code=2)
+    assert "its key is not the key of" in submit("a", "--unsigned", code=2)
 
 
 def test_a_record_under_another_folder_is_refused_with_its_own_place(tmp_path: Path, submit: Submit) -> None:
@@ -218,7 +218,7 @@ def test_a_record_cannot_be_written_outside_of_the_target(tmp_path: Path, submit
     path = next((tmp_path / "a" / "runs").rglob("*.json"))
     name = name.replace("ABSOLUTE", str(tmp_path / "outside"))
     rewrite(path, lambda values: values["data"].update(name=name))  # the key does not hold the card's name
-    assert "not a name of a folder" in submit("a", code=2)
+    assert "cannot be the name of a folder" in submit("a", code=2)
 
 
 def test_damage_in_the_target_is_not_written_over(tmp_path: Path, submit: Submit) -> None:
@@ -280,10 +280,10 @@ def test_parameters_must_be_those_of_the_record(tmp_path: Path, submit: Submit) 
     path = tmp_path / "a" / "checkpoints" / f"{record.key}.safetensors"
     path.parent.mkdir()
     path.write_bytes(b"others")
-    assert "it is not what the run left" in submit("a", code=2)
+    assert "its hash is not the one" in submit("a", code=2)
     path.write_bytes(b"parameters")
     path.with_suffix(".json").write_text('{"key": "other"}', encoding="utf-8")
-    assert "does not say which run" in submit("a", code=2)
+    assert "does not name the run" in submit("a", code=2)
     path.with_suffix(".json").write_text(
         json.dumps({"key": record.key, "spec": record.spec.model_dump()}), encoding="utf-8"
     )
@@ -296,7 +296,7 @@ def test_parameters_that_no_hash_covers_stay_behind(tmp_path: Path, submit: Subm
     path = tmp_path / "a" / "checkpoints" / f"{record.key}.safetensors"
     path.parent.mkdir()
     path.write_bytes(b"anything")
-    assert "1 files of parameters were left behind" in submit("a")
+    assert "1 parameter files were not copied" in submit("a")
     assert not (tmp_path / "to" / "checkpoints").exists()
 
 

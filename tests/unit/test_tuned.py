@@ -55,7 +55,7 @@ def test_what_is_written_is_read_back(model: ModelEntry) -> None:
     assert text.startswith("# Written by run_all.py --tune, never by hand")
     found = with_tuned(model)
     entries = TunedFile.of(found).entries
-    assert sorted(entries, key=lambda each: each.place) == sorted(made, key=lambda each: each.place)
+    assert sorted(entries, key=lambda each: each.key) == sorted(made, key=lambda each: each.key)
     assert entries[1].valid == 1 / 3  # to the last digit
     assert [each.name for each in path.parent.iterdir()] == ["mf.tuned.yaml"]  # no lock, no part is left
 
@@ -92,12 +92,12 @@ def test_a_name_without_a_split_means_that_of_its_card(monkeypatch: pytest.Monke
 
 
 def test_a_new_file_is_seen_by_the_registry_at_once(tmp_path: Path) -> None:
-    from bench.engine.plugins import plugged
+    from bench.engine.plugins import use_plugins
 
     for suffix in (".py", ".yaml"):
         text = (MODELS / f"mf{suffix}").read_text(encoding="utf-8").replace("class MF", "class Mine")
         (tmp_path / f"mine{suffix}").write_text(text, encoding="utf-8")
-    with plugged([str(tmp_path)]):
+    with use_plugins([str(tmp_path)]):
         before = registry.load("mine")
         assert before.params("tiktok@shipped").reg_weight == before.file.defaults["reg_weight"]
         write_tuned(before, entry_of())

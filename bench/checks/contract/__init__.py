@@ -1,1 +1,1 @@
-"""What every model must honour, as functions that raise with an explanation, for tests and `check-model`."""
+"""The contract of models: checks that raise an explained error, for tests and `check-model`."""

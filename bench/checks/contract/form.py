@@ -1,8 +1,6 @@
-"""An epoch of a model of ours under RecBole's own trainer. Writes into the folder that it is given.
+"""Contract checks of a model's form: its files, its tables, scores and losses, and an epoch under RecBole.
 
-Whether a model's files say what they must. Reads them.
-
-Whether tables, scores and losses of a model have the form that everything else relies on. Pure.
+Reads the model's files; RecBole's trainer writes its logs into a temporary folder.
 """
 
 from __future__ import annotations
@@ -43,12 +41,12 @@ from models.control import Control
 
 @dataclass(frozen=True)
 class RecBoleEpoch:
-    """What an epoch under RecBole's own trainer gave.
+    """The result of an epoch under RecBole's own trainer.
 
     Attributes:
         changed: parameters that RecBole's `Config` did not keep as given.
         metrics: names of its validation metrics.
-        is_finite: whether all of them are numbers.
+        is_finite: whether all of them are finite.
         moved: whether the model's state changed.
     """
 
@@ -61,16 +59,16 @@ class RecBoleEpoch:
 def epoch_under_recbole(
     model_class: type, params: Mapping[str, Any], data: BenchmarkData, workdir: Path
 ) -> RecBoleEpoch:
-    """Train a model for an epoch with RecBole's `Trainer`, which writes its logs into `workdir`."""
+    """Train a model for one epoch with RecBole's `Trainer`, which writes its logs into `workdir`."""
     from recbole.trainer import Trainer
 
-    made = recbole_session(model_class, params, data, workdir, epochs=1)
-    changed = [key for key, value in params.items() if made.config[key] != value]
+    session = recbole_session(model_class, params, data, workdir, epochs=1)
+    changed = [key for key, value in params.items() if session.config[key] != value]
     with shielded(), contextlib.chdir(workdir):
-        model = model_class(made.config, made.train_data.dataset)
+        model = model_class(session.config, session.train_data.dataset)
         before = {key: value.clone() for key, value in model.state_dict().items()}
-        trainer = Trainer(made.config, model)
-        _, result = trainer.fit(made.train_data, made.valid_data, saved=False, verbose=False)
+        trainer = Trainer(session.config, model)
+        _, result = trainer.fit(session.train_data, session.valid_data, saved=False, verbose=False)
     moved = any(not torch.equal(value, before[key]) for key, value in model.state_dict().items())
     return RecBoleEpoch(changed, set(result), bool(np.isfinite(list(result.values())).all()), moved)
 
@@ -79,19 +77,19 @@ FIXED_DEVICE = re.compile(r"\.cuda\(|['\"]cuda")
 
 
 def no_fixed_device(name: str) -> None:
-    """No file of the model names a device."""
+    """Check that no file of the model names a device."""
     folder = shared_folder()
-    for source in (registry.load(name).path.with_suffix(".py"), *folder.glob("_*.py"), folder / "base.py"):
+    for source in (registry.load(name).path.with_suffix(".py"), *folder.glob("layers/*.py"), folder / "base.py"):
         require(
             not FIXED_DEVICE.search(source.read_text(encoding="utf-8")),
             f"{source} names the device cuda.",
             "The runner chooses the device; a model must run on any.",
-            "Make tensors on the device of those that come in: torch.zeros(n, device=users.device).",
+            "Create tensors on the device of the given ones: torch.zeros(n, device=users.device).",
         )
 
 
 def yaml_fits_params(name: str) -> None:
-    """The YAML gives a value to exactly the declared parameters, and candidates of the right type."""
+    """Check that the YAML gives values to exactly the declared parameters, and candidates of the right type."""
     entry = registry.load(name)
     given, declared = set(entry.file.defaults), set(entry.model_class.Params.model_fields)
     require(
@@ -107,33 +105,32 @@ def yaml_fits_params(name: str) -> None:
             except BenchError as problem:
                 require(
                     False,
-                    f"'search.{key}' in {entry.path} gives the candidate {value}, which is refused: {problem}",
+                    f"'search.{key}' in {entry.path} has the candidate {value}, which is not valid: {problem}",
                     "Tuning would stop at the first trial with it.",
                     "Give candidates of the type that Params declares.",
                 )
 
 
 def parameters_are_documented(name: str) -> None:
-    """Every parameter has its line."""
+    """Check that every parameter has a docstring."""
     params = registry.load(name).model_class.Params
-    bare = [
+    undocumented = [
         field
         for field, info in params.model_fields.items()
         if field in params.__annotations__ and not info.description
     ]
     require(
-        not bare,
-        f"The parameters {listed(bare)} have no docstring.",
-        "A parameter without a meaning cannot be tuned or compared with a paper.",
+        not undocumented,
+        f"The parameters {listed(undocumented)} have no docstring.",
+        "A parameter without a description cannot be tuned or compared with a paper.",
         'Write a line below each field of Params: """Number of layers, L.""".',
     )
 
 
 def trains_under_recbole(name: str) -> None:
-    """RecBole's own `Trainer` trains an epoch, with every parameter as it was given."""
+    """Check that RecBole's own `Trainer` trains an epoch, with every parameter as it was given."""
     entry = registry.load(name)
-    wanted = {"embedding_size": 8, "train_batch_size": 32}
-    params = entry.params("toy", overrides=wanted).model_dump()
+    params = entry.params("toy", overrides={"embedding_size": 8, "train_batch_size": 32}).model_dump()
     data = random_data(n_users=20, n_items=30, per_user=8)
     with tempfile.TemporaryDirectory() as folder:
         outcome = epoch_under_recbole(entry.model_class, params, data, Path(folder))
@@ -141,7 +138,7 @@ def trains_under_recbole(name: str) -> None:
         not outcome.changed,
         f"RecBole's Config changed {listed(outcome.changed)}.",
         "It evaluates strings and merges YAML files of its own by class name.",
-        "Rename the parameter, or give it another form.",
+        "Rename the parameter, or give it another type.",
     )
     require(
         outcome.moved and outcome.is_finite and {"recall@10", "precision@10", "ndcg@10"} <= outcome.metrics,
@@ -152,7 +149,7 @@ def trains_under_recbole(name: str) -> None:
 
 
 def tables_have_the_right_shape(name: str) -> None:
-    """One row for every user and item, padding included, of one width; finite losses."""
+    """Check that the tables have one row per user and item, padding included, and that losses are finite."""
     data = random_data()
     model = build(name, data, **small(name))
     users, items = model.embed()
@@ -160,21 +157,21 @@ def tables_have_the_right_shape(name: str) -> None:
     require(
         (users.shape[0], items.shape[0]) == sizes and users.shape[1] == items.shape[1],
         f"embed() returns tables of {list(users.shape)} and {list(items.shape)}.",
-        "Scores are dot products of a user's and an item's row: expected are "
+        "Scores are dot products of a user's row and an item's row. Expected are "
         f"{sizes[0]} rows (12 users and padding), {sizes[1]} rows (15 items and padding) and one width.",
         "Return the rows of all self.n_users users and self.n_items items, row 0 (padding) among them.",
     )
     losses = model.calculate_loss(triples(data))
     require(
         all(torch.isfinite(loss).all() for loss in losses),
-        f"calculate_loss() gives {[loss.detach().tolist() for loss in losses]}.",
-        "A loss that is not finite ends a run as failed.",
+        f"calculate_loss() returns {[loss.detach().tolist() for loss in losses]}.",
+        "A run fails at a loss that is not finite.",
         "Look for a division by zero (isolated nodes), a log of 0 or an overflow; divide by max(degree, 1).",
     )
 
 
 def scores_have_the_right_shape(name: str) -> None:
-    """One score for every item, and single pairs get the same score."""
+    """Check that every item gets one score, and that single pairs get the same scores."""
     data = random_data()
     model, interaction = build(name, data, **small(name)), triples(data)
     two = model.score_users(torch.tensor([1, 2]))
@@ -182,7 +179,7 @@ def scores_have_the_right_shape(name: str) -> None:
     require(
         two.shape == (2, data.n_items + 1) and flat.shape == (16 * (data.n_items + 1),),
         f"score_users() of 2 users has the shape {list(two.shape)}, full_sort_predict() of 16 {list(flat.shape)}.",
-        "The evaluator takes one score for every item with padding in column 0; another column is another item.",
+        "The evaluator expects one score per item with padding in column 0; a shifted column is another item.",
         "Leave both to the base class, or return [len(users), self.n_items] and its flat form.",
     )
     pairs = model.predict(interaction)
@@ -190,13 +187,13 @@ def scores_have_the_right_shape(name: str) -> None:
     require(
         pairs.shape == full.shape and torch.allclose(pairs, full, rtol=1.3e-6, atol=1e-5),
         "predict() of a pair differs from that pair's score in score_users().",
-        "Then the model that is ranked is not the one that is asked for single pairs.",
+        "Then lists and single pairs are scored by two different models.",
         "Compute both from the same vectors, or leave both to the base class.",
     )
 
 
 def only_controls_have_nothing_to_train(name: str) -> None:
-    """A card says control exactly where there are no parameters."""
+    """Check that a card says control if and only if the model has no parameters."""
     model = build(name, random_data())
     facts = (isinstance(model, Control), is_control(name), not list(model.parameters()))
     require(
@@ -204,33 +201,33 @@ def only_controls_have_nothing_to_train(name: str) -> None:
         f"The model derives from Control: {facts[0]}; its card says control: {facts[1]}; it has nothing to train: "
         f"{facts[2]}.",
         "Controls are fitted once and take no step, so all three must agree.",
-        "Derive from models.control.Control and use control_card, or register what is trained as nn.Parameter.",
+        "Derive from models.control.Control and use control_card, or register trained tensors as nn.Parameter.",
     )
 
 
 def controls_have_one_epoch(name: str) -> None:
-    """A control has no loss and no vectors, and its training is one epoch that changes nothing."""
+    """Check that a control has no loss and no vectors, and that its training is one epoch that changes nothing."""
     data = random_data()
     model = build(name, data)
-    for ask in (lambda: model.calculate_loss(triples(data)), model.embed):
-        said = ""
+    for call in (lambda: model.calculate_loss(triples(data)), model.embed):
+        message = ""
         try:
-            ask()
-        except NotImplementedError as refusal:
-            said = str(refusal)
+            call()
+        except NotImplementedError as error:
+            message = str(error)
         require(
-            model.CARD.title in said,
-            "The control answers to calculate_loss() or embed().",
-            "It has no loss and no vectors, and whoever asks for them must be told so.",
+            model.CARD.title in message,
+            "The control does not refuse calculate_loss() or embed() with its title in the error.",
+            "It has no loss and no vectors, and a caller must get an error that says so.",
             "Leave both to the base class Control.",
         )
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    told: list[EpochFacts] = []
+    epochs: list[EpochFacts] = []
     evaluator, sampler = Evaluator(data, Protocol(), CPU), TripleSampler(data.split.train, CPU)
-    result = train(model, sampler, lambda: evaluator.valid(model).metrics.values, SETTINGS, told.append)
+    result = train(model, sampler, lambda: evaluator.valid(model).metrics.values, SETTINGS, epochs.append)
     one_epoch = (
         result.best_epoch == len(result.curve) == 1
-        and result.curve == told
+        and result.curve == epochs
         and result.curve[0].loss is None
         and result.curve[0].valid[SETTINGS.selection_metric] == result.best_score
     )
@@ -240,18 +237,18 @@ def controls_have_one_epoch(name: str) -> None:
     require(
         one_epoch and before and unchanged,
         "The control's training is not one epoch that leaves its state as fit() made it.",
-        "What fit() found must be buffers, so that a checkpoint gives the same scores.",
+        "The results of fit() must be buffers, so that a checkpoint gives the same scores.",
         "Register results of fit() by self.keep(name=tensor), and change nothing afterwards.",
     )
 
 
 def losses_are_finite_and_two(name: str) -> None:
-    """The loss is a pair: ranking loss and weighted regularisation, to be summed."""
+    """Check that the loss is a pair of ranking loss and weighted regularisation, to be summed."""
     data = random_data()
     losses = build(name, data, **small(name)).calculate_loss(triples(data))
     require(
         isinstance(losses, tuple) and len(losses) == 2 and total(losses).requires_grad,
         f"calculate_loss() returns {type(losses).__name__} of {len(losses) if isinstance(losses, tuple) else 1}.",
         "The training loop sums two terms, the ranking loss and the weighted regularisation.",
-        "Return both, and zero (loss.new_zeros(())) where there is nothing to regularise.",
+        "Return both, with zero (loss.new_zeros(())) if there is nothing to regularise.",
     )

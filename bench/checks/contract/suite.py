@@ -1,4 +1,4 @@
-"""All checks of the contract, and which models each is for; runs them and says what was found. Pure."""
+"""The list of all contract checks, the models that each applies to, and the function that runs them. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Kind = Literal["all", "trained", "control", "content"]
 
 @dataclass(frozen=True)
 class Check:
-    """One check.
+    """One check of the contract.
 
     Attributes:
         run: takes the name of a model and raises `ContractError`.
-        kind: which models it is for.
+        kind: the kind of models that it applies to.
     """
 
     run: Callable[[str], None]
@@ -29,11 +29,11 @@ class Check:
 
     @property
     def title(self) -> str:
-        """What it asks, in a few words."""
+        """Return the name of the check in words."""
         return self.run.__name__.replace("_", " ")
 
     def applies_to(self, name: str) -> bool:
-        """Whether it is for a model."""
+        """Return whether the check applies to a model."""
         if self.kind == "content":
             return registry.load(name).card.uses_content
         return self.kind == "all" or (self.kind == "control") == is_control(name)
@@ -67,23 +67,23 @@ CHECKS = (
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a check found.
+class CheckResult:
+    """The result of a check.
 
     Attributes:
         check: the check.
-        problem: what is wrong, None where nothing is.
+        problem: the error that it raised; None if it passed.
     """
 
     check: Check
     problem: ContractError | None
 
 
-def outcomes(name: str) -> Iterator[Outcome]:
-    """Every check that is for a model, one after the other."""
+def run_checks(name: str) -> Iterator[CheckResult]:
+    """Run every check that applies to a model, and yield the results."""
     for check in CHECKS:
         if check.applies_to(name):
-            yield Outcome(check, _problem(check, name))
+            yield CheckResult(check, _problem(check, name))
 
 
 def _problem(check: Check, name: str) -> ContractError | None:
@@ -91,13 +91,13 @@ def _problem(check: Check, name: str) -> ContractError | None:
         check.run(name)
     except ContractError as problem:
         return problem
-    except Exception as problem:  # whatever the model's own code raises
+    except Exception as problem:  # any error of the model's own code
         own = registry.load(name).path.parent
         frames = traceback.extract_tb(problem.__traceback__)
         inside = [frame for frame in frames if Path(frame.filename).parent == own] or list(frames)
         return ContractError(
             f"{type(problem).__name__}: {problem} ({inside[-1].filename}, line {inside[-1].lineno}).",
-            "The model's code stops with an error, before the check could find out anything.",
-            "Mend that line, and check again.",
+            "The model's code raised an error before the check was done.",
+            "Correct that line, and check again.",
         )
     return None

@@ -1,7 +1,4 @@
-"""The error of a model that breaks its contract. Touches nothing.
-
-Small data sets, and quick ways to build a model on them. Pure.
-"""
+"""What contract checks build on: the error that they raise, small data sets, and models built on them. Pure."""
 
 from __future__ import annotations
 
@@ -25,29 +22,29 @@ from bench.engine.trainer import TrainSettings, train
 
 
 class ContractError(BenchError):
-    """A model does not do what every model must.
+    """A model breaks a rule of the contract.
 
     Attributes:
-        what: what was found.
-        means: why that matters.
-        mend: what to do about it.
+        finding: what the check found.
+        reason: why that matters.
+        fix: what to do about it.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, means: str, mend: str) -> None:
-        self.what, self.means, self.mend = what, means, mend
-        super().__init__(f"{what} {means} {mend}")
+    def __init__(self, finding: str, reason: str, fix: str) -> None:
+        self.finding, self.reason, self.fix = finding, reason, fix
+        super().__init__(f"{finding} {reason} {fix}")
 
 
-def require(holds: object, what: str, means: str, mend: str) -> None:
-    """Go on only if something holds.
+def require(condition: object, finding: str, reason: str, fix: str) -> None:
+    """Check a condition.
 
     Raises:
-        ContractError: it does not.
+        ContractError: the condition is false.
     """
-    if not holds:
-        raise ContractError(what, means, mend)
+    if not condition:
+        raise ContractError(finding, reason, fix)
 
 
 CPU = torch.device("cpu")
@@ -55,20 +52,20 @@ SETTINGS = TrainSettings(max_epochs=2, patience=5, triples_seed=3, model_seed=4)
 
 
 def pairs(edges: list[tuple[int, int]], n_users: int, n_items: int) -> Interactions:
-    """Interactions from (user, item) pairs."""
+    """Make interactions from (user, item) pairs."""
     array = np.array(edges, dtype=np.int64).reshape(-1, 2)
     return Interactions.from_pairs(array[:, 0], array[:, 1], n_users, n_items)
 
 
 def modality(name: str, rows: Any, present: Any = None) -> Modality:
-    """Item content from rows; an item has it where its row is not zero, unless told otherwise."""
+    """Make item content from rows; items with a zero row lack it, unless `present` is given."""
     matrix = np.asarray(rows, dtype=np.float32)
     has = np.abs(matrix).sum(1) > 0 if present is None else np.asarray(present, dtype=bool)
     return Modality(name, matrix * has[:, None], has, hash_array(matrix), "test")
 
 
 def data_of(train: Interactions, valid: Interactions, test: Interactions, *modalities: Modality) -> BenchmarkData:
-    """A data set from its parts."""
+    """Make a data set from its parts."""
     split_hash = hash_value([hash_array(part.keys) for part in (train, valid, test)])
     return BenchmarkData(
         name="toy",
@@ -90,7 +87,7 @@ def random_data(
     per_user: int = 6,
     absent: bool = False,
 ) -> BenchmarkData:
-    """A random small data set: `per_user` items each, one for validation and one for test."""
+    """Make a small random data set with `per_user` items per user, one for validation and one for test."""
     rng = np.random.default_rng(seed)
     chosen = [rng.choice(n_items, per_user, replace=False) for _ in range(n_users)]
     parts: list[list[tuple[int, int]]] = [[], [], []]
@@ -110,7 +107,7 @@ def random_data(
 
 
 def build(name: str, data: BenchmarkData, seed: int = 1, **overrides: Any) -> Any:
-    """A model of the registry on a data set, in the current default floating type, in evaluation mode."""
+    """Build a model of the registry on a data set, in the current default floating type and evaluation mode."""
     entry = registry.load(name)
     params = entry.params(data.name, overrides=overrides)
     torch.manual_seed(seed)
@@ -118,7 +115,7 @@ def build(name: str, data: BenchmarkData, seed: int = 1, **overrides: Any) -> An
 
 
 def fit(name: str, data: BenchmarkData, **overrides: Any) -> Any:
-    """A small model after two epochs."""
+    """Train a small model for two epochs."""
     model = build(name, data, **small(name), **overrides)
     evaluator, sampler = Evaluator(data, Protocol(), CPU), TripleSampler(data.split.train, CPU)
     train(model, sampler, lambda: evaluator.valid(model).metrics.values, SETTINGS)
@@ -126,18 +123,18 @@ def fit(name: str, data: BenchmarkData, **overrides: Any) -> Any:
 
 
 def scores(model: Any) -> Tensor:
-    """Scores of all real users and items, `[n_users, n_items]`."""
-    found: Tensor = model.score_users(torch.arange(1, model.n_users))[:, 1:]
-    return found
+    """Return the scores of all real users and items, `[n_users, n_items]`."""
+    table: Tensor = model.score_users(torch.arange(1, model.n_users))[:, 1:]
+    return table
 
 
 def total(losses: tuple[Tensor, ...]) -> Tensor:
-    """The loss that is trained on."""
+    """Return the sum of the losses, which training minimises."""
     return torch.stack([loss.reshape(()) for loss in losses]).sum()
 
 
 def triples(data: BenchmarkData, n: int = 16, seed: int = 0) -> dict[str, Tensor]:
-    """A training batch in RecBole's ids."""
+    """Draw a training batch in RecBole's ids."""
     rng = np.random.default_rng(seed)
     part = data.split.train
     at = rng.integers(0, len(part), n)
@@ -149,22 +146,23 @@ def triples(data: BenchmarkData, n: int = 16, seed: int = 0) -> dict[str, Tensor
 
 
 def is_control(name: str) -> bool:
-    """Whether a model is fitted when it is built, and has nothing to train."""
+    """Return whether a model is fitted when it is built, and has nothing to train."""
     family: str = registry.load(name).card.family
     return family == "control"
 
 
 def small(name: str) -> dict[str, Any]:
-    """Parameters for small data: narrow tables, or lists that nothing is cut from, so that no tie is at a cut."""
-    wanted = {"knn_k": 100} if is_control(name) else {"embedding_size": 8}
+    """Return parameters for small data: narrow tables, or neighbour lists longer than the number of items."""
+    # with lists that are never cut off, no tie at the end of a list can change scores
+    values = {"knn_k": 100} if is_control(name) else {"embedding_size": 8}
     return {
-        key: value for key, value in wanted.items() if key in registry.load(name).model_class.Params.model_fields
+        key: value for key, value in values.items() if key in registry.load(name).model_class.Params.model_fields
     }
 
 
 @contextlib.contextmanager
 def float64() -> Iterator[None]:
-    """Models built within compute in double precision."""
+    """Make models that are built in the body compute in double precision."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:

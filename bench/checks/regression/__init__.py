@@ -1,1 +1,1 @@
-"""Regression checks: a small fixed suite, what it measured once, and whether the code still gives that."""
+"""The regression check: a small fixed suite, a baseline of its numbers, and the comparison with it."""

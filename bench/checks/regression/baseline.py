@@ -1,4 +1,7 @@
-"""The baseline file: what was measured, how it spreads, why it was changed. Its reader and writer."""
+"""The baseline file of the regression check: measured numbers, their spread, and the history of changes.
+
+The only reader and writer of that file.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,20 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from bench.core.config import Frozen
 from bench.core.errors import ResultsError, UsageError
-from bench.core.files import read_regular, write_text
+from bench.core.files import os_errors, read_regular, write_text
 from bench.core.text import for_terminal
 
 PROFILE = "smoke"
 BASELINE_SEEDS = 20
 
 SCHEMA: Literal[1] = 1
-LEAST_RATE, MOST_RATE = 1e-6, 0.1  # of false alarms; below and above, no band means anything
+LEAST_RATE, MOST_RATE = 1e-6, 0.1  # of false alarms; outside of these, a band says nothing
 MOST_SLOWDOWN = 20.0
 MOST_BYTES = 2**26
 
 
 class Finite(Frozen):
-    """Without infinite numbers, which would make infinite tolerances."""
+    """A frozen model without infinite numbers, which would give infinite tolerances."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
@@ -34,9 +37,9 @@ class NumberRecord(Finite):
     """One number of one model.
 
     Attributes:
-        values: one a seed, the same seed first in all models; a single one where no seed has a say.
-        step: the least by which it can differ, see `bench.checks.regression.compare.Value`.
-        drift: the largest difference at equal seeds between kinds of machines.
+        values: one value per seed, in the same order for all models; only one if it does not depend on seeds.
+        step: the smallest possible difference, see `bench.checks.regression.compare.Value`.
+        drift: the largest difference between kinds of machines at equal seeds.
     """
 
     values: list[float] = Field(min_length=1)
@@ -55,19 +58,19 @@ class NumberRecord(Finite):
 
     @property
     def is_random(self) -> bool:
-        """Whether seeds decide on it."""
+        """Return whether the number depends on the seed."""
         return self.step > 0 and len(self.values) > 1
 
 
 class ModelRecord(Finite):
-    """One model: its numbers, and its epochs in units of the reference computation, one entry a round."""
+    """One model: its numbers, and the time of an epoch in units of the reference computation, one per round."""
 
     numbers: dict[str, NumberRecord] = Field(min_length=1)
     speed: list[Annotated[float, Field(gt=0)]]
 
 
 class SuiteFacts(Frozen):
-    """What must be equal for numbers to be compared."""
+    """The facts of a suite that must be equal for numbers to be compared."""
 
     suite_version: int
     protocol_version: str
@@ -77,7 +80,10 @@ class SuiteFacts(Frozen):
 
 
 class Change(Frozen):
-    """Why the baseline was made or changed; the drift is over a process with these environment variables."""
+    """An entry of the history: who made or changed the baseline, when, why and with what.
+
+    `drift_over` holds the environment variables of the process that the drift was measured with.
+    """
 
     date: str
     reason: str
@@ -92,14 +98,14 @@ class Change(Frozen):
 
 
 class Baseline(Finite):
-    """The whole file.
+    """The content of a baseline file.
 
     Attributes:
         base_seed: root of the seeds of `values`.
-        false_alarm_rate: chance that a check of unchanged code with other seeds is red anywhere.
-        max_slowdown: a model may take so many times as long as it did.
-        models: by name.
-        history: the oldest first; the environment of a model is that of the last change that names it.
+        false_alarm_rate: probability that a check of unchanged code with other seeds fails anywhere.
+        max_slowdown: largest allowed ratio of a model's time to its time in the baseline.
+        models: records by model name.
+        history: changes, the oldest first; the environment of a model is that of the last change that names it.
     """
 
     schema_version: Literal[1] = SCHEMA
@@ -112,30 +118,30 @@ class Baseline(Finite):
 
     @property
     def n_intervals(self) -> int:
-        """Numbers that have an interval over seeds, in all models."""
+        """Return how many numbers of all models have an interval over seeds."""
         return sum(number.is_random for model in self.models.values() for number in model.numbers.values())
 
 
 def read(path: Path) -> Baseline:
-    """The baseline at a path.
+    """Read the baseline at a path.
 
     Raises:
-        UsageError: there is no such file.
-        ResultsError: it cannot be read, or holds something else.
+        UsageError: the file does not exist.
+        ResultsError: the file cannot be read, or is not a baseline.
     """
     try:
         return Baseline.model_validate_json(read_regular(path, MOST_BYTES))
     except FileNotFoundError as problem:
         raise UsageError(
             f"There is no baseline {path}. Make one with --update-baseline {path} --reason 'first baseline', or "
-            f"take the one that comes with the project, results/reference/smoke-baseline.json."
+            f"use the one that comes with the project, results/reference/smoke-baseline.json."
         ) from problem
     except ValidationError as problem:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ResultsError(
-            f"{path} is not a baseline of this version ({for_terminal(where)}: {first['msg']}). Take it back from "
-            f"version control, or make it anew with --update-baseline under another name."
+            f"{path} is not a baseline of this version ({for_terminal(where)}: {first['msg']}). Restore it from "
+            f"version control, or make a new one with --update-baseline under another name."
         ) from problem
     except OSError as problem:
         raise ResultsError(
@@ -144,10 +150,10 @@ def read(path: Path) -> Baseline:
 
 
 def write(path: Path, baseline: Baseline) -> None:
-    """Write it whole or not at all; a line for each number, so that a change is read in a diff.
+    """Write a baseline atomically, with one line per number, so that a diff shows what changed.
 
     Raises:
-        ResultsError: it cannot be written.
+        ResultsError: the file cannot be written.
     """
     content = baseline.model_dump(mode="json")
     models = content.pop("models")
@@ -158,31 +164,29 @@ def write(path: Path, baseline: Baseline) -> None:
         text = text.replace(f'"@{name}@"', json.dumps(each["speed"]))
         for number, values in each["numbers"].items():
             text = text.replace(f'"{marks[name][number]}"', json.dumps(values, allow_nan=False))
-    try:
+    with os_errors(
+        f"The baseline {path} cannot be written",
+        "Its earlier content is kept: make its folder writable or choose another file.",
+    ):
         write_text(path, text + "\n")
-    except OSError as problem:
-        raise ResultsError(
-            f"The baseline {path} cannot be written ({problem.strerror or problem}). What was there before is "
-            f"kept: make its folder writable or name another file."
-        ) from problem
 
 
 @dataclass(frozen=True)
 class CheckRequest:
-    """What is asked of the baseline.
+    """The options of `--check` and `--update-baseline`.
 
     Attributes:
-        baseline: its file.
-        reason: why it is made or changed; None where the code is checked against it.
+        baseline: path of the baseline.
+        reason: why the baseline is made or changed; None to check the code against it.
         n_seeds: repetitions of a new baseline.
-        max_slowdown: times as long that a model may take; None leaves it to the baseline.
-        junit: where the comparisons go as JUnit XML.
-        all_rows: whether those that hold are shown too.
-        keep_in: where the runs stay; None removes them.
-        models: those to measure; empty takes all.
+        max_slowdown: largest allowed ratio of a model's time to that in the baseline; None takes the baseline's.
+        junit: path of a JUnit XML file for the comparisons; None writes none.
+        all_rows: whether to show comparisons that hold, too.
+        runs_dir: directory that keeps the runs; None removes them.
+        models: names of the models to measure; empty for all.
         base_seed: root of the seeds of a check.
         overrides: parameter values by model.
-        n_workers: processes; None lets the program choose.
+        n_workers: number of worker processes; None lets the program choose.
     """
 
     baseline: Path
@@ -191,7 +195,7 @@ class CheckRequest:
     max_slowdown: float | None
     junit: Path | None
     all_rows: bool
-    keep_in: Path | None
+    runs_dir: Path | None
     models: tuple[str, ...]
     base_seed: int
     overrides: Mapping[str, Mapping[str, Any]]

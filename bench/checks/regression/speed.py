@@ -1,8 +1,7 @@
-"""How long an epoch takes, in units of a fixed computation of the same process. Writes nothing.
+"""Measures how long a training epoch takes, in units of a fixed computation in the same process. Writes nothing.
 
-Both are processor time of one thread, so that what else runs on the machine counts little, and the smallest of
-several repetitions, because disturbances only add. The reference is plain torch that none of our code can slow
-down: rows gathered, a product, rows added up, and an optimiser's pass over a table, as in a training step.
+Both are the processor time of one thread, so that other programs on the machine count little. Both are the
+smallest of several repetitions, because disturbances only add time.
 """
 
 from __future__ import annotations
@@ -27,7 +26,9 @@ CPU = torch.device("cpu")
 
 
 def reference() -> Callable[[], None]:
-    """The fixed computation, some ten milliseconds of one core."""
+    """Return the fixed computation, which takes about ten milliseconds of one core."""
+    # Plain torch that our own code cannot slow down. As in a training step, it gathers rows, multiplies matrices,
+    # adds up rows, and updates a table like an optimiser.
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(20_000, 64, generator=generator)
     weight = torch.randn(64, 64, generator=generator) / 8
@@ -48,13 +49,13 @@ def reference() -> Callable[[], None]:
 def epoch_ratio(
     name: str, overrides: Mapping[str, Any], data: BenchmarkData, clock: Callable[[], float] = time.process_time
 ) -> float:
-    """Processor time of a training epoch over that of the reference computation.
+    """Return the processor time of a training epoch divided by that of the reference computation.
 
     Args:
-        name: of a trained model.
-        overrides: parameter values other than its defaults.
-        data: the speed's data set.
-        clock: seconds of work done so far.
+        name: name of a trained model.
+        overrides: parameter values that differ from its defaults.
+        data: the data set for speed.
+        clock: returns the seconds of work done so far.
     """
     triples_seed, model_seed = (derive_seed(0, name, purpose) for purpose in ("triples", "model"))
     settings = TrainSettings(N_EPOCHS, N_EPOCHS, triples_seed, model_seed)
@@ -63,10 +64,10 @@ def epoch_ratio(
     references: list[float] = []
 
     def timed_reference(_facts: EpochFacts | None = None) -> None:
-        begun = clock()
+        start = clock()
         compute()
-        references.append(clock() - begun)
-        epochs.append(-clock())  # completed when the next epoch ends
+        references.append(clock() - start)
+        epochs.append(-clock())  # minus the start; `epoch_ends` adds the end
 
     def epoch_ends() -> dict[str, float]:
         epochs[-1] += clock()
@@ -74,14 +75,14 @@ def epoch_ratio(
 
     with threads(1), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = _built(name, overrides, data)
+        model = _build(name, overrides, data)
         sampler = TripleSampler(data.split.train, CPU)
         timed_reference()
         train(model, sampler, epoch_ends, settings, timed_reference)
     return min(epochs[1:-1]) / min(references[1:])
 
 
-def _built(name: str, overrides: Mapping[str, Any], data: BenchmarkData) -> Recommender:
+def _build(name: str, overrides: Mapping[str, Any], data: BenchmarkData) -> Recommender:
     entry = registry.load(name)
     params = entry.params(data.name, overrides=dict(overrides))
     model: Recommender = entry.model_class(model_config(params), TrainingView(data))

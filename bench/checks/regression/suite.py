@@ -1,7 +1,7 @@
-"""The suite: which runs, with which parameters, and how they are made and measured.
+"""The suite of the regression check: which runs, with which parameters, and how they are made and measured.
 
-Everything happens in a fresh folder, with nothing derived beforehand, on the CPU with one thread a run: by the
-runner that makes all other runs, so that a fault in any part of it is seen.
+Works in a new folder, with empty caches, on the CPU with one thread per run. The runs go through the same runner
+as all others, so that a fault in any part of it shows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import torch
 
 from bench.checks.regression.baseline import PROFILE, SuiteFacts
 from bench.checks.regression.compare import NAME, Measured, numbers_of, suite_data
-from bench.core.errors import ResultsError, TrainingError
+from bench.core.errors import TrainingError
+from bench.core.files import os_errors
 from bench.core.protocol import VERSION, Protocol
 from bench.core.types import BenchmarkData, EpochFacts
 from bench.engine import registry
@@ -34,32 +35,32 @@ from bench.runs.records import RunRecord, RunSpec
 from bench.runs.store import ResultsStore
 from bench.runs.task import RunOptions
 
-SUITE_VERSION = 1  # raise it when runs are made or numbers are taken otherwise
+SUITE_VERSION = 1  # raise it when the runs or the measured numbers change
 BASE_SEED = 2023
 SETTINGS: dict[str, Any] = {"learning_rate": 0.01, "train_batch_size": 256, "reg_weight": 0.01}
 OWN_SETTINGS: dict[str, dict[str, Any]] = {
     "ease": {"reg_weight": 50.0},  # a count of interactions
-    "ludp": {"learning_rate": 0.002},  # with more, its first epoch is its best, and no later one counts
+    "ludp": {"learning_rate": 0.002},  # with more, its first epoch is its best, and later ones do not count
 }
 MAX_EPOCHS = PROFILES[PROFILE].max_epochs or Protocol().max_epochs
-SPEED_BATCH = 1024  # steps on the larger data that are long enough for the kernels to count
+SPEED_BATCH = 1024  # makes steps on the larger data long enough for the kernels to matter
 
 Overrides = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is to be measured.
+class MeasureRequest:
+    """The runs to measure.
 
     Attributes:
-        models: names.
+        models: names of the models.
         n_seeds: repetitions.
         base_seed: root of their seeds.
-        overrides: parameter values beyond the suite's own, by model.
-        command: for the records.
-        n_workers: runs side by side, None for one a core.
+        overrides: parameter values that replace the suite's own, by model.
+        command: the command line, for the records.
+        n_workers: number of parallel runs; None for one per core.
         n_threads: threads of a run.
-        folder: runs and their records stay below it; None removes them.
+        folder: directory that keeps the runs; None removes them.
     """
 
     models: Sequence[str]
@@ -72,8 +73,8 @@ class Request:
     folder: Path | None = None
 
 
-class Silent:
-    """Hears nothing; for runs that nobody watches."""
+class NullListener:
+    """A listener that shows nothing."""
 
     def run_started(self, spec: RunSpec, worker: int) -> None:
         """Say nothing."""
@@ -89,11 +90,11 @@ class Silent:
 
 
 def settings_of(name: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The parameters of a model that are not its defaults.
+    """Return the parameters of a model that differ from its defaults.
 
     Raises:
-        UsageError: there is no such model.
-        ConfigError: its files are not as they must be.
+        UsageError: the model does not exist.
+        ConfigError: its files are not valid.
     """
     declared = registry.load(name).model_class.Params.model_fields
     common = {key: value for key, value in SETTINGS.items() if key in declared}
@@ -101,12 +102,12 @@ def settings_of(name: str, more: Mapping[str, Any] | None = None) -> dict[str, A
 
 
 def is_control(name: str) -> bool:
-    """Whether a model has no seeds and no epochs: a control gives the same whatever the seed."""
+    """Return whether a model is a control, which has no epochs and does not depend on the seed."""
     return str(registry.load(name).card.family) == "control"
 
 
 def facts_of(data: BenchmarkData) -> SuiteFacts:
-    """What a baseline must agree with."""
+    """Return the facts that must equal those of a baseline."""
     return SuiteFacts(
         suite_version=SUITE_VERSION,
         protocol_version=VERSION,
@@ -116,8 +117,8 @@ def facts_of(data: BenchmarkData) -> SuiteFacts:
     )
 
 
-def plan(request: Request) -> list[RunSpec]:
-    """The runs of all seeds; controls once, for a seed changes nothing in them.
+def plan(request: MeasureRequest) -> list[RunSpec]:
+    """Plan the runs of all seeds; a control runs once, because it does not depend on the seed.
 
     Raises:
         BenchError: a model or parameter does not exist.
@@ -127,8 +128,8 @@ def plan(request: Request) -> list[RunSpec]:
     return [spec for spec in specs if spec.repetition == 0 or not is_control(spec.model)]
 
 
-def measure(request: Request, listener: Listener | None = None) -> dict[str, list[Measured]]:
-    """Make the runs; by model a measurement a seed.
+def measure(request: MeasureRequest, listener: Listener | None = None) -> dict[str, list[Measured]]:
+    """Make the runs, and return one measurement per seed by model.
 
     Raises:
         BenchError: the folder cannot be written, or a parameter is wrong.
@@ -146,27 +147,27 @@ def measure(request: Request, listener: Listener | None = None) -> dict[str, lis
             n_threads=request.n_threads,
         )
         store.check_writable()
-        records = execute(specs, {NAME: data}, store, options, listener or Silent())
-        found: dict[str, list[Measured]] = {name: [] for name in request.models}
+        records = execute(specs, {NAME: data}, store, options, listener or NullListener())
+        measured: dict[str, list[Measured]] = {name: [] for name in request.models}
         for record in records:
-            found[record.spec.model].append(_measured(record, store, data))
-    return found
+            measured[record.spec.model].append(_measured(record, store, data))
+    return measured
 
 
-def measure_elsewhere(request: Request, variables: Mapping[str, str]) -> dict[str, list[Measured]]:
-    """The same in a new process with other environment variables, which libraries read when they are loaded.
+def measure_with_variables(request: MeasureRequest, variables: Mapping[str, str]) -> dict[str, list[Measured]]:
+    """Measure as `measure`, in a new process with environment variables that libraries read when they are loaded.
 
     Raises:
-        BenchError: as `measure`, or the process died.
+        BenchError: as `measure`; or the process died.
     """
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(1, mp_context=context) as pool, with_variables(variables):
             return pool.submit(measure, request).result()
     except BrokenProcessPool as problem:
-        said = " ".join(f"{name}={value}" for name, value in variables.items())
+        assignments = " ".join(f"{name}={value}" for name, value in variables.items())
         raise TrainingError(
-            f"The process with {said} died, perhaps out of memory; what it printed says why. Try --workers 1."
+            f"The process with {assignments} died, perhaps out of memory; its output says why. Try --workers 1."
         ) from problem
 
 
@@ -180,19 +181,16 @@ def _measured(record: RunRecord, store: ResultsStore, data: BenchmarkData) -> Me
 
 
 @contextlib.contextmanager
-def _folder(keep_in: Path | None) -> Iterator[Path]:
-    """A fresh folder, removed at the end unless it is below one that was asked for."""
-    if keep_in is not None:
-        ResultsStore(keep_in).check_writable()
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="check-", dir=keep_in))
-    except OSError as problem:
-        raise ResultsError(
-            f"No temporary folder can be made ({problem.strerror or problem}). Set TMPDIR to a folder that can be "
-            f"written, or name one with --results-dir."
-        ) from problem
+def _folder(parent: Path | None) -> Iterator[Path]:
+    """Make a new folder, below `parent` or else a temporary one, which is removed at the end."""
+    if parent is not None:
+        ResultsStore(parent).check_writable()
+    with os_errors(
+        "No temporary folder can be created", "Set TMPDIR to a writable folder, or choose one with --results-dir."
+    ):
+        folder = Path(tempfile.mkdtemp(prefix="check-", dir=parent))
     try:
         yield folder
     finally:
-        if keep_in is None:
+        if parent is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,11 +1,11 @@
-"""The subcommands of `ludp-bench`, found by file name: one file, one subcommand.
+"""The subcommands of `ludp-bench`, found by file name: one file per subcommand.
 
-A file `NAME.py` here has
+A file `NAME.py` here defines
     SUMMARY                          one line for `ludp-bench --help`
-    add_arguments(parser)            its options, on an argparse parser
-    run(arguments, console) -> int   what it does; the exit code; raises BenchError for what a user can mend
-and imports nothing heavy at its top, so that `--help` answers at once. A trailing underscore keeps a name off
-Python's keywords (`import_.py`), an underscore within is a hyphen in the command (`new_model.py`: `new-model`).
+    add_arguments(parser)            declares its options on an argparse parser
+    run(arguments, console) -> int   runs it and returns the exit code; raises BenchError for a user's error
+and imports nothing heavy at its top, so that `--help` answers at once. A trailing underscore avoids Python's
+keywords (`import_.py`). Any other underscore is a hyphen in the command (`new_model.py`: `new-model`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bench.core.errors import unknown_name
 
 
 class Command(Protocol):
-    """What a module of this package offers."""
+    """The interface of a module of this package."""
 
     SUMMARY: str
 
@@ -29,20 +29,20 @@ class Command(Protocol):
         """Declare the options."""
 
     def run(self, arguments: argparse.Namespace, console: Console) -> int:
-        """Do it; the exit code."""
+        """Run the command and return the exit code."""
 
 
 def modules() -> dict[str, str]:
-    """Module of each subcommand by the subcommand's name, sorted; nothing is imported."""
+    """Return the module of each subcommand by the subcommand's name, sorted; nothing is imported."""
     found = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
     return {name.rstrip("_").replace("_", "-"): f"{__name__}.{name}" for name in found}
 
 
 def load(name: str) -> Command:
-    """A subcommand by name.
+    """Import a subcommand by name.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no such subcommand.
     """
     known = modules()
     if name not in known:

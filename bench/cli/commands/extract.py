@@ -1,4 +1,7 @@
-"""`ludp-bench extract`: texts, images or sounds of items -> the feature file that a data set reads."""
+"""`ludp-bench extract`: encode texts, images or sounds of items as the feature file of a data set.
+
+Reads the contents and the data set; writes the feature file.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench.cli.options import CACHE
+from bench.cli.declare import add_options, read_options
+from bench.cli.options import DataOptions
 from bench.core.errors import UsageError
-from bench.core.types import DataRequest
 from bench.data import cards
 from bench.data.cards import DatasetCard, DirectorySource, FeatureFile, Ml100kSource
 
 if TYPE_CHECKING:
-    from bench.data.encoders import ItemRows
+    from bench.data.encoders import Contents, ItemRows
     from bench.data.raw import RawData
 
-SUMMARY = "make a modality of texts, images or sounds, by an encoder that is on this machine"
+SUMMARY = "make a modality from texts, images or sounds, with an encoder on this machine"
 KINDS = {"textual": "text", "visual": "image", "acoustic": "audio"}
 
 
@@ -28,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--modality", required=True, metavar="NAME", help="textual, visual, acoustic or another")
     parser.add_argument(
         "--input", type=Path, required=True, metavar="PATH",
-        help="texts: a file with a JSON object with item_id a line; images and sounds: a folder of ITEM_ID.SUFFIX",
+        help="texts: a JSON Lines file with an item_id in each object; images, sounds: a folder of ITEM_ID.SUFFIX",
     )  # fmt: skip
     parser.add_argument(
-        "--fields", nargs="+", default=["title", "genre", "plot"], metavar="NAME", help="of the texts"
+        "--fields", nargs="+", default=["title", "genre", "plot"], metavar="NAME", help="fields of the texts"
     )
     parser.add_argument("--kind", choices=sorted(set(KINDS.values())), help="default: by the modality's name")
     parser.add_argument("--encoder", metavar="NAME", help="model of the kind's library, or a directory with one")
@@ -39,67 +42,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--first-id",
         type=int,
         metavar="N",
-        help="item_id of the first item, where the data has no ids (default 0)",
+        help="item_id of the first item, if the data has no ids (default 0)",
     )
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--data-dir", type=Path, action="append", default=[], metavar="DIR")
-    parser.add_argument("--cache-dir", type=Path, default=CACHE, metavar="DIR")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: where the data set looks for it")
+    add_options(parser, DataOptions, "--data-dir", "--cache-dir")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: the path that the data set reads")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Extract, write, and say what to expect.
+    """Encode the contents, write the feature file and print a summary.
 
     Raises:
-        BenchError: the data set, its content or the encoder is not there, or the file cannot be written.
+        BenchError: the data set, its content or the encoder is missing, or the file cannot be written.
     """
     from bench.data import encoders
-    from bench.data.encoders import files, texts
     from bench.data.load import load_with_raw
 
     card = cards.choose(arguments.name).card  # features are those of all splits
     kind = arguments.kind or KINDS.get(arguments.modality)
     if kind is None:
-        raise UsageError(f"What the modality '{arguments.modality}' is made of is not known. Say it with --kind.")
+        raise UsageError(
+            f"The kind of content of the modality '{arguments.modality}' is unknown. Give it with --kind."
+        )
     if arguments.batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, not {arguments.batch_size}.")
-    request = DataRequest(data_dirs=tuple(arguments.data_dir), cache_dir=arguments.cache_dir)
-    data, raw = load_with_raw(card, request)
+    data, raw = load_with_raw(card, read_options(DataOptions, arguments).request())
     place, width = target(card, data.source, arguments.modality, arguments.cache_dir, arguments.output)
-    items = item_rows(raw, arguments.first_id)
-    if kind == "text":
-        contents, n_others = texts(arguments.input, arguments.fields, items)
-        made_of = f"{', '.join(arguments.fields)} in {arguments.input.name}"
-    else:
-        contents, n_others = files(arguments.input, kind, items)
-        made_of = f"the {kind} files in {arguments.input.name}"
-    encoder = encoders.encoder_of(kind, arguments.encoder, arguments.device)
+    contents, n_others, made_of = _read_contents(arguments, kind, item_rows(raw, arguments.first_id))
+    encoder = encoders.load_encoder(kind, arguments.encoder, arguments.device)
     with console.status(f"{arguments.name}: {arguments.modality}") as status:
 
-        def tell(done: int) -> None:
+        def on_progress(done: int) -> None:
             status.update(f"{arguments.name}: {arguments.modality}, {done:,} of {len(contents):,} items")
 
-        rows = encoders.encoded(contents, data.n_items, encoder, arguments.batch_size, tell)
+        rows = encoders.encode_items(contents, data.n_items, encoder, arguments.batch_size, on_progress)
     if width not in (None, rows.shape[1]):
         raise UsageError(
-            f"The encoder gives {rows.shape[1]} columns, and '{card.name}' reads {width} from {place}. Take "
-            "another encoder, or name another file with --output FILE and write a data card that reads it."
+            f"The encoder gives {rows.shape[1]} columns, and '{card.name}' reads {width} from {place}. Use "
+            "another encoder, or give another file with --output FILE and write a data card that reads it."
         )
     made = encoders.write(place, rows, arguments.modality, encoder, made_of)
     shown: dict[str, Any] = {"soft_wrap": True, "markup": False}
     console.print(f"wrote {place}: {rows.shape[0]:,} x {rows.shape[1]}, {made.in_words()}", **shown)
     console.print(f"{made.n_described:,} of {made.n_items:,} items have it", **shown)
     if n_others:
-        console.print(f"{n_others:,} contents are of items that the data set does not have; left out", **shown)
+        console.print(
+            f"{n_others:,} contents belong to items that are not in the data set; they were left out", **shown
+        )
     return 0
 
 
-def item_rows(raw: RawData, first_id: int | None) -> ItemRows:
-    """How contents find their items: by the original ids, or by numbers where the data has no ids of its own.
+def _read_contents(arguments: argparse.Namespace, kind: str, items: ItemRows) -> tuple[Contents, int, str]:
+    """Return the contents by row, the number of contents of other items, and what the contents are.
 
     Raises:
-        UsageError: the data has ids, and a first number was given.
+        BenchError: the input is missing or malformed.
+    """
+    from bench.data.encoders import find_files, read_texts
+
+    if kind == "text":
+        texts, n_others = read_texts(arguments.input, arguments.fields, items)
+        return texts, n_others, f"{', '.join(arguments.fields)} in {arguments.input.name}"
+    files, n_others = find_files(arguments.input, kind, items)
+    return files, n_others, f"the {kind} files in {arguments.input.name}"
+
+
+def item_rows(raw: RawData, first_id: int | None) -> ItemRows:
+    """Return how contents are matched to items: by the original ids, or by numbers if the data has no ids.
+
+    Raises:
+        UsageError: the data has ids, and the user gave a first number.
     """
     from bench.data.columns import as_texts
     from bench.data.encoders import ItemRows
@@ -110,8 +123,8 @@ def item_rows(raw: RawData, first_id: int | None) -> ItemRows:
     ids = as_texts(raw.item_ids, n_items)
     if first_id is not None:
         raise UsageError(
-            f"--first-id {first_id} is for data without ids; these items have some, such as '{ids[0]}', by which "
-            "contents are found. Leave it out."
+            f"--first-id {first_id} is for data without ids; the items of this data have ids, such as '{ids[0]}', "
+            "which match contents to items. Leave the option out."
         )
     return ItemRows.of_ids(ids)
 
@@ -119,19 +132,19 @@ def item_rows(raw: RawData, first_id: int | None) -> ItemRows:
 def target(
     card: DatasetCard, kind: str, modality: str, cache: Path, output: Path | None
 ) -> tuple[Path, int | None]:
-    """Where the feature file goes, and its columns where they are fixed.
+    """Return the path of the feature file, and its number of columns if the card fixes it.
 
     Args:
         card: of the data set.
-        kind: of the source that is there.
+        kind: kind of the source in use.
         modality: its name.
         cache: the cache directory.
-        output: what the user asked for.
+        output: the path that the user gave, or None.
 
     Raises:
-        UsageError: the data set would not read the file there, and no other place was named.
+        UsageError: the data set would not read the file, and the user gave no other path.
     """
-    source = next(one for one in card.sources if one.kind == kind)
+    source = next(each for each in card.sources if each.kind == kind)
     if output is not None:
         return output.with_suffix(".npy"), None
     file: FeatureFile | None = None
@@ -141,7 +154,7 @@ def target(
     if file is None or file.git_blob is not None:
         why = "reads no file for it" if file is None else "pins the publisher's file for it"
         raise UsageError(
-            f"The {kind} source of '{card.name}' {why}, so that features of one's own for the modality "
-            f"'{modality}' need another place. Name it with --output FILE, and write a data card that reads it."
+            f"The {kind} source of '{card.name}' {why}, so your own features of the modality '{modality}' need "
+            f"another path. Give it with --output FILE, and write a data card that reads it."
         )
     return folder / file.path, file.dim

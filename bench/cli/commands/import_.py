@@ -1,34 +1,32 @@
-"""`ludp-bench import PATH --name N`: a user's data as a data set with a card. Writes card and copy."""
+"""`ludp-bench import PATH --name N`: turn a user's data into a data set. Writes a card and a normalised copy."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 
-from bench.cli.commands.inspect import add_place, columns_of
+from bench.cli.commands.inspect import add_data_arguments, columns_of
+from bench.cli.declare import add_options
+from bench.cli.options import CACHE, DataOptions
 
-SUMMARY = "make a data set of a user's data: a card and a normalised copy"
+SUMMARY = "turn your data into a data set: write a card and a normalised copy"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    from bench.core.files import ROOT
-
-    add_place(parser)
-    parser.add_argument("--name", required=True, metavar="NAME", help="of the new data set")
-    parser.add_argument("--force", action="store_true", help="replace what an earlier import made under this name")
-    parser.add_argument("--cache-dir", type=Path, default=ROOT / "datasets" / "cache", metavar="DIR")
+    add_data_arguments(parser)
+    parser.add_argument("--name", required=True, metavar="NAME", help="name of the new data set")
+    parser.add_argument("--force", action="store_true", help="replace an earlier import of this name")
+    add_options(parser, DataOptions, "--cache-dir")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Write both, and say what to do next.
+    """Write the card and the copy, and print the next command.
 
     Raises:
         BenchError: the name is taken, or the data is malformed; nothing was written.
     """
-    from bench.cli.options import CACHE
     from bench.data import cards
     from bench.data.detect import run_command
     from bench.data.importing import import_data

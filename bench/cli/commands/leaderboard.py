@@ -1,14 +1,15 @@
-"""`ludp-bench leaderboard`: all records of a results directory as ranked tables and a page."""
+"""`ludp-bench leaderboard`: rank all records of a results directory. Writes tables and a page into it."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from bench.cli.declare import add_options
+from bench.cli.options import HowOptions
 from bench.core.errors import ResultsError, UsageError
 
 SUMMARY = "rank all result records of a directory: leaderboard.md, .csv, .json, .html"
@@ -16,18 +17,21 @@ SUMMARY = "rank all result records of a directory: leaderboard.md, .csv, .json, 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR")
+    add_options(parser, HowOptions, "--results-dir")
     parser.add_argument(
-        "--seeds", type=int, metavar="N", help="repetitions of a complete row (default: the most that a table has)"
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="repetitions of a complete row (default: the highest number in its table)",
     )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Build it and show it; 1 if there is no finished run to show.
+    """Build and print the leaderboard; return 1 if it has no finished run.
 
     Raises:
-        UsageError: a number of seeds below 1.
-        ResultsError: there are no records, or something cannot be read or written.
+        UsageError: the number of seeds is below 1.
+        ResultsError: there are no records, or a file cannot be read or written.
     """
     if arguments.seeds is not None and arguments.seeds < 1:
         raise UsageError(f"--seeds must be at least 1, not {arguments.seeds}.")
@@ -37,7 +41,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not paths:
         raise ResultsError(
             f"There is no result record below {arguments.results_dir / 'runs'}. Make runs with run_all.py, or "
-            f"name their directory with --results-dir."
+            f"give their directory with --results-dir."
         )
     value = json.loads(paths[-1].read_text(encoding="utf-8"))
     show(value, console)
@@ -50,11 +54,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def show(value: dict[str, Any], console: Console) -> None:
-    """The tables with their ranks, and what is left out; the files have the rest.
+    """Print the ranked tables and the left-out files; the written files hold more details.
 
     Args:
-        value: the JSON form.
-        console: where to.
+        value: the leaderboard in its JSON form.
+        console: to print on.
     """
     from rich.table import Table
     from rich.text import Text

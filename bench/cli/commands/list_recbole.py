@@ -1,4 +1,4 @@
-"""`ludp-bench list-recbole`: RecBole's general recommenders, and why some do not run. Prints only."""
+"""`ludp-bench list-recbole`: list RecBole's general recommenders, and why some do not run. Prints only."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ SUMMARY = "list RecBole's general recommenders: those that run as recbole:NAME, 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None."""
+    """Declare no options."""
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """List them."""
+    """Print the table of models."""
     from rich.table import Table
     from rich.text import Text
 
@@ -26,6 +26,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         table.add_row(Text("✗", "red") if reason else Text("✓", "green"), f"{PREFIX}{name}", Text(reason))
     console.print(table)
     counts = f"{len(shipped()) - len(unusable())} of {len(shipped())}"
-    told = f"{counts} run, with RecBole's parameters; --set {PREFIX}EASE.reg_weight=100 changes one."
-    console.print(told, markup=False, soft_wrap=True)
+    summary = f"{counts} run, with RecBole's parameters; --set {PREFIX}EASE.reg_weight=100 changes one."
+    console.print(summary, markup=False, soft_wrap=True)
     return 0

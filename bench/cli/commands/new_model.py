@@ -1,4 +1,4 @@
-"""`ludp-bench new-model NAME`: a working model to start from. Writes three files and overwrites none."""
+"""`ludp-bench new-model NAME`: write a working model to start from. Writes three files and overwrites none."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ SUMMARY = "write a working model to start from: its code, its parameters and its
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The name, and where the model goes."""
-    parser.add_argument("name", metavar="NAME", help="in small letters, for example my_model")
-    parser.add_argument("--content", action="store_true", help="one that uses item content")
-    parser.add_argument("--to", type=Path, metavar="DIR", help="a folder of your own (default: this project)")
+    """Declare the options."""
+    parser.add_argument("name", metavar="NAME", help="in lower case, for example my_model")
+    parser.add_argument("--content", action="store_true", help="write a model that uses item content")
+    parser.add_argument(
+        "--to", type=Path, metavar="DIR", help="write into a folder of your own (default: this project)"
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Write the files, and say how to go on.
+    """Write the files and print the next steps.
 
     Raises:
-        UsageError: the name cannot be used, or a file is there already.
+        UsageError: the name cannot be used, or a file exists already.
         ResultsError: a file cannot be written.
     """
     import shlex

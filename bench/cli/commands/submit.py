@@ -1,4 +1,4 @@
-"""`ludp-bench submit`: results of one or several machines, checked, joined and ranked."""
+"""`ludp-bench submit`: check, join and rank the results of one or several machines. Writes below `--to`."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ SUMMARY = "check results of one or several machines and join them in one directo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("results_dirs", nargs="+", type=Path, metavar="RESULTS_DIR")
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="where to; may hold results already")
     parser.add_argument(
-        "--seeds", type=int, metavar="N", help="repetitions that a row must have (default: the most on its data)"
+        "--to", type=Path, required=True, metavar="DIR", help="target directory; may hold results already"
     )
     parser.add_argument(
-        "--unsigned", action="store_true", help="take records of earlier versions, which have no content hash"
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="repetitions that a row must have (default: the highest number on its data)",
+    )
+    parser.add_argument(
+        "--unsigned", action="store_true", help="accept records of earlier versions, which have no content hash"
     )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Check, copy, and build the leaderboard there.
+    """Check and copy the results, and build the leaderboard of the target directory.
 
     Raises:
-        UsageError: a directory does not exist or is given twice, or a number of seeds below 1.
-        ResultsError: something is not in order; nothing was copied then.
+        UsageError: a directory does not exist or is given twice, or the number of seeds is below 1.
+        ResultsError: a check failed; nothing was copied.
     """
     if arguments.seeds is not None and arguments.seeds < 1:
         raise UsageError(f"--seeds must be at least 1, not {arguments.seeds}.")
@@ -38,15 +43,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     merged = submit(arguments.results_dirs, arguments.to, arguments.seeds, arguments.unsigned)
     console.print(
-        f"{merged.n_runs} runs and {merged.n_trials} trials submitted to {arguments.to}; {merged.n_there} there "
-        f"already.",
+        f"{merged.n_runs} runs and {merged.n_trials} trials submitted to {arguments.to}; {merged.n_present} were "
+        f"there already.",
         markup=False,
         soft_wrap=True,
     )
     if merged.n_unhashed:
         console.print(
-            f"{merged.n_unhashed} files of parameters were left behind: their records, of an earlier version, "
-            f"have no hash of them; --unsigned takes them.",
+            f"{merged.n_unhashed} parameter files were not copied: their records come from an earlier version and "
+            f"have no hash of them. --unsigned copies them.",
             soft_wrap=True,
         )
     console.print(outcome(*refresh(arguments.to)), markup=False, soft_wrap=True)

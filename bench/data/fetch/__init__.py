@@ -1,8 +1,17 @@
-"""The only network code: files of a data card from their servers into the cache."""
+"""Downloads of the files of a data card into the cache; the only code that uses the network."""
 
 from __future__ import annotations
 
-from bench.data.fetch.collect import FileReport, absent, examine, fetch
-from bench.data.fetch.transfer import HASTE, PATIENCE, Patience, Watch
+from bench.data.fetch.collect import FileReport, examine, fetch, missing_files
+from bench.data.fetch.transfer import LONG_TIMEOUTS, SHORT_TIMEOUTS, Timeouts, Watch
 
-__all__ = ["HASTE", "PATIENCE", "FileReport", "Patience", "Watch", "absent", "examine", "fetch"]
+__all__ = [
+    "LONG_TIMEOUTS",
+    "SHORT_TIMEOUTS",
+    "FileReport",
+    "Timeouts",
+    "Watch",
+    "examine",
+    "fetch",
+    "missing_files",
+]

@@ -1,7 +1,7 @@
-"""Named members of a zip or tar archive -> files in a folder. Nothing else of an archive is believed.
+"""Safe extraction of named members of a zip or tar archive. Reads one archive; writes below one folder.
 
-Members are copied as streams of bytes: no modes, owners, links or devices are made. What a member claims to hold
-is checked before a byte is written, and what it holds while it is.
+Members are copied as streams of bytes, so that no modes, owners, links or devices are created. The size that a
+member claims is checked before the first byte is written, its true size while it is written.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from bench.core.files import check_plain, write_atomically
 from bench.data.cards import inside
 
 BLOCK = 1 << 20
-MOST_BYTES = 64 << 30  # unpacked, of all wanted members together
+MOST_BYTES = 64 << 30  # unpacked, all wanted members together
 MOST_MEMBERS = 1_000_000
-MOST_OF_HEADERS = 1 << 20  # bytes of a tar file before a member's content: name, links, extended attributes
+MOST_HEADER_BYTES = 1 << 20  # in a tar file before a member's content: name, links, extended attributes
 BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
     OverflowError, UnicodeError, ValueError,
@@ -34,16 +34,17 @@ BROKEN = (
 
 
 def unpack(archive: Path, members: Mapping[str, str], folder: Path, most: int = MOST_BYTES) -> None:
-    """Write some members below a folder, each whole or not at all.
+    """Extract members below a folder, each completely or not at all.
 
     Args:
-        archive: a zip or tar file, the latter compressed or not.
-        members: places below the folder by names in the archive.
-        folder: where to; made if needed.
+        archive: a zip file, or a tar file, compressed or not.
+        members: target paths below the folder, keyed by member names.
+        folder: target folder, created if needed.
         most: bytes that the members may hold together.
 
     Raises:
-        DataError: it is no archive, lacks a member or has it twice, or a member is unsafe, damaged or too large.
+        DataError: the file is not an archive, lacks a member or has it twice, or a member is unsafe, damaged or
+            too large.
         OSError: a file cannot be written.
     """
     for name, place in members.items():
@@ -55,23 +56,23 @@ def unpack(archive: Path, members: Mapping[str, str], folder: Path, most: int = 
             write_atomically(folder / place, partial(_copy, opened, name))
 
 
-def names_in(archive: Path, most: int = MOST_BYTES) -> list[str]:
-    """Names of the plain files in an archive.
+def member_names(archive: Path, most: int = MOST_BYTES) -> list[str]:
+    """Return the names of the regular files in an archive.
 
     Raises:
-        DataError: it is no archive, or damaged.
+        DataError: the file is not an archive, or is damaged.
     """
     with _open(archive, most) as opened:
         return list(opened.sizes)
 
 
 class _Opened:
-    """An archive, open.
+    """An open archive.
 
     Attributes:
-        sizes: what the plain files in it claim to hold, by name.
-        refused: why other members are not taken, by name.
-        handle: what is closed in the end.
+        sizes: claimed sizes of its regular files, by name.
+        refused: reasons why other members are refused, by name.
+        handle: the resource to close at the end.
     """
 
     handle: contextlib.AbstractContextManager[Any]
@@ -82,19 +83,19 @@ class _Opened:
         self.refused: dict[str, str] = {}
 
     def add(self, name: str, size: int, reason: str | None) -> None:
-        """One more member."""
+        """Add a member, with the reason if it is refused."""
         if len(self.sizes) + len(self.refused) >= MOST_MEMBERS:
             raise DataError(f"{self.path} has more than {MOST_MEMBERS:,} members. Take another copy.")
         if name in self.sizes or name in self.refused:
             self.sizes.pop(name, None)
-            self.refused[name] = "is there twice"
+            self.refused[name] = "occurs twice"
         elif reason is not None:
             self.refused[name] = reason
         else:
             self.sizes[name] = size
 
     def check(self, wanted: Sequence[str]) -> None:
-        """Refuse members that are not there, not plain, or too large together."""
+        """Raise a DataError if a wanted member is missing or refused, or if all together are too large."""
         for name in wanted:
             if name in self.refused:
                 raise DataError(f"{self.path}: the member '{name}' {self.refused[name]}. Take another copy.")
@@ -106,23 +107,25 @@ class _Opened:
         total = sum(self.sizes[name] for name in wanted)
         if total > self.most:
             raise DataError(
-                f"{self.path}: the members {listed(wanted)} claim {total:,} bytes, allowed are {self.most:,}. "
-                "Take another copy."
+                f"{self.path}: the members {listed(wanted)} claim {total:,} bytes, at most {self.most:,} are "
+                "allowed. Take another copy."
             )
 
     def stream(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
-        """The content of a member."""
+        """Open the content of a member."""
         raise NotImplementedError
 
 
 class _Zip(_Opened):
+    """An open zip file."""
+
     def __init__(self, path: Path, most: int) -> None:
         super().__init__(path, most)
         self._file = self.handle = zipfile.ZipFile(path)
         for info in self._file.infolist():
             kind, reason = stat.S_IFMT(info.external_attr >> 16), None
             if info.is_dir() or kind not in (0, stat.S_IFREG):
-                reason = "is no plain file"
+                reason = "is not a regular file"
             elif info.flag_bits & 1:
                 reason = "is encrypted"
             self.add(info.filename, info.file_size, reason)
@@ -132,6 +135,8 @@ class _Zip(_Opened):
 
 
 class _Tar(_Opened):
+    """An open tar file; its members are listed at once, which unpacks all of it."""
+
     def __init__(self, path: Path, most: int) -> None:
         super().__init__(path, most)
         self.handle = contextlib.ExitStack()
@@ -141,59 +146,59 @@ class _Tar(_Opened):
         self._file = self.handle.enter_context(opened)
         self._infos: dict[str, tarfile.TarInfo] = {}
         while (info := self._next()) is not None:
-            if info.offset_data + max(info.size, 0) > most:  # or a few bytes would be unpacked to terabytes
+            if info.offset_data + max(info.size, 0) > most:  # a small archive can claim terabytes
                 raise DataError(f"{path} unpacks to more than {most:,} bytes at '{info.name}'. Take another copy.")
-            plain = info.isreg() and not info.issparse()
-            self.add(info.name, info.size, None if plain else "is no plain file")
+            regular = info.isreg() and not info.issparse()
+            self.add(info.name, info.size, None if regular else "is not a regular file")
             self._infos[info.name] = info
 
     def _next(self) -> tarfile.TarInfo | None:
-        self._stream.left = MOST_OF_HEADERS
-        found = self._file.next()
+        """Read the header of the next member, with a limit on its length."""
+        self._stream.left = MOST_HEADER_BYTES
+        info = self._file.next()
         self._stream.left = None
-        return found
+        return info
 
     def stream(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
         stream = self._file.extractfile(self._infos[name])
         if stream is None:
-            raise DataError(f"{self.path}: the member '{name}' is no plain file. Take another copy.")
+            raise DataError(f"{self.path}: the member '{name}' is not a regular file. Take another copy.")
         return stream
 
 
 class _Rationed:
-    """The bytes of a tar file; of what lies before a member's content, only so many.
+    """Stream of a tar file that limits the bytes read for a member's header.
 
-    Long names and maps of holes are content too, and the library keeps them in memory: a few packed kilobytes can
-    claim a name of gigabytes.
+    `tarfile` keeps long names and maps of holes in memory, and a name of gigabytes fits in a few packed kilobytes.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self.left: int | None = MOST_OF_HEADERS
+        self.left: int | None = MOST_HEADER_BYTES
         self.seek, self.tell = stream.seek, stream.tell
 
     def read(self, count: int = -1) -> bytes:
-        """As that of a file."""
+        """Read like a file, or raise a ReadError if the header is longer than allowed."""
         if self.left is not None:
             self.left -= count
             if count < 0 or self.left < 0:
-                raise tarfile.ReadError(f"the head of a member is longer than {MOST_OF_HEADERS:,} bytes")
+                raise tarfile.ReadError(f"the header of a member is longer than {MOST_HEADER_BYTES:,} bytes")
         return self._stream.read(count)
 
 
 def _unpacked(path: Path) -> IO[bytes]:
-    """A file opened to be read, unpacked where it begins like one that is packed."""
+    """Open a file for reading, decompressed if it begins with the magic bytes of gzip, bzip2 or xz."""
     with path.open("rb") as file:
         start = file.read(6)
     packers: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-    opener = next((opener for mark, opener in packers.items() if start.startswith(mark)), open)
+    opener = next((opener for magic, opener in packers.items() if start.startswith(magic)), open)
     opened: IO[bytes] = opener(path, "rb")
     return opened
 
 
 @contextlib.contextmanager
 def _open(path: Path, most: int) -> Iterator[_Opened]:
-    """An archive by its content, with the many errors of damaged ones as one."""
+    """Open a zip or tar archive and turn the many errors of damaged archives into a DataError."""
     try:
         check_plain(path)
         opened = _Zip(path, most) if zipfile.is_zipfile(path) else _Tar(path, most)
@@ -201,12 +206,13 @@ def _open(path: Path, most: int) -> Iterator[_Opened]:
             yield opened
     except (*BROKEN, OSError) as problem:
         if isinstance(problem, OSError) and problem.errno is not None:
-            raise  # the disk's; those of the packers have no number
+            raise  # an error of the disk; errors of the decompressors have no errno
         reason = " ".join(str(problem).split()) or type(problem).__name__
-        raise DataError(f"{path} is no sound zip or tar archive: {reason}. Take another copy.") from problem
+        raise DataError(f"{path} is not a valid zip or tar archive: {reason}. Take another copy.") from problem
 
 
 def _check_name(archive: Path, name: str) -> None:
+    """Raise a DataError if a member's name leads out of the archive."""
     try:
         inside(name)
     except ValueError as problem:
@@ -214,7 +220,7 @@ def _check_name(archive: Path, name: str) -> None:
 
 
 def check_place(folder: Path, place: str) -> None:
-    """Refuse a place that a link in the folder would lead out of it."""
+    """Raise a DataError if a link on the way to a target path could lead out of the folder."""
     path = folder
     for part in PurePosixPath(inside(place)).parts:
         path = path / part
@@ -223,7 +229,7 @@ def check_place(folder: Path, place: str) -> None:
 
 
 def _copy(opened: _Opened, name: str, temporary: Path) -> None:
-    """A member into a file; never more bytes than it claims."""
+    """Copy a member into a file, and never more bytes than it claims."""
     left = opened.sizes[name]
     with opened.stream(name) as source, temporary.open("wb") as target:
         while block := source.read(min(BLOCK, left + 1)):

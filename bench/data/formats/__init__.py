@@ -1,1 +1,1 @@
-"""File formats, one module each."""
+"""Readers and writers of data set file formats, one module per format."""

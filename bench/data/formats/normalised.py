@@ -1,12 +1,12 @@
-"""The normalised copy that `ludp-bench import` makes: its files, its writer and its reader.
+"""Writer and reader of the normalised copy that `ludp-bench import` makes.
 
 | file | content |
 |---|---|
 | `interactions.parquet` | `user`, `item` (int32 indices, sorted, distinct within a part); `time` (float64 seconds) and `part` (int8: 0 training, 1 validation, 2 test) where the data has them |
 | `users.parquet`, `items.parquet` | `id`: the original id of each index (int64 or text); the index itself where the files had none |
-| `MODALITY.npy` | one row an item, in the narrowest float type that holds the values exactly; zeros: the item lacks it |
+| `MODALITY.npy` | one row per item, in the narrowest float type that holds the values exactly; zeros: the item lacks it |
 
-The copy that an import made, as something to inspect or import once more. Reads.
+A copy is also a layout of its own, so that it can be inspected and imported again.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from bench.core.errors import DataError
 from bench.core.types import Interactions
 from bench.data.cards import NormalisedSource
 from bench.data.columns import as_texts
-from bench.data.features import ItemKeys, read_features, unpinned
-from bench.data.formats.place import Content, Place
-from bench.data.pins import of_one_version
+from bench.data.features import ItemKeys, read_features
+from bench.data.formats.place import Content, Place, SourceOptions
+from bench.data.pins import CardComparison
 from bench.data.raw import RawData
 from bench.data.tables import parquet_names, read_parquet
 
@@ -34,7 +34,7 @@ def write(raw: RawData, directory: Path) -> None:
     """Write the copy into an empty directory.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: a file cannot be written.
     """
     import pyarrow as pa
 
@@ -49,6 +49,7 @@ def write(raw: RawData, directory: Path) -> None:
     if raw.has_parts:
         columns["part"] = np.repeat(np.arange(3, dtype=np.int8), [len(part) for part in parts])
     _write_table(pa.table(columns), directory / INTERACTIONS)
+    # data without original ids stores the index as the id
     for name, ids, count in ((USERS, raw.user_ids, parts[0].n_users), (ITEMS, raw.item_ids, parts[0].n_items)):
         _write_table(pa.table({"id": pa.array(np.arange(count) if ids is None else ids)}), directory / name)
     for modality in raw.modalities:
@@ -56,36 +57,39 @@ def write(raw: RawData, directory: Path) -> None:
 
 
 def _write_table(table: Any, path: Path) -> None:
+    """Write a table as Parquet with checksums."""
     from pyarrow import parquet
 
-    with path.open("wb") as file:  # the library takes no path that is no UTF-8, and some for addresses
+    # an open file, since the library refuses paths that are not UTF-8 and takes some paths for URLs
+    with path.open("wb") as file:
         parquet.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
 def narrowest(matrix: NDArray[np.float32]) -> NDArray[Any]:
-    """The matrix as float16 where that changes no value, else as it is."""
+    """Return the matrix as float16 if that changes no value, else unchanged."""
     with np.errstate(over="ignore"):
         half = matrix.astype(np.float16)
     return half if np.array_equal(half.astype(np.float32), matrix) else matrix
 
 
-def read_source(source: NormalisedSource, directory: Path) -> RawData:
-    """The content of `directory`.
+def read_source(source: NormalisedSource, directory: Path, options: SourceOptions) -> RawData:
+    """Read the data set in `directory`.
 
     Raises:
-        DataError: a file is missing, damaged or not the card's.
+        DataError: a file is missing, damaged or fails its checksum.
     """
-
-    def content() -> RawData:
+    comparison = CardComparison(source, directory, source.files)
+    with comparison.reading():
         raw = read_tables(directory, source.title)
-        modalities, missing = read_features(directory, unpinned(source.features), raw.parts[0].n_items)
-        return RawData(raw.origin, raw.parts, modalities, missing, source.notes, raw.user_ids, raw.item_ids)
-
-    return of_one_version(directory, source.files, source.features, source.expected, content)
+        n_items = raw.parts[0].n_items
+        modalities, missing = read_features(directory, source.features, n_items, checksums=comparison.checksums)
+    return comparison.finish(
+        RawData(raw.origin, raw.parts, modalities, missing, source.notes, raw.user_ids, raw.item_ids)
+    )
 
 
 def read_tables(directory: Path, title: str) -> RawData:
-    """Interactions and ids, without features.
+    """Read interactions and ids, without features.
 
     Raises:
         DataError: a file is missing or damaged.
@@ -97,41 +101,43 @@ def read_tables(directory: Path, title: str) -> RawData:
     columns = {name: _numbers(path, name, table.column(name)) for name in table.column_names}
     users, items = columns["user"].astype(np.int64), columns["item"].astype(np.int64)
     times = columns.get("time")
-    chosen = [np.ones(len(users), dtype=bool)]
+    row_masks = [np.ones(len(users), dtype=bool)]
     if "part" in columns:
         if not np.isin(columns["part"], (0, 1, 2)).all():
             raise DataError(f"{path}: 'part' must be 0, 1 or 2 in every row. Import the data again.")
-        chosen = [columns["part"] == part for part in range(3)]
+        row_masks = [columns["part"] == part for part in range(3)]
     parts = tuple(
         Interactions.from_pairs(
             users[rows], items[rows], len(user_ids), len(item_ids), None if times is None else times[rows]
         )
-        for rows in chosen
+        for rows in row_masks
     )
     n_repeated = len(users) - sum(map(len, parts))
-    ids = [None if _is_index(each) else each for each in (user_ids, item_ids)]
-    return RawData(f"{title}, read from {directory}", parts, (), {}, (), ids[0], ids[1], n_repeated)
+    original = [None if _is_index(ids) else ids for ids in (user_ids, item_ids)]
+    return RawData(f"{title}, read from {directory}", parts, (), {}, (), original[0], original[1], n_repeated)
 
 
 def _is_index(ids: NDArray[Any]) -> bool:
+    """Return whether the ids are just the indices, which the copy stores if the data had no ids."""
     return bool(ids.dtype.kind == "i" and np.array_equal(ids, np.arange(len(ids))))
 
 
 def _existing(path: Path) -> Path:
+    """Return the path, or raise a DataError if there is no file."""
     if not path.is_file():
-        raise DataError(f"{path} is missing, although its directory is there. Import the data again.")
+        raise DataError(f"{path} is missing from its directory. Import the data again.")
     return path
 
 
 def _ids(path: Path) -> NDArray[Any]:
-    """The original ids, distinct, `[n]`."""
+    """Read the original ids, `[n]`, and check that they are distinct."""
     import pandas as pd
     import pyarrow as pa
 
     column = read_parquet(_existing(path), ["id"]).column("id")
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     if column.null_count or not (text or pa.types.is_integer(column.type)):
-        raise DataError(f"{path} must hold whole numbers or texts, one a row. Import the data again.")
+        raise DataError(f"{path} must hold one whole number or text per row. Import the data again.")
     ids: NDArray[Any] = column.to_numpy()
     if not pd.Index(ids).is_unique:
         raise DataError(f"{path} holds an id twice. Import the data again.")
@@ -139,7 +145,7 @@ def _ids(path: Path) -> NDArray[Any]:
 
 
 def _numbers(path: Path, name: str, column: Any) -> NDArray[Any]:
-    """A column of finite numbers without gaps, `[n]`."""
+    """Return a column of finite numbers, `[n]`, and check that no value is missing."""
     import pyarrow as pa
 
     fits = pa.types.is_floating(column.type) if name == "time" else pa.types.is_integer(column.type)
@@ -156,13 +162,18 @@ FILES = (INTERACTIONS, USERS, ITEMS)
 
 
 def recognise(place: Place) -> str | None:
-    """Why this is the layout, or None."""
-    here = {path.name for path in place.files}
-    return "the tables of an earlier import are here" if here.issuperset(FILES) else None
+    """Return why the files are in this layout, or None if they are not."""
+    names = {path.name for path in place.files}
+    return "the directory holds the tables of an earlier import" if names.issuperset(FILES) else None
+
+
+def explain(place: Place) -> list[str]:
+    """Return nothing: users do not write these tables themselves."""
+    return []
 
 
 def read(place: Place) -> Content:
-    """The interactions.
+    """Read the interactions.
 
     Raises:
         DataError: a table is missing or damaged.

@@ -1,6 +1,6 @@
-"""Reader of the MMSSL / DiffMM layout: pickled sparse matrices, one a part, and one .npy a modality.
+"""Layout of MMSSL and DiffMM: one pickled sparse matrix per part and one .npy file per modality.
 
-The layout of MMSSL and DiffMM: a pickled matrix for each part, under whatever names. Reads.
+Unpickles nothing: `safe_pickle` interprets the matrices. Reads files; writes nothing.
 """
 
 from __future__ import annotations
@@ -9,44 +9,40 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from bench.core.errors import DataError
 from bench.core.types import Interactions
 from bench.data.cards import PickledCooSource
-from bench.data.columns import as_texts
-from bench.data.features import ItemKeys, read_features, unpinned
-from bench.data.formats.place import Content, Place, part_files
+from bench.data.features import ItemKeys, read_features
+from bench.data.formats.place import Content, Place, SourceOptions, describe_missing_parts, part_files
 from bench.data.formats.safe_pickle import Cells, read_cells
-from bench.data.pins import existing_path, of_one_version
-from bench.data.raw import RawData, refuse_claims
+from bench.data.pins import CardComparison, existing_path
+from bench.data.raw import RawData, refuse_implausible_counts
 
 
-def read_source(source: PickledCooSource, directory: Path) -> RawData:
-    """The content of `directory`, in the publisher's parts.
+def read_source(source: PickledCooSource, directory: Path, options: SourceOptions) -> RawData:
+    """Read the data set in `directory`, in the publisher's parts.
 
     Raises:
-        DataError: a file is missing, malformed, unsafe or not the card's; the message says which.
+        DataError: a file is missing, malformed, unsafe or fails its checksum; the message names it.
     """
     files = (source.files.train, source.files.valid, source.files.test)
-
-    def content() -> RawData:
+    comparison = CardComparison(source, directory, files)
+    with comparison.reading():
         raw = read_parts([existing_path(directory, file) for file in files], source.title)
-        modalities, missing = read_features(directory, unpinned(source.features), raw.parts[0].n_items)
-        return replace(raw, modalities=modalities, missing=missing)
-
-    return of_one_version(directory, files, source.features, source.expected, content)
+        n_items = raw.parts[0].n_items
+        modalities, missing = read_features(directory, source.features, n_items, checksums=comparison.checksums)
+    return comparison.finish(replace(raw, modalities=modalities, missing=missing))
 
 
 def read_parts(paths: Sequence[Path], title: str) -> RawData:
-    """The interactions of the training, validation and test file, without features.
+    """Read the interactions of the training, validation and test file, without features.
 
     Args:
         paths: the three files, in this order.
-        title: what this is, in words.
+        title: description of the data set.
 
     Raises:
-        DataError: a file is malformed or unsafe, or the three do not go together.
+        DataError: a file is malformed or unsafe, or the three matrices differ in shape.
     """
     directory = paths[0].parent
     cells = [read_cells(path) for path in paths]
@@ -57,7 +53,7 @@ def read_parts(paths: Sequence[Path], title: str) -> RawData:
         raise DataError(f"The matrices in {directory} differ in shape ({listing}). Take all from one version.")
     n_users, n_items = triplets[0][2]
     n_cells = sum(len(users) for users, _, _ in triplets)
-    refuse_claims(paths[0], n_users, n_items, n_cells)
+    refuse_implausible_counts(paths[0], n_users, n_items, n_cells)
     parts = tuple(Interactions.from_pairs(users, items, n_users, n_items) for users, items, _ in triplets)
     n_repeated = n_cells - sum(map(len, parts))
     origin, n_zero = f"{title}, read from {directory}", sum(each.n_zero for each in cells)
@@ -65,8 +61,8 @@ def read_parts(paths: Sequence[Path], title: str) -> RawData:
 
 
 def _notes(cells: Sequence[Cells], n_zero: int) -> tuple[str, ...]:
-    """What the values of the matrices are, where they are not all 1."""
-    low, high = min(each.held[0] for each in cells), max(each.held[1] for each in cells)
+    """Return notes on the values of the matrices if these are not all 1."""
+    low, high = min(each.value_range[0] for each in cells), max(each.value_range[1] for each in cells)
     notes = []
     if (low, high) not in ((1.0, 1.0), (0.0, 1.0)):
         notes.append(f"Every cell above 0 is a positive, whatever its value ({low:g} to {high:g}).")
@@ -78,19 +74,25 @@ def _notes(cells: Sequence[Cells], n_zero: int) -> tuple[str, ...]:
 NAME = "pickled-coo"
 NEEDS = "trnMat.pkl, valMat.pkl and tstMat.pkl (or train_mat, val_mat, test_mat): pickled scipy matrices"
 TAKES_COLUMNS = False
+# such as trnMat.pkl, train_matrix.pickle or train_mat
 PATTERN = r"PART[a-z]*[_-]?(mat|matrix)?(\.pkl|\.pickle)|PART[a-z]*[_-]?mat"
 
 
 def recognise(place: Place) -> str | None:
-    """Why this is the layout, or None."""
+    """Return why the files are in this layout, or None if they are not."""
     files = part_files(place.files, PATTERN)
     if files is None:
         return None
-    return f"{files[0].name}, {files[1].name} and {files[2].name} are pickled matrices, one a part"
+    return f"{files[0].name}, {files[1].name} and {files[2].name} are pickled matrices, one per part"
+
+
+def explain(place: Place) -> list[str]:
+    """Return which parts are missing if files of others exist."""
+    return describe_missing_parts(place.files, PATTERN)
 
 
 def read(place: Place) -> Content:
-    """The interactions.
+    """Read the interactions.
 
     Raises:
         DataError: a file is missing, malformed or unsafe.
@@ -99,5 +101,4 @@ def read(place: Place) -> Content:
     if files is None:
         raise DataError(f"{place.path} is not in the layout {NAME}, which needs {NEEDS}.")
     raw = read_parts(files, "interactions")
-    n_items = raw.parts[0].n_items
-    return Content(raw, ItemKeys(as_texts(None, n_items), np.arange(n_items)), files)
+    return Content(raw, ItemKeys.by_index(raw.parts[0].n_items), files)

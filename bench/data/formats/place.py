@@ -1,6 +1,7 @@
-"""What a modality is called: from the name of a file or column to the field's usual word. Pure.
+"""The interface of all formats, the user's input path with its files, and the naming rules that formats share.
 
-What a user points at: a directory or one file, and what lies in it. Lists, opens nothing.
+The rules give modalities their usual names and find the files of the three parts. Lists directories; opens no
+file.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any, Protocol
 
 from bench.core.errors import DataError, UsageError, listed
 from bench.core.files import check_plain
 from bench.core.names import LONGEST
 from bench.core.types import Modality
 from bench.data.features import ItemKeys
-from bench.data.pins import what_else
+from bench.data.pins import describe_non_file
 from bench.data.raw import RawData
 from bench.data.roles import Columns
 
@@ -30,35 +32,35 @@ FEATURES = re.compile(r"[_\-. ]*(feat|feats|feature|features|emb|embs|embedding|
 
 
 def modality_name(given: str) -> str:
-    """`image_feat` is visual, `trailer-audio_emb` is trailer_audio."""
+    """Return the usual name: `image_feat` is visual, `trailer-audio_emb` is trailer_audio."""
     name = given.lower()
-    while FEATURES.search(name):
+    while FEATURES.search(name):  # more than once, as in image_feat_emb
         name = FEATURES.sub("", name)
     name = re.sub(r"[^a-z0-9]+", "_", name).strip("_")[:LONGEST].strip("_") or "features"
     return next((usual for usual, words in USUAL.items() if name in words), name)
 
 
 def in_order(modalities: Iterable[Modality]) -> tuple[Modality, ...]:
-    """Visual, acoustic and textual first, then the others by name: one order whatever the layout."""
+    """Sort modalities: visual, acoustic and textual first, then the others by name."""
     usual = list(USUAL)
     rank = {name: position for position, name in enumerate(usual)}
     return tuple(sorted(modalities, key=lambda one: (rank.get(one.name, len(usual)), one.name)))
 
 
 PARTS = (r"(trn|train)", r"(val|valid|dev)", r"(tst|test)")
-MOST_BELOW = 2_000  # files of subfolders that are looked at
+MAX_FILES_BELOW = 2_000  # files of subdirectories that are listed
 
 
 @dataclass(frozen=True)
 class Place:
-    """What the user pointed at.
+    """A path that the user gave, with its files.
 
     Attributes:
-        path: as it was given.
-        files: the files in it, sorted by name; or the one file.
-        columns: what the user says of column names.
-        others: what lies beside the files and is none, with what it is, such as links to nowhere.
-        below: files in its folders.
+        path: the path as given.
+        files: the files in the directory, sorted by name; or the one file.
+        columns: column options of the user.
+        others: entries that are not files, such as broken links, each with a description.
+        below: files in subdirectories.
     """
 
     path: Path
@@ -68,18 +70,18 @@ class Place:
     below: tuple[Path, ...] = ()
 
     def ending(self, *endings: str) -> list[Path]:
-        """The files with one of these endings."""
+        """Return the files with one of these endings."""
         return [path for path in self.files if path.suffix.lower() in endings]
 
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What the tables of a place hold.
+    """Content of the tables at a place.
 
     Attributes:
-        raw: interactions and original ids, and the modalities that the tables themselves bring.
-        keys: how further feature files find their items.
-        used: files that were read, which are no feature files.
+        raw: interactions, original ids, and modalities that the tables themselves hold.
+        keys: item keys that match the rows of further feature files.
+        used: files that were read as tables, and so are not feature files.
     """
 
     raw: RawData
@@ -87,55 +89,126 @@ class Content:
     used: tuple[Path, ...]
 
 
-def look(path: Path, columns: Columns) -> Place:
-    """The place at a path.
+class Layout(Protocol):
+    """A format that users can import. A module of `bench.data.formats` is one if it has these names.
+
+    To add a format:
+
+    1. Write a module here with the names below, and one of `SourceFormat` if data cards name the format too.
+    2. Add the module to `LAYOUTS` in `bench.data.formats.registry`, before any format that would also take its
+       files; a format of data cards also to `SOURCES`, and its model to `bench.data.cards.SourceCard`.
+    3. Add an example to `tests/examples.py`. The tests of readers, round trips and broken files then cover it.
+
+    Attributes:
+        NAME: name of the format, as in `--layout NAME`.
+        NEEDS: files that it needs, in words.
+        TAKES_COLUMNS: whether its tables have named columns, which options of the user can choose.
+    """
+
+    NAME: str
+    NEEDS: str
+    TAKES_COLUMNS: bool
+
+    def recognise(self, place: Place) -> str | None:
+        """Return why the files are in this format, or None if they are not. Read no more than headers."""
+
+    def explain(self, place: Place) -> list[str]:
+        """Return what prevents files that may be meant as this format from being recognised."""
+
+    def read(self, place: Place) -> Content:
+        """Read the interactions, and modalities that the tables themselves hold.
+
+        Raises:
+            DataError: a file is missing or malformed; the message names the file, the row and what to do.
+        """
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What some sources need beside their directory.
+
+    Attributes:
+        roots: directories that may hold further files, in the order in which they are searched.
+        scale: size of generated data; 1 is the size in the card.
+        seed: of generated data.
+    """
+
+    roots: tuple[Path, ...] = ()
+    scale: float = 1.0
+    seed: int = 0
+
+
+class SourceFormat(Protocol):
+    """A format that data cards name. A module of `bench.data.formats` is one if it has these names.
+
+    Attributes:
+        NAME: name of the format, as in the card's field `layout`.
+    """
+
+    NAME: str
+
+    def read_source(self, source: Any, directory: Path, options: SourceOptions) -> RawData:
+        """Read the data of a source, and compare it with everything that the card pins.
+
+        Args:
+            source: the source in the data card; of the model in `bench.data.cards` with this `layout`.
+            directory: directory of its files.
+            options: what the request adds.
+
+        Raises:
+            DataError: a file is missing or malformed, or differs from the card.
+        """
+
+
+def list_place(path: Path, columns: Columns) -> Place:
+    """List the files at a path.
 
     Raises:
-        UsageError: there is nothing.
-        DataError: it cannot be listed.
+        UsageError: the path does not exist.
+        DataError: the directory cannot be listed.
     """
     if path.is_symlink() and not path.exists():
-        raise UsageError(f"{path} is {what_else(path)}.")
+        raise UsageError(f"{path} is {describe_non_file(path)}.")
     if not path.exists():
-        raise UsageError(f"There is no {path}. Give a directory with data files, or one table of interactions.")
+        raise UsageError(f"{path} does not exist. Give a directory with data files, or one table of interactions.")
     if not path.is_dir():
         check_plain(path)
         return Place(path, (path,), columns)
     try:
-        here = sorted(each for each in path.iterdir() if not each.name.startswith("."))
-        files = tuple(each for each in here if each.is_file())
-        others = tuple((each, what_else(each)) for each in here if not each.is_file())
-        below = tuple(_below(each for each in here if each.is_dir()))
+        entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+        files = tuple(entry for entry in entries if entry.is_file())
+        others = tuple((entry, describe_non_file(entry)) for entry in entries if not entry.is_file())
+        below = tuple(_files_below(entry for entry in entries if entry.is_dir()))
     except OSError as problem:
         raise DataError(f"{path} cannot be listed: {problem.strerror}. Correct its permissions.") from problem
     return Place(path, files, columns, others, below)
 
 
-def _below(folders: Iterable[Path]) -> Iterator[Path]:
-    """Files in folders and in their folders, the first few of them; links are not followed."""
-    found = (
+def _files_below(folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield files in folders at any depth, at most `MAX_FILES_BELOW`; links are not followed."""
+    paths = (
         Path(inner) / name
         for folder in folders
         if not folder.is_symlink()
         for inner, _, names in os.walk(folder)
         for name in sorted(names)
     )
-    for path in islice(found, MOST_BELOW):
+    for path in islice(paths, MAX_FILES_BELOW):
         if not path.name.startswith("."):
             yield path
 
 
 def part_files(files: Iterable[Path], pattern: str) -> tuple[Path, ...] | None:
-    """The training, validation and test file among some; None where one of the three is missing.
+    """Return the training, validation and test file among the candidates, or None if one is missing.
 
     Args:
         files: candidates.
-        pattern: of a file's name, with PART where the part stands; case does not matter.
+        pattern: regular expression of a file name, with PART for the name of the part; case does not matter.
 
     Raises:
-        DataError: two files stand for one part.
+        DataError: two files match the same part.
     """
-    found = []
+    matched = []
     for part in PARTS:
         expression = re.compile(pattern.replace("PART", part), re.IGNORECASE)
         fitting = [path for path in files if expression.fullmatch(path.name)]
@@ -144,17 +217,19 @@ def part_files(files: Iterable[Path], pattern: str) -> tuple[Path, ...] | None:
                 f"{fitting[0].parent} holds {listed(path.name for path in fitting)}, which stand for the same "
                 "part. Keep one of them."
             )
-        found += fitting
-    return tuple(found) if len(found) == len(PARTS) else None
+        matched += fitting
+    return tuple(matched) if len(matched) == len(PARTS) else None
 
 
-def missing_part(files: Iterable[Path], pattern: str) -> str | None:
-    """What is said where some of the three parts are there and others are not; else None."""
-    found = {}
+def describe_missing_parts(files: Iterable[Path], pattern: str) -> list[str]:
+    """Return a message if files of some parts exist and others are missing, else none."""
+    names_of = {}
     for part, word in zip(PARTS, ("training", "validation", "test"), strict=True):
         expression = re.compile(pattern.replace("PART", part), re.IGNORECASE)
-        found[word] = [path.name for path in files if expression.fullmatch(path.name)]
-    here, absent = listed(name for names in found.values() for name in names), [w for w in found if not found[w]]
-    if not absent or len(absent) == len(found):
-        return None
-    return f"{here} may be of parts, but the file of the {' and the '.join(absent)} part is not there."
+        names_of[word] = [path.name for path in files if expression.fullmatch(path.name)]
+    present = listed(name for names in names_of.values() for name in names)
+    missing = [word for word, names in names_of.items() if not names]
+    if not missing or len(missing) == len(names_of):
+        return []
+    parts = f"{missing[0]} part is" if len(missing) == 1 else f"{' and '.join(missing)} parts are"
+    return [f"{present} may belong to a split data set, but its {parts} missing."]

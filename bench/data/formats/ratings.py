@@ -1,4 +1,7 @@
-"""Reader of the ratings of GroupLens: a table of user, item, stars and time, no head, no features."""
+"""Reader of GroupLens ratings: a table of user, item, stars and time, without a header or item features.
+
+Reads one file; writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,26 @@ from numpy.typing import NDArray
 from bench.core.errors import DataError
 from bench.core.types import Interactions
 from bench.data.cards import RatingsSource
-from bench.data.pins import check_counts, checked_path
+from bench.data.formats.place import SourceOptions
+from bench.data.pins import Checksums, check_counts, checked_path
 from bench.data.raw import RawData
 from bench.data.tables import count_lines
 
+NAME = "ratings"
 COLUMNS = ("user", "item", "rating", "time")
 MOST_BYTES = 2 << 30
 
 
-def read_source(source: RatingsSource, directory: Path) -> RawData:
-    """Every rating as an interaction; users and items are numbered in the order of their ids.
+def read_source(source: RatingsSource, directory: Path, options: SourceOptions) -> RawData:
+    """Read every rating as an interaction; users and items are indexed in the order of their ids.
 
     Raises:
-        DataError: the table is missing, not the card's, too large or malformed; the message names the row.
+        DataError: the table is missing, too large, malformed or fails its checksum; the message names the row.
     """
-    path = checked_path(directory, source.file)
+    path = checked_path(directory, source.file, Checksums())
     size = path.stat().st_size
     if size > MOST_BYTES:
-        raise DataError(f"{path} has {size:,} bytes, at most {MOST_BYTES:,} are read. Is it the right file?")
+        raise DataError(f"{path} has {size:,} bytes, at most {MOST_BYTES:,} are read. Fetch the right file.")
     users, items, _, times = _numbers(path, source.separator)
     user_ids, users = np.unique(users, return_inverse=True)
     item_ids, items = np.unique(items, return_inverse=True)
@@ -49,13 +54,13 @@ def read_source(source: RatingsSource, directory: Path) -> RawData:
 
 
 def _numbers(path: Path, separator: str) -> tuple[NDArray[Any], ...]:
-    """The four columns, `[n]` each: ids as int64, stars and times as float64."""
+    """Read the four columns, `[n]` each: ids as int64, stars and times as float64."""
     import pandas as pd
 
     try:
         text = path.read_text(encoding="utf-8")
         table = pd.read_csv(
-            io.StringIO(text.replace(separator, "\t")),
+            io.StringIO(text.replace(separator, "\t")),  # pandas' fast parser takes one character only
             sep="\t",
             header=None,
             dtype=str,
@@ -64,26 +69,26 @@ def _numbers(path: Path, separator: str) -> tuple[NDArray[Any], ...]:
         )
     except (OSError, ValueError) as problem:
         reason = " ".join(str(problem).split())
-        raise DataError(f"{path} is no table of ratings ({reason}). Fetch it again.") from problem
+        raise DataError(f"{path} is not a table of ratings ({reason}). Fetch it again.") from problem
     n_lines = count_lines(path)
     if len(table) != n_lines:
-        raise DataError(f"{path} has {n_lines:,} lines, and {len(table):,} ratings were read. Fetch it again.")
+        raise DataError(f"{path} has {n_lines:,} lines, but {len(table):,} ratings were read. Fetch it again.")
     if table.shape[1] != len(COLUMNS):
         raise DataError(
             f"{path} has {table.shape[1]} columns divided by '{separator}', expected {len(COLUMNS)}: user, item, "
             "rating and time. Fetch it again, or correct 'separator' in the data card."
         )
-    found = []
+    columns = []
     for name, (_, texts) in zip(COLUMNS, table.items(), strict=True):
         values = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
-        whole = np.isfinite(values) & (values >= 0) & (values < 2.0**53)
+        valid = np.isfinite(values) & (values >= 0) & (values < 2.0**53)  # float64 holds such ids exactly
         if name in ("user", "item"):
-            whole &= values == np.floor(values)
-        if not whole.all():
-            row = int(np.argmin(whole))
+            valid &= values == np.floor(values)
+        if not valid.all():
+            row = int(np.argmin(valid))
             raise DataError(
                 f"{path}, row {row + 1}: the {name} is '{texts.iloc[row]}', expected a number from 0. Fetch it "
                 "again."
             )
-        found.append(values.astype(np.int64) if name in ("user", "item") else values)
-    return tuple(found)
+        columns.append(values.astype(np.int64) if name in ("user", "item") else values)
+    return tuple(columns)

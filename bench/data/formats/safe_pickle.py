@@ -1,14 +1,8 @@
-"""A machine that runs the few instructions of a pickle that a matrix takes, and calls nothing. Pure.
+"""Reader of pickled scipy matrices that unpickles nothing. Reads the given file; writes nothing.
 
-A pickle is a program for a small stack machine. For this one an object is an inert record of what the program
-says. Every name is looked up in one closed table, and any other is refused; nothing of numpy, scipy or Python is
-called. Steps are counted, and no record is ever hashed, compared or printed whole: sixty nested pairs take 120
-bytes to write down and ages to walk. Between any two steps it is Python that runs, so Ctrl-C is heard.
-
-Pickled scipy matrices, read without unpickling. Reads the file it is given.
-
-`bench.data.formats.safe_pickle` says what the pickle describes; the arrays are rebuilt here, from sizes that were
-checked.
+A pickle is a program for a small stack machine. The interpreter here knows the few instructions that a matrix
+needs. It represents each object as an inert record, looks up every name in one closed table, and calls nothing
+that the pickle names. The arrays are then rebuilt from the records, after their stated sizes were checked.
 """
 
 from __future__ import annotations
@@ -31,14 +25,18 @@ COO, CSR, CSC = "coo", "csr", "csc"
 
 
 class Name:
-    """A name of the closed table; `kind` is what an object made by it is taken for."""
+    """A name of the closed table; `kind` is the kind of the objects that it constructs."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
 
 class Record:
-    """What the pickle says of an object: its kind, the arguments of its construction, and its state."""
+    """Inert description of an object in the pickle: its kind, constructor arguments and state.
+
+    A record is never hashed, compared or printed whole: sixty nested pairs take 120 bytes in the file, but 2**60
+    steps to walk.
+    """
 
     def __init__(self, kind: str, arguments: tuple[Any, ...]) -> None:
         self.kind, self.arguments = kind, arguments
@@ -46,20 +44,20 @@ class Record:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in a word; the value itself is never printed."""
+    """Return the kind of a value as a word for messages, which never print the value itself."""
     return value.kind if isinstance(value, Record) else type(value).__name__.lower()
 
 
 def run(content: bytes, path: Path) -> Any:
-    """The plain value, name or record that a pickle describes.
+    """Interpret a pickle and return the plain value, name or record that it describes.
 
     Args:
         content: the pickle.
-        path: where it was read, for errors.
+        path: its file, for error messages.
 
     Raises:
-        DataError: it asks for a name that is not allowed.
-        ValueError: it is no pickle, or holds an instruction or a number of them that no matrix needs.
+        DataError: the pickle asks for a name that is not allowed.
+        ValueError: the content is not a pickle, or its program is one that no matrix needs.
     """
     machine = _Machine(path)
     for n_steps, (opcode, argument, _) in enumerate(pickletools.genops(content)):
@@ -74,19 +72,19 @@ def run(content: bytes, path: Path) -> Any:
         elif opcode.name in STEPS:
             STEPS[opcode.name](machine, argument)
         else:
-            raise ValueError(f"the instruction {opcode.name} is none that a matrix needs")
+            raise ValueError(f"no matrix needs the instruction {opcode.name}")
     raise ValueError("the pickle has no end")
 
 
 def _allowed() -> dict[str, str]:
-    """Every name that a pickle may ask for, and the kind of its objects."""
+    """Return every name that a pickle may ask for, with the kind of its objects."""
     table = {"numpy.ndarray": ARRAY, "numpy.dtype": DTYPE, "_codecs.encode": ENCODED}
-    for core in ("numpy.core", "numpy._core"):
+    for core in ("numpy.core", "numpy._core"):  # before and since numpy 2
         table[f"{core}.multiarray._reconstruct"] = ARRAY
         table[f"{core}.multiarray.scalar"] = SCALAR
         table[f"{core}.numeric._frombuffer"] = BUFFER
     for kind in (COO, CSR, CSC):
-        for module in (f"scipy.sparse.{kind}", f"scipy.sparse._{kind}"):
+        for module in (f"scipy.sparse.{kind}", f"scipy.sparse._{kind}"):  # before and since scipy 1.8
             for form in ("matrix", "array"):
                 table[f"{module}.{kind}_{form}"] = kind
     return table
@@ -97,7 +95,7 @@ TOO_LONG = "the pickle is a longer program than any matrix needs"
 
 
 class _Machine:
-    """The state of a run: a stack of values, places of marks in it, and memo cells."""
+    """State of the interpreter: a stack of values, positions of marks in it, and memo cells."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -106,25 +104,26 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def last(self, count: int) -> list[Any]:
-        """Take the topmost values off, in the order in which they were put."""
+        """Pop the topmost values and return them in the order in which they were pushed."""
         if count > len(self.stack):
-            raise ValueError("the pickle takes more than it has put")
+            raise ValueError("the pickle pops more values than it has pushed")
         start = len(self.stack) - count
-        taken, self.stack[start:] = self.stack[start:], []
-        return taken
+        popped, self.stack[start:] = self.stack[start:], []
+        return popped
 
     def since_mark(self) -> list[Any]:
-        """Take off everything above the last mark."""
+        """Pop everything above the last mark."""
         return self.last(len(self.stack) - self.marks.pop())
 
 
 def _mark(machine: _Machine, _: Any) -> None:
+    """Set a mark at the top of the stack."""
     machine.marks.append(len(machine.stack))
 
 
-def _remember(machine: _Machine, place: Any) -> None:
-    """Keep the topmost value in a memo cell, the next free one without a number."""
-    cell = len(machine.memo) if place is None else place
+def _memoize(machine: _Machine, number: Any) -> None:
+    """Store the topmost value in the memo cell of this number, or in the next free one if it is None."""
+    cell = len(machine.memo) if number is None else number
     if cell > MAX_STEPS:
         raise ValueError(TOO_LONG)
     machine.memo[cell] = machine.stack[-1]
@@ -133,15 +132,16 @@ def _remember(machine: _Machine, place: Any) -> None:
 def _extend(machine: _Machine, values: list[Any]) -> None:
     """Append values to the list below them."""
     if type(machine.stack[-1]) is not list:
-        raise ValueError("something is appended to what is no list")
+        raise ValueError("something is appended to a value that is not a list")
     machine.stack[-1].extend(values)
 
 
 def _update(machine: _Machine, values: list[Any]) -> None:
-    """Put keys and values into the dictionary below them; keys are texts, which have a cheap hash."""
+    """Put keys and values into the dictionary below them."""
     target = machine.stack[-1]
+    # only texts as keys: a key is hashed, and the hash of a nested tuple walks all of it
     if type(target) is not dict or len(values) % 2 or not all(type(key) is str for key in values[::2]):
-        raise ValueError("a dictionary has keys that are no texts")
+        raise ValueError("a dictionary has keys that are not texts")
     target.update(zip(values[::2], values[1::2], strict=True))
 
 
@@ -157,10 +157,10 @@ def _name(machine: _Machine, dotted: str) -> None:
 
 
 def _name_on_stack(machine: _Machine, _: Any) -> None:
-    """The same for a module and a name on the stack."""
+    """Push the table's entry for a name whose two parts, module and attribute, are on the stack."""
     module, name = machine.last(2)
     if type(name) is not str or type(module) is not str:
-        raise ValueError("a name is no text")
+        raise ValueError("a name is not a text")
     _name(machine, f"{module}.{name}")
 
 
@@ -168,7 +168,7 @@ def _construct(machine: _Machine, _: Any) -> None:
     """Replace a name and its arguments by a record of both; nothing is called."""
     name, arguments = machine.last(2)
     if not isinstance(name, Name) or type(arguments) is not tuple:
-        raise ValueError("something is constructed of what is no name")
+        raise ValueError("something is constructed by a value that is not a name")
     machine.stack.append(Record(name.kind, arguments))
 
 
@@ -176,7 +176,7 @@ def _build(machine: _Machine, _: Any) -> None:
     """Give the record below it a state."""
     (state,) = machine.last(1)
     if not isinstance(machine.stack[-1], Record):
-        raise ValueError("a state is given to what is no object")
+        raise ValueError("a state is given to a value that is not an object")
     machine.stack[-1].state = state
 
 
@@ -188,8 +188,8 @@ LITERALS = (
 )  # fmt: skip
 STEPS: dict[str, Step] = {
     **dict.fromkeys(("PROTO", "FRAME"), lambda machine, _: None),
-    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _remember),
-    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda machine, place: machine.stack.append(machine.memo[place])),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _memoize),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda machine, cell: machine.stack.append(machine.memo[cell])),
     **dict.fromkeys(("REDUCE", "NEWOBJ"), _construct),
     "MARK": _mark,
     "DUP": lambda machine, _: machine.stack.append(machine.stack[-1]),
@@ -211,54 +211,54 @@ STEPS: dict[str, Step] = {
 
 
 MOST_BYTES = 16 << 30  # a billion interactions
-LARGEST = 1 << 53  # of sizes that a file may state
+LARGEST = 1 << 53  # size that a file may state
 Triplet = tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, int]]
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A matrix of interactions.
+    """Cells of a sparse matrix of interactions.
 
     Attributes:
-        triplet: rows, columns and shape, of the cells above 0.
-        held: the least and the greatest stored value.
-        n_zero: stored values of 0, which are no interactions.
+        triplet: rows, columns and shape of the cells above 0.
+        value_range: least and greatest stored value.
+        n_zero: number of stored zeros, which are not interactions.
     """
 
     triplet: Triplet
-    held: tuple[float, float]
+    value_range: tuple[float, float]
     n_zero: int
 
 
 def read_matrix(path: Path) -> Triplet:
-    """Rows, columns and shape of the non-zero cells of a pickled sparse matrix.
+    """Read rows, columns and shape of the non-zero cells of a pickled sparse matrix.
 
     Returns:
         Row of each cell `[n]`, column of each cell `[n]`, and (n_rows, n_columns).
 
     Raises:
-        DataError: the file asks for anything but arrays and matrices, or does not hold one sound matrix.
+        DataError: the pickle names anything but arrays and matrices, or does not hold one valid matrix.
     """
     return read_cells(path).triplet
 
 
 def read_cells(path: Path) -> Cells:
-    """The same, with what the values are; raises as `read_matrix`."""
+    """Read the cells of a pickled sparse matrix and the range of its values; raises as `read_matrix`."""
     check_plain(path, MOST_BYTES)
     content = path.read_bytes()
     try:
         return _triplet(run(content, path), len(content))
     except DataError:
         raise
-    except Exception as error:  # a hostile pickle can make the library that parses it raise anything
+    except Exception as error:  # a hostile pickle can make `pickletools` raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise DataError(
-            f"{path} is no pickled sparse matrix of numbers ({reason}). Fetch it again from its publisher."
+            f"{path} is not a pickled sparse matrix of numbers ({reason}). Fetch it again from its publisher."
         ) from error
 
 
 def _triplet(record: Any, limit: int) -> Cells:
-    """Rebuild the cells of a recorded matrix; `limit` is the size of the file in bytes."""
+    """Rebuild the cells of a recorded matrix, given the size of the file in bytes, `limit`."""
     if kind_of(record) not in (COO, CSR, CSC):
         raise ValueError(f"it holds a {kind_of(record)}, expected a coo, csr or csc matrix")
     if type(record.state) is not dict:
@@ -285,22 +285,22 @@ def _triplet(record: Any, limit: int) -> Cells:
     if not (np.isfinite(values) & (values >= 0)).all():
         raise ValueError("a value is negative or not finite, expected 1 for an interaction")
     kept = values > 0
-    held = (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)
-    return Cells((rows[kept], columns[kept], (n_rows, n_columns)), held, int((~kept).sum()))
+    value_range = (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)
+    return Cells((rows[kept], columns[kept], (n_rows, n_columns)), value_range, int((~kept).sum()))
 
 
 def _expanded(pointers: NDArray[np.int64], n_lines: int, n_values: int) -> NDArray[np.int64]:
-    """Line of each value from compressed pointers, `[n_values]`."""
+    """Return the line (row or column) of each value from compressed pointers, `[n_values]`."""
     if len(pointers) != n_lines + 1 or pointers[0] != 0 or pointers[-1] != n_values:
         raise ValueError("the row pointers do not lead from 0 to the number of values")
     steps = np.diff(pointers)
-    if (pointers < 0).any() or (steps < 0).any():  # the first, because differences of 64 bits can wrap around
+    if (pointers < 0).any() or (steps < 0).any():  # both, since 64-bit differences can wrap around
         raise ValueError("the row pointers do not ascend from 0 to the number of values")
     return np.repeat(np.arange(n_lines), steps)
 
 
 def _indices(record: Any, limit: int) -> NDArray[np.int64]:
-    """A recorded array of whole numbers."""
+    """Rebuild a recorded array of whole numbers as int64."""
     numbers = _numbers(record, limit)
     if numbers.dtype.kind not in "iu":
         raise ValueError(f"indices are of type {numbers.dtype}, expected whole numbers")
@@ -308,7 +308,7 @@ def _indices(record: Any, limit: int) -> NDArray[np.int64]:
 
 
 def _numbers(record: Any, limit: int) -> NDArray[Any]:
-    """A recorded one-dimensional array, after its claimed size was compared with its bytes."""
+    """Rebuild a recorded one-dimensional array, after comparing its claimed size with its bytes."""
     if kind_of(record) == ARRAY:
         _, shape, dtype, _, buffer = record.state
     elif kind_of(record) == BUFFER:
@@ -325,7 +325,7 @@ def _numbers(record: Any, limit: int) -> NDArray[Any]:
 
 
 def _bytes(record: Any) -> bytes:
-    """Recorded bytes, plain or as text that stands for them (protocol 2 has no other way)."""
+    """Return recorded bytes, which protocol 2 writes as latin1 text."""
     if kind_of(record) == ENCODED:
         text, *coding = record.arguments
         if type(text) is str and len(coding) == 1 and type(coding[0]) is str and coding[0] == "latin1":
@@ -336,19 +336,19 @@ def _bytes(record: Any) -> bytes:
 
 
 def _dtype(record: Any) -> np.dtype[Any]:
-    """The numeric type that was recorded."""
+    """Return the recorded numeric type."""
     if kind_of(record) != DTYPE:
         raise ValueError("an array has no type")
     code, order = record.arguments[0], record.state[1]
     if type(code) is not str or type(order) is not str or len(order) != 1:
-        raise ValueError("the type of an array is no text, expected numbers")
+        raise ValueError("the type of an array is not a text, expected numbers")
     if code not in {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"} or order not in "<>|=":
         raise ValueError(f"an array is of type '{code[:20]}', expected numbers")
     return np.dtype(code).newbyteorder(cast(Any, order))
 
 
 def _integer(record: Any) -> int:
-    """A recorded whole number, plain or as a numpy scalar."""
+    """Return a recorded size, plain or as a numpy scalar."""
     if kind_of(record) == SCALAR:
         dtype, buffer = record.arguments
         kind = _dtype(dtype)

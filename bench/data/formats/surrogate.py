@@ -1,19 +1,16 @@
-"""How generated users choose items: by activity, popularity and taste. Pure.
-
-Seeded generator of data in the paper's dimensions. Pure: nothing is read or written.
+"""Seeded generator of surrogate data sets in the paper's dimensions. Pure: reads and writes nothing.
 
 Items have a latent vector in each modality's space, clustered in topics, and one more in a collaborative
-space that no modality shows. Users have a taste in each space. A user is shown items by popularity and
-takes the best-liked ones, noise included. The feature matrices show the items' vectors, with noise.
-
-Everything is linear in the number of interactions. Each purpose draws from its own stream, so that another
-feature dimension changes no interaction.
+space that no modality shows. Users have a taste in each space. Each user is shown items by popularity and
+takes those that score best by taste plus noise. The feature matrices show the items' vectors, with noise.
+The time is linear in the number of interactions.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +19,20 @@ from bench.core.errors import UsageError
 from bench.core.hashing import derive_seed, hash_value
 from bench.core.types import BoolArray, IntArray, Interactions, Modality
 from bench.data.cards import SurrogateSource
+from bench.data.formats.place import SourceOptions
 from bench.data.raw import RawData
 
 Float64 = NDArray[np.float64]
 
-GROUP = 64  # items that are handed out together when each item gets its first user
+NAME = "surrogate"
+GROUP = 64  # items that are assigned together when each item gets its first user
 BLOCK = 1 << 20  # exposures scored together
 GATHER = 1 << 16  # rows gathered together for their dot products; keeps the peak of memory low
 
 
 @dataclass(frozen=True, eq=False)
 class Tastes:
-    """What users like, over all spaces: user u likes item i by `users[u] @ items[i]`.
+    """Tastes over all spaces: user u likes item i by `users[u] @ items[i]`.
 
     Attributes:
         users: `[n_users, d]`.
@@ -44,7 +43,7 @@ class Tastes:
     items: Float64
 
     def of_pairs(self, users: IntArray, items: IntArray) -> Float64:
-        """How much each user likes the item beside it, `[n]`."""
+        """Return how much each user likes the item at the same position, `[n]`."""
         liked = np.empty(len(users))
         for start in range(0, len(users), GATHER):
             rows = slice(start, start + GATHER)
@@ -53,10 +52,10 @@ class Tastes:
 
 
 def spread_activity(weights: Float64, total: int, least: int, most: int) -> IntArray:
-    """Whole numbers in proportion to weights, within bounds, with exactly this sum.
+    """Return whole numbers in proportion to weights, within bounds and with an exact sum.
 
     Args:
-        weights: positive, `[n]`.
+        weights: positive weights, `[n]`.
         total: the sum, from `n * least` to `n * most`.
         least: lower bound of each number.
         most: upper bound of each number.
@@ -79,17 +78,17 @@ def spread_activity(weights: Float64, total: int, least: int, most: int) -> IntA
 def choose(
     tastes: Tastes, activity: IntArray, popularity: Float64, exposures: float, rng: np.random.Generator
 ) -> IntArray:
-    """Which items each user takes.
+    """Draw the items that each user takes.
 
     Every item gets one user first. Then each user is shown `exposures` times as many items as are due, drawn
-    by popularity, and takes the best-liked; what is still due is filled with unseen items at random.
+    by popularity, and takes the best-liked. Random unseen items fill what is still due.
 
     Args:
-        tastes: who likes what.
-        activity: items due to each user, `[n_users]`; at least one item an interaction in sum.
+        tastes: tastes of users for items.
+        activity: number of items due to each user, `[n_users]`; the sum is at least `n_items`.
         popularity: chance of each item to be shown, up to a factor, `[n_items]`.
         exposures: items shown per item due.
-        rng: decides on everything.
+        rng: source of all randomness.
 
     Returns:
         Keys `user * n_items + item`, all distinct, `activity.sum()` of them.
@@ -107,15 +106,15 @@ def choose(
         items = np.minimum(np.searchsorted(cdf, rng.random(len(owners)), side="right"), n_items - 1)
         keys = np.setdiff1d(owners * n_items + items, first)
         taken = keys[_best(keys, tastes, due, rng)]
-        lacking = due - np.bincount(taken // n_items, minlength=len(due))
+        still_due = due - np.bincount(taken // n_items, minlength=len(due))
         seen = np.sort(np.concatenate([first, taken]))
-        short = users[lacking[users] > 0]
-        chosen += [taken, *(_unseen(user, lacking[user], seen, n_items, rng) for user in short)]
+        short = users[still_due[users] > 0]
+        chosen += [taken, *(_unseen(user, still_due[user], seen, n_items, rng) for user in short)]
     return np.concatenate(chosen)
 
 
 def _first_users(tastes: Tastes, activity: IntArray, rng: np.random.Generator) -> IntArray:
-    """A first user for every item, as keys; random users, matched to the items of a group by taste."""
+    """Return a first user for every item, as keys: random users, matched by taste to the items of a group."""
     from scipy.optimize import linear_sum_assignment
 
     n_items = len(tastes.items)
@@ -132,7 +131,7 @@ def _first_users(tastes: Tastes, activity: IntArray, rng: np.random.Generator) -
 
 
 def _best(keys: IntArray, tastes: Tastes, due: IntArray, rng: np.random.Generator) -> BoolArray:
-    """Which of the keys, ascending, are among the best-liked `due` of their user, `[n]`."""
+    """Return which of the sorted keys are among the best-liked `due` of their user, `[n]`."""
     n_items = len(tastes.items)
     users, items = keys // n_items, keys % n_items
     liked = tastes.of_pairs(users, items) + rng.gumbel(size=len(keys))
@@ -144,7 +143,7 @@ def _best(keys: IntArray, tastes: Tastes, due: IntArray, rng: np.random.Generato
 
 
 def _unseen(user: int, n: int, seen: IntArray, n_items: int, rng: np.random.Generator) -> IntArray:
-    """Keys of `n` items that the user has not got, drawn evenly; `seen` holds everybody's keys, ascending."""
+    """Draw keys of `n` items that the user has not got, uniformly; `seen` holds the sorted keys of all users."""
     start, end = np.searchsorted(seen, [user * n_items, (user + 1) * n_items])
     free = np.ones(n_items, dtype=bool)
     free[seen[start:end] - user * n_items] = False
@@ -154,14 +153,14 @@ def _unseen(user: int, n: int, seen: IntArray, n_items: int, rng: np.random.Gene
 MIN_USERS = 20
 LARGEST_SCALE = 1000  # nearly a billion interactions; beyond it a mistyped number is more likely
 MIN_PER_USER = 5
-FULLEST = 0.9  # highest share of what the users' caps allow that is generated
+FULLEST = 0.9  # largest share of the interactions that the limit per user allows
 WITHIN_TOPIC = 0.5  # spread of items and of tastes around their topics, whose own spread is 1
 COLLABORATIVE = "collaborative"
 
 
 @dataclass(frozen=True)
 class Size:
-    """Counts of a surrogate at one scale; mean degrees are those of scale 1."""
+    """Counts of a surrogate at one scale; all scales have the same mean degrees."""
 
     n_users: int
     n_items: int
@@ -169,17 +168,26 @@ class Size:
 
     @property
     def most_per_user(self) -> int:
-        """Most interactions of one user: half the items, so that enough remain to be ranked."""
+        """Return the most interactions of one user: half the items, so that enough remain to be ranked."""
         return self.n_items // 2
 
 
+def read_source(source: SurrogateSource, directory: Path, options: SourceOptions) -> RawData:
+    """Generate a data set with the scale and the seed of the options; nothing is read from the directory.
+
+    Raises:
+        UsageError: the scale is not above 0, too large, or too small for the paper's mean degrees to fit.
+    """
+    return generate(source, options.scale, options.seed)
+
+
 def generate(source: SurrogateSource, scale: float, seed: int) -> RawData:
-    """A data set of `scale` times the paper's users, items and interactions.
+    """Generate a data set of `scale` times the paper's users, items and interactions.
 
     Args:
-        source: its card.
+        source: the source in the data card.
         scale: 1.0 = the paper's data set.
-        seed: decides on everything that is drawn.
+        seed: seed of everything that is drawn.
 
     Raises:
         UsageError: the scale is not above 0, too large, or too small for the paper's mean degrees to fit.
@@ -188,7 +196,7 @@ def generate(source: SurrogateSource, scale: float, seed: int) -> RawData:
     strengths = {name: planted.taste for name, planted in source.features.items()}
     strengths[COLLABORATIVE] = source.collaborative
     spaces = {name: _space(source, size, _rng(seed, name, "space")) for name in strengths}
-    # cosines of random directions have a deviation of 1 / sqrt(latent_dim): `taste` then is that of the dot
+    # cosines of random directions deviate by 1 / sqrt(latent_dim), so that `taste` is the deviation of the score
     weights = [strength * math.sqrt(source.latent_dim) for strength in strengths.values()]
     tastes = Tastes(
         np.hstack([weight * space.users for weight, space in zip(weights, spaces.values(), strict=True)]),
@@ -205,7 +213,7 @@ def generate(source: SurrogateSource, scale: float, seed: int) -> RawData:
 
 
 def scaled(source: SurrogateSource, scale: float) -> Size:
-    """The counts at a scale.
+    """Return the counts at a scale.
 
     Raises:
         UsageError: the scale is not above 0, too large, or too small for the paper's mean degrees to fit.
@@ -224,19 +232,22 @@ def scaled(source: SurrogateSource, scale: float) -> Size:
         least = max(MIN_USERS / source.n_users, 2 * mean_degree / (FULLEST * source.n_items))
         raise UsageError(
             f"--scale {scale:g} gives {size.n_users:,} users, {size.n_items:,} items and {size.n_interactions:,} "
-            f"interactions, which is too small to keep the mean degrees and to rank anything. Take at least "
+            f"interactions, which is too small to keep the mean degrees and to rank items. Take at least "
             f"{math.ceil(least * 1000 + 1) / 1000:g}."
         )
     return size
 
 
 def _rng(seed: int, *purpose: str) -> np.random.Generator:
-    """The stream of one purpose."""
+    """Return the random stream of one purpose.
+
+    Each purpose has its own stream, so that another feature dimension changes no interaction.
+    """
     return np.random.default_rng(derive_seed(seed, *purpose))
 
 
 def _space(source: SurrogateSource, size: Size, rng: np.random.Generator) -> Tastes:
-    """Unit vectors of users and items in one latent space, around common topics."""
+    """Draw unit vectors of users and items in one latent space, around common topics."""
     topics = rng.standard_normal((source.n_topics, source.latent_dim))
     of_items = topics[rng.integers(source.n_topics, size=size.n_items)]
     favourites = rng.integers(source.n_topics, size=(size.n_users, source.topics_per_user))
@@ -244,14 +255,14 @@ def _space(source: SurrogateSource, size: Size, rng: np.random.Generator) -> Tas
 
 
 def _around(centres: Float64, rng: np.random.Generator) -> Float64:
-    """Unit vectors near the centres, `[n, d]`."""
+    """Draw unit vectors near the centres, `[n, d]`."""
     vectors = centres + WITHIN_TOPIC * rng.standard_normal(centres.shape)
     unit: Float64 = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit
 
 
 def _modality(source: SurrogateSource, size: Size, name: str, latent: Float64, seed: int) -> Modality:
-    """The features of the items: their latent vectors through a random map, and noise, `[n_items, dim]`."""
+    """Generate item features: latent vectors through a random map plus noise, `[n_items, dim]`."""
     planted, rng = source.features[name], _rng(seed, name, "features")
     # each of the two terms has rows of expected squared length 1
     random_map = rng.standard_normal((source.latent_dim, planted.dim)) / math.sqrt(planted.dim)
@@ -259,8 +270,8 @@ def _modality(source: SurrogateSource, size: Size, name: str, latent: Float64, s
     rows *= math.sqrt(planted.noise / planted.dim)
     rows += (math.sqrt(1 - planted.noise) * latent @ random_map).astype(np.float32)
     rows *= planted.norm
-    words = {"kind", "layout", "title", "how_to_get", "planted", "item_gini", "user_gini"}
-    parameters = source.model_dump(exclude=words)
+    descriptive = {"kind", "layout", "title", "how_to_get", "planted", "item_gini", "user_gini"}
+    parameters = source.model_dump(exclude=descriptive)
     fingerprint = hash_value({"recipe": "surrogate", "of": name, "seed": seed, **asdict(size), "card": parameters})
     present = np.ones(size.n_items, dtype=bool)
     return Modality(name, rows, present, fingerprint, "generated: planted vectors and noise")

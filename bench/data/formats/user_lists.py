@@ -1,4 +1,7 @@
-"""The layout of LATTICE: train.json, val.json and test.json, each from user to a list of items. Reads."""
+"""LATTICE's layout: train.json, val.json and test.json, each an object from user to a list of items.
+
+Reads files; writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,33 @@ import numpy as np
 
 from bench.core.errors import DataError
 from bench.core.types import IntArray, Interactions
-from bench.data.columns import as_texts, load_json
-from bench.data.features import ItemKeys, only_block
-from bench.data.formats.place import Content, Place, part_files
-from bench.data.raw import RawData, refuse_claims
+from bench.data.columns import load_json
+from bench.data.features import ItemKeys, read_single_matrix
+from bench.data.formats.place import Content, Place, describe_missing_parts, part_files
+from bench.data.raw import RawData, refuse_implausible_counts
 
 NAME = "lattice"
 NEEDS = "train.json, val.json and test.json, each an object from user to a list of items, numbered from 0"
 TAKES_COLUMNS = False
 PATTERN = r"PART[a-z]*\.json"
-ID = re.compile(r"0|[1-9][0-9]{0,17}")
+ID = re.compile(r"0|[1-9][0-9]{0,17}")  # fits 64 bits; without leading zeros, so that no user has two names
 
 
 def recognise(place: Place) -> str | None:
-    """Why this is the layout, or None."""
+    """Return why the files are in this layout, or None if they are not."""
     files = part_files(place.files, PATTERN)
     if files is None:
         return None
     return f"{files[0].name}, {files[1].name} and {files[2].name} list the items of each user"
 
 
+def explain(place: Place) -> list[str]:
+    """Return which parts are missing if files of others exist."""
+    return describe_missing_parts(place.files, PATTERN)
+
+
 def read(place: Place) -> Content:
-    """The interactions. Users are the keys, items run to the last row of the .npy files, if there are any.
+    """Read the interactions. Users are the keys; items run to the last row of the .npy files, if any.
 
     Raises:
         DataError: a file is missing or malformed.
@@ -38,34 +46,34 @@ def read(place: Place) -> Content:
     files = part_files(place.files, PATTERN)
     if files is None:
         raise DataError(f"{place.path} is not in the layout {NAME}, which needs {NEEDS}.")
-    listed = [_part(path) for path in files]
-    users = np.unique(np.concatenate([keys for keys, _, _ in listed]))
-    items = np.unique(np.concatenate([items for _, _, items in listed]))
-    n_pairs = sum(len(items) for _, _, items in listed)
+    lists = [_part(path) for path in files]
+    users = np.unique(np.concatenate([keys for keys, _, _ in lists]))
+    items = np.unique(np.concatenate([items for _, _, items in lists]))
+    n_pairs = sum(len(items) for _, _, items in lists)
     if not n_pairs:
         raise DataError(f"{files[0]}: no user has an item. Replace the three files.")
     _refuse_gaps(files[0], "user", users)
     n_items = int(items[-1]) + 1
-    refuse_claims(files[0], len(users), n_items, n_pairs)
+    refuse_implausible_counts(files[0], len(users), n_items, n_pairs)
     rows = _feature_rows(place)
     if n_items <= rows:
         n_items = rows
     else:
         _refuse_gaps(files[0], "item", items)
-    parts = tuple(Interactions.from_pairs(who, what, len(users), n_items) for _, who, what in listed)
+    parts = tuple(Interactions.from_pairs(owners, taken, len(users), n_items) for _, owners, taken in lists)
     n_repeated = n_pairs - sum(map(len, parts))
     raw = RawData(f"interactions, read from {place.path}", parts, (), n_repeated=n_repeated)
-    return Content(raw, ItemKeys(as_texts(None, n_items), np.arange(n_items)), files)
+    return Content(raw, ItemKeys.by_index(n_items), files)
 
 
 def _part(path: Path) -> tuple[IntArray, IntArray, IntArray]:
-    """Users that are named, `[m]`, and user and item of each interaction, `[n]` each."""
+    """Read one file: the users that are keys, `[m]`, and user and item of each interaction, `[n]` each."""
     content = load_json(path)
     if not isinstance(content, dict):
         raise DataError(f"{path} must hold one object from user to a list of items. Write it so.")
     for user, items in content.items():
         if not ID.fullmatch(user):
-            raise DataError(f"{path}: the user '{user[:40]}' is no whole number from 0. Number users from 0.")
+            raise DataError(f"{path}: the user '{user[:40]}' is not a whole number from 0. Number users from 0.")
         if not isinstance(items, list) or not all(type(item) is int and 0 <= item < 10**18 for item in items):
             raise DataError(
                 f"{path}: the items of user {user} are {str(items)[:60]}, expected a list of whole numbers from "
@@ -80,6 +88,7 @@ def _part(path: Path) -> tuple[IntArray, IntArray, IntArray]:
 
 
 def _refuse_gaps(path: Path, kind: str, ids: IntArray) -> None:
+    """Raise a DataError unless the sorted ids are 0, 1, 2 and so on."""
     gaps = np.flatnonzero(ids != np.arange(len(ids)))
     if len(gaps):
         raise DataError(
@@ -90,9 +99,9 @@ def _refuse_gaps(path: Path, kind: str, ids: IntArray) -> None:
 
 
 def _feature_rows(place: Place) -> int:
-    """Rows of the .npy files where they agree, else 0; what is wrong with them is said when they are read."""
+    """Return the number of rows of the .npy files if it is the same in all, else 0."""
     try:
-        rows = {len(only_block(path).rows) for path in place.ending(".npy")}
-    except (DataError, TypeError):
+        rows = {len(read_single_matrix(path).rows) for path in place.ending(".npy")}
+    except (DataError, TypeError):  # reported when the features themselves are read
         return 0
     return rows.pop() if len(rows) == 1 else 0

@@ -1,4 +1,5 @@
-"""One page of everything: summary, provenance, tables, figures, parameters; and a Markdown summary.
+"""The report of a call as one HTML page and one Markdown file: summary, provenance, tables, figures, parameters.
 
-Templates, style and script lie in `templates/`. The page makes no request; the same results give the same bytes.
+Templates, styles and scripts are in `templates/`. The page makes no network request. Equal results give equal
+bytes.
 """

@@ -1,7 +1,8 @@
-"""The figures that gain from pointing and zooming, as plotly's JSON. Pure.
+"""Interactive charts, as plotly JSON, of the figures that gain from hovering and zooming. Pure.
 
-plotly's library is 5 MB, nearly all of a page, and Python gets no smaller build of it. It stands in the page once,
-and a browser runs it only when the first chart is asked for; the drawing is what is shown and printed.
+plotly.js is 5 MB, nearly all of a page, and its Python package ships no smaller build. The page contains it once
+and runs it only when a reader opens the first chart. Until then, and in print, the page shows the matplotlib
+drawing.
 """
 
 from __future__ import annotations
@@ -10,27 +11,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.report.figure import Figure, look
+from bench.report.figure import Figure, plot_styles
 from bench.report.paper import Paper
 from bench.report.wording import metric_name, model_display
 
 DASHES = {"-": "solid", "--": "dash", "-.": "dashdot"}
 PARTS = {"valid": "validation", "test": "test"}
-MEAN = "mean"  # among repetitions
+MEAN = "mean"  # value of the column `repetition` for a mean over repetitions
 Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """How a figure's CSV becomes charts.
+    """The mapping from a figure's CSV columns to charts.
 
     Attributes:
-        panels: columns whose values part the rows into panels.
-        x: the columns to draw against, a panel each.
-        y: what is drawn.
+        panels: columns whose values split the rows into panels.
+        x: columns for the horizontal axis, one panel each.
+        y: column for the vertical axis.
         mode: "lines" by model, or "markers" by `colour`.
-        colour: column of the series where it is not the model.
-        text: columns that a point tells when pointed at.
+        colour: column that defines the series.
+        text: columns shown when the reader hovers over a point.
     """
 
     panels: tuple[str, ...]
@@ -43,7 +44,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart: a title and what plotly draws."""
+    """One chart: a title and a plotly figure as JSON."""
 
     title: str
     figure: dict[str, Any]
@@ -58,31 +59,31 @@ CHARTS = {
 
 
 def panels(name: str, figure: Figure, paper: Paper) -> list[Panel]:
-    """The charts of a figure; none for a figure that is not in `CHARTS`.
+    """Return the charts of a figure; none for an artifact that is not in `CHARTS`.
 
     Args:
-        name: of the artifact.
+        name: name of the artifact.
         figure: the figure.
-        paper: for names and colours.
+        paper: gives names and colours.
     """
     if name not in CHARTS:
         return []
-    chart, found = CHARTS[name], dict[tuple[str, ...], Rows]()
+    chart, by_panel = CHARTS[name], dict[tuple[str, ...], Rows]()
     for values in figure.csv_rows:
         row = dict(zip(figure.csv_header, values, strict=True))
         if row[chart.y] is not None:
-            found.setdefault(tuple(str(row[column]) for column in chart.panels), []).append(row)
+            by_panel.setdefault(tuple(str(row[column]) for column in chart.panels), []).append(row)
     return [
-        Panel(_title(chart, where, paper), _figure(chart, rows, x, paper))
-        for where, rows in found.items()
+        Panel(_title(chart, values, paper), _figure(chart, rows, x, paper))
+        for values, rows in by_panel.items()
         for x in chart.x
     ]
 
 
-def _title(chart: Chart, where: Sequence[str], paper: Paper) -> str:
+def _title(chart: Chart, values: Sequence[str], paper: Paper) -> str:
     names = [
         model_display(value, paper) if column == "model" else value
-        for column, value in zip(chart.panels, where, strict=True)
+        for column, value in zip(chart.panels, values, strict=True)
     ]
     return ", ".join(names)
 
@@ -93,10 +94,10 @@ def _figure(chart: Chart, rows: Rows, x: str, paper: Paper) -> dict[str, Any]:
         series.setdefault((row[chart.colour], row.get("repetition")), []).append(row)
     traces = _lines(chart, series, x, paper) if chart.mode == "lines" else _points(chart, series, x)
     is_map = chart.mode == "markers"
-    square = {"scaleanchor": "x"} if is_map else {}
+    square = {"scaleanchor": "x"} if is_map else {}  # distances of t-SNE mean the same in both directions
     layout = {
         "xaxis": {"title": {"text": "" if is_map else x}, "visible": not is_map},
-        "yaxis": {"title": {"text": "" if is_map else _scale(chart, rows)}, "visible": not is_map, **square},
+        "yaxis": {"title": {"text": "" if is_map else _y_title(chart, rows)}, "visible": not is_map, **square},
         "margin": {"l": 60, "r": 10, "t": 10, "b": 50},
         "height": 420,
         "hovermode": "closest",
@@ -105,14 +106,14 @@ def _figure(chart: Chart, rows: Rows, x: str, paper: Paper) -> dict[str, Any]:
     return {"data": traces, "layout": layout}
 
 
-def _scale(chart: Chart, rows: Rows) -> str:
-    """What is drawn: the part and the metric."""
+def _y_title(chart: Chart, rows: Rows) -> str:
+    """Return the title of the vertical axis: the part and the metric."""
     return f"{PARTS[chart.y]} {metric_name(rows[0]['metric'])}"
 
 
 def _lines(chart: Chart, series: dict[tuple[Any, Any], Rows], x: str, paper: Paper) -> list[dict[str, Any]]:
-    """A line a run; those of one model share colour and legend."""
-    looks = look(list(dict.fromkeys(label for label, _ in series)), paper)
+    """Return one line per run; the lines of one model share colour and legend entry."""
+    looks = plot_styles(list(dict.fromkeys(label for label, _ in series)), paper)
     traces, named = [], set[str]()
     has_mean = {label for label, repetition in series if repetition == MEAN}
     for (label, repetition), rows in series.items():
@@ -140,7 +141,7 @@ def _lines(chart: Chart, series: dict[tuple[Any, Any], Rows], x: str, paper: Pap
 
 
 def _points(chart: Chart, series: dict[tuple[Any, Any], Rows], x: str) -> list[dict[str, Any]]:
-    """A cloud a user: the star is the user; what belongs to nobody is grey."""
+    """Return one cloud per user with a star for the user; items of several users are grey."""
     traces = []
     for (owner, _), rows in sorted(series.items(), key=lambda each: (each[0][0] is None, each[0][0] or 0)):
         marker: dict[str, Any] = {

@@ -1,6 +1,6 @@
-"""Where the numbers come from, as tables: call, data, protocol, machines, failures. Pure.
+"""Tables on the origin of the numbers: call, data, protocol, machines, failures and parameters. Pure.
 
-The parameters of all runs, as tables: a model's own in full, of variations what differs. Pure.
+The parameters of a model are shown in full, and those of a variation as differences from its model.
 """
 
 from __future__ import annotations
@@ -12,35 +12,37 @@ from bench.report.html.summary import About
 from bench.report.material import Material
 from bench.report.stops import stopped_by_cap
 from bench.report.table import Block, Cell, Column, Row
-from bench.report.wording import metric_name, model_display, row_order, seeds
+from bench.report.wording import metric_name, model_display, model_of, row_order, seeds
 from bench.runs.records import DataFacts, ProtocolFacts, RunRecord, RunSpec
 
 ENVIRONMENT = ("python", "platform", "processor", "cores", "threads", "n_workers", "device")
 UNITS = {"hours": 3600, "minutes": 60, "seconds": 1}
-Thing = TypeVar("Thing")
+Source = TypeVar("Source")
+Specs = dict[tuple[str, str], RunSpec]  # by data set and label
 
 
 def provenance(material: Material, about: About) -> Block:
-    """The box at the head of the page."""
+    """Return the overview table of the call at the top of the page."""
     records = material.records
-    said = {
+    base_seeds = _distinct(records, lambda record: record.spec.base_seed)
+    facts = {
         "Command": about.command,
         "Code": _distinct(records, _commit),
         "Runs": _runs(material),
         "Computing": _computing(material),
-        "Seeds": f"{seeds(material.n_seeds)} a model, root {_distinct(records, lambda each: each.spec.base_seed)}",
+        "Seeds": f"{seeds(material.n_seeds)} per model, root {base_seeds}",
         "Profile": f"{about.profile}, at most {about.max_epochs:,} epochs. {stopped_by_cap(records)}".strip(),
-        "Tuning": f"{about.budget} a model and data set" if about.budget else "none in this call",
+        "Tuning": f"{about.budget} per model and data set" if about.budget else "none in this call",
         "Protocol": _distinct((record.protocol for record in records), _choices) or material.protocol.tag,
         "Items without a modality": _distinct(records, lambda each: each.spec.params.get("missing")),
         "Machine": _distinct(records, lambda each: each.environment.get("processor")),
         "Started": _period(records),
     }
-    return _pairs(said)
+    return _two_columns(facts)
 
 
 def data(material: Material) -> Block:
-    """The data sets: source, origin, modalities with the share of the items that have them, and hashes."""
+    """Return the data sets: source, origin, hashes, and modalities with the share of items that have them."""
     titles = (
         "Data set",
         "Source",
@@ -51,7 +53,7 @@ def data(material: Material) -> Block:
         "Split hash",
     )
     rows = tuple(
-        words(
+        text_row(
             *(facts.label, facts.source, facts.origin, _coverage(facts)),
             *(facts.split, facts.data_hash, facts.split_hash),
         )
@@ -66,19 +68,19 @@ def _coverage(facts: DataFacts) -> str:
 
 
 def environment(material: Material) -> Block:
-    """Machine and versions, each with all values that occur."""
-    said = {name: _distinct(material.records, _getter(name)) for name in ENVIRONMENT}
+    """Return machine and package versions, each with all values that occur."""
+    facts = {name: _distinct(material.records, _getter(name)) for name in ENVIRONMENT}
     names = {name for record in material.records for name in record.environment.get("packages", {})}
-    said |= {name: _distinct(material.records, _getter("packages", name)) for name in sorted(names)}
-    return _pairs(said)
+    facts |= {name: _distinct(material.records, _getter("packages", name)) for name in sorted(names)}
+    return _two_columns(facts)
 
 
 def failures(material: Material) -> Block | None:
-    """The runs that failed, with their errors; None if all finished."""
+    """Return the failed runs with their errors; None if all finished."""
     failed = [record for record in material.records if record.status == "failed"]
     columns = tuple(Column(title, align="left") for title in ("Model", "Data set", "Seed", "Error", "Run"))
     rows = tuple(
-        words(
+        text_row(
             model_display(record.spec.label, material.paper),
             record.data.label,
             str(record.spec.repetition + 1),
@@ -90,17 +92,20 @@ def failures(material: Material) -> Block | None:
     return Block(columns, rows) if rows else None
 
 
-def words(*texts: str) -> Row:
-    """A row of words."""
+def text_row(*texts: str) -> Row:
+    """Return a row of cells that hold text only."""
     return Row(tuple(Cell(words=text) for text in texts))
 
 
-def _pairs(said: dict[str, str]) -> Block:
-    rows = tuple(words(name, text) for name, text in said.items() if text)
+def _two_columns(facts: dict[str, str]) -> Block:
+    """Return a block of names and values, without empty values."""
+    rows = tuple(text_row(name, text) for name, text in facts.items() if text)
     return Block((Column("What", align="left"), Column("Value", align="left")), rows)
 
 
 def _getter(*path: str) -> Callable[[RunRecord], Any]:
+    """Return a function that reads a nested value of a record's environment, or None."""
+
     def get(record: RunRecord) -> Any:
         value: Any = record.environment
         for name in path:
@@ -110,9 +115,9 @@ def _getter(*path: str) -> Callable[[RunRecord], Any]:
     return get
 
 
-def _distinct(each: Iterable[Thing], get: Callable[[Thing], Any]) -> str:
-    """All values that occur, in order; empty if there is none."""
-    return "; ".join(sorted({str(value) for one in each if (value := get(one)) is not None}))
+def _distinct(sources: Iterable[Source], get: Callable[[Source], Any]) -> str:
+    """Return the sorted distinct values as text; "" without any."""
+    return "; ".join(sorted({str(value) for source in sources if (value := get(source)) is not None}))
 
 
 def _commit(record: RunRecord) -> str | None:
@@ -129,7 +134,7 @@ def _runs(material: Material) -> str:
 
 
 def _computing(material: Material) -> str:
-    """Time of all runs and trials, as if one after the other."""
+    """Return the summed time of all runs and trials."""
     trials = [record for study in material.studies for record in [*study.records, *study.confirmations]]
     seconds = sum(record.cost.total_seconds for record in [*material.records, *trials] if record.cost)
     unit = next((unit for unit in UNITS if seconds >= UNITS[unit]), "seconds")
@@ -151,36 +156,33 @@ def _period(records: Sequence[RunRecord]) -> str:
     return f"{started[0]} to {started[-1]}" if len(started) > 1 else "".join(started)
 
 
-Params = dict[tuple[str, str], RunSpec]
-
-
 def parameters(material: Material) -> list[tuple[str, Block | None]]:
-    """A table a model: a column for every data set, and variant of the call; None for a model without any."""
-    found = _found(material)
+    """Return the parameter table of every model, one column per data set and variant; None without parameters."""
+    specs = _specs(material)
     by_model: dict[str, list[str]] = {}
-    for label in row_order(_own(material), material.paper):
-        by_model.setdefault(label.partition("@")[0], []).append(label)
+    for label in row_order(_model_labels(material), material.paper):
+        by_model.setdefault(model_of(label), []).append(label)
     return [
-        (model_display(model, material.paper), _table(material, labels, found))
+        (model_display(model, material.paper), _table(material, labels, specs))
         for model, labels in by_model.items()
-        if any(label in labels for _, label in found)
+        if any(label in labels for _, label in specs)
     ]
 
 
 def variations(material: Material) -> Block | None:
-    """What the rows of single tables and figures change in their model's own values; None without such rows."""
-    found, own = _found(material), set(_own(material))
+    """Return what the rows of single artifacts change in their model's values; None without such rows."""
+    specs, own = _specs(material), set(_model_labels(material))
     columns = tuple(Column(title, align="left") for title in ("Row", "Data set", "Differs in"))
     rows = tuple(
-        words(model_display(label, material.paper), data, _differences(spec, found.get((data, spec.model))))
-        for (data, label), spec in found.items()
+        text_row(model_display(label, material.paper), data, _differences(spec, specs.get((data, spec.model))))
+        for (data, label), spec in specs.items()
         if label not in own
     )
     return Block(columns, rows) if rows else None
 
 
-def _found(material: Material) -> Params:
-    """A spec for every data set and label, data set by data set."""
+def _specs(material: Material) -> Specs:
+    """Return one run specification for every data set and label, ordered by data set."""
     return {
         (facts.label, record.spec.label): record.spec
         for facts in material.facts
@@ -189,32 +191,32 @@ def _found(material: Material) -> Params:
     }
 
 
-def _own(material: Material) -> list[str]:
-    """The labels of the call, and models that single artifacts brought in."""
+def _model_labels(material: Material) -> list[str]:
+    """Return the labels of the call, and the models that single artifacts added."""
     return list(dict.fromkeys([*material.labels, *(each.spec.model for each in material.records)]))
 
 
-def _table(material: Material, labels: Sequence[str], found: Params) -> Block | None:
-    shown = {place: spec.params for place, spec in found.items() if place[1] in labels}
+def _table(material: Material, labels: Sequence[str], specs: Specs) -> Block | None:
+    shown = {key: spec.params for key, spec in specs.items() if key[1] in labels}
     names = list(dict.fromkeys(name for params in shown.values() for name in params))
     several = len(labels) > 1
     columns = [
         Column(model_display(label, material.paper) if several else data, group=data if several else "")
         for data, label in shown
     ]
-    rows = tuple(words(name, *(_value(params.get(name)) for params in shown.values())) for name in names)
+    rows = tuple(text_row(name, *(_value(params.get(name)) for params in shown.values())) for name in names)
     return Block((Column("Parameter", align="left"), *columns), rows) if names else None
 
 
 def _differences(spec: RunSpec, own: RunSpec | None) -> str:
     base = {} if own is None else own.params
-    said = [
+    changes = [
         f"{name} = {_value(value)}"
         for name, value in spec.params.items()
         if name not in base or base[name] != value
     ]
-    said += [f"content: {spec.features}"] if spec.features != "given" else []
-    return ", ".join(said) or "nothing"
+    changes += [f"content: {spec.features}"] if spec.features != "given" else []
+    return ", ".join(changes) or "nothing"
 
 
 def _value(value: Any) -> str:

@@ -1,9 +1,6 @@
-"""A page from the files under `templates/`: nothing is loaded from elsewhere, no other script runs.
+"""Render the templates, and turn tables and figures into the values that they show. Reads `templates/` only.
 
-Tables and figures as what the templates show: heads, cells, downloads. Pure but for the drawing.
-
-A figure is an image inside the page and no part of its tree: matplotlib uses the same ids in every drawing, and
-gives each a style sheet that would reach the page.
+A page loads nothing from elsewhere, and its security policy lets no other script run.
 """
 
 from __future__ import annotations
@@ -24,15 +21,21 @@ from bench.report.table import Block, Cell, Row, Table, Tidy
 from bench.runs.records import DataFacts
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+ZIP_FROM = 200_000  # characters of a CSV from which its download is compressed
+BADGES = {
+    "real": "real data",
+    "embedded": "embedded data: shipped inside a package, not the paper's",
+    "surrogate": "surrogate data: drawn at random, says nothing about real users",
+}
 
 
-def part(name: str) -> str:
-    """The text of a style or script."""
+def read_template(name: str) -> str:
+    """Read the text of a style sheet or script."""
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def rendered(name: str, **values: Any) -> str:
-    """A template with its values; what they hold is text and never markup, unless the template says so."""
+def render_template(name: str, **values: Any) -> str:
+    """Render a template; values are escaped as text unless the template marks them as safe."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -42,8 +45,8 @@ def rendered(name: str, **values: Any) -> str:
     return environment.get_template(name).render(**values)
 
 
-def policy(*scripts: str) -> str:
-    """The content security policy: nothing is loaded, and no script runs but these."""
+def content_security_policy(*scripts: str) -> str:
+    """Return the content security policy: the page loads nothing and runs only these scripts."""
     hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts]
     return (
         f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -51,17 +54,9 @@ def policy(*scripts: str) -> str:
     )
 
 
-ZIP_FROM = 200_000  # bytes of a CSV
-BADGES = {
-    "real": "real data",
-    "embedded": "embedded data: shipped inside a package, not the paper's",
-    "surrogate": "surrogate data: drawn at random, says nothing about real users",
-}
-
-
 @dataclass(frozen=True)
 class Badge:
-    """Which data, and how far it can be trusted."""
+    """The label of a data set that shows its source: real, embedded or surrogate."""
 
     source: str
     name: str
@@ -70,7 +65,7 @@ class Badge:
 
 @dataclass(frozen=True)
 class Download:
-    """A file inside the page."""
+    """A file that the page contains as a data URL."""
 
     name: str
     address: str
@@ -78,7 +73,7 @@ class Download:
 
 @dataclass(frozen=True)
 class Head:
-    """A column head: its text, columns that it spans, and alignment."""
+    """A column head: its text, the number of columns that it spans, and its alignment."""
 
     text: str
     span: int = 1
@@ -87,7 +82,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Grid:
-    """One HTML table; `bodies` are the groups of rows that rules part, each sorted for itself."""
+    """One HTML table; `bodies` are the groups of rows between rules, each sorted separately."""
 
     caption: str
     groups: list[Head]
@@ -110,14 +105,14 @@ class Item:
 
 
 def badges(facts: Sequence[DataFacts]) -> list[Badge]:
-    """Make one for each data set."""
+    """Return one badge per data set."""
     return [
         Badge(each.source, f"{each.card}{_scale(each)}, {each.split} split", BADGES[each.source]) for each in facts
     ]
 
 
 def grid(block: Block, caption: str) -> Grid:
-    """A block of a table; a ruled row begins a new group of rows."""
+    """Convert a block of a table; a ruled row begins a new group of rows."""
     heads = [Head(column.title, align=column.align) for column in block.columns]
     groups = [Head(name, span) for name, span in block.groups] if any(name for name, _ in block.groups) else []
     bodies: list[list[list[tuple[Cell, str]]]] = []
@@ -129,14 +124,16 @@ def grid(block: Block, caption: str) -> Grid:
 
 
 def table_item(anchor: str, table: Table) -> Item:
-    """A table with its CSV and LaTeX form."""
-    grids = [grid(block, f"{table.name}{_part(block, place, table)}") for place, block in enumerate(table.blocks)]
-    files = [csv_file(anchor, table), Download(f"{anchor}.tex", _address("application/x-tex", to_latex(table)))]
+    """Convert a table, with its CSV and LaTeX forms as downloads."""
+    grids = [
+        grid(block, f"{table.name}{_suffix(block, place, table)}") for place, block in enumerate(table.blocks)
+    ]
+    files = [csv_file(anchor, table), Download(f"{anchor}.tex", _text_url("application/x-tex", to_latex(table)))]
     return Item(anchor, table.name, table.caption, table.notes, grids, downloads=files)
 
 
 def figure_item(anchor: str, figure: Figure, panels: Sequence[Panel] = ()) -> Item:
-    """A figure with its numbers."""
+    """Convert a figure, with its numbers as a download."""
     return Item(
         anchor, figure.name, figure.caption, figure.notes, image=_image(figure), panels=panels,
         downloads=[csv_file(anchor, figure)],
@@ -144,15 +141,15 @@ def figure_item(anchor: str, figure: Figure, panels: Sequence[Panel] = ()) -> It
 
 
 def csv_file(anchor: str, tidy: Tidy) -> Download:
-    """The numbers of a table or figure; compressed where they are many."""
+    """Return the CSV of a table or figure as a download, compressed if it is large."""
     text = to_csv(tidy)
     if len(text) < ZIP_FROM:
-        return Download(f"{anchor}.csv", _address("text/csv;charset=utf-8", text))
-    zipped = gzip.compress(text.encode("utf-8"), mtime=0)  # without the hour, for equal bytes
-    return Download(f"{anchor}.csv.gz", _encoded("application/gzip", zipped))
+        return Download(f"{anchor}.csv", _text_url("text/csv;charset=utf-8", text))
+    zipped = gzip.compress(text.encode("utf-8"), mtime=0)  # without the time, for equal bytes
+    return Download(f"{anchor}.csv.gz", _data_url("application/gzip", zipped))
 
 
-def _part(block: Block, place: int, table: Table) -> str:
+def _suffix(block: Block, place: int, table: Table) -> str:
     groups = ", ".join(name for name, _ in block.groups if name)
     part = f", part {place + 1} of {len(table.blocks)}" if len(table.blocks) > 1 else ""
     return part + (f": {groups}" if groups else "")
@@ -167,15 +164,17 @@ def _scale(facts: DataFacts) -> str:
 
 
 def _image(figure: Figure) -> str:
-    text = io.BytesIO()
+    # An image and not inline SVG: matplotlib uses the same ids in every drawing, and their style sheets would
+    # apply to the whole page.
+    content = io.BytesIO()
     with styled():
-        figure.draw().savefig(text, format="svg", metadata={"Date": None})
-    return _encoded("image/svg+xml", text.getvalue())
+        figure.draw().savefig(content, format="svg", metadata={"Date": None})
+    return _data_url("image/svg+xml", content.getvalue())
 
 
-def _address(kind: str, text: str) -> str:
-    return _encoded(kind, text.encode("utf-8"))
+def _text_url(media_type: str, text: str) -> str:
+    return _data_url(media_type, text.encode("utf-8"))
 
 
-def _encoded(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+def _data_url(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"

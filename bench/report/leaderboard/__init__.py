@@ -1,5 +1,5 @@
-"""The leaderboard: all result records of a directory, ranked; and how results of several machines join.
+"""The leaderboard of a results directory, and the submission of results from several machines.
 
-`found` reads, `rows` groups records to tables, `scores` compares users, `entries` says what is shown of a row,
-`texts`, `tidy` and `page` are the forms, `build` writes them; `checks` and `merge` are `ludp-bench submit`.
+`rows` reads records and groups them into tables, `entries` computes what a row shows, `forms` and `page` render
+the tables, and `build` writes the files. `submit` checks and merges results directories.
 """

@@ -1,6 +1,6 @@
-"""Builds `leaderboard.md`, `.csv`, `.json` and `.html` of a results directory, and writes them there.
+"""Build `leaderboard.md`, `.csv`, `.json` and `.html` of a results directory, and write them there.
 
-What was built of the same records by the same program stands as it is: its fingerprint is in the JSON.
+The JSON holds a fingerprint of the records and the program. Files with the current fingerprint are not rebuilt.
 """
 
 from __future__ import annotations
@@ -17,23 +17,17 @@ from bench.core.errors import ResultsError
 from bench.core.files import ROOT, read_regular, write_text
 from bench.core.hashing import hash_bytes
 from bench.core.text import for_line
-from bench.report.leaderboard.entries import (
-    BoardScores,
-    Lists,
-    behind_best,
-    chosen_for_page,
-    entries_of,
-    read_scores,
-)
+from bench.report.leaderboard.entries import ListReader, entries_of, read_scores
 from bench.report.leaderboard.forms import Section, csv_text, headings, is_unchanged, json_text, markdown
 from bench.report.leaderboard.page import to_html
-from bench.report.leaderboard.rows import RUNS, TRIALS, Found, boards, find
+from bench.report.leaderboard.rows import RUNS, TRIALS, ResultRecords, boards, read_results
 from bench.report.paper import Paper, load_paper
 from bench.runs.record_files import Damaged
 from bench.runs.store import ResultsStore
 
 NAME = "leaderboard"
-FORMS = ("md", "csv", "html", "json")  # the JSON last: it says what the others are made of
+FORMS = ("md", "csv", "html", "json")  # the JSON last, because it holds the hashes of the other files
+# The files whose content decides what a leaderboard looks like.
 PROGRAM = ("bench/report/**/*.*", "models/*.py", "models/*.yaml")
 
 
@@ -43,14 +37,12 @@ class Leaderboard:
 
     Attributes:
         sections: tables with their rows.
-        scores: users' scores of each.
-        left_out: what is in no table and why, in sentences.
-        n_failed: runs that failed.
-        n_runs: of all runs.
+        left_out: sentences on what is in no table, and why.
+        n_failed: number of failed runs.
+        n_runs: number of all runs.
     """
 
     sections: Sequence[Section]
-    scores: Sequence[BoardScores]
     left_out: Sequence[str]
     n_failed: int = 0
     n_runs: int = 0
@@ -62,14 +54,14 @@ def update(root: Path, n_asked: int | None = None) -> list[Path]:
 
 
 def refresh(root: Path, n_asked: int | None = None) -> tuple[list[Path], bool]:
-    """Build and write the four files, unless what is there is made of the same and is as it was written.
+    """Build and write the four files, unless the present ones are up to date and unchanged.
 
     Args:
         root: the results directory.
         n_asked: repetitions of a complete row; None takes the largest number that most rows of a table have.
 
     Returns:
-        Their paths, none where there is no record of a run; and whether they were written.
+        Their paths, none without any run record, and whether they were written.
 
     Raises:
         ResultsError: a file cannot be written.
@@ -84,7 +76,7 @@ def refresh(root: Path, n_asked: int | None = None) -> tuple[list[Path], bool]:
 
 
 def outcome(paths: Sequence[Path], is_new: bool) -> str:
-    """Say what became of the files."""
+    """Return the console line on the files: written or up to date."""
     return f"{'wrote' if is_new else 'up to date:'} {', '.join(map(str, paths))}"
 
 
@@ -93,37 +85,39 @@ def _refresh(root: Path, n_asked: int | None) -> tuple[list[Path], bool]:
     if not any((root / RUNS).glob("**/*.json")):
         return [], False
     fingerprint = _fingerprint(root, n_asked)
-    if _stands(paths, fingerprint):
+    if _is_up_to_date(paths, fingerprint):
         return list(paths.values()), False
     paper = load_paper()
-    found = build(find(root), n_asked, paper)
+    leaderboard = build(read_results(root), n_asked, paper)
     texts = {
-        "md": markdown(found.sections, found.left_out, paper),
-        "csv": csv_text(found.sections),
-        "html": page(found, paper),
+        "md": markdown(leaderboard.sections, leaderboard.left_out, paper),
+        "csv": csv_text(leaderboard.sections),
+        "html": to_html(leaderboard.sections, leaderboard.left_out, paper),
     }
     files = {form: hash_bytes(text.encode()) for form, text in texts.items()}
-    counts = {"n_runs": found.n_runs, "n_failed": found.n_failed}
-    texts["json"] = json_text(found.sections, found.left_out, fingerprint, files, counts)
+    counts = {"n_runs": leaderboard.n_runs, "n_failed": leaderboard.n_failed}
+    texts["json"] = json_text(leaderboard.sections, leaderboard.left_out, fingerprint, files, counts)
     for form, path in paths.items():
         write_text(path, texts[form])
     return list(paths.values()), True
 
 
-def build(found: Found, n_asked: int | None, paper: Paper, lists: Lists | None = None) -> Leaderboard:
-    """Build the tables of what lies in a results directory; nothing is written.
+def build(found: ResultRecords, n_asked: int | None, paper: Paper, lists: ListReader | None = None) -> Leaderboard:
+    """Build the tables of a results directory; writes nothing.
 
     Args:
-        found: its records.
+        found: the records of the directory.
         n_asked: see `refresh`.
-        paper: for names.
-        lists: where the lists of the runs are; None takes them from the same directory.
+        paper: gives the names.
+        lists: reader of the runs' lists; None reads them from the same directory.
     """
     store = lists or ResultsStore(found.root)
     tables, others = boards([file.record for file in found.runs], n_asked)
     scores = [read_scores(board, store) for board in tables]
     contradicted = [each for own in scores for each in own.contradicted]
-    if contradicted:  # a mean that its own users contradict must not take a rank
+    # A mean that contradicts the per-user scores of its own run must not get a rank: build again without such
+    # runs.
+    if contradicted:
         keys = {each.path.stem for each in contradicted}
         places = {file.record.key: file.path for file in found.runs}
         runs = tuple(file for file in found.runs if file.record.key not in keys)
@@ -131,32 +125,21 @@ def build(found: Found, n_asked: int | None, paper: Paper, lists: Lists | None =
         return build(replace(found, runs=runs, damaged=(*found.damaged, *damaged)), n_asked, paper, lists)
     files = {file.record.key: file.path.relative_to(found.root) for file in found.runs}
     sections = [
-        Section(
-            board,
-            heading,
-            entries_of(board, own, behind_best(board, own), found.trial_records, files, paper),
-            own.is_blind,
-        )
+        Section(board, heading, entries_of(board, own, found.trial_records, files, paper), own)
         for board, heading, own in zip(tables, headings(tables), scores, strict=True)
     ]
     left_out = [for_line(f"{_below(each.path, found.root)}: {each.problem}.") for each in found.damaged]
     left_out += [f"{n} run{'' if n == 1 else 's'}: {why}." for why, n in sorted(others.items())]
     failed = sum(file.record.status == "failed" for file in found.runs)
-    return Leaderboard(sections, scores, left_out, failed, len(found.runs))
+    return Leaderboard(sections, left_out, failed, len(found.runs))
 
 
 def _below(path: Path, root: Path) -> Path:
     return path.relative_to(root) if path.is_relative_to(root) else path
 
 
-def page(found: Leaderboard, paper: Paper) -> str:
-    """The HTML form."""
-    held = [(section.board, own) for section, own in zip(found.sections, found.scores, strict=True)]
-    return to_html(found.sections, found.scores, chosen_for_page(held), found.left_out, paper)
-
-
-def _stands(paths: Mapping[str, Path], fingerprint: str) -> bool:
-    """Whether the files are made of this and nobody changed them since."""
+def _is_up_to_date(paths: Mapping[str, Path], fingerprint: str) -> bool:
+    """Return whether the files have this fingerprint and are unchanged since they were written."""
     try:
         value = json.loads(read_regular(paths["json"]))
         is_own = is_unchanged(value) and value["fingerprint"] == fingerprint
@@ -168,18 +151,19 @@ def _stands(paths: Mapping[str, Path], fingerprint: str) -> bool:
 
 
 def _fingerprint(root: Path, n_asked: int | None) -> str:
-    """Hash of all that enters: records by content, lists by size and time, the program by content."""
+    """Hash the inputs: records and program by content, lists by size and time of modification."""
     digest = hashlib.sha256(repr(n_asked).encode())
     for path in _inputs(root):
         digest.update(b"\n" + os.fsencode(path) + b"\n")
         try:
             digest.update(read_regular(path))
-        except OSError as problem:  # `find` says so among what is left out
+        except OSError as problem:  # `read_results` reports the file as damaged
             digest.update(str(problem.strerror).encode())
+    # Lists are large: their size and time of modification stand for their content.
     for path in sorted((root / "topk").glob("*.npz")):
         with contextlib.suppress(OSError):
-            about = path.stat()
-            digest.update(f"{path.name} {about.st_size} {about.st_mtime_ns}\n".encode(errors="surrogateescape"))
+            status = path.stat()
+            digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

@@ -1,14 +1,9 @@
-"""Records to tables and rows: what may stand beside what. Reads models' files by the registry only.
+"""Read the records of a results directory, exclude contradictory ones, and group the rest into tables and rows.
 
-Records share a table if data, split and protocol are the same, the protocol's changed choices included, and a row
-if everything but the repetition is.
-A row is complete with the finished repetitions 1 to n, where n is the table's: what was asked for, else the
-largest number that more than half of its rows have, so that one row with more repetitions does not take rank and
-mean from all others. Only complete rows have means and ranks; further repetitions are left out, and that is said.
-
-What records say against each other: other data under one hash, one run given as several. Pure.
-
-Every record of a results directory, runs and trials, and what is no record. Reads only.
+Reads record files, and models' files through the registry; writes nothing. Records share a table if data, split
+and protocol are equal, including changed choices of the protocol. They share a row if all but the repetition is
+equal. A row is complete if it has the finished repetitions 1 to n, where n is the same for the whole table. Only
+complete rows have means and ranks. Repetitions above n are left out and counted.
 """
 
 from __future__ import annotations
@@ -31,10 +26,12 @@ from bench.runs.record_files import Damaged, RecordFile, read_record
 from bench.runs.records import DataFacts, RunRecord
 
 SHOWN = tuple(metric_key(metric, cutoff) for cutoff in (10, 20) for metric in METRICS)
-CONTENT = "the content was replaced, a control for single tables"
-VARIATION = "a variation for single tables and figures, which is no candidate"
+CONTENT = "the content was replaced (content ablation), for single tables only"
+VARIATION = "a variation for single tables and figures, which does not compete"
 FAILED = "no finished run in its row"
-FURTHER = "a repetition beyond those that most rows of its table have (--seeds N takes more)"
+EXTRA_REPETITION = "a repetition beyond those that most rows of its table have (--seeds N takes more)"
+MAX_UNTRAINED_PARAMETERS = 1  # RecBole's untrained models have one parameter, which marks their device
+RUNS, TRIALS = "runs", "trials"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,47 +40,52 @@ class BoardRow:
 
     Attributes:
         label: model, or `model@variant`.
-        told: what sets it apart from other rows of its label; "" where there is none.
-        records: finished ones of the first `n_asked` repetitions, by repetition.
-        n_failed: of these repetitions.
+        distinction: how it differs from other rows of its label; "" if it is the only one.
+        records: finished runs among the first `n_asked` repetitions, by repetition.
+        n_failed: failed runs among these repetitions.
         n_asked: repetitions of a complete row.
     """
 
     label: str
-    told: str
+    distinction: str
     records: tuple[RunRecord, ...]
     n_failed: int
     n_asked: int
 
     @property
     def model(self) -> str:
-        """Name of the model."""
+        """Return the name of the model."""
         return self.label.partition("@")[0]
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has all its repetitions."""
+        """Return whether the row has all its repetitions."""
         return len(self.records) == self.n_asked
+
+    @property
+    def first(self) -> RunRecord:
+        """Return the record of the first finished repetition."""
+        return self.records[0]
 
     @cached_property
     def id(self) -> str:
-        """The same for the same configuration, whatever else there is."""
-        return hash_value(configuration(self.records[0]))[:8]
+        """Return an id that depends on the configuration alone, not on the other records."""
+        return hash_value(configuration(self.first))[:8]
 
     def values(self, metric: str, part: str = "test") -> list[float]:
-        """The metric in every repetition; those without it are left out."""
+        """Return the metric of every repetition, without repetitions that lack it."""
         by_run = [getattr(record.metrics, part).values for record in self.records if record.metrics is not None]
         return [values[metric] for values in by_run if metric in values]
 
     def mean(self, metric: str, part: str = "test") -> float | None:
-        """Mean over the repetitions of a complete row; None where one lacks the metric."""
-        found = self.values(metric, part)
-        return sum(found) / len(found) if self.is_complete and len(found) == self.n_asked else None
+        """Return the mean over repetitions; None for an incomplete row or if one lacks the metric."""
+        values = self.values(metric, part)
+        return sum(values) / len(values) if self.is_complete and len(values) == self.n_asked else None
 
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """One table: rows on the same data, split and protocol, the best first, incomplete ones last."""
+    """One table: rows on the same data, split and protocol, best first and incomplete ones last."""
 
     facts: DataFacts
     protocol: Protocol
@@ -92,30 +94,30 @@ class Board:
 
     @property
     def complete(self) -> list[BoardRow]:
-        """Rows with all their repetitions."""
+        """Return the rows with all their repetitions."""
         return [row for row in self.rows if row.is_complete]
 
     @property
     def id(self) -> str:
-        """The same for the same data, split and protocol."""
+        """Return an id that depends on data, split and protocol alone."""
         return "t" + hash_value([*data_key(self.facts), self.protocol.tag])[:8]
 
     @property
     def ranked_by(self) -> str:
-        """The metric that ranks: the one that the protocol selects by, on the test part."""
+        """Return the ranking metric: the protocol's selection metric, on the test part."""
         return self.protocol.selection_metric
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """The metrics that are shown: `SHOWN`, and the one that ranks."""
+        """Return the displayed metrics: `SHOWN` and the ranking metric."""
         return tuple(dict.fromkeys((*SHOWN, self.ranked_by)))
 
 
 def boards(records: Iterable[RunRecord], n_asked: int | None) -> tuple[list[Board], Counter[str]]:
-    """All tables, by data set, and how many runs belong into none, by reason.
+    """Group records into tables, sorted by data set, and count the runs in no table by reason.
 
     Args:
-        records: of reported runs; failed ones count as missing.
+        records: records of final runs; failed ones count as missing.
         n_asked: repetitions of a complete row; None takes the largest number that most rows of a table have.
     """
     tables: dict[tuple[DataKey, Protocol], dict[str, list[RunRecord]]] = {}
@@ -127,7 +129,7 @@ def boards(records: Iterable[RunRecord], n_asked: int | None) -> tuple[list[Boar
         key = (data_key(record.data), record.protocol.protocol)
         tables.setdefault(key, {}).setdefault(hash_value(configuration(record)), []).append(record)
     found = []
-    for key in sorted(tables, key=_table_place):
+    for key in sorted(tables, key=_table_order):
         named: dict[str, list[list[RunRecord]]] = {}
         for group in tables[key].values():
             label = label_of(group)
@@ -138,27 +140,30 @@ def boards(records: Iterable[RunRecord], n_asked: int | None) -> tuple[list[Boar
             else:
                 named.setdefault(label, []).append(group)
         if named:
-            n = n_asked or _most([group for several in named.values() for group in several])
+            n = n_asked or _usual_repetitions([group for several in named.values() for group in several])
             found.append(_board(key[1], named, n))
-            left_out[FURTHER] += sum(
+            left_out[EXTRA_REPETITION] += sum(
                 record.spec.repetition >= n for several in named.values() for group in several for record in group
             )
-    return found, +left_out  # without those that count nothing
+    return found, +left_out  # the plus drops reasons with a count of 0
 
 
-def _most(groups: Sequence[Sequence[RunRecord]]) -> int:
-    """The largest number of repetitions that more than half of the rows have begun."""
+def _usual_repetitions(groups: Sequence[Sequence[RunRecord]]) -> int:
+    """Return the largest number of repetitions that more than half of the rows have started.
+
+    The maximum over rows would let one row with more repetitions make all others incomplete.
+    """
     begun = sorted(max(record.spec.repetition + 1 for record in group) for group in groups)
     return begun[(len(begun) - 1) // 2]
 
 
-def _table_place(key: tuple[DataKey, Protocol]) -> tuple[DataKey, bool, str]:
-    """By data; of one data set protocols of earlier versions come last."""
+def _table_order(key: tuple[DataKey, Protocol]) -> tuple[DataKey, bool, str]:
+    """Return the sort key of a table: by data, with protocols of earlier versions last."""
     return key[0], key[1].version != VERSION, key[1].tag
 
 
 def configuration(record: RunRecord) -> dict[str, Any]:
-    """All that makes a row within a table."""
+    """Return all that runs of one row of a table have in common."""
     spec = record.spec
     return {
         "model": spec.model,
@@ -171,11 +176,10 @@ def configuration(record: RunRecord) -> dict[str, Any]:
 
 
 def label_of(group: Sequence[RunRecord]) -> str | None:
-    """What the runs are called: the model's own row, or a variant in its file; None for a mere variation.
-
-    A run keeps the name that it was first made under, and a table's variation may equal the model's own row.
-    """
+    """Return the label of a row: the model, or a variant of its file; None for a variation of a single table."""
     spec, data, names = group[0].spec, group[0].data, {record.spec.variant for record in group}
+    # A run keeps the name that it was first made under, even if the parameters are also those of another row: a
+    # table's variation may equal the model itself.
     if "" in names:
         return spec.model
     if spec.model not in registry.names():
@@ -197,25 +201,26 @@ def _is_as_in_file(entry: ModelEntry, dataset: str, variant: str, params: dict[s
 def _board(used: Protocol, named: dict[str, list[list[RunRecord]]], n: int) -> Board:
     groups = [(label, group) for label, several in named.items() for group in several]
     rows = [_row(label, group, named[label], n) for label, group in groups]
-    ranked = sorted(filter(None, rows), key=lambda row: _place(row, used.selection_metric))
+    # `_row` returns None for a row without a finished run among the first n.
+    ranked = sorted(filter(None, rows), key=lambda row: _rank_key(row, used.selection_metric))
     facts = groups[0][1][0].data.without_paths()
-    return Board(facts, used, n, tuple(ranked))  # rows without a run among the first n go
+    return Board(facts, used, n, tuple(ranked))
 
 
 def _row(label: str, group: Sequence[RunRecord], namesakes: list[list[RunRecord]], n: int) -> BoardRow | None:
-    asked = sorted((r for r in group if r.spec.repetition < n), key=lambda record: record.spec.repetition)
-    finished = tuple(record for record in asked if record.status == "finished")
-    told = _told(group[0], [other[0] for other in namesakes])
-    return BoardRow(label, told, finished, len(asked) - len(finished), n) if finished else None
+    counted = sorted((r for r in group if r.spec.repetition < n), key=lambda record: record.spec.repetition)
+    finished = tuple(record for record in counted if record.status == "finished")
+    distinction = _distinction(group[0], [other[0] for other in namesakes])
+    return BoardRow(label, distinction, finished, len(counted) - len(finished), n) if finished else None
 
 
-def _place(row: BoardRow, ranked_by: str) -> tuple[float, str, str]:
+def _rank_key(row: BoardRow, ranked_by: str) -> tuple[float, str, str]:
     mean = row.mean(ranked_by)
-    return 0.0 if mean is None else -1.0 - mean, row.label, row.told
+    return 0.0 if mean is None else -1.0 - mean, row.label, row.distinction
 
 
-def _told(record: RunRecord, namesakes: Sequence[RunRecord]) -> str:
-    """Where a row differs from others of the same label, for example `reg_weight=0.01, code 1a2b3c4d`."""
+def _distinction(record: RunRecord, namesakes: Sequence[RunRecord]) -> str:
+    """Describe how a row differs from others of its label, for example `reg_weight=0.01, code=1a2b3c4d`."""
     own, others = _flat(record), [_flat(each) for each in namesakes]
     differing = [name for name in own if any(other.get(name) != own[name] for other in others)]
     return ", ".join(f"{name}={own[name]}" for name in differing)
@@ -226,49 +231,42 @@ def _flat(record: RunRecord) -> dict[str, Any]:
     return {**config.pop("params"), **config, "code": config["code"][:8]}
 
 
-FEW = 1  # parameters; RecBole's models that are not trained have one, which marks their device
-
-
-def disagreements(files: Sequence[RecordFile]) -> dict[str, Damaged]:
-    """Find records that cannot stand beside the others, by key, each with the reason."""
-    return {each.path.stem: each for each in (*_other_data(files), *_repeated(files))}
-
-
-def _other_data(files: Sequence[RecordFile]) -> Iterator[Damaged]:
-    """Yield records whose data has other counts than most records with the same hashes; all of them in a tie."""
+def _contradicting_data(files: Sequence[RecordFile]) -> Iterator[Damaged]:
+    """Yield records whose data counts differ from most records with the same hashes; all of them in a tie."""
     by_hash: dict[tuple[str, str], list[RecordFile]] = {}
     for file in files:
         by_hash.setdefault((file.record.data.data_hash, file.record.data.split_hash), []).append(file)
-    for same in by_hash.values():
-        counts = Counter(_counts(file.record.data) for file in same)
+    for group in by_hash.values():
+        counts = Counter(_counts(file.record.data) for file in group)
         if len(counts) == 1:
             continue
         (first, n_first), (_, n_second) = counts.most_common(2)
-        for file in same:
+        for file in group:
             if _counts(file.record.data) != first or n_first == n_second:
-                other = next(each for each in same if _counts(each.record.data) != _counts(file.record.data))
-                what = f"the data set of {other.record.key} has the same hashes and is another one"
-                yield Damaged(file.path, f"{what} by its counts, modalities or source; one of the two was changed")
+                other = next(each for each in group if _counts(each.record.data) != _counts(file.record.data))
+                other_data = f"the data set of {other.record.key} has the same hashes, but other"
+                yield Damaged(file.path, f"{other_data} counts, modalities or source; one of the two was changed")
 
 
 def _counts(facts: DataFacts) -> str:
-    """List what the hashes of data and split settle; real and embedded data can be equal, generated data never."""
+    """Hash all facts that follow from the hashes of data and split."""
     own = facts.model_dump(include={"n_users", "n_items", "n_interactions", "n_train", "n_valid", "n_test"})
     modalities = [[each.name, each.dim, each.coverage, each.fingerprint] for each in facts.modalities]
+    # Real and embedded data can have equal content, but generated data never equals either.
     return hash_value([own, modalities, facts.scale, facts.source == "surrogate"])
 
 
-def _repeated(files: Sequence[RecordFile]) -> Iterator[Damaged]:
-    """Yield runs that have the losses or the lists of another seed of their row, to the last digit."""
+def _duplicated_runs(files: Sequence[RecordFile]) -> Iterator[Damaged]:
+    """Yield runs whose losses or lists equal those of another seed of their row to the last digit."""
     rows: dict[str, list[RecordFile]] = {}
     for file in sorted(files, key=lambda each: each.record.spec.repetition):
         record = file.record
-        if record.status == "finished" and _has_chance(record):
-            where = [*data_key(record.data), record.protocol.version, record.protocol.hide_at_test]
-            row = hash_value([where, configuration(record), record.spec.features, record.spec.stage])
+        if record.status == "finished" and _depends_on_seed(record):
+            table = [*data_key(record.data), record.protocol.version, record.protocol.hide_at_test]
+            row = hash_value([table, configuration(record), record.spec.features, record.spec.stage])
             rows.setdefault(row, []).append(file)
     for row_files in rows.values():
-        first: dict[str, RunRecord] = {}
+        first: dict[str, RunRecord] = {}  # the first run of the row with these losses or lists
         for file in row_files:
             record = file.record
             marks = {f"losses {hash_value([each.loss for each in record.curve])}"}
@@ -276,31 +274,28 @@ def _repeated(files: Sequence[RecordFile]) -> Iterator[Damaged]:
             known = next((first[mark] for mark in sorted(marks) if mark in first), None)
             if known is not None and known.spec.repetition != record.spec.repetition:
                 ours, theirs = record.spec.repetition + 1, known.spec.repetition + 1
-                what = f"the losses or lists of seed {ours} are those of seed {theirs} to the last digit"
-                yield Damaged(file.path, f"{what}, so that one run is given as two")
+                equal = f"the losses or lists of seed {ours} equal those of seed {theirs} to the last digit"
+                yield Damaged(file.path, f"{equal}, so one run is given as two")
             for mark in marks:
                 first.setdefault(mark, record)
 
 
-def _has_chance(record: RunRecord) -> bool:
-    """Whether the seed has a say: not in a model without losses or parameters, such as a control."""
+def _depends_on_seed(record: RunRecord) -> bool:
+    """Return whether the seed affects a run; models without losses or parameters, like controls, have no seed."""
     n_parameters = 0 if record.cost is None else record.cost.n_parameters
-    return n_parameters > FEW and any(each.loss for each in record.curve)
-
-
-RUNS, TRIALS = "runs", "trials"
+    return n_parameters > MAX_UNTRAINED_PARAMETERS and any(each.loss for each in record.curve)
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What lies in a results directory.
+class ResultRecords:
+    """The records in a results directory.
 
     Attributes:
         root: the directory.
-        runs: records of reported runs, in the order of their paths.
-        trials: those of trials of the tuning.
-        damaged: files that hold no valid record, were changed after the run, are at another record's place, or
-            contradict the others.
+        runs: records of final runs, in the order of their paths.
+        trials: records of search trials.
+        damaged: files without a valid record, changed after the run, at another record's path, or in contradiction
+            to other records.
     """
 
     root: Path
@@ -310,26 +305,21 @@ class Found:
 
     @property
     def trial_records(self) -> list[RunRecord]:
-        """The records of the trials."""
+        """Return the records of the trials."""
         return [file.record for file in self.trials]
 
 
-def find(root: Path) -> Found:
-    """Read a results directory; what cannot be read or used is among the damaged, with the reason."""
-    by_folder: dict[str, list[RecordFile]] = {RUNS: [], TRIALS: []}
-    damaged: list[Damaged] = []
-    for folder, files in by_folder.items():
-        for each in _read(root / folder):
-            if isinstance(each, RecordFile):
-                files.append(each)
-            else:
-                damaged.append(each)
-    return without_disagreements(Found(root, tuple(by_folder[RUNS]), tuple(by_folder[TRIALS]), tuple(damaged)))
+def read_results(root: Path) -> ResultRecords:
+    """Read a results directory; files that cannot be read or used are listed as damaged, with the reason."""
+    read = {folder: list(_read(root / folder)) for folder in (RUNS, TRIALS)}
+    runs, trials = (tuple(each for each in found if isinstance(each, RecordFile)) for found in read.values())
+    damaged = tuple(each for found in read.values() for each in found if isinstance(each, Damaged))
+    return without_disagreements(ResultRecords(root, runs, trials, damaged))
 
 
-def without_disagreements(found: Found) -> Found:
-    """Put records of runs that contradict the others among the damaged."""
-    odd = disagreements(found.runs)
+def without_disagreements(found: ResultRecords) -> ResultRecords:
+    """Move records of runs that contradict others to the damaged files."""
+    odd = {each.path.stem: each for each in (*_contradicting_data(found.runs), *_duplicated_runs(found.runs))}
     runs = tuple(file for file in found.runs if file.path.stem not in odd)
     return replace(found, runs=runs, damaged=(*found.damaged, *odd.values()))
 

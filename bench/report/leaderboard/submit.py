@@ -1,9 +1,7 @@
-"""What is wrong with results that are submitted, in sentences. Reads the stored lists and parameters.
+"""`ludp-bench submit`: check the results of one or several machines and merge them into one directory.
 
-`ludp-bench submit`: results of one or several machines, checked, as one directory. Copies files.
-
-Nothing is written unless all is in order. The same run of two machines is one if its numbers are the same, to the
-last digit; a failed one gives way to a finished one.
+Reads records, lists and parameters. Copies files into the target, and only if every check passed. A run that two
+machines made is merged if all its numbers are equal to the last digit; a finished run replaces a failed one.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from bench.core.hashing import hash_bytes, hash_value
 from bench.core.text import for_line
 from bench.report.leaderboard.build import build
 from bench.report.leaderboard.entries import machine
-from bench.report.leaderboard.rows import Found, configuration, find, without_disagreements
+from bench.report.leaderboard.rows import ResultRecords, configuration, read_results, without_disagreements
 from bench.report.paper import load_paper
 from bench.report.scores import data_key
 from bench.runs.list_files import StoredLists, UnfitListsError, from_bytes
@@ -33,41 +31,41 @@ from bench.runs.records import RunRecord, RunSpec
 from bench.runs.store import ResultsStore, lists_path
 
 SHOWN_SEEDS = 5
+SHOWN_PROBLEMS = 5
+RUN_FILES = ("topk/{}.npz", "checkpoints/{}.safetensors", "checkpoints/{}.json")
 
 
-def file_problems(found: Found, allow_unhashed: bool) -> Iterator[str]:
-    """Files that are not records, or not the ones that a run left.
+def file_problems(found: ResultRecords, allow_unhashed: bool) -> Iterator[str]:
+    """Yield problems of the record files: damaged, changed, unhashed or outside of the directory.
 
     Args:
-        found: a results directory.
-        allow_unhashed: whether records without a content hash, of earlier versions, are taken.
+        found: the records of a results directory.
+        allow_unhashed: whether to accept records of earlier versions, which have no content hash.
     """
     for each in found.damaged:
         yield f"{each.path}: {each.problem}"
     for file in (*found.runs, *found.trials):
         if not (file.is_hashed or allow_unhashed):
-            yield f"{file.path}: it has no content hash, as records of earlier versions; --unsigned takes it"
-        elif outside(file.path, found.root):
-            yield f"{file.path}: {outside(file.path, found.root)}"
+            yield f"{file.path}: it has no content hash, like records of earlier versions; --unsigned accepts it"
+        elif problem := escape_problem(file.path, found.root):
+            yield f"{file.path}: {problem}"
 
 
-def outside(path: Path, root: Path) -> str:
-    """Say how a path leaves the directory that it is in; empty if it does not.
-
-    A link in submitted results may lead to any file of the person who submits them.
-    """
+def escape_problem(path: Path, root: Path) -> str:
+    """Return the problem of a path that a link leads out of its directory; "" if it stays inside."""
+    # Following such a link would copy any file of the person who submits.
     if path.resolve().is_relative_to(root.resolve()):
         return ""
-    return f"it leads to {path.resolve()}, outside of the directory; only files within it are taken"
+    return f"it leads to {path.resolve()}, outside of the directory; only files inside are accepted"
 
 
 def list_problems(file: RecordFile, store: ResultsStore) -> Iterator[str]:
-    """What does not fit between a finished run's record and its lists."""
+    """Yield contradictions between the record of a finished run and its lists."""
     record = file.record
     if record.status != "finished" or record.spec.stage != "final":
         return
     path = lists_path(store.root, record.key)
-    problem = outside(path, store.root)
+    problem = escape_problem(path, store.root)
     if problem:
         yield f"{path}: {problem}"
         return
@@ -80,26 +78,27 @@ def list_problems(file: RecordFile, store: ResultsStore) -> Iterator[str]:
 
 
 def checkpoint_problems(file: RecordFile, store: ResultsStore) -> Iterator[str]:
-    """What does not fit between a run's record and the files of its parameters, where there are any."""
+    """Yield contradictions between the record of a run and its parameter files, if it has any."""
     record = file.record
     path = store.root / "checkpoints" / f"{record.key}.safetensors"
     for each in (path, path.with_suffix(".json")):
         if not (each.exists() or each.is_symlink()):
             continue
         try:
-            problem = outside(each, store.root)
+            problem = escape_problem(each, store.root)
             content = b"" if problem else read_regular(each)
         except OSError as error:
             problem = str(error.strerror or error)
         if not problem and each == path and record.checkpoint_hash not in (None, hash_bytes(content)):
-            problem = "it is not what the run left, by the hash in its record; it was changed since"
-        if not problem and each != path and not _is_note(content, record):
-            problem = "it does not say which run the parameters are of"
+            problem = "its hash is not the one in the run's record, so it was changed after the run"
+        if not problem and each != path and not _describes(content, record):
+            problem = "it does not name the run that the parameters belong to"
         if problem:
             yield f"{each}: {problem}"
 
 
-def _is_note(content: bytes, record: RunRecord) -> bool:
+def _describes(content: bytes, record: RunRecord) -> bool:
+    """Return whether the JSON beside stored parameters names this run."""
     try:
         note = json.loads(content)
         return bool(note["key"] == record.key and RunSpec.model_validate(note["spec"]) == record.spec)
@@ -107,12 +106,12 @@ def _is_note(content: bytes, record: RunRecord) -> bool:
         return False
 
 
-def gap_problems(records: Sequence[RunRecord], ours: set[str], n_asked: int | None) -> Iterator[str]:
-    """Rows without all their repetitions.
+def seed_problems(records: Sequence[RunRecord], ours: set[str], n_asked: int | None) -> Iterator[str]:
+    """Yield submitted rows with missing repetitions.
 
     Args:
-        records: all records of runs after the merge, one a key.
-        ours: keys of those that are submitted; rows without any are not asked about.
+        records: all records of runs after the merge, one per key.
+        ours: keys of the submitted runs; rows without any of them are not checked.
         n_asked: repetitions of a row; None takes the most that a submitted row on the same data has.
     """
     tables: dict[str, dict[str, list[RunRecord]]] = {}
@@ -124,18 +123,18 @@ def gap_problems(records: Sequence[RunRecord], ours: set[str], n_asked: int | No
         submitted = [group for group in rows.values() if ours & {record.key for record in group}]
         most = max((record.spec.repetition + 1 for group in submitted for record in group), default=0)
         for group in submitted:
-            has = {record.spec.repetition for record in group if record.status == "finished"}
+            finished = {record.spec.repetition for record in group if record.status == "finished"}
             n = n_asked or most
-            missing = [str(number + 1) for number in islice(_gaps(has, n), SHOWN_SEEDS + 1)]
+            missing = [str(seed + 1) for seed in islice(_missing_seeds(finished, n), SHOWN_SEEDS + 1)]
             if missing:
-                yield _told(group, missing, n)
+                yield _seed_message(group, missing, n)
 
 
-def _gaps(has: set[int], n: int) -> Iterator[int]:
-    return (number for number in range(n) if number not in has)
+def _missing_seeds(finished: set[int], n: int) -> Iterator[int]:
+    return (seed for seed in range(n) if seed not in finished)
 
 
-def _told(group: Sequence[RunRecord], missing: Sequence[str], n: int) -> str:
+def _seed_message(group: Sequence[RunRecord], missing: Sequence[str], n: int) -> str:
     first = group[0]
     failed = sum(record.status == "failed" for record in group)
     runs = "run" if len(missing) == 1 else "runs"
@@ -146,121 +145,108 @@ def _told(group: Sequence[RunRecord], missing: Sequence[str], n: int) -> str:
     )
 
 
-SHOWN_PROBLEMS = 5
-BESIDE = ("topk/{}.npz", "checkpoints/{}.safetensors", "checkpoints/{}.json")
-
-
 @dataclass(frozen=True, eq=False)
-class Kept:
-    """A file that a run has after the merge, and the directory that it comes from."""
+class MergedFile:
+    """A record file of the merged results, and the directory that it comes from."""
 
     root: Path
     file: RecordFile
 
 
 @dataclass(frozen=True)
-class Merged:
-    """What was done.
+class SubmitSummary:
+    """Counts of a submission.
 
     Attributes:
-        n_runs: runs that were copied.
-        n_trials: trials that were copied.
-        n_there: of both, those that were there already.
-        n_unhashed: files of parameters that were left behind, since no hash in a record covers them.
+        n_runs: copied runs.
+        n_trials: copied trials.
+        n_present: runs and trials that the target had already.
+        n_unhashed: parameter files that were not copied because no hash in a record covers them.
     """
 
     n_runs: int
     n_trials: int
-    n_there: int
+    n_present: int
     n_unhashed: int = 0
 
 
-def submit(sources: Sequence[Path], target: Path, n_asked: int | None, allow_unhashed: bool) -> Merged:
-    """Check the results of some directories and copy them into another, which may hold results already.
-
-    The leaderboard of all of them together is built before the first file is copied.
+def submit(sources: Sequence[Path], target: Path, n_asked: int | None, allow_unhashed: bool) -> SubmitSummary:
+    """Check the results of some directories and copy them into another, which may already contain results.
 
     Args:
         sources: results directories.
-        target: another one; made if needed.
+        target: another directory; created if needed.
         n_asked: repetitions that every submitted row must have; None takes the most of each data set.
-        allow_unhashed: whether records without a content hash are taken, and parameters that no hash covers.
+        allow_unhashed: whether to accept records without a content hash, and parameters that no hash covers.
 
     Raises:
         UsageError: a directory does not exist, or is given twice.
-        ResultsError: something is not in order, or cannot be read or written; nothing was copied then.
+        ResultsError: a check failed or a file cannot be read, and nothing was copied; or a file cannot be written.
     """
     _check_directories(sources, target)
-    submitted = [find(source) for source in sources]
+    submitted = [read_results(source) for source in sources]
     empty = [str(found.root) for found in submitted if not (found.runs or found.damaged)]
     if empty:
-        raise ResultsError(f"There is no result record in {empty[0]}. Name a directory with runs/ in it.")
-    there = find(target)
-    problems = [f"{each.path}: {each.problem}" for each in there.damaged]
+        raise ResultsError(f"There is no result record in {empty[0]}. Name a directory that contains runs/.")
+    present = read_results(target)
+    problems = [f"{each.path}: {each.problem}" for each in present.damaged]
     for found in submitted:
         store = ResultsStore(found.root)
         problems += file_problems(found, allow_unhashed)
         problems += [problem for file in found.runs for problem in list_problems(file, store)]
         problems += [problem for file in found.runs for problem in checkpoint_problems(file, store)]
-    kept: dict[str, Kept] = {}
-    for found in (there, *submitted):
+    kept: dict[str, MergedFile] = {}
+    for found in (present, *submitted):
         problems += _join(kept, found)
-    merged = _as_found(kept, target)
-    agreed = without_disagreements(merged)
-    problems += [f"{kept_path(each.path, target, kept)}: {each.problem}" for each in agreed.damaged]
+    merged = _merged_records(kept, target)
+    for each in without_disagreements(merged).damaged:
+        problems.append(f"{kept[each.path.relative_to(target).as_posix()].file.path}: {each.problem}")
     ours = {file.record.key for found in submitted for file in found.runs}
-    problems += gap_problems([file.record for file in merged.runs], ours, n_asked)
+    problems += seed_problems([file.record for file in merged.runs], ours, n_asked)
     if problems:
         raise _refused(problems)
-    build(merged, None, load_paper(), Roots(kept))
+    # An error while building the leaderboard of the merged results must come before the first copy.
+    build(merged, None, load_paper(), MergedLists(kept))
     return _copy(kept, target, allow_unhashed)
 
 
-class Roots:
-    """Lists of merged runs, each read where it lies now.
+@dataclass(frozen=True, eq=False)
+class MergedLists:
+    """A reader of the lists of merged runs, given by their future path, from the directories they are still in."""
 
-    Args:
-        kept: the runs by the place that they will have.
-    """
-
-    def __init__(self, kept: Mapping[str, Kept]) -> None:
-        self._roots = {each.file.record.key: each.root for each in kept.values()}
+    kept: Mapping[str, MergedFile]
 
     def read_lists(self, record: RunRecord) -> StoredLists | Damaged:
-        """Read the lists of a finished run; or why they cannot be used."""
-        return ResultsStore(self._roots[record.key]).read_lists(record)
+        """Read the lists of a finished run, or return why they cannot be used."""
+        return ResultsStore(self.kept[place_of_record(record).as_posix()].root).read_lists(record)
 
 
-def _as_found(kept: Mapping[str, Kept], target: Path) -> Found:
-    """What the target will hold."""
+def _merged_records(kept: Mapping[str, MergedFile], target: Path) -> ResultRecords:
+    """Return the records that the target will contain."""
     files = [replace(each.file, path=target / name) for name, each in kept.items()]
     runs = tuple(file for file in files if file.record.spec.stage == "final")
-    return Found(target, runs, tuple(file for file in files if file.record.spec.stage != "final"), ())
-
-
-def kept_path(path: Path, target: Path, kept: Mapping[str, Kept]) -> Path:
-    """Return where a file lies that will have a path in the target."""
-    return kept[path.relative_to(target).as_posix()].file.path
+    trials = tuple(file for file in files if file.record.spec.stage != "final")
+    return ResultRecords(target, runs, trials, ())
 
 
 def _check_directories(sources: Sequence[Path], target: Path) -> None:
     for source in sources:
         if not source.is_dir():
             raise UsageError(
-                f"There is no directory {source}. Name a results directory, as --results-dir made it."
+                f"There is no directory {source}. Name a directory that --results-dir of run_all.py made."
             )
     resolved = [path.resolve() for path in (target, *sources)]
     if len(set(resolved)) < len(resolved):
         raise UsageError(
             f"A directory is given twice among {', '.join(map(str, (*sources, target)))}. Name each once, and "
-            f"with --to another one than those that are read."
+            f"give --to a directory that is not a source."
         )
 
 
-def _join(kept: dict[str, Kept], found: Found) -> Iterator[str]:
-    """Add the records of a directory; what contradicts what is there is a problem."""
+def _join(kept: dict[str, MergedFile], found: ResultRecords) -> Iterator[str]:
+    """Add the records of a directory; yield contradictions to records that were added before."""
     for file in (*found.runs, *found.trials):
-        name, new = place_of_record(file.record).as_posix(), Kept(found.root, file)
+        name, new = place_of_record(file.record).as_posix(), MergedFile(found.root, file)
         old = kept.get(name)
         if old is None or (old.file.record.status, file.record.status) == ("failed", "finished"):
             kept[name] = new
@@ -270,40 +256,40 @@ def _join(kept: dict[str, Kept], found: Found) -> Iterator[str]:
                 yield difference
 
 
-def _difference(one: Kept, other: Kept) -> str:
-    """In which number two records of the same run differ, and where each was made; empty if in none."""
+def _difference(one: MergedFile, other: MergedFile) -> str:
+    """Describe the first number in which two records of a run differ, and their machines; "" if all are equal."""
     first, second = _numbers(one.file.record), _numbers(other.file.record)
     names = {**first, **second}
-    if None in (one.file.record.lists_hash, other.file.record.lists_hash):  # one is of an earlier version
+    if None in (one.file.record.lists_hash, other.file.record.lists_hash):  # made by an earlier version
         names.pop("hash of the lists", None)
     for name in names:
         if first.get(name) != second.get(name):
             record = one.file.record
             run = f"{record.spec.label} on {record.data.label}, seed {record.spec.repetition + 1}"
             return (
-                f"the run {record.key} ({run}) has {name} = {first.get(name)!r} on {_where(one)} and "
-                f"{second.get(name)!r} on {_where(other)}; leave one of the two out"
+                f"the run {record.key} ({run}) has {name} = {first.get(name)!r} on {_machine_and_root(one)} and "
+                f"{second.get(name)!r} on {_machine_and_root(other)}; leave one of the two out"
             )
     return ""
 
 
 def _numbers(record: RunRecord) -> dict[str, Any]:
-    """What the same key must give wherever a run is made, flat, means of the test part first."""
-    found: dict[str, Any] = {}
+    """Return the numbers that a run must reproduce on every machine as a flat mapping, test means first."""
+    numbers: dict[str, Any] = {}
     if record.metrics is not None:
         for part in ("test", "valid"):
             values = getattr(record.metrics, part)
-            found |= {f"{part} {name}": value for name, value in values.values.items()}
-            found |= {f"{part} users": values.n_users}
+            numbers |= {f"{part} {name}": value for name, value in values.values.items()}
+            numbers |= {f"{part} users": values.n_users}
     for epoch in record.curve:
-        found[f"loss of epoch {epoch.epoch}"] = epoch.loss
-        found |= {f"validation {name} of epoch {epoch.epoch}": value for name, value in epoch.valid.items()}
+        numbers[f"loss of epoch {epoch.epoch}"] = epoch.loss
+        numbers |= {f"validation {name} of epoch {epoch.epoch}": value for name, value in epoch.valid.items()}
     if record.lists_hash is not None:
-        found["hash of the lists"] = record.lists_hash
-    return found | {"best epoch": record.best_epoch}
+        numbers["hash of the lists"] = record.lists_hash
+    return numbers | {"best epoch": record.best_epoch}
 
 
-def _where(kept: Kept) -> str:
+def _machine_and_root(kept: MergedFile) -> str:
     environment = kept.file.record.environment
     return f"{machine(environment)}, {environment.get('platform', 'unknown system')} ({kept.root})"
 
@@ -318,31 +304,32 @@ def _refused(problems: Sequence[str]) -> ResultsError:
     )
 
 
-def _copy(kept: dict[str, Kept], target: Path, allow_unhashed: bool) -> Merged:
-    """Write what is not there, bytes as they are; a run's other files before its record."""
+def _copy(kept: dict[str, MergedFile], target: Path, allow_unhashed: bool) -> SubmitSummary:
+    """Copy the files that the target lacks, byte by byte; return the counts."""
     new = {name: each for name, each in kept.items() if each.root != target}
     n_unhashed = 0
     for name, each in new.items():
         record = each.file.record
-        for beside in BESIDE:
-            source = each.root / beside.format(record.key)
-            is_covered = beside.startswith("topk") or record.checkpoint_hash is not None or allow_unhashed
-            if not (source.is_file() and not outside(source, each.root)):
+        for pattern in RUN_FILES:
+            source = each.root / pattern.format(record.key)
+            is_covered = pattern.startswith("topk") or record.checkpoint_hash is not None or allow_unhashed
+            if not (source.is_file() and not escape_problem(source, each.root)):
                 continue
             if is_covered:
-                _write(target / beside.format(record.key), partial(_unchanged, source, record))
+                _write(target / pattern.format(record.key), partial(_unchanged, source, record))
             else:
                 n_unhashed += source.suffix == ".safetensors"
+        # The record comes last: if the copy stops early, no record in the target lacks its files.
         _write(target / name, partial(bytes, each.file.content))
     n_trials = sum(each.file.record.spec.stage != "final" for each in new.values())
-    return Merged(len(new) - n_trials, n_trials, len(kept) - len(new), n_unhashed)
+    return SubmitSummary(len(new) - n_trials, n_trials, len(kept) - len(new), n_unhashed)
 
 
 def _unchanged(source: Path, record: RunRecord) -> bytes:
-    """Read a file once more, as it was when it was checked.
+    """Read a file again and check that it is still the file that was checked.
 
     Raises:
-        OSError: it was changed meanwhile.
+        OSError: the file was changed in the meantime.
     """
     content = read_regular(source)
     if source.suffix == ".safetensors" and record.checkpoint_hash not in (None, hash_bytes(content)):
@@ -360,6 +347,6 @@ def _write(path: Path, content: Callable[[], bytes]) -> None:
         write_bytes(path, content())
     except OSError as problem:
         raise ResultsError(
-            f"{path} cannot be written ({problem.strerror or problem}). What was copied before is whole: free "
-            f"some space or make the directory writable, and submit again."
+            f"{path} cannot be written ({problem.strerror or problem}). All files copied before it are complete: "
+            f"free some space or make the directory writable, and submit again."
         ) from problem

@@ -1,9 +1,8 @@
-"""The paper's empirical claims, typed and checked. Reads results/reference/claims.yaml.
+"""The paper's empirical claims as data, and the rules by which our runs decide them.
 
-What runs say about a claim: holds, does not hold, or not decidable here, and why. Pure.
-
-A claim of several differences holds if each is there and significant, and does not hold if one is significantly
-the other way round. Everything between is not decided: no significant difference is no proof of equality.
+A claim of several differences holds if each is as claimed and significant. It does not hold if one is
+significantly the other way round. Everything between stays undecided, because the lack of a significant
+difference does not prove equality. Reads results/reference/claims.yaml; writes nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ Rule = Literal["above", "mean_above", "close", "differ", "peak", "gain", "stated
 
 
 class Claim(Frozen):
-    """One empirical sentence; the YAML file explains rules and fields."""
+    """One empirical sentence of the paper; the YAML file explains rules and fields."""
 
     id: str
     claim: str
@@ -53,34 +52,38 @@ class Claim(Frozen):
             "those": self.rule in {"above", "mean_above", "close", "gain"},
             "margin_percent": self.rule == "close",
             "reason": self.rule == "stated",
-            **({"datasets": True} if self.rule == "gain" else {}),  # whose printed percentage
+            # a gain is checked against the percentage that the paper prints for a data set
+            **({"datasets": True} if self.rule == "gain" else {}),
         }
         for name, wanted in needs.items():
             if bool(getattr(self, name)) != wanted:
-                raise ValueError(f"the claim '{self.id}' {'lacks' if wanted else 'has no use for'} '{name}'")
+                raise ValueError(f"the claim '{self.id}' {'lacks' if wanted else 'does not take'} '{name}'")
         least = {"differ": 2, "peak": 3, "gain": 1}.get(self.rule, 0)
         if len(self.these) < least or (self.rule == "gain" and len(self.these) > 1):
-            raise ValueError(f"the claim '{self.id}' names {len(self.these)} of 'these'")
+            raise ValueError(
+                f"the claim '{self.id}' lists {len(self.these)} rows in 'these', which does not fit the rule "
+                f"'{self.rule}'"
+            )
         return self
 
     @property
     def labels(self) -> list[str]:
-        """All rows that the claim is about."""
+        """Return the labels of all rows that the claim is about."""
         return [*self.these, *self.those]
 
     def is_about(self, dataset: str) -> bool:
-        """Whether the claim is made of that data set, or of any."""
+        """Return whether the claim is about this data set, or about every one."""
         return not self.datasets or dataset in self.datasets
 
     def note(self, dataset: str) -> str:
-        """What else the paper's numbers say."""
+        """Return what else the paper's numbers say on this data set, or ""."""
         return "; ".join(self.notes[name] for name in (ANY, dataset) if name in self.notes)
 
     def contrasts(self) -> list[Weights]:
-        """What is tested together in one metric: differences that the claim says are positive.
+        """Return the contrasts that are tested together in one metric, as weights of rows.
 
-        Those of `differ` and `gain` have no sign; those of `close` are to be small. Of `peak` they are every inner
-        row against both ends.
+        The claim says that they are positive. Exceptions: `differ` and `gain` claim no sign, and `close` claims
+        that they are small. `peak` compares every inner row with both ends.
         """
         if self.rule == "stated":
             return []
@@ -102,7 +105,7 @@ def load_claims(paper: Paper, path: Path = CLAIMS_FILE) -> list[Claim]:
         path: the YAML file.
 
     Raises:
-        ConfigError: the file cannot be read, is no YAML, or a claim lacks or adds a field.
+        ConfigError: the file cannot be read or is not YAML, or a claim has too few or too many fields.
         UsageError: a claim names a row, data set or metric that does not exist.
     """
     try:
@@ -116,15 +119,17 @@ def load_claims(paper: Paper, path: Path = CLAIMS_FILE) -> list[Claim]:
         for kind, names in named.items():
             for name in names:
                 if name not in known[kind]:
-                    raise unknown_name(f"{kind} of the claim '{claim.id}'", name, known[kind], f"Mend {path}.")
+                    raise unknown_name(f"{kind} of the claim '{claim.id}'", name, known[kind], f"Correct {path}.")
     for first, second in pairwise(sorted(claim.id for claim in claims)):
         if first == second:
-            raise ConfigError(f"The claim '{first}' stands twice in '{path}'. Every id is there once; rename one.")
+            raise ConfigError(
+                f"The claim id '{first}' occurs twice in '{path}'. Every id must be unique; rename one."
+            )
     return claims
 
 
 def printed(paper: Paper, dataset: str, label: str, metric: str) -> float | None:
-    """The published value of a row; None where the paper has no such data set or prints no value."""
+    """Return the published value of a row; None if the paper lacks the data set or prints no value."""
     if not paper.has_dataset(dataset):
         return None
     if paper.has_model(label):
@@ -139,14 +144,14 @@ def printed(paper: Paper, dataset: str, label: str, metric: str) -> float | None
 
 
 def printed_contrast(paper: Paper, dataset: str, weights: Weights, metric: str) -> float | None:
-    """A contrast of published values, to the digits that they have; None where one is not printed."""
+    """Return a contrast of published values, rounded to their digits; None if one is not printed."""
     total = 0.0
     for label, weight in weights.items():
         value = printed(paper, dataset, label, metric)
         if value is None:
             return None
         total += weight * value
-    return round(total, 10)
+    return round(total, 10)  # removes the error of binary fractions, e.g. of 0.3 - 0.1
 
 
 def _difference(these: Sequence[str], those: Sequence[str]) -> Weights:
@@ -158,7 +163,7 @@ def _modality_label(modality: str) -> str:
 
 
 def _variations() -> Iterator[str]:
-    """Labels of the rows that the experiments vary."""
+    """Yield the labels of the rows that the experiments vary."""
     yield from map(_modality_label, MODALITY_ROWS)
     rows = (experiments.part_rows(), experiments.fusion_rows(), experiments.layer_rows())
     for family in (*rows, experiments.neighbour_rows()):
@@ -180,9 +185,9 @@ class Finding:
 
     Attributes:
         claim: what was claimed.
-        contrasts: by metric, those of complete rows; none where too many rows are missing.
+        contrasts: by metric, those between complete rows; none where too many rows are missing.
         verdict: on this data.
-        reason: why it is not decidable, or what speaks against it.
+        reason: why the claim is not decidable, or what speaks against it.
         missing: the claim's rows without all their runs, in words.
     """
 
@@ -194,7 +199,7 @@ class Finding:
 
 
 def judge(claim: Claim, scores: UserScores, resamples: Resamples | None, paper: Paper) -> Finding:
-    """Weigh one claim on one data set.
+    """Decide one claim on one data set.
 
     Args:
         claim: the claim.
@@ -204,28 +209,29 @@ def judge(claim: Claim, scores: UserScores, resamples: Resamples | None, paper: 
     """
     if claim.rule == "stated":
         return Finding(claim, {}, "not decidable here", claim.reason)
-    missing = [label for label in claim.labels if label in scores.gaps]
+    missing = [label for label in claim.labels if label in scores.incomplete]
     weights = [each for each in claim.contrasts() if not set(each) & set(missing)]
-    if resamples is None or (missing and claim.rule != "above"):  # of many differences one can refute a claim
+    # "above" can be refuted by a single difference; the other rules need all their rows
+    if resamples is None or (missing and claim.rule != "above"):
         weights = []
     contrasts: dict[str, list[Contrast]] = {}
     if resamples is not None and weights:
         contrasts = {metric: resamples.family(metric, weights) for metric in claim.metrics}
-    outcomes = {metric: _outcome(claim, found, metric, scores, paper) for metric, found in contrasts.items()}
-    blind = [metric for metric, found in contrasts.items() if any(map(_is_blind, found))]
+    outcomes = {metric: _outcome(claim, tested, metric, scores, paper) for metric, tested in contrasts.items()}
+    blind = [metric for metric, tested in contrasts.items() if any(map(_is_blind, tested))]
     verdict, reason = _verdict(claim, scores, outcomes, bool(missing), blind)
     return Finding(claim, contrasts, verdict, reason, _missing_words(missing, scores, paper))
 
 
 def strongest(contrasts: list[Contrast]) -> Contrast:
-    """Of one row's differences to others, that to the best of them."""
+    """Return, of one row's differences to others, the one to the best of them."""
     return min(contrasts, key=lambda each: each.difference)
 
 
 def _verdict(
     claim: Claim, scores: UserScores, outcomes: dict[str, Outcome], is_partial: bool, blind: list[str]
 ) -> tuple[Verdict, str]:
-    """Verdict and reason from the outcomes by metric."""
+    """Return verdict and reason from the outcomes by metric."""
     if scores.facts.source != "real":
         return "not decidable here", SOURCES[scores.facts.source]
     against, still_open = (
@@ -243,29 +249,29 @@ def _verdict(
     return "holds", ""
 
 
-def _outcome(claim: Claim, found: list[Contrast], metric: str, scores: UserScores, paper: Paper) -> Outcome:
-    signs = [0 if _is_blind(each) else each.sign for each in found]
+def _outcome(claim: Claim, tested: list[Contrast], metric: str, scores: UserScores, paper: Paper) -> Outcome:
+    signs = [0 if _is_blind(each) else each.sign for each in tested]
     if claim.rule == "differ":
         return "for" if any(signs) else "open"
     if claim.rule == "close":
-        return _closeness(found[0], (claim.margin_percent or 0.0) / 100)
+        return _closeness(tested[0], (claim.margin_percent or 0.0) / 100)
     if claim.rule == "gain":
-        return _size(strongest(found), paper.improvement(scores.facts.card, metric) / 100)
+        return _size(strongest(tested), paper.improvement(scores.facts.card, metric) / 100)
     if claim.rule == "peak":
         return _peak(signs)
     return "against" if min(signs) < 0 else "for" if min(signs) > 0 else "open"
 
 
 def _is_blind(contrast: Contrast) -> bool:
-    """Whether the metric cannot tell the rows apart: no resample of the users gives another difference.
+    """Return whether the metric cannot tell the rows apart: every resample of the users gives one difference.
 
-    So it is where a list holds all candidates, and every user has the same score whatever the model.
+    This happens where a list holds all candidates: every user then has the same score, whatever the model.
     """
     return contrast.low == contrast.high
 
 
 def _closeness(contrast: Contrast, margin: float) -> Outcome:
-    """Whether the interval of the relative difference lies within the margin, outside, or across."""
+    """Return "for" if the interval lies within the margin, "against" if outside, "open" if across."""
     low, high = contrast.relative_low, contrast.relative_high
     if low is None or high is None or _is_blind(contrast):
         return "open"
@@ -275,7 +281,7 @@ def _closeness(contrast: Contrast, margin: float) -> Outcome:
 
 
 def _size(contrast: Contrast, printed: float) -> Outcome:
-    """Whether the printed improvement is one that the interval allows."""
+    """Return "for" if the printed improvement lies in the interval, else "against"."""
     low, high = contrast.relative_low, contrast.relative_high
     if low is None or high is None or _is_blind(contrast):
         return "open"
@@ -283,8 +289,8 @@ def _size(contrast: Contrast, printed: float) -> Outcome:
 
 
 def _peak(signs: list[int]) -> Outcome:
-    """From the signs of every inner row against the first and the last one, in this order."""
-    over_first, over_last = signs[::2], signs[1::2]
+    """Return the outcome from the signs of every inner row against the first and the last one, in this order."""
+    over_first, over_last = signs[::2], signs[1::2]  # the order of `Claim.contrasts`
     if any(first > 0 and last > 0 for first, last in zip(over_first, over_last, strict=True)):
         return "for"
     return "against" if max(over_first) < 0 or max(over_last) < 0 else "open"
@@ -297,11 +303,11 @@ def _open_words(claim: Claim) -> str:
 
 
 def _missing_words(missing: list[str], scores: UserScores, paper: Paper) -> str:
-    """Which runs are missing, for example `no finished run: VBPR, ACF; 1 of 2 seeds: GRCN`."""
+    """Say which runs are missing, for example `no finished run: VBPR, ACF; 1 of 2 seeds: GRCN`."""
     by_gap: dict[str, list[str]] = {}
     for label in dict.fromkeys(missing):
         modality = label.partition("modality=")[2]
-        lacks = modality in scores.facts.missing
-        gap = f"no {modality} modality" if lacks else scores.gaps[label]
+        is_absent = modality in scores.facts.missing
+        gap = f"no {modality} modality" if is_absent else scores.incomplete[label]
         by_gap.setdefault(gap, []).append(model_display(label, paper))
     return "; ".join(f"{gap}: {listed(names)}" for gap, names in by_gap.items())

@@ -1,8 +1,6 @@
-"""A claim in words: what the paper's printed numbers say of it, and what our runs do. Pure.
+"""The claims ledger: every empirical claim of the paper's section 5 beside its printed numbers and ours.
 
-The claims ledger: every empirical claim of the paper's section 5 beside its numbers and ours.
-
-Pure but for the stored lists and the file of claims.
+Reads the stored lists and the file of claims; writes nothing.
 """
 
 from __future__ import annotations
@@ -30,24 +28,24 @@ from bench.report.wording import (
     DASH,
     DATA_FIELDS,
     PAPER_SPLIT,
-    beside_random,
     data_headings,
     data_notes,
     data_values,
     metric_title,
     model_display,
+    random_split_counterparts,
 )
 from bench.runs.records import DataFacts
 
 
 def paper_words(claim: Claim, dataset: str, paper: Paper) -> str:
-    """What the printed numbers say, with what they say against the text."""
+    """Say what the printed numbers show, with a note where they contradict the text."""
     parts = [_printed_words(claim, dataset, paper), claim.note(dataset)]
     return "; ".join(part for part in parts if part) or DASH
 
 
 def our_words(finding: Finding, paper: Paper) -> str:
-    """What the runs say: differences with interval and corrected p-value, the weakest one where there are many."""
+    """Say what the runs show: differences with interval and corrected p; of many only the weakest."""
     if not finding.contrasts:
         return f"{DASH} ({finding.missing})" if finding.missing else DASH
     return "; ".join(part for part in (_compared_words(finding, paper), finding.missing) if part)
@@ -55,18 +53,18 @@ def our_words(finding: Finding, paper: Paper) -> str:
 
 def _compared_words(finding: Finding, paper: Paper) -> str:
     if finding.claim.rule == "gain":
-        return _by_metric(finding, paper, lambda found: [strongest(found)])
+        return _by_metric(finding, paper, lambda contrasts: [strongest(contrasts)])
     if finding.claim.rule == "peak":
         return _by_metric(finding, paper, _highest)
     if finding.claim.rule == "differ":
         return _differ_words(finding, paper)
-    if all(len(found) == 1 for found in finding.contrasts.values()):
-        return _by_metric(finding, paper, lambda found: found)
+    if all(len(contrasts) == 1 for contrasts in finding.contrasts.values()):
+        return _by_metric(finding, paper, lambda contrasts: contrasts)
     return _many_words(finding, paper)
 
 
 def contrast_name(weights: Weights, paper: Paper) -> str:
-    """A contrast in names, for example `LUDP vs. MF` or `k 10 vs. 50`; several rows on one side are a mean."""
+    """Name a contrast, for example `LUDP vs. MF` or `k 10 vs. 50`; several rows on one side are a mean."""
     varied = {label.partition("=")[0] for label in weights if "=" in label}
     shared = len(varied) == 1 and all("=" in label for label in weights)
     sides = [
@@ -97,7 +95,7 @@ def _printed_words(claim: Claim, dataset: str, paper: Paper) -> str:
 
 
 def _counted(claim: Claim, dataset: str, contrasts: list[Weights], what: str, paper: Paper) -> str:
-    """How many printed differences are as claimed, and which are not."""
+    """Count the printed differences that are as claimed, and name those that are not."""
     by_pair: dict[str, list[str]] = {}
     for weights, metric in product(contrasts, claim.metrics):
         value = printed_contrast(paper, dataset, weights, metric)
@@ -106,15 +104,15 @@ def _counted(claim: Claim, dataset: str, contrasts: list[Weights], what: str, pa
             by_pair.setdefault(contrast_name(weights, paper), []).append(f"{metric_title(metric)} {numbers}")
     n, n_against = len(claim.metrics) * len(contrasts), sum(map(len, by_pair.values()))
     named = [
-        f"{name} in all" if len(found) == len(claim.metrics) > 1 else f"{name} ({listed(found)})"
-        for name, found in by_pair.items()
+        f"{name} in all" if len(shown) == len(claim.metrics) > 1 else f"{name} ({listed(shown)})"
+        for name, shown in by_pair.items()
     ]
     words = f"{n - n_against} of {n} {what} as claimed"
     return f"{words}; not: {listed(named)}" if named else words
 
 
 def _mean_words(claim: Claim, dataset: str, paper: Paper) -> str:
-    """The relative difference of the means; for groups also the single pairs that go the other way."""
+    """Give the relative difference of the means; for groups also the pairs that go the other way."""
     (weights,) = claim.contrasts()
     below = {label: weight for label, weight in weights.items() if weight < 0}
     shares = []
@@ -143,10 +141,10 @@ def _gain_words(claim: Claim, dataset: str, paper: Paper) -> str:
 
 def _by_metric(finding: Finding, paper: Paper, chosen: Callable[[list[Contrast]], list[Contrast]]) -> str:
     parts = []
-    for metric, found in finding.contrasts.items():
+    for metric, contrasts in finding.contrasts.items():
         words = [
-            (f"{contrast_name(each.weights, paper)} " if len(found) > 1 else "") + _shown(each)
-            for each in chosen(found)
+            (f"{contrast_name(each.weights, paper)} " if len(contrasts) > 1 else "") + _shown(each)
+            for each in chosen(contrasts)
         ]
         parts.append(f"{metric_title(metric)} {' and '.join(words)}")
     return "; ".join(parts)
@@ -156,14 +154,14 @@ def _shown(contrast: Contrast) -> str:
     return f"{shown_difference(contrast)}, p {shown_p(contrast.p_holm)}"
 
 
-def _highest(found: list[Contrast]) -> list[Contrast]:
-    """Of the inner rows against both ends, the two contrasts of the highest inner row."""
-    pairs = list(zip(found[::2], found[1::2], strict=True))
+def _highest(contrasts: list[Contrast]) -> list[Contrast]:
+    """Return the two contrasts of the highest inner row, against both ends."""
+    pairs = list(zip(contrasts[::2], contrasts[1::2], strict=True))
     return list(max(pairs, key=lambda both: sum(each.difference for each in both)))
 
 
 def _differ_words(finding: Finding, paper: Paper) -> str:
-    everything = [(metric, each) for metric, found in finding.contrasts.items() for each in found]
+    everything = [(metric, each) for metric, contrasts in finding.contrasts.items() for each in contrasts]
     n = sum(bool(each.sign) for _, each in everything)
     metric, surest = min(everything, key=lambda item: (item[1].p, -abs(item[1].effect or 0.0)))
     name = contrast_name(surest.weights, paper)
@@ -173,7 +171,7 @@ def _differ_words(finding: Finding, paper: Paper) -> str:
 
 
 def _many_words(finding: Finding, paper: Paper) -> str:
-    everything = [(metric, each) for metric, found in finding.contrasts.items() for each in found]
+    everything = [(metric, each) for metric, contrasts in finding.contrasts.items() for each in contrasts]
     n_claimed = sum(each.difference > 0 for _, each in everything)
     n_sure, n_against = (sum(each.sign == sign for _, each in everything) for sign in (1, -1))
     metric, weakest = min(everything, key=lambda item: _support(item[1]))
@@ -185,7 +183,7 @@ def _many_words(finding: Finding, paper: Paper) -> str:
 
 
 def _support(contrast: Contrast) -> tuple[float, float]:
-    """How much a contrast speaks for its sign: from surely negative to surely positive."""
+    """Return a sort key for contrasts, from surely negative to surely positive."""
     sureness = 1 - contrast.p_holm
     return (sureness if contrast.difference > 0 else -sureness), contrast.effect or 0.0
 
@@ -200,7 +198,7 @@ CSV_HEADER = (
 
 
 def build(material: Material) -> Table:
-    """The ledger of a call.
+    """Build the claims ledger of a call.
 
     Raises:
         ResultsError: stored lists are missing or damaged.
@@ -210,14 +208,14 @@ def build(material: Material) -> Table:
 
 
 def claims_table(material: Material, claims: Sequence[Claim]) -> Table:
-    """The named claims, a block a data set, a row a claim that is made of it; every contrast in the CSV.
+    """Tabulate claims: one block per data set, one row per claim about it; every contrast in the CSV.
 
-    The paper splits at random, so that its claims are decided on that split. Where the call has the same data on
-    another split too, that has no block, and a note says so: one claim gets one verdict. Where the call has the
-    other split alone, its verdicts stand with a note that the paper's split is another.
+    The paper splits at random, so its claims are decided on random splits, and each claim gets one verdict. If
+    a call has the same data on another split too, a note says that this split has no block. If a call has the
+    other split alone, its verdicts carry a note that the paper's split differs.
 
     Args:
-        material: the records of a call; rows that are not among them make a claim undecidable.
+        material: the records of a call; a claim about rows that are not among them is undecidable.
         claims: in order.
 
     Raises:
@@ -225,7 +223,8 @@ def claims_table(material: Material, claims: Sequence[Claim]) -> Table:
     """
     blocks, notes = [], []
     csv_rows: list[tuple[CsvValue, ...]] = []
-    beside = beside_random(material.facts)
+    # one claim gets one verdict: that of the random split, which is the paper's
+    beside = random_split_counterparts(material.facts)
     for facts, heading in zip(material.facts, data_headings(material.facts), strict=True):
         if data_key(facts) in beside:
             notes.append(_elsewhere_note(heading, beside[data_key(facts)]))
@@ -239,11 +238,11 @@ def claims_table(material: Material, claims: Sequence[Claim]) -> Table:
 
 
 def _findings(material: Material, facts: DataFacts, claims: Sequence[Claim]) -> tuple[list[Finding], int]:
-    """Every claim about this data set, weighed, and the number of users."""
-    mine = [claim for claim in claims if claim.is_about(facts.card)]
-    scores = read_user_scores(material, facts, [label for claim in mine for label in claim.labels])
-    resamples = scores.resamples(max((len(claim.contrasts()) for claim in mine), default=1))
-    return [judge(claim, scores, resamples, material.paper) for claim in mine], scores.n_users
+    """Decide every claim about this data set; return the findings and the number of users."""
+    ours = [claim for claim in claims if claim.is_about(facts.card)]
+    scores = read_user_scores(material, facts, [label for claim in ours for label in claim.labels])
+    resamples = scores.resamples(max((len(claim.contrasts()) for claim in ours), default=1))
+    return [judge(claim, scores, resamples, material.paper) for claim in ours], scores.n_users
 
 
 def _block(findings: Sequence[Finding], facts: DataFacts, heading: str, material: Material) -> Block:
@@ -302,7 +301,7 @@ def _elsewhere_note(heading: str, decisive: DataFacts) -> str:
 
 
 def _split_note(facts: DataFacts, heading: str) -> list[str]:
-    """Say of verdicts on real data that another split than the paper's decides them."""
+    """Note that verdicts on real data come from another split than the paper's, if they do."""
     if facts.split == PAPER_SPLIT or facts.source != "real":
         return []
     return [
@@ -312,7 +311,7 @@ def _split_note(facts: DataFacts, heading: str) -> list[str]:
 
 
 def _csv_rows(finding: Finding, facts: DataFacts, n_users: int, material: Material) -> list[tuple[CsvValue, ...]]:
-    """One row a contrast; one without numbers where nothing was compared."""
+    """Return one row per contrast, or one row without numbers if nothing was compared."""
     claim, paper = finding.claim, material.paper
     start = (
         *data_values(facts),
@@ -328,8 +327,7 @@ def _csv_rows(finding: Finding, facts: DataFacts, n_users: int, material: Materi
             *contrast_values(each),
             *(material.n_seeds, n_users),
         )
-        for metric, found in finding.contrasts.items()
-        for each in found
+        for metric, contrasts in finding.contrasts.items()
+        for each in contrasts
     ]
-    nothing = (*start, None, "", None, *contrast_values(None), material.n_seeds, n_users)
-    return rows or [nothing]
+    return rows or [(*start, None, "", None, *contrast_values(None), material.n_seeds, n_users)]

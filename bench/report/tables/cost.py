@@ -1,4 +1,4 @@
-"""What the models cost: seconds, parameters and memory, and on what machine. Pure."""
+"""The cost table: seconds, parameters and memory of the models, and the machines of their runs. Pure."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ QUANTITIES: dict[str, tuple[str, str, Callable[[Cost], float]]] = {
 
 
 def build(material: Material) -> Table:
-    """The cost of the models of a call."""
+    """Build the cost table of a call."""
     return cost_table(runs_by_data(material), material.paper)
 
 
 def cost_table(by_data: Sequence[DataRuns], paper: Paper) -> Table:
-    """Means over the finished runs of a model, one block a data set.
+    """Tabulate means over the finished runs of each model, one block per data set.
 
     Args:
         by_data: the runs, data set by data set.
         paper: for names.
     """
     caption = (
-        f"What a run took, mean over the seeds ({seeds(by_data[0].n_asked)}). Training is all epochs until the "
+        f"Cost of a run, mean over the seeds ({seeds(by_data[0].n_asked)}). Training is all epochs until the "
         f"run stopped, without validation; for a control it is the fit. The whole run includes building the "
         f"model. Parameters are those that are trained. Peak memory is that of the process, libraries and data "
         f"included."
@@ -88,7 +88,7 @@ def _csv(same: DataRuns) -> list[tuple[CsvValue, ...]]:
 
 
 def _whole_process(same: DataRuns, paper: Paper) -> list[str]:
-    """Where the peak could not be reset before a run, it may be that of an earlier one."""
+    """Name models whose peak memory could not be reset before a run: it may be that of an earlier run."""
     named = [
         model_display(label, paper)
         for label, runs in same.by_label.items()
@@ -100,30 +100,28 @@ def _whole_process(same: DataRuns, paper: Paper) -> list[str]:
 
 
 def _machines(by_data: Sequence[DataRuns], paper: Paper) -> list[str]:
-    """Every way in which the runs were made, each with its models where there are several."""
-    found: dict[str, list[str]] = {}
+    """Describe the machines of the runs, each with its models if there are several."""
+    by_machine: dict[str, list[str]] = {}
     for same in by_data:
         for label, runs in same.by_label.items():
             name = f"{model_display(label, paper)} on {same.heading}"
             for run in runs:
-                found.setdefault(_machine(run.environment), []).append(name)
-    if len(found) < 2:
-        return [f"All runs were made on {machine}." for machine in found]
-    notes = [f"Made on {machine}: {listed(dict.fromkeys(made))}." for machine, made in found.items()]
-    return [*notes, "Runs were made in different ways, so that their seconds and memory do not compare."]
+                by_machine.setdefault(_machine(run.environment), []).append(name)
+    if len(by_machine) < 2:
+        return [f"All runs were made on {machine}." for machine in by_machine]
+    notes = [f"Made on {machine}: {listed(dict.fromkeys(made))}." for machine, made in by_machine.items()]
+    return [*notes, "The runs were made in different ways, so their seconds and memory cannot be compared."]
 
 
 def _machine(environment: dict[str, Any]) -> str:
-    """Processor, device, threads of a run and runs side by side, as far as the record says."""
+    """Describe processor, device, threads per run and parallel runs, as far as the record has them."""
     workers = environment.get("n_workers")
-    side = "an unknown number of runs" if workers is None else _count(workers, "run")
-    cores, n_threads = (
-        _count(environment.get("cores", "?"), "core"),
-        _count(environment.get("threads", "?"), "thread"),
-    )
+    at_a_time = "an unknown number of runs" if workers is None else _count(workers, "run")
+    cores = _count(environment.get("cores", "?"), "core")
+    n_threads = _count(environment.get("threads", "?"), "thread")
     return (
         f"{environment.get('processor', 'an unknown processor')} with {cores}, device "
-        f"{environment.get('device', 'unknown')}, {n_threads} a run, {side} side by side, torch "
+        f"{environment.get('device', 'unknown')}, {n_threads} per run, {at_a_time} at a time, torch "
         f"{environment.get('packages', {}).get('torch', '?')}"
     )
 

@@ -1,7 +1,7 @@
 """The critical-difference diagram: average ranks of the models over data sets and metrics. Pure.
 
-Friedman's test asks whether the ranks differ at all, Nemenyi's which models differ (Demsar 2006). A block is one
-metric on one data set. The metrics of a data set rank the same lists, so that blocks are not independent.
+Friedman's test checks whether the ranks differ at all, Nemenyi's test which models differ (Demsar 2006). A block
+is one metric on one data set. The metrics of a data set rank the same lists, so the blocks are not independent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.core.errors import listed
 from bench.report.comparisons import COMPARED, shown_p
-from bench.report.figure import PAGE_WIDTH, Figure, look
+from bench.report.figure import PAGE_WIDTH, Figure, plot_styles
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.scores import data_key
@@ -24,11 +24,11 @@ from bench.report.statistics import LEVEL
 from bench.report.table import CsvValue
 from bench.report.wording import (
     DATA_FIELDS,
-    beside_random,
     data_headings,
     data_notes,
     data_values,
     model_display,
+    random_split_counterparts,
     row_order,
 )
 from bench.runs.records import DataFacts
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 
 CSV_HEADER = (*DATA_FIELDS, "metric", "model", "mean", "rank", "average_rank")
 MIN_BLOCKS, MIN_MODELS = 2, 3
-ROW_HEIGHT = 0.2  # inches, of one model
-BAR_HEIGHT = 2.5  # above the axis, in rows: clear of its numbers
+ROW_HEIGHT = 0.2  # inches per model
+BAR_HEIGHT = 2.5  # rows above the axis, clear of its numbers
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The models that are complete in every block.
+    """Scores and ranks of the models that are complete in every block.
 
     Attributes:
-        means: `[n_blocks, n_models]`, one row a data set and metric.
+        means: `[n_blocks, n_models]`, one row per data set and metric.
         left_out: the other models.
     """
 
@@ -56,12 +56,12 @@ class Ranking:
 
     @property
     def ranks(self) -> pd.DataFrame:
-        """1 for the best of a block; equal scores share their average rank."""
+        """Rank the models of each block, 1 for the best; equal scores share their average rank."""
         return self.means.rank(axis=1, ascending=False)
 
     @property
-    def lack(self) -> str:
-        """Why there is nothing to test; empty if there is."""
+    def untestable(self) -> str:
+        """Return why nothing can be tested, or ""."""
         n_blocks, n_models = self.means.shape
         if n_models < MIN_MODELS:
             return f"{n_models} complete models, at least {MIN_MODELS} are needed"
@@ -72,21 +72,21 @@ class Ranking:
         return ""
 
     def friedman(self) -> tuple[float, float]:
-        """Friedman's chi-square and its p-value."""
+        """Return Friedman's chi-square and its p-value."""
         from scipy.stats import friedmanchisquare
 
-        found = friedmanchisquare(*self.means.to_numpy().T)
-        return float(found.statistic), float(found.pvalue)
+        test = friedmanchisquare(*self.means.to_numpy().T)
+        return float(test.statistic), float(test.pvalue)
 
     def nemenyi(self) -> pd.DataFrame:
-        """P-values of all pairs, `[n_models, n_models]`."""
+        """Return the p-values of all pairs, `[n_models, n_models]`."""
         import scikit_posthocs
 
-        found: pd.DataFrame = scikit_posthocs.posthoc_nemenyi_friedman(self.means.to_numpy())
-        return found.set_axis(self.means.columns, axis=0).set_axis(self.means.columns, axis=1)
+        p_values: pd.DataFrame = scikit_posthocs.posthoc_nemenyi_friedman(self.means.to_numpy())
+        return p_values.set_axis(self.means.columns, axis=0).set_axis(self.means.columns, axis=1)
 
     def critical_difference(self) -> float:
-        """The difference of average ranks from which on Nemenyi's test finds two models different."""
+        """Return the smallest difference of average ranks that Nemenyi's test finds significant."""
         from scipy.stats import studentized_range
 
         n_blocks, n_models = self.means.shape
@@ -95,10 +95,10 @@ class Ranking:
 
 
 def build(material: Material) -> Figure:
-    """The diagram of a call."""
+    """Build the diagram of a call."""
     paper, facts = material.paper, material.facts
     labels = row_order(material.labels, paper)
-    beside = beside_random(facts)
+    beside = random_split_counterparts(facts)
     ranked = [each for each in facts if data_key(each) not in beside]
     blocks = [(each, metric) for each in ranked for metric in COMPARED]
     means = np.array(
@@ -131,12 +131,12 @@ def build(material: Material) -> Figure:
 
 
 def _notes(facts: Sequence[DataFacts], ranking: Ranking, paper: Paper) -> list[str]:
-    """Footnotes on the data, and on what is left out of the ranks."""
-    beside, named = beside_random(facts), list(zip(facts, data_headings(facts), strict=True))
+    """Return footnotes on the data, and on what is left out of the ranks."""
+    beside, named = random_split_counterparts(facts), list(zip(facts, data_headings(facts), strict=True))
     notes = [note for each, head in named for note in data_notes(each, head, paper)]
     notes += [
-        f"{head}: not among the blocks, since the same data is on its random split; two splits of it are not two "
-        f"data sets."
+        f"{head}: not among the blocks, since its random split is; two splits of the same data are not two data "
+        f"sets."
         for each, head in named
         if data_key(each) in beside
     ]
@@ -152,18 +152,18 @@ def _caption(ranking: Ranking, n_sets: int) -> str:
         f"Average ranks of the models over {len(ranking.means)} blocks ({sets}, {len(COMPARED)} metrics each); 1 "
         f"is the best."
     )
-    if ranking.lack:
-        return f"{start} Nothing is tested: {ranking.lack}."
+    if ranking.untestable:
+        return f"{start} Nothing is tested: {ranking.untestable}."
     statistic, p = ranking.friedman()
     return (
-        f"{start} Friedman's chi-square is {statistic:.1f} (p {_compared(p)}). Bars join models that Nemenyi's "
+        f"{start} Friedman's chi-square is {statistic:.1f} (p {_equation(p)}). Bars join models that Nemenyi's "
         f"test does not tell apart at the 5% level; the critical difference (CD) is "
         f"{ranking.critical_difference():.2f}. The metrics of a data set rank the same lists: the blocks are not "
         f"independent, and differences look surer than they are."
     )
 
 
-def _compared(p: float) -> str:
+def _equation(p: float) -> str:
     shown = shown_p(p)
     return shown if shown.startswith("<") else f"= {shown}"
 
@@ -175,27 +175,28 @@ def _draw(ranking: Ranking, paper: Paper) -> Drawing:
     drawing = Drawing(figsize=(PAGE_WIDTH, 1.0 + ROW_HEIGHT * n_models), layout="constrained")
     axes = drawing.subplots()
     axes.grid(False)
-    if ranking.lack:
+    if ranking.untestable:
         axes.set_axis_off()
-        axes.text(0.5, 0.5, f"Nothing is tested: {ranking.lack}.", ha="center", va="center")
+        axes.text(0.5, 0.5, f"Nothing is tested: {ranking.untestable}.", ha="center", va="center")
         return drawing
     import scikit_posthocs
 
     labels: list[str] = ranking.means.columns.tolist()
     names = {label: model_display(label, paper) for label in labels}
-    drawn = scikit_posthocs.critical_difference_diagram(
+    diagram = scikit_posthocs.critical_difference_diagram(
         ranking.ranks.mean().rename(names),
         ranking.nemenyi().rename(index=names, columns=names),
         ax=axes,
         label_fmt_left="{label} ({rank:.2f})",
         label_fmt_right="({rank:.2f}) {label}",
-        color_palette={names[label]: style["color"] for label, style in look(labels, paper).items()},
+        color_palette={names[label]: style["color"] for label, style in plot_styles(labels, paper).items()},
         text_h_margin=0.02 * n_models,
     )
-    for words in drawn["labels"]:
-        words.set_color("black")  # light colours suit lines, not letters
+    for words in diagram["labels"]:
+        words.set_color("black")  # light colours are readable in lines, not in letters
     axes.spines["top"].set_visible(True)
     axes.set_xticks(range(1, n_models + 1))
+    # the bar of the critical difference starts at rank 1
     end = 1 + ranking.critical_difference()
     axes.plot([1, end], [BAR_HEIGHT] * 2, color="black", marker="|", markersize=6)
     axes.text(end, BAR_HEIGHT, f"  CD = {end - 1:.2f}", va="center")

@@ -1,8 +1,6 @@
-"""Learning curves: validation scores of all models by epoch and by second. Pure.
+"""Learning curves: validation scores by epoch, one panel per model, and by second, all models in one panel. Pure.
 
-A model's mean is taken over its runs, as far as all of them went. A control is fitted in one go and is a level.
-
-How learning curves are drawn: a panel a model by epoch, and all models by second below. Pure.
+A model's mean curve ends with the shortest of its runs. A control is fitted in one go and has a constant level.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.report.figure import PAGE_WIDTH, Figure, look
+from bench.report.figure import PAGE_WIDTH, Figure, plot_styles
 from bench.report.material import NO_MEAN, DataRuns, Material, runs_by_data
 from bench.report.paper import Paper
 from bench.report.stops import sign_legend, sign_notes, sign_sentence, stops_of
@@ -28,10 +26,17 @@ if TYPE_CHECKING:
 
 CSV_HEADER = (*DATA_FIELDS, "protocol", "model", "repetition", "epoch", "seconds", "metric", "valid", "is_best")
 MEAN = "mean"
+N_COLUMNS = 4
+ROW_HEIGHT, WIDE_HEIGHT = 1.2, 2.6  # inches
+WIDE_RANGE = 200  # largest by smallest seconds, from where ticks at powers of ten suffice
+THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.6}
+LEVEL_STYLE = ("color", "linestyle", "linewidth", "zorder")  # keys of a model's style that its level takes
+
+Style = dict[str, Any]
 
 
 class Point(NamedTuple):
-    """The end of an epoch; seconds are those of training and validation since the first."""
+    """The end of an epoch; seconds count training and validation since the run's start."""
 
     epoch: int
     seconds: float
@@ -39,12 +44,12 @@ class Point(NamedTuple):
 
 
 def build(material: Material) -> Figure:
-    """The curves of a call."""
+    """Build the learning curves of a call."""
     return curves_figure(runs_by_data(material), material.paper)
 
 
 def curves_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
-    """Validation scores by epoch, a panel a model, and by second, all models in one; data set by data set.
+    """Draw validation scores by epoch, one panel per model, and by second, all models in one panel.
 
     Args:
         by_data: the runs, data set by data set.
@@ -75,7 +80,7 @@ def curves_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
 
 
 def points(run: RunRecord) -> list[Point]:
-    """The curve of a finished run."""
+    """Return the curve of a finished run."""
     seconds = accumulate(epoch.train_seconds + epoch.valid_seconds for epoch in run.curve)
     return [
         Point(epoch.epoch, at, epoch.valid[run.protocol.selection_metric])
@@ -84,8 +89,8 @@ def points(run: RunRecord) -> list[Point]:
 
 
 def mean_points(runs: Sequence[RunRecord]) -> list[Point]:
-    """The mean of the runs, epoch by epoch, as far as all of them went."""
-    by_epoch = zip(*(points(run) for run in runs), strict=False)
+    """Return the mean of the runs, epoch by epoch, up to the last epoch of the shortest run."""
+    by_epoch = zip(*(points(run) for run in runs), strict=False)  # ends with the shortest run
     return [
         Point(
             same[0].epoch,
@@ -97,29 +102,29 @@ def mean_points(runs: Sequence[RunRecord]) -> list[Point]:
 
 
 def kept_point(runs: Sequence[RunRecord]) -> tuple[float, float]:
-    """Mean seconds until, and mean score at, the epochs whose parameters were kept."""
+    """Return mean seconds until, and mean score at, the epochs whose parameters were kept."""
     kept = [next(point for point in points(run) if point.epoch == run.best_epoch) for run in runs]
     return statistics.fmean(point.seconds for point in kept), statistics.fmean(point.score for point in kept)
 
 
 def is_level(runs: Sequence[RunRecord]) -> bool:
-    """Whether nothing was trained."""
+    """Return whether the runs trained nothing, so that their curve is one level."""
     return all(epoch.loss is None for run in runs for epoch in run.curve)
 
 
 def has_mean(runs: Sequence[RunRecord], n_asked: int) -> bool:
-    """Whether there are several runs and none is missing."""
+    """Return whether several runs were planned and none is missing."""
     return len(runs) == n_asked > 1
 
 
 def _end_notes(same: DataRuns, paper: Paper) -> list[str]:
-    """What the signs behind the models' names say."""
+    """Explain the signs behind the models' names."""
     ends = {model_display(label, paper): stops_of(runs) for label, runs in same.by_label.items()}
     return sign_notes(same.heading, ends)
 
 
 def _rows(runs: Sequence[RunRecord], n_asked: int) -> list[tuple[CsvValue, ...]]:
-    """What is drawn of a model: its runs and their mean."""
+    """Return the CSV rows of a model: its runs and their mean."""
 
     def row(repetition: CsvValue, point: Point, is_best: CsvValue) -> tuple[CsvValue, ...]:
         metric = runs[0].protocol.selection_metric
@@ -132,21 +137,6 @@ def _rows(runs: Sequence[RunRecord], n_asked: int) -> list[tuple[CsvValue, ...]]
 
 
 def _draw(by_data: Sequence[DataRuns], paper: Paper) -> Drawing:
-
-    return draw_curves(by_data, paper)
-
-
-N_COLUMNS = 4
-ROW_HEIGHT, WIDE_HEIGHT = 1.2, 2.6  # inches
-MANY = 200  # times the fewest seconds, from where powers of ten are ticks enough
-THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.6}
-LEVEL = ("color", "linestyle", "linewidth", "zorder")  # what a level takes of a model's look
-
-Look = dict[str, Any]
-
-
-def draw_curves(by_data: Sequence[DataRuns], paper: Paper) -> Drawing:
-    """The figure of `bench.report.tables.curves`."""
     from matplotlib.figure import Figure as Drawing
 
     heights = [(ROW_HEIGHT * _n_rows(same), WIDE_HEIGHT) for same in by_data]
@@ -154,9 +144,9 @@ def draw_curves(by_data: Sequence[DataRuns], paper: Paper) -> Drawing:
     ratios = [part for pair in heights for part in pair]
     parts = drawing.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
     for upper, lower, same in zip(parts[::2], parts[1::2], by_data, strict=True):
-        looks = look(list(same.by_label), paper)
-        _by_epoch(upper, same, looks, paper)
-        _by_second(lower, same, looks, paper)
+        styles = plot_styles(list(same.by_label), paper)
+        _by_epoch(upper, same, styles, paper)
+        _by_second(lower, same, styles, paper)
     return drawing
 
 
@@ -176,7 +166,7 @@ def _levels(same: DataRuns) -> dict[str, float]:
     }
 
 
-def _by_epoch(part: SubFigure, same: DataRuns, looks: Mapping[str, Look], paper: Paper) -> None:
+def _by_epoch(part: SubFigure, same: DataRuns, styles: Mapping[str, Style], paper: Paper) -> None:
     from matplotlib.ticker import MaxNLocator
 
     part.suptitle(same.heading, fontsize=8)
@@ -184,8 +174,8 @@ def _by_epoch(part: SubFigure, same: DataRuns, looks: Mapping[str, Look], paper:
     part.supxlabel("epoch", fontsize=8)
     panels = list(part.subplots(_n_rows(same), N_COLUMNS, squeeze=False, sharex=True, sharey=True).flat)
     for axes, label in zip(panels, _trained(same), strict=False):
-        runs, style = same.by_label[label], looks[label]
-        _draw_levels(axes, same, looks, {"linewidth": 0.7})
+        runs, style = same.by_label[label], styles[label]
+        _draw_levels(axes, same, styles, {"linewidth": 0.7})
         _draw_runs(axes, runs, style, same.n_asked, by_seconds=False)
         if has_mean(runs, same.n_asked):
             axes.plot(*_along(mean_points(runs), by_seconds=False), **_line(style))
@@ -195,28 +185,28 @@ def _by_epoch(part: SubFigure, same: DataRuns, looks: Mapping[str, Look], paper:
         axes.remove()
 
 
-def _by_second(part: SubFigure, same: DataRuns, looks: Mapping[str, Look], paper: Paper) -> None:
+def _by_second(part: SubFigure, same: DataRuns, styles: Mapping[str, Style], paper: Paper) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
     axes = part.subplots()
     for label in same.by_label:
         if label in _trained(same):
-            _draw_model(axes, same, label, looks[label], _name(label, same, paper))
-    _draw_levels(axes, same, looks, {}, paper)
+            _draw_model(axes, same, label, styles[label], _name(label, same, paper))
+    _draw_levels(axes, same, styles, {}, paper)
     for words in sign_legend(map(stops_of, same.by_label.values())):
         axes.plot([], [], linestyle="none", label=words)
     axes.set_ylabel(f"validation {metric_name(same.protocol.selection_metric)}")
     axes.set_xlabel(f"seconds of training and validation, log scale ({seeds(same.n_asked)})")
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < MANY * low else (1,)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < WIDE_RANGE * low else (1,)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.25, handlelength=2.8)
 
 
-def _draw_model(axes: Axes, same: DataRuns, label: str, style: Look, name: str) -> None:
-    """The mean of its runs with what they kept, or the runs where there is no mean."""
+def _draw_model(axes: Axes, same: DataRuns, label: str, style: Style, name: str) -> None:
+    """Draw the mean curve with a marker at the best epoch; draw single runs if some are missing."""
     runs = same.by_label[label]
     if has_mean(runs, same.n_asked):
         axes.plot(*_along(mean_points(runs), by_seconds=True), **_line(style))
@@ -224,10 +214,10 @@ def _draw_model(axes: Axes, same: DataRuns, label: str, style: Look, name: str) 
         axes.plot([seconds], [score], **style | {"linestyle": "none", "markersize": 6, "zorder": 4})
     else:
         _draw_runs(axes, runs, style, same.n_asked, by_seconds=True)
-    axes.plot([], [], label=name, **style)
+    axes.plot([], [], label=name, **style)  # draws nothing: one legend entry for mean and single runs
 
 
-def _draw_runs(axes: Axes, runs: Sequence[RunRecord], style: Look, n_asked: int, by_seconds: bool) -> None:
+def _draw_runs(axes: Axes, runs: Sequence[RunRecord], style: Style, n_asked: int, by_seconds: bool) -> None:
     thin = THIN if n_asked > 1 else {}
     for run in runs:
         best = [point.epoch == run.best_epoch for point in points(run)].index(True)
@@ -236,10 +226,10 @@ def _draw_runs(axes: Axes, runs: Sequence[RunRecord], style: Look, n_asked: int,
 
 
 def _draw_levels(
-    axes: Axes, same: DataRuns, looks: Mapping[str, Look], other: Look, paper: Paper | None = None
+    axes: Axes, same: DataRuns, styles: Mapping[str, Style], other: Style, paper: Paper | None = None
 ) -> None:
     for label, level in _levels(same).items():
-        style = {key: looks[label][key] for key in LEVEL}
+        style = {key: styles[label][key] for key in LEVEL_STYLE}
         axes.axhline(level, label=_name(label, same, paper) if paper else "", **style | other)
 
 
@@ -249,7 +239,7 @@ def _name(label: str, same: DataRuns, paper: Paper) -> str:
     return name if n == same.n_asked else f"{name} ({n} of {same.n_asked})"
 
 
-def _line(style: Look) -> dict[str, Any]:
+def _line(style: Style) -> dict[str, Any]:
     return {key: value for key, value in style.items() if key != "marker"}
 
 

@@ -1,7 +1,4 @@
-"""Split audit: how far the splits of a call are from random ones. Pure.
-
-Table 2: the statistics of the data, ours above the paper's. Pure.
-"""
+"""Tables on the data of a call: Table 2, its statistics beside the paper's, and the audit of its splits. Pure."""
 
 from __future__ import annotations
 
@@ -35,11 +32,14 @@ from bench.report.wording import (
 )
 from bench.runs.records import DataFacts, ModalityFacts
 
+CSV_HEADER = (*DATA_FIELDS, "quantity", "value", "paper_value")
+COUNTS = ("n_interactions", "n_items", "n_users")
+SIZES = ("n_train", "n_valid", "n_test")
 AUDIT_CSV_HEADER = (
     *DATA_FIELDS,
     *("measure", "part", "n", "value", "expected", "standard_error", "deviation", "verdict"),
 )
-CAPTION = (
+AUDIT_CAPTION = (
     "Is the split what it says? Each measure of the split, beside mean and standard deviation over random splits "
     "that hold out as many interactions of every user; for numbers of users, over random splits of all "
     "interactions. The deviation is in standard errors, of one pair, item or user at least. A measure is called "
@@ -49,16 +49,16 @@ CAPTION = (
 
 
 def build_audit(material: Material) -> Table:
-    """The audit of the data sets of a call."""
+    """Build the split audit of a call."""
     return audit_table(material.facts, [audit(each.split) for each in material.data.values()])
 
 
 def audit_table(facts: Sequence[DataFacts], audits: Sequence[SplitAudit]) -> Table:
-    """One block a data set, one row a measure and part.
+    """Tabulate the audits, one block per data set, one row per measure and part.
 
     Args:
         facts: the data sets.
-        audits: what was found about the split of each.
+        audits: of the split of each data set.
 
     Raises:
         UsageError: there is no data set, or one is given twice.
@@ -67,19 +67,19 @@ def audit_table(facts: Sequence[DataFacts], audits: Sequence[SplitAudit]) -> Tab
     each = list(zip(headings, facts, audits, strict=True))
     return Table(
         name="Split audit",
-        caption=CAPTION,
-        blocks=tuple(_block(heading, found) for heading, _, found in each),
+        caption=AUDIT_CAPTION,
+        blocks=tuple(_audit_block(heading, result) for heading, _, result in each),
         notes=tuple(
             f"{heading}: {note}"
-            for heading, _, found in each
-            for note in (*warnings(found), *remarks(found), *counts(found))
+            for heading, _, result in each
+            for note in (*warnings(result), *remarks(result), *counts(result))
         ),
         csv_header=AUDIT_CSV_HEADER,
-        csv_rows=tuple(_csv_row(data, found, one) for _, data, found in each for one in found.measures),
+        csv_rows=tuple(_audit_csv_row(data, result, one) for _, data, result in each for one in result.measures),
     )
 
 
-def _block(heading: str, found: SplitAudit) -> Block:
+def _audit_block(heading: str, result: SplitAudit) -> Block:
     columns = (
         Column("Measure", align="left"),
         Column("Part", align="left"),
@@ -88,11 +88,11 @@ def _block(heading: str, found: SplitAudit) -> Block:
         Column("Deviation", group=heading),
         Column("Verdict", group=heading, align="left"),
     )
-    rows = [_row(found, each) for name in TITLES for each in found.of(name)]
+    rows = [_audit_row(result, each) for name in TITLES for each in result.of(name)]
     return Block(columns, tuple(rows))
 
 
-def _row(found: SplitAudit, each: Measure) -> Row:
+def _audit_row(result: SplitAudit, each: Measure) -> Row:
     value_form = ",.0f" if each.name in USER_COUNTS else form(each)
     return Row(
         (
@@ -101,31 +101,26 @@ def _row(found: SplitAudit, each: Measure) -> Row:
             Cell(each.value, form=value_form),
             Cell(each.expected, sd=each.error, form=form(each)),
             Cell(each.deviation, form="+.1f"),
-            Cell(words=verdict(found, each)),
+            Cell(words=verdict(result, each)),
         )
     )
 
 
-def _csv_row(facts: DataFacts, found: SplitAudit, each: Measure) -> tuple[CsvValue, ...]:
+def _audit_csv_row(facts: DataFacts, result: SplitAudit, each: Measure) -> tuple[CsvValue, ...]:
     return (
         *data_values(facts),
         *(each.name, each.part, each.n, each.value, each.expected, each.error, each.deviation),
-        verdict(found, each),
+        verdict(result, each),
     )
 
 
-CSV_HEADER = (*DATA_FIELDS, "quantity", "value", "paper_value")
-COUNTS = ("n_interactions", "n_items", "n_users")
-SIZES = ("n_train", "n_valid", "n_test")
-
-
 def build(material: Material) -> Table:
-    """Table 2 of a call."""
+    """Build Table 2 of a call."""
     return table2(material.facts, material.paper)
 
 
 def table2(facts: Sequence[DataFacts], paper: Paper) -> Table:
-    """Statistics of the data, and the paper's row after all splits of a data set that the paper has.
+    """Tabulate the statistics of the data; the paper's row follows the last split of a data set that it has.
 
     Args:
         facts: the data sets, in the order of the rows; any modalities under any names.
@@ -166,7 +161,7 @@ def table2(facts: Sequence[DataFacts], paper: Paper) -> Table:
 
 
 def _modality_names(facts: Sequence[DataFacts], paper: Paper) -> list[str]:
-    """The paper's modalities first, in its order, and then the others as they come."""
+    """List the paper's modalities in its order, then the others as they occur."""
     published = [name for each in facts if paper.has_dataset(each.card) for name in paper.table2[each.card].dims]
     ours = [name for each in facts for name in (*(m.name for m in each.modalities), *each.missing)]
     return list(dict.fromkeys(published + ours))
@@ -198,13 +193,13 @@ def _modality_cell(modality: ModalityFacts | None, missing: bool) -> Cell:
 
 
 def _paper_data_row(dataset: str, modalities: Sequence[str], paper: Paper) -> Row:
-    theirs = paper.statistics(dataset)
+    published = paper.statistics(dataset)
     return Row(
         (
             Cell(words=paper_heading(dataset, paper)),
-            *(Cell(getattr(theirs, name), form=",") for name in COUNTS),
-            Cell(theirs.sparsity_percent / 100, form=".2%"),
-            *(Cell(theirs.dims[m], form="d") if m in theirs.dims else Cell(words=DASH) for m in modalities),
+            *(Cell(getattr(published, name), form=",") for name in COUNTS),
+            Cell(published.sparsity_percent / 100, form=".2%"),
+            *(Cell(published.dims[m], form="d") if m in published.dims else Cell(words=DASH) for m in modalities),
             *(Cell(words=DASH) for _ in ("split", *SIZES, "hash")),
         )
     )
@@ -217,9 +212,9 @@ def _data_csv(facts: DataFacts, modalities: Sequence[str], paper: Paper) -> list
     for name in modalities:
         ours[f"dim:{name}"] = present[name].dim if name in present else None
         ours[f"coverage:{name}"] = present[name].coverage if name in present else None
-    theirs: dict[str, CsvValue] = {}
+    published: dict[str, CsvValue] = {}
     if paper.has_dataset(facts.card):
         row = paper.statistics(facts.card)
-        theirs = {name: getattr(row, name) for name in (*COUNTS, "sparsity_percent")}
-        theirs |= {f"dim:{name}": dim for name, dim in row.dims.items()}
-    return [(*data_values(facts), name, value, theirs.get(name)) for name, value in ours.items()]
+        published = {name: getattr(row, name) for name in (*COUNTS, "sparsity_percent")}
+        published |= {f"dim:{name}": dim for name, dim in row.dims.items()}
+    return [(*data_values(facts), name, value, published.get(name)) for name, value in ours.items()]

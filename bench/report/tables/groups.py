@@ -1,11 +1,8 @@
-"""Groups of users and items by their training interactions, and what lists do for them. Pure.
+"""Who is served: Recall by user activity and item popularity, and coverage, Gini and novelty of the lists. Pure.
 
-Groups are quarters by count, and equal counts are never parted: a group ends at the largest count of its quarter,
-so that heavy ties make groups uneven, or fewer. "First" below means the first `PRIMARY_CUTOFF` of a user's list.
-
-Who is served: Recall by user activity and item popularity, and what the lists are made of. Pure.
-
-The measures are defined in `group_measures`; a cell is their mean over the finished runs.
+Groups are quarters of the users or items by training interactions. Equal counts stay together: a group ends at
+the largest count of its quarter, so heavy ties make groups uneven, or fewer. A cell is the mean of a measure over
+the finished runs. "First" below means the first `PRIMARY_CUTOFF` of a user's list.
 """
 
 from __future__ import annotations
@@ -56,48 +53,48 @@ class Group:
 
     @property
     def name(self) -> str:
-        """Its counts, for example "5 to 7"."""
+        """Return the group's range of counts, for example "5 to 7"."""
         if self.most == 0:
             return "0 (cold)"
         return f"{self.least:,}" if self.least == self.most else f"{self.least:,} to {self.most:,}"
 
 
 def quarters(counts: IntArray, taking_part: BoolArray) -> list[Group]:
-    """At most four groups by count, ascending, each with a member; equal counts stay together.
+    """Split users or items into at most four non-empty groups by count, ascending; equal counts stay together.
 
     Args:
         counts: of all users or items, `[n]`.
-        taking_part: who is grouped at all, `[n]`.
+        taking_part: which of them are grouped, `[n]` bool.
     """
     some = counts[taking_part]
     if not len(some):
         return []
     bounds = np.unique([*np.quantile(some, QUARTERS, method="inverted_cdf"), some.max()])
-    places = np.searchsorted(bounds, counts)
+    places = np.searchsorted(bounds, counts)  # a count equal to a bound belongs to the group that it ends
     groups = [taking_part & (places == place) for place in range(len(bounds))]
     return [Group(int(counts[inside].min()), int(counts[inside].max()), inside) for inside in groups]
 
 
 def user_groups(data: BenchmarkData) -> list[Group]:
-    """Quarters of the users with test interactions."""
+    """Return quarters of the users with test interactions."""
     evaluated = np.diff(data.split.test.offsets) > 0
     return quarters(np.diff(data.split.train.offsets), evaluated)
 
 
 def item_groups(data: BenchmarkData) -> list[Group]:
-    """Quarters of the items with training interactions, and the items without where there are any."""
+    """Return quarters of the items with training interactions, and the cold items, if any, as a last group."""
     counts = popularity(data)
     cold = [Group(0, 0, counts == 0)] if (counts == 0).any() else []
     return [*quarters(counts, counts > 0), *cold]
 
 
 def popularity(data: BenchmarkData) -> IntArray:
-    """Training interactions of every item, `[n_items]`."""
+    """Count the training interactions of every item, `[n_items]`."""
     return np.bincount(data.split.train.items, minlength=data.n_items)
 
 
 def user_recall(lists: StoredLists, members: BoolArray) -> float | None:
-    """Mean Recall@10 over the evaluated users of a group; None without any.
+    """Return mean Recall@10 over the evaluated users of a group; None without any.
 
     Args:
         lists: of all evaluated users.
@@ -108,7 +105,7 @@ def user_recall(lists: StoredLists, members: BoolArray) -> float | None:
 
 
 def item_recall(lists: StoredLists, data: BenchmarkData, members: BoolArray) -> float | None:
-    """Share of a group's test interactions that are among the first of their user; None without any.
+    """Return the share of a group's test interactions that are among the first of their user; None without any.
 
     Args:
         lists: of all evaluated users.
@@ -116,30 +113,34 @@ def item_recall(lists: StoredLists, data: BenchmarkData, members: BoolArray) -> 
         members: which items are in the group, `[n_items]`.
     """
     first = lists.items[:, :PRIMARY_CUTOFF]
-    found = first[hit_matrix(TopK(lists.users, first, 0), data.split.test)]
+    hits = first[hit_matrix(TopK(lists.users, first, 0), data.split.test)]
     n_test = int(members[data.split.test.items].sum())
-    return float(members[found].sum() / n_test) if n_test else None
+    return float(members[hits].sum() / n_test) if n_test else None
 
 
 def exposure(lists: StoredLists, n_items: int) -> IntArray:
-    """How often each item is among the first, `[n_items]`."""
+    """Count how often each item is among the first, `[n_items]`."""
     first = lists.items[:, :PRIMARY_CUTOFF]
-    return np.bincount(first[first >= 0], minlength=n_items)
+    return np.bincount(first[first >= 0], minlength=n_items)  # -1 fills short lists
 
 
 def coverage(shown: IntArray) -> float:
-    """Share of all items that are shown to anybody.
+    """Return the share of all items that are among the first of at least one user.
 
     Args:
-        shown: result of `exposure`, here and below.
+        shown: result of `exposure`.
     """
     return float((shown > 0).mean())
 
 
 def gini(shown: IntArray) -> float | None:
-    """Sum over i of (2i - n - 1) x_i / (n * sum of x), x ascending; None if nothing is shown.
+    """Return the Gini coefficient of exposure; None if nothing is shown.
 
-    0 if all n items are shown equally often, (n - 1) / n if one is all that is shown.
+    It is the sum over i of (2i - n - 1) x_i / (n * sum of x), x ascending: 0 if all n items are shown equally
+    often, (n - 1) / n if only one item is shown.
+
+    Args:
+        shown: result of `exposure`.
     """
     if not shown.any():
         return None
@@ -149,7 +150,7 @@ def gini(shown: IntArray) -> float | None:
 
 
 def novelty(shown: IntArray, counts: IntArray) -> float | None:
-    """Mean over what is shown of -log2((c + 1) / (C + n_items)), in bits; None if nothing is shown.
+    """Return the mean of -log2((c + 1) / (C + n_items)) over shown items, in bits; None if nothing is shown.
 
     One is added to every count, so that a cold item has a finite value.
 
@@ -172,7 +173,7 @@ CAPTION = (
     "users of a group that have test interactions) and of items (share of the n test interactions with items "
     f"of a group that are among the first {PRIMARY_CUTOFF} of their user). Groups are quarters of the users "
     "and of the items, uneven where many have the same number; cold items have no training interaction. "
-    f"Coverage is the share of all items that are among the first {PRIMARY_CUTOFF} of anybody; Gini that of "
+    f"Coverage is the share of all items that are among the first {PRIMARY_CUTOFF} of any user; Gini that of "
     "how often each item is there, 0 if all are equally often; novelty the mean of -log2 of an item's share "
     "of the training interactions, in bits, with one added to every count. Bold is the best of an "
     f"{metric_title(RECALL)} column and underlined the second best, among complete cells; the last three "
@@ -182,7 +183,16 @@ CAPTION = (
 
 @dataclass(frozen=True, eq=False)
 class Measure:
-    """One column of a block: what is measured, over how many, how, and how it is shown."""
+    """One column of a block.
+
+    Attributes:
+        by: "user", "item" or "all": what is grouped.
+        group: name of the group, or of the measure if `by` is "all".
+        n: number of users or test interactions.
+        metric: name in the CSV.
+        of: the measure of one run's lists.
+        form: format of its values.
+    """
 
     by: str
     group: str
@@ -193,15 +203,15 @@ class Measure:
 
     @property
     def title(self) -> str:
-        """The column head."""
+        """Return the column head."""
         return self.group if self.by == "all" else f"{self.group} (n={self.n:,})"
 
 
 def build(material: Material) -> Table:
-    """The table of a call: three blocks a data set, all models of the call.
+    """Build the table of a call: three blocks per data set, with all models of the call.
 
     Raises:
-        ResultsError: the lists of a finished run are gone or damaged.
+        ResultsError: the lists of a finished run are missing or damaged.
     """
     labels = row_order(material.labels, material.paper)
     blocks: list[Block] = []
@@ -220,7 +230,7 @@ def build(material: Material) -> Table:
 
 
 def measures_of(data: BenchmarkData) -> dict[str, list[Measure]]:
-    """The columns of a data set by the head that they share."""
+    """Return the columns of a data set by the head that they share."""
     by_user, by_item = user_groups(data), item_groups(data)
     n_users = sum(int(group.members.sum()) for group in by_user)
     counts, test_items = popularity(data), data.split.test.items
@@ -253,17 +263,17 @@ def measures_of(data: BenchmarkData) -> dict[str, list[Measure]]:
 def _scores(
     material: Material, facts: DataFacts, labels: Sequence[str], measures: Sequence[Measure]
 ) -> dict[Measure, list[Score]]:
-    """For every measure the scores of all labels; each run's lists are read once."""
-    found: dict[Measure, list[Score]] = {each: [] for each in measures}
+    """Return for every measure the scores of all labels; each run's lists are read once."""
+    by_measure: dict[Measure, list[Score]] = {each: [] for each in measures}
     for label in labels:
         lists = [material.lists(record) for record in material.runs(facts, label)]
         n_failed = sum(_is_failed(record, facts, label) for record in material.records)
-        for each, scores in found.items():
+        for each, scores in by_measure.items():
             values = [value for value in map(each.of, lists) if value is not None]
             mean = statistics.fmean(values) if values else None
             sd = statistics.stdev(values) if len(values) > 1 else None
             scores.append(Score(mean, sd, len(lists), n_failed, material.n_seeds))
-    return found
+    return by_measure
 
 
 def _is_failed(record: RunRecord, facts: DataFacts, label: str) -> bool:
@@ -284,12 +294,12 @@ def _block(
 
 
 def _marks(each: Measure, scores: Sequence[Score]) -> list[Mark]:
-    """Nothing found at all is no second best; only Recall has a best."""
+    """Mark the best and second best of a Recall column; a score of 0 gets no mark, other measures have no best."""
     return marks([score.complete or None if each.metric == RECALL else None for score in scores])
 
 
 def _cell(score: Score, each: Measure, mark: Mark) -> Cell:
-    if score.n_runs and score.mean is None:
+    if score.n_runs and score.mean is None:  # the runs finished, but the group has no value
         return NOTHING
     return replace(score_cell(score, mark), form=each.form)
 

@@ -1,7 +1,7 @@
-"""What the stopping rule decides: what less patience would have kept, model by model. Pure.
+"""The patience figure: validation score kept and epochs made under less patience, model by model. Pure.
 
-A run that stopped after P epochs without a better validation score tells exactly what every smaller number would
-have done: training does the same until it stops.
+The curve of a run that stopped after P epochs without a better validation score shows exactly where every smaller
+patience would have stopped: training is the same until then.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.report.figure import PAGE_WIDTH, Figure, look
+from bench.report.figure import PAGE_WIDTH, Figure, plot_styles
 from bench.report.material import NO_MEAN, DataRuns, Material, runs_by_data
 from bench.report.paper import Paper
 from bench.report.tables.curves import is_level
@@ -45,12 +45,12 @@ Lines = dict[str, list[Mean]]  # by label
 
 
 def build(material: Material) -> Figure:
-    """The figure of a call."""
+    """Build the figure of a call."""
     return patience_figure(runs_by_data(material), material.paper)
 
 
 def patience_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
-    """Kept validation score and epochs made by patience, a row of two panels a data set.
+    """Draw kept validation score and epochs made by patience, one row of two panels per data set.
 
     Args:
         by_data: the runs, data set by data set.
@@ -61,21 +61,21 @@ def patience_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
         f"Validation {metric_name(used.selection_metric)} that training would have kept (left), and the epochs "
         f"that it would have made (right), had it stopped after fewer epochs without a better score. Means over "
         f"{seeds(by_data[0].n_asked)}, computed from the curves of the runs. A line that still rises at its right "
-        f"end tells of a model that would gain from more patience. Controls have no epochs."
+        f"end belongs to a model that would gain from more patience. Controls have no epochs."
     )
     notes = [note for same in by_data for note in same.notes(paper, NO_MEAN)]
-    found = [(same, _found(same)) for same in by_data]
+    by_patience = [(same, _lines(same)) for same in by_data]
     rows = [
         (*data_values(same.facts), used.tag, label, mean.patience, same.n_asked, used.selection_metric, *mean[1:])
-        for same, lines in found
+        for same, lines in by_patience
         for label, line in lines.items()
         for mean in line
     ]
-    return Figure("Patience", caption, tuple(notes), CSV_HEADER, tuple(rows), lambda: _draw(found, paper))
+    return Figure("Patience", caption, tuple(notes), CSV_HEADER, tuple(rows), lambda: _draw(by_patience, paper))
 
 
 def stopped(scores: Sequence[float], patience: int) -> Stop:
-    """Where the rule of `bench.engine.trainer` ends a training that would go through these scores.
+    """Return where the rule of `bench.engine.trainer` ends a training with these scores.
 
     Args:
         scores: validation scores, epoch by epoch.
@@ -91,18 +91,19 @@ def stopped(scores: Sequence[float], patience: int) -> Stop:
 
 
 def means(runs: Sequence[RunRecord]) -> list[Mean]:
-    """The mean over the runs at every patience up to the smallest that they were made with."""
+    """Return the mean over the runs at every patience, up to the smallest that a run was made with."""
     curves = [[epoch.valid[run.protocol.selection_metric] for epoch in run.curve] for run in runs]
-    found = []
+    by_patience = []
+    # beyond the patience of a run its curve ends, so that larger values are unknown
     for patience in range(1, min(run.protocol.patience for run in runs) + 1):
         ends = [stopped(scores, patience) for scores in curves]
         score, n_epochs = (statistics.fmean(values) for values in zip(*ends, strict=True))
-        found.append(Mean(patience, score, n_epochs))
-    return found
+        by_patience.append(Mean(patience, score, n_epochs))
+    return by_patience
 
 
-def _found(same: DataRuns) -> Lines:
-    """The means of the models with epochs and all their runs."""
+def _lines(same: DataRuns) -> Lines:
+    """Return the means of the models that have epochs and all their runs, by label."""
     return {
         label: means(runs)
         for label, runs in same.by_label.items()
@@ -110,28 +111,28 @@ def _found(same: DataRuns) -> Lines:
     }
 
 
-def _draw(found: Sequence[tuple[DataRuns, Lines]], paper: Paper) -> Drawing:
+def _draw(by_patience: Sequence[tuple[DataRuns, Lines]], paper: Paper) -> Drawing:
     from matplotlib.figure import Figure as Drawing
 
-    drawing = Drawing(figsize=(PAGE_WIDTH, PANEL_HEIGHT * len(found)), layout="constrained")
-    panels = drawing.subplots(len(found), 2, squeeze=False)
-    for (left, right), (same, lines) in zip(panels, found, strict=True):
-        for label, style in look(list(lines), paper).items():
+    drawing = Drawing(figsize=(PAGE_WIDTH, PANEL_HEIGHT * len(by_patience)), layout="constrained")
+    panels = drawing.subplots(len(by_patience), 2, squeeze=False)
+    for (left, right), (same, lines) in zip(panels, by_patience, strict=True):
+        for label, style in plot_styles(list(lines), paper).items():
             patience, scores, n_epochs = zip(*lines[label], strict=True)
             shared = {"label": model_display(label, paper), "markevery": max(1, len(patience) // N_TICKS), **style}
             left.plot(patience, scores, **shared)
             right.plot(patience, n_epochs, **shared)
-        _finish(left, same, f"validation {metric_name(same.protocol.selection_metric)}")
-        _finish(right, same, "epochs made")
+        _label_axes(left, same, f"validation {metric_name(same.protocol.selection_metric)}")
+        _label_axes(right, same, "epochs made")
         if lines:
             right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return drawing
 
 
-def _finish(axes: Axes, same: DataRuns, words: str) -> None:
+def _label_axes(axes: Axes, same: DataRuns, y_label: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title(same.heading)
     axes.set_xlabel(f"patience, epochs ({seeds(same.n_asked)})")
-    axes.set_ylabel(words)
+    axes.set_ylabel(y_label)
     axes.xaxis.set_major_locator(MaxNLocator(N_TICKS, integer=True))

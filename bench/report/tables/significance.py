@@ -1,4 +1,4 @@
-"""Significance: which differences between models are more than chance. Pure but for the stored lists."""
+"""The significance table: which differences between models exceed chance. Reads stored lists; writes nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.report.comparisons import (
     METHOD,
     STAR,
     Comparisons,
-    all_comparisons,
+    compare_all,
     contrast_values,
     family_name,
     shown_difference,
@@ -36,11 +36,11 @@ CSV_HEADER = (
     *CONTRAST_FIELDS,
     *("n_seeds", "n_users", "not_compared"),
 )
-EFFECT = "d: Cohen's d of paired differences. All of it speaks of the models as trained with these seeds."
+EFFECT = "d: Cohen's d of paired differences. All of this concerns the models as trained with these seeds."
 
 
 def build(material: Material) -> Table:
-    """All pairs of a call in the CSV; people see those with the proposed model, or all if it is not there.
+    """Build the table of a call: pairs with the proposed model, or all pairs without it; the CSV has all pairs.
 
     Raises:
         ResultsError: stored lists are missing or damaged.
@@ -48,7 +48,7 @@ def build(material: Material) -> Table:
     blocks, notes = [], []
     csv_rows: list[tuple[CsvValue, ...]] = []
     for facts, heading in zip(material.facts, data_headings(material.facts), strict=True):
-        families = all_comparisons(material, facts)
+        families = compare_all(material, facts)
         blocks.append(_block(families[0], heading, material.paper))
         notes += [*data_notes(facts, heading, material.paper), _count_note(families[-1], heading)]
         csv_rows += [row for family in families for row in _csv_rows(family, material)]
@@ -56,7 +56,7 @@ def build(material: Material) -> Table:
 
 
 def _block(family: Comparisons, heading: str, paper: Paper) -> Block:
-    """One data set: a row a pair, and a column each for the difference, p and d in every metric."""
+    """Build the block of a data set: one row per pair; difference, p and d as columns of every metric."""
     columns = [Column("First", align="left"), Column("Second", align="left")]
     for metric in COMPARED:
         title = metric_title(metric)
@@ -66,7 +66,7 @@ def _block(family: Comparisons, heading: str, paper: Paper) -> Block:
         cells = [Cell(words=model_display(label, paper)) for label in pair]
         gap = family.gap(pair, paper)
         for metric in COMPARED:
-            contrast = family.found.get((metric, pair))
+            contrast = family.contrasts.get((metric, pair))
             cells += _cells(contrast) if contrast else [Cell(words=f"{DASH} ({gap})"), *[Cell(words=DASH)] * 2]
         rows.append(Row(tuple(cells)))
     return Block(tuple(columns), tuple(rows))
@@ -89,13 +89,14 @@ def _caption(material: Material) -> str:
 
 
 def _count_note(everything: Comparisons, heading: str) -> str:
-    """How many of all pairs differ."""
+    """Count the pairs that differ significantly."""
     n_users, parts = everything.scores.n_users, []
     for metric in COMPARED:
-        differ = sum(bool(each.sign) for (name, _), each in everything.found.items() if name == metric)
+        differ = sum(bool(each.sign) for (name, _), each in everything.contrasts.items() if name == metric)
         parts.append(f"{differ} in {metric_title(metric)}")
     return (
-        f"{heading}: {n_users:,} users. Of {everything.size} pairs, corrected together, differ {', '.join(parts)}."
+        f"{heading}: {n_users:,} users. Of {everything.size} pairs, corrected together, these differ: "
+        f"{', '.join(parts)}."
     )
 
 
@@ -105,7 +106,7 @@ def _csv_rows(family: Comparisons, material: Material) -> list[tuple[CsvValue, .
         (
             *data_values(family.scores.facts),
             *(scores.protocol, scores.hide_at_test, family.family, family.size, metric, *pair),
-            *contrast_values(family.found.get((metric, pair))),
+            *contrast_values(family.contrasts.get((metric, pair))),
             *(material.n_seeds, family.scores.n_users, family.gap(pair, material.paper)),
         )
         for metric in COMPARED

@@ -1,8 +1,7 @@
-"""The budget curve: what tuning with fewer trials would have reported, for every model. Pure.
+"""The search as a table, and the budget curve: what fewer trials would have chosen. Pure.
 
-Where the lines of two models cross, which of them is better depends on how much they were tuned.
-
-The search as a table: what it cost and chose for every model, every trial in the CSV. Pure.
+The table shows what the search cost and chose for every model; its CSV has every run. Where the budget curves of
+two models cross, which of them is better depends on how much they were tuned.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import listed
 from bench.core.protocol import METRICS, PRIMARY_CUTOFF, metric_key
-from bench.report.figure import PAGE_WIDTH, Figure, look
+from bench.report.figure import PAGE_WIDTH, Figure, plot_styles
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table, marks
@@ -26,20 +25,28 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
+CUTOFFS = (PRIMARY_CUTOFF, 20)
+TEST_METRICS = tuple(metric_key(metric, cutoff) for cutoff in CUTOFFS for metric in METRICS)
+CSV_HEADER = (
+    *DATA_FIELDS, "protocol", "model", "sampler", "budget", "stage", "trial", "repetition", "state",
+    "is_chosen", "params", "metric", "valid",
+    *(f"test_{name}" for name in TEST_METRICS), "best_epoch", "epochs", "steps", "stop", "seconds", "cpu_seconds",
+    "max_epochs", "base_seed", "code_hash", "key",
+)  # fmt: skip
 BUDGET_CSV_HEADER = (
     *DATA_FIELDS,
     *("protocol", "model", "sampler", "n_trials", "metric", "valid", "test"),
 )
-PANEL_HEIGHT = 2.6
+PANEL_HEIGHT = 2.6  # inches
 
 
 def build_budget(material: Material) -> Figure:
-    """The budget curves of a call."""
+    """Build the budget curves of a call."""
     return budget_figure(material.studies, material.paper)
 
 
 def budget_figure(studies: Sequence[StudyResult], paper: Paper) -> Figure:
-    """Expected validation and test score of the chosen one of n trials; a row of two panels a data set.
+    """Draw the expected scores of the trial chosen among n, one row of two panels per data set.
 
     Args:
         studies: the searches, data set by data set.
@@ -67,11 +74,11 @@ def budget_figure(studies: Sequence[StudyResult], paper: Paper) -> Figure:
         tuple(notes),
         BUDGET_CSV_HEADER,
         rows,
-        lambda: _draw(by_data, paper, used.selection_metric),
+        lambda: _draw_budget(by_data, paper, used.selection_metric),
     )
 
 
-def _draw(by_data: Sequence[Sequence[StudyResult]], paper: Paper, metric: str) -> Drawing:
+def _draw_budget(by_data: Sequence[Sequence[StudyResult]], paper: Paper, metric: str) -> Drawing:
     from matplotlib.figure import Figure as Drawing
     from matplotlib.ticker import MaxNLocator
 
@@ -90,7 +97,7 @@ def _draw(by_data: Sequence[Sequence[StudyResult]], paper: Paper, metric: str) -
 def _panel(axes: Axes, studies: Sequence[StudyResult], part: str, paper: Paper) -> None:
     by_label = {study.label: study for study in studies}
     ordered = row_order(by_label, paper)
-    for label, style in look(ordered, paper).items():
+    for label, style in plot_styles(ordered, paper).items():
         curve = by_label[label].budget_curve()
         scores = [point.valid if part == "valid" else point.test for point in curve]
         name = model_display(label, paper)
@@ -99,23 +106,13 @@ def _panel(axes: Axes, studies: Sequence[StudyResult], part: str, paper: Paper) 
     axes.set_title(studies[0].facts.label)
 
 
-CUTOFFS = (PRIMARY_CUTOFF, 20)
-TEST_METRICS = tuple(metric_key(metric, cutoff) for cutoff in CUTOFFS for metric in METRICS)
-CSV_HEADER = (
-    *DATA_FIELDS, "protocol", "model", "sampler", "budget", "stage", "trial", "repetition", "state",
-    "is_chosen", "params", "metric", "valid",
-    *(f"test_{name}" for name in TEST_METRICS), "best_epoch", "epochs", "steps", "stop", "seconds", "cpu_seconds",
-    "max_epochs", "base_seed", "code_hash", "key",
-)  # fmt: skip
-
-
 def build(material: Material) -> Table:
-    """The tuning of a call."""
+    """Build the tuning table of a call."""
     return tuning_table(material.studies, material.paper)
 
 
 def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:
-    """One row a model and data set, best validation score of a column marked; the CSV has one row a run.
+    """Tabulate one row per model and data set, the best validation scores marked; the CSV has one row per run.
 
     Args:
         studies: the searches, data set by data set.
@@ -167,7 +164,7 @@ def _block(studies: Sequence[StudyResult], paper: Paper) -> Block:
         Row(
             (
                 Cell(words=model_display(study.label, paper)),
-                Cell(words=_trials(study)),
+                Cell(words=_counted(study.records, True)),
                 Cell(words=_counted(study.confirmations, False)),
                 Cell(words=_minutes(study)),
                 _score(study.default, valid_score),
@@ -184,23 +181,19 @@ def _block(studies: Sequence[StudyResult], paper: Paper) -> Block:
     return Block(columns, rows)
 
 
-def _trials(study: StudyResult) -> str:
-    return _counted(study.records, True)
-
-
 def _counted(records: Sequence[RunRecord], shows_pruned: bool) -> str:
-    """How many runs there were, and how many of them failed or were pruned; a dash for none."""
+    """Count the runs, and those of them that failed or were pruned; a dash for no run."""
     counts = {"pruned": sum(record.stop_reason == "pruned" for record in records) if shows_pruned else 0}
     counts["failed"] = sum(record.metrics is None for record in records)
-    said = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
-    return (f"{len(records)}" + (f" ({said})" if said else "")) if records else DASH
+    details = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+    return (f"{len(records)}" + (f" ({details})" if details else "")) if records else DASH
 
 
 def _minutes(study: StudyResult) -> str:
-    """CPU minutes of all runs; at least so many where some do not tell, as those of earlier versions."""
-    found = [record.cpu_seconds for record in (*study.records, *study.confirmations)]
-    known = [seconds for seconds in found if seconds is not None]
-    return ("≥ " if len(known) < len(found) else "") + f"{sum(known) / 60:,.1f}" if known else DASH
+    """Sum the CPU minutes of all runs; a lower bound if some records, of earlier versions, lack them."""
+    seconds_of_runs = [record.cpu_seconds for record in (*study.records, *study.confirmations)]
+    known = [seconds for seconds in seconds_of_runs if seconds is not None]
+    return ("≥ " if len(known) < len(seconds_of_runs) else "") + f"{sum(known) / 60:,.1f}" if known else DASH
 
 
 def _score(record: RunRecord | None, score: Any) -> Cell:
@@ -213,7 +206,7 @@ def _differences(study: StudyResult) -> str:
 
 
 def _runs(study: StudyResult) -> Iterator[tuple[int, RunRecord]]:
-    """Every trial and confirmation run, with the number of the trial."""
+    """Yield every trial and confirmation run, with the number of the trial."""
     yield from enumerate(study.records)
     for each in study.confirmed:
         yield from ((each.trial, record) for record in each.records)

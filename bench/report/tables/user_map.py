@@ -1,7 +1,7 @@
 """Figure 4: users and their items by t-SNE, LightGCN beside LUDP, the same users in both.
 
-The paper shows "some users" and asks the eye whether their items lie together. Here the users are drawn by a seed,
-and the number under a panel answers the eye's question where the model works: in the space of its vectors.
+The paper shows "some users" and leaves it to the eye whether their items lie together. Here a seed draws the
+users, and the number under each panel measures it in the full space of the model's vectors. Reads checkpoints.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bench.core.hashing import derive_seed
 from bench.core.types import BenchmarkData, FloatArray, IntArray
+from bench.report.experiments import MAPPED_MODELS
 from bench.report.figure import PAGE_WIDTH, Figure
 from bench.report.material import Material
 from bench.report.wording import DATA_FIELDS, data_notes, data_values, model_display
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-MODELS = ("lightgcn", "ludp")
 N_USERS = 10
-MIN_ITEMS, MAX_ITEMS = 10, 30  # of a user: fewer are no cloud, more hide those of the others
+MIN_ITEMS, MAX_ITEMS = 10, 30  # per user: fewer make no cloud, more hide the items of others
 PERPLEXITY = 30.0
 PANEL_HEIGHT = 3.6
 SHARED = "#B0B0B0"
@@ -52,7 +52,7 @@ class Sample:
     Attributes:
         users: their ids, ascending, `[n]`.
         items: ids of their items, each once, `[m]`.
-        owners: position in `users` of the one whose item it is, -1 for an item of several, `[m]`.
+        owners: position in `users` of each item's user, -1 for an item of several users, `[m]`.
     """
 
     users: IntArray
@@ -62,7 +62,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One model on one data set; `missing` says why there is nothing to show."""
+    """One model on one data set; `missing` says why the panel is empty."""
 
     label: str
     facts: DataFacts
@@ -74,12 +74,12 @@ class Panel:
 
 
 def build(material: Material) -> Figure:
-    """Figure 4 of a call; a row of two panels a data set."""
+    """Build Figure 4 of a call: one row of two panels per data set."""
     panels = [
-        [_panel(material, data, facts, label) for label in MODELS]
+        [_panel(material, data, facts, label) for label in MAPPED_MODELS]
         for data, facts in zip(material.data.values(), material.facts, strict=True)
     ]
-    names = {label: model_display(label, material.paper) for label in MODELS}
+    names = {label: model_display(label, material.paper) for label in MAPPED_MODELS}
     notes = [note for facts in material.facts for note in data_notes(facts, facts.label, material.paper)]
     notes += [
         f"{each.facts.label}: no {names[each.label]} ({each.missing})."
@@ -92,15 +92,15 @@ def build(material: Material) -> Figure:
 
 
 def choose(data: BenchmarkData, seed: int) -> Sample:
-    """The users and items to show: the same for every model, and for every call with this seed.
+    """Choose the users and items to show: the same for every model, and for every call with this seed.
 
     Args:
-        data: the data set; of users with fewer than `MIN_ITEMS` training items none is taken.
+        data: the data set; only users with at least `MIN_ITEMS` training items are drawn.
         seed: of the draw.
     """
     train, generator = data.split.train, np.random.default_rng(seed)
-    able = np.flatnonzero(np.diff(train.offsets) >= MIN_ITEMS)
-    users = np.sort(generator.choice(able, min(N_USERS, len(able)), replace=False))
+    eligible = np.flatnonzero(np.diff(train.offsets) >= MIN_ITEMS)
+    users = np.sort(generator.choice(eligible, min(N_USERS, len(eligible)), replace=False))
     owned = [train.items[train.offsets[user] : train.offsets[user + 1]] for user in users]
     shown = [generator.choice(items, min(MAX_ITEMS, len(items)), replace=False) for items in owned]
     items = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *shown]))
@@ -110,13 +110,13 @@ def choose(data: BenchmarkData, seed: int) -> Sample:
 
 
 def cloud_silhouette(vectors: FloatArray, owners: IntArray) -> float | None:
-    """Mean over users of the mean silhouette of their items, by cosine distance; None with fewer than two clouds.
+    """Return the mean over users of their items' mean silhouette, by cosine distance; None below two clouds.
 
-    A user with a single item counts as 0, as a cloud of one has no inside.
+    A user with a single item counts as 0: the silhouette of a cloud of one is not defined.
 
     Args:
         vectors: of the items, `[m, D]`.
-        owners: whose item each is, -1 for nobody's, `[m]`.
+        owners: position of each item's user, -1 for none, `[m]`.
     """
     from sklearn.metrics import silhouette_samples
 
@@ -138,7 +138,7 @@ def _panel(material: Material, data: BenchmarkData, facts: DataFacts, label: str
         return Panel(label, facts, sample, missing="its first seed has no finished run")
     vectors = final_vectors(runs[0], data, material.store)
     if vectors is None:
-        why = f"the parameters of run {runs[0].key} are gone, damaged, or of another version of the model"
+        why = f"the parameters of run {runs[0].key} are missing, damaged, or of another version of the model"
         return Panel(label, facts, sample, missing=why)
     users, items = vectors
     shown = np.concatenate([users[sample.users], items[sample.items]])
@@ -152,10 +152,12 @@ def _panel(material: Material, data: BenchmarkData, facts: DataFacts, label: str
 
 
 def _places(vectors: FloatArray) -> NDArray[np.float64]:
-    """Two dimensions by t-SNE, `[n, 2]`; exact gradients, so that the same vectors give the same places."""
+    """Map vectors to two dimensions by t-SNE, `[n, 2]`."""
     from sklearn.manifold import TSNE
 
+    # t-SNE needs a perplexity well below the number of points
     perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
+    # exact gradients in one thread: the same vectors give the same places
     tsne = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=0, method="exact", n_jobs=1)
     return np.asarray(tsne.fit_transform(vectors), dtype=np.float64)
 
@@ -178,7 +180,7 @@ def _draw(panels: Sequence[Sequence[Panel]], names: dict[str, str]) -> Drawing:
     from matplotlib.figure import Figure as Drawing
 
     drawing = Drawing(figsize=(PAGE_WIDTH, PANEL_HEIGHT * len(panels)), layout="constrained")
-    for line, pair in zip(drawing.subplots(len(panels), len(MODELS), squeeze=False), panels, strict=True):
+    for line, pair in zip(drawing.subplots(len(panels), len(MAPPED_MODELS), squeeze=False), panels, strict=True):
         for axes, panel in zip(line, pair, strict=True):
             _draw_panel(axes, panel, names[panel.label])
     return drawing

@@ -1,11 +1,6 @@
-"""Variations of a model with their scores, notes and tidy rows, the same for tables and figures. Pure.
+"""The forms in which variations of a model are shown: dot figures, line figures and tables. Pure.
 
-Variations of a model as a figure: a dot or a point of a line each, with its deviation. Pure.
-
-A mean of fewer repetitions than were asked for is pale and says so; where no run finished there is a gap that
-says so. Neither is joined to a line.
-
-Variations of a model as a table: one block a data set, the published values beside ours. Pure.
+All forms share the scores, notes and CSV rows, so that a table and a figure of the same variations agree.
 """
 
 from __future__ import annotations
@@ -15,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.core.protocol import METRICS, PRIMARY_CUTOFF, metric_key
-from bench.report.figure import COLUMN_WIDTH, PAGE_WIDTH, Figure, look
+from bench.report.figure import COLUMN_WIDTH, PAGE_WIDTH, Figure, plot_styles
 from bench.report.paper import Paper
 from bench.report.scores import Score, Scores
 from bench.report.table import Block, Cell, Column, CsvValue, Mark, Row, Table, improvement, marks
@@ -26,11 +21,12 @@ from bench.report.wording import (
     data_headings,
     data_notes,
     data_values,
-    incomplete,
-    made_by,
+    list_incomplete,
     metric_name,
     metric_title,
+    model_of,
     paper_heading,
+    repetitions_sentence,
     score_cell,
     seeds,
 )
@@ -46,6 +42,15 @@ CSV_HEADER = (
     *("protocol", "hide_at_test", "model", "variation", "metric", "mean", "sd"),
     *("n_runs", "n_failed", "n_asked", "mark", "paper_value", "reason"),
 )
+MARKED = "Bold is the best of a column and underlined the second best, among complete cells."
+PUBLISHED = "Columns headed 'paper' are the paper's numbers on its own data."
+MAX_COLUMNS = 3
+LINE_HEIGHT = 2.1  # inches per panel
+DOT_HEIGHT, DOT_FRAME = 0.24, 0.7  # inches per dot, and around the dots of a panel
+PALE = 0.4  # opacity of a mean over fewer repetitions than planned
+STEPS = (1, 2, 5, 10)  # distances between ticks, times a power of ten
+NO_RUN = "no finished run"
+DrawPanel = Callable[["Axes", "Family", str, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Variation:
 
     Attributes:
         name: what tables and axes call it.
-        label: what its runs are found by; "" where it cannot be made.
+        label: label of its runs; "" where it cannot be made.
         reason: why it cannot be made.
         detail: its parameters in words, for tables that show them.
         published: the paper's values by metric.
@@ -69,13 +74,13 @@ class Variation:
 
 @dataclass(frozen=True)
 class Family:
-    """The variations on one data set.
+    """The variations of a model on one data set.
 
     Attributes:
         facts: the data set.
         heading: its name with its source.
         variations: in order.
-        scores: by metric, one a variation.
+        scores: by metric, one score per variation.
     """
 
     facts: DataFacts
@@ -84,22 +89,22 @@ class Family:
     scores: Mapping[str, Sequence[Score]]
 
     def marks(self, metric: str) -> list[Mark]:
-        """Best and second best among complete cells."""
+        """Mark the best and second best among complete cells."""
         return marks([score.complete for score in self.scores[metric]])
 
 
 def with_selection(selection_metric: str) -> tuple[str, ...]:
-    """The metrics of the paper's tables, and the one that selects where it is none of them."""
+    """Return the metrics of the paper's tables, and the metric that selects if it is not among them."""
     return tuple(dict.fromkeys((*ALL_METRICS, selection_metric)))
 
 
-def families(
+def scored_families(
     scores: Scores,
     facts: Sequence[DataFacts],
     variations: Callable[[DataFacts], Sequence[Variation]],
     metrics: Sequence[str] = ALL_METRICS,
 ) -> list[Family]:
-    """The variations on every data set with their scores.
+    """Look up the scores of the variations on every data set.
 
     Args:
         scores: of all runs.
@@ -108,96 +113,94 @@ def families(
         metrics: keys like `recall@10`.
 
     Raises:
-        UsageError: there is no data set, one is given twice, or nobody computed a metric.
+        UsageError: there is no data set, one is given twice, or no run has a metric.
     """
     scores.require(metrics)
-    found = []
+    families = []
     for each, heading in zip(facts, data_headings(facts), strict=True):
-        made = variations(each)
+        ours = variations(each)
         by_metric = {
-            m: [scores.get(each, one.label, m) if one.label else Score() for one in made] for m in metrics
+            m: [scores.get(each, one.label, m) if one.label else Score() for one in ours] for m in metrics
         }
-        found.append(Family(each, heading, made, by_metric))
-    return found
+        families.append(Family(each, heading, ours, by_metric))
+    return families
 
 
-def notes(found: Sequence[Family], paper: Paper) -> tuple[str, ...]:
-    """What the data is, and which variations are not compared because runs are missing."""
+def notes(families: Sequence[Family], paper: Paper) -> tuple[str, ...]:
+    """Note what the data is, and which variations are not compared because runs are missing."""
     return tuple(
-        note for family in found for note in (*data_notes(family.facts, family.heading, paper), *_gaps(family))
+        note
+        for family in families
+        for note in (*data_notes(family.facts, family.heading, paper), *_incomplete_notes(family))
     )
 
 
-def _gaps(family: Family) -> Iterator[str]:
-    """A variation without all its runs would otherwise flatter the others."""
+def _incomplete_notes(family: Family) -> Iterator[str]:
+    """Name the variations without all their runs: left out silently, they would flatter the others."""
     possible = [
         (one.name, score)
         for across in family.scores.values()
         for one, score in zip(family.variations, across, strict=True)
         if one.label
     ]
-    named = incomplete(possible)
+    named = list_incomplete(possible)
     if named:
         yield f"{family.heading}: incomplete, hence not compared: {named}."
 
 
-def csv_rows(found: Sequence[Family], scores: Scores) -> tuple[tuple[CsvValue, ...], ...]:
-    """One row a data set, metric and variation, with the columns `CSV_HEADER`."""
+def csv_rows(families: Sequence[Family], scores: Scores) -> tuple[tuple[CsvValue, ...], ...]:
+    """Return one row per data set, metric and variation, with the columns `CSV_HEADER`."""
     return tuple(
         (
             *data_values(family.facts),
             *(scores.protocol, scores.hide_at_test, one.label, one.name, metric, score.mean, score.sd),
             *(score.n_runs, score.n_failed, score.n_asked, mark, one.published.get(metric), one.reason or None),
         )
-        for family in found
+        for family in families
         for metric, across in family.scores.items()
         for one, score, mark in zip(family.variations, across, family.marks(metric), strict=True)
     )
 
 
-MAX_COLUMNS = 3
-LINE_HEIGHT = 2.1  # inches, of a panel
-DOT_HEIGHT, DOT_FRAME = 0.24, 0.7  # inches, a dot and what is around them
-PALE = 0.4
-STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten
-NO_RUN = "no finished run"
-DrawPanel = Callable[["Axes", Family, str, Mapping[str, Any]], None]
+def dot_figure(name: str, caption: str, families: Sequence[Family], scores: Scores, paper: Paper) -> Figure:
+    """Draw variations without an order, one below the other; one panel per data set and metric.
 
-
-def dot_figure(name: str, caption: str, found: Sequence[Family], scores: Scores, paper: Paper) -> Figure:
-    """Variations without an order, one below the other; a panel a data set and metric.
+    A mean of fewer repetitions than planned is pale, with a label that says so; a variation without a finished
+    run leaves a labelled gap.
 
     Args:
         name: of the figure.
-        caption: what varies; how it was made is added.
-        found: the same variations on every data set.
-        scores: where theirs are from.
+        caption: what varies; how the runs were made is added.
+        families: the same variations on every data set.
+        scores: of all runs.
         paper: for colours.
     """
-    height = DOT_FRAME + DOT_HEIGHT * len(found[0].variations)
-    draw = _drawer(found, scores, paper, _dots, height, share=True)
-    return _figure(name, caption, found, scores, paper, draw)
+    height = DOT_FRAME + DOT_HEIGHT * len(families[0].variations)
+    draw = _drawer(families, scores, paper, _dots, height, share=True)
+    return _figure(name, caption, families, scores, paper, draw)
 
 
 def line_figure(
     name: str,
     caption: str,
-    found: Sequence[Family],
+    families: Sequence[Family],
     scores: Scores,
     paper: Paper,
     places: Sequence[float],
-    title: str,
+    axis_title: str,
 ) -> Figure:
-    """Variations by a number, on a logarithmic axis; a panel a data set and metric.
+    """Draw variations by a number, on a logarithmic axis; one panel per data set and metric.
+
+    Incomplete means and missing runs look as in `dot_figure`; the line joins complete means only.
 
     Args:
         name: of the figure.
-        caption: what varies; how it was made is added.
-        found: the same variations on every data set.
-        scores: where theirs are from.
+        caption: what varies; how the runs were made is added.
+        families: the same variations on every data set.
+        scores: of all runs.
         paper: for colours.
         places: the number of each variation.
-        title: what the number is.
+        axis_title: what the number is.
     """
 
     def panel(axes: Axes, family: Family, metric: str, style: Mapping[str, Any]) -> None:
@@ -205,15 +208,15 @@ def line_figure(
         axes.set_xscale("log")
         axes.set_xticks(places, [f"{place:g}" for place in places])
         axes.minorticks_off()
-        axes.set_xlabel(title)
+        axes.set_xlabel(axis_title)
 
     return _figure(
-        name, caption, found, scores, paper, _drawer(found, scores, paper, panel, LINE_HEIGHT, share=False)
+        name, caption, families, scores, paper, _drawer(families, scores, paper, panel, LINE_HEIGHT, share=False)
     )
 
 
 def _figure(
-    name: str, caption: str, found: Sequence[Family], scores: Scores, paper: Paper, draw: Callable[[], Drawing]
+    name: str, caption: str, families: Sequence[Family], scores: Scores, paper: Paper, draw: Callable[[], Drawing]
 ) -> Figure:
     if scores.n_asked is None:
         made = "No run has been made yet."
@@ -224,17 +227,17 @@ def _figure(
         )
         made = f"Test scores, {spread}."
     words = f"{caption} {made} The axes do not begin at 0. The paper prints no values for its figure."
-    return Figure(name, words, notes(found, paper), CSV_HEADER, csv_rows(found, scores), draw)
+    return Figure(name, words, notes(families, paper), CSV_HEADER, csv_rows(families, scores), draw)
 
 
 def _drawer(
-    found: Sequence[Family], scores: Scores, paper: Paper, panel: DrawPanel, height: float, share: bool
+    families: Sequence[Family], scores: Scores, paper: Paper, panel: DrawPanel, height: float, share: bool
 ) -> Callable[[], Drawing]:
-    """What draws the panels: a row a data set, or of data sets where there is one metric."""
-    pairs = [(family, metric) for family in found for metric in family.scores]
-    n_metrics = len(found[0].scores)
-    n_columns = n_metrics if n_metrics > 1 else min(MAX_COLUMNS, len(found))
-    (style,) = look([found[0].variations[0].label.partition("@")[0]], paper).values()
+    """Return a function that draws the panels: one row per data set, or all data sets in rows if one metric."""
+    pairs = [(family, metric) for family in families for metric in family.scores]
+    n_metrics = len(families[0].scores)
+    n_columns = n_metrics if n_metrics > 1 else min(MAX_COLUMNS, len(families))
+    (style,) = plot_styles([model_of(families[0].variations[0].label)], paper).values()
 
     def draw() -> Drawing:
         from matplotlib.figure import Figure as Drawing
@@ -256,7 +259,7 @@ def _drawer(
 
 
 def _dots(axes: Axes, family: Family, metric: str, style: Mapping[str, Any]) -> None:
-    """From above in the order of the variations."""
+    """Draw one dot per variation, the first one on top."""
     from matplotlib.ticker import MaxNLocator
 
     for place, score in enumerate(family.scores[metric]):
@@ -274,17 +277,13 @@ def _dots(axes: Axes, family: Family, metric: str, style: Mapping[str, Any]) -> 
 def _line(axes: Axes, across: Sequence[Score], places: Sequence[float], style: Mapping[str, Any]) -> None:
     from matplotlib.ticker import MaxNLocator
 
+    # nan breaks the line, so that it does not pass through an incomplete mean
     means = [float("nan") if score.complete is None else score.complete for score in across]
     axes.plot(places, means, color=style["color"], linestyle="-", linewidth=1.0, zorder=style["zorder"])
     for place, score in zip(places, across, strict=True):
         if score.mean is None:
-            upright: dict[str, Any] = {
-                "transform": axes.get_xaxis_transform(),
-                "rotation": 90,
-                "ha": "center",
-                "va": "bottom",
-            }
-            axes.text(place, 0.03, NO_RUN, fontsize=6, **upright)
+            upright: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "bottom"}
+            axes.text(place, 0.03, NO_RUN, transform=axes.get_xaxis_transform(), fontsize=6, **upright)
         else:
             _point(axes, score, {"x": place, "y": score.mean, "yerr": _spread(score)}, style)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
@@ -308,58 +307,52 @@ def _point(axes: Axes, score: Score, at: dict[str, Any], style: Mapping[str, Any
 
 
 def _spread(score: Score) -> float | None:
-    """The deviation of complete means; that of fewer runs would be taken for the whole."""
+    """Return the deviation of a complete mean; that of fewer runs would be taken for the deviation of all."""
     return None if score.complete is None else score.sd
-
-
-MARKED = "Bold is the best of a column and underlined the second best, among complete cells."
-PUBLISHED = "Columns headed 'paper' are the paper's numbers on its own data."
 
 
 def variation_table(
     name: str,
     caption: str,
-    title: str,
-    found: Sequence[Family],
+    families: Sequence[Family],
     scores: Scores,
     paper: Paper,
+    name_title: str,
     against: str = "",
     detail_title: str = "",
 ) -> Table:
-    """The scores of every variation on every data set.
+    """Tabulate the scores of every variation, one block per data set, the published values beside ours.
 
     Args:
         name: of the table.
-        caption: what varies; how it was made and marked is added.
-        title: head of the column with the variations' names.
-        found: variations and scores, one entry a data set.
-        scores: where those are from.
+        caption: what varies; how the runs were made and how cells are marked is added.
+        families: the variations with their scores, one entry per data set.
+        scores: of all runs.
         paper: for the head of published values.
-        against: the variation whose score all others are set against in a column of its own, or "".
+        name_title: head of the column with the variations' names.
+        against: variation that all others are compared with in a column of its own, or "".
         detail_title: head of a column with the variations' details, or "".
     """
     blocks = []
-    for family in found:
+    for family in families:
         columns = [
-            _names(title, family),
-            *([_details(detail_title, family)] if detail_title else []),
+            _text_column(name_title, [variation.name for variation in family.variations]),
+            *([_text_column(detail_title, [each.detail for each in family.variations])] if detail_title else []),
             *_ours(family),
             *([_difference(family, against, scores.selection_metric)] if against else []),
             *_published(family, paper),
         ]
         rows = zip(*(cells for _, cells in columns), strict=True)
         blocks.append(Block(tuple(column for column, _ in columns), tuple(Row(cells) for cells in rows)))
-    has_paper = any(variation.published for family in found for variation in family.variations)
-    words = (caption, made_by(scores), MARKED, *([PUBLISHED] if has_paper else []))
-    return Table(name, " ".join(words), tuple(blocks), notes(found, paper), CSV_HEADER, csv_rows(found, scores))
+    has_paper = any(variation.published for family in families for variation in family.variations)
+    words = (caption, repetitions_sentence(scores), MARKED, *([PUBLISHED] if has_paper else []))
+    return Table(
+        name, " ".join(words), tuple(blocks), notes(families, paper), CSV_HEADER, csv_rows(families, scores)
+    )
 
 
-def _names(title: str, family: Family) -> tuple[Column, list[Cell]]:
-    return Column(title, align="left"), [Cell(words=variation.name) for variation in family.variations]
-
-
-def _details(title: str, family: Family) -> tuple[Column, list[Cell]]:
-    return Column(title, align="left"), [Cell(words=variation.detail or DASH) for variation in family.variations]
+def _text_column(title: str, words: Sequence[str]) -> tuple[Column, list[Cell]]:
+    return Column(title, align="left"), [Cell(words=each or DASH) for each in words]
 
 
 def _ours(family: Family) -> list[tuple[Column, list[Cell]]]:
@@ -376,7 +369,7 @@ def _ours(family: Family) -> list[tuple[Column, list[Cell]]]:
 
 
 def _difference(family: Family, against: str, metric: str) -> tuple[Column, list[Cell]]:
-    """The relative difference of complete means in the metric that selects."""
+    """Return the column of relative differences of complete means in the metric that selects."""
     complete = [score.complete for score in family.scores[metric]]
     places = [place for place, variation in enumerate(family.variations) if variation.name == against]
     base = complete[places[0]]
@@ -388,7 +381,7 @@ def _difference(family: Family, against: str, metric: str) -> tuple[Column, list
 
 
 def _published(family: Family, paper: Paper) -> list[tuple[Column, list[Cell]]]:
-    """The paper's columns for the metrics that it has; none for data that it lacks."""
+    """Return the paper's columns for the metrics that it prints; none for data that it does not have."""
     columns = []
     for metric in family.scores:
         values = [variation.published.get(metric) for variation in family.variations]

@@ -1,19 +1,12 @@
-"""Figure 3: LUDP without its parts. Pure.
+"""Tables and figures that show variations of LUDP: Figures 3, 5 and 6, Tables 4 and 5, and the readings. Pure.
 
-Figure 5: LUDP by kind of fusion. Pure.
-
-Figure 6: LUDP by number of neighbours in the item-item graphs. Pure.
-
-What the readings of LUDP's equations change that its text leaves open. Pure.
-
-Table 4: LUDP on each modality alone and on all, ours beside the paper's. Pure.
-
-Table 5: LUDP by number of layers on the item-item graphs, ours beside the paper's. Pure.
+`SPECS` describes each of them; `build_variations` makes any of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,215 +17,165 @@ from bench.report.paper import Paper
 from bench.report.scores import Scores
 from bench.report.table import Table
 from bench.report.tables.variation_forms import (
+    ALL_METRICS,
     Variation,
     dot_figure,
-    families,
     line_figure,
+    scored_families,
     variation_table,
     with_selection,
 )
+from bench.runs.plan import Variant
 from bench.runs.records import DataFacts
 
+ALL = "all"
 PART_NAMES = {
     "base": "base",
     "item graph": "base + item graph",
     "user preference": "base + user preference",
     "full": "full",
 }
-
-
-def build_fig3(material: Material) -> Figure:
-    """Figure 3 of a call."""
-    return figure3(material.scores, material.facts, material.paper)
-
-
-def figure3(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Figure:
-    """LUDP by its parts in all metrics, a row of panels a data set.
-
-    Args:
-        scores: of all runs.
-        facts: the data sets, in order.
-        paper: for names and colours.
-
-    Raises:
-        UsageError: there is no data set, or one is given twice.
-    """
-    found = families(scores, facts, _fig3_variations)
-    caption = (
-        f"Parts of {paper.display(experiments.LUDP)}. The base is LightGCN with the readout that the full model "
-        f"has; the item graph, the user preference or both are added. The paper leaves out the base with the user "
-        f"preference alone."
-    )
-    return dot_figure("Figure 3", caption, found, scores, paper)
-
-
-def _fig3_variations(facts: DataFacts) -> list[Variation]:
-    return [Variation(PART_NAMES[part], row.label) for part, row in experiments.part_rows().items()]
-
-
 FUSION_NAMES = {"attention": "attention", "sum": "sum", "concat_fc": "concatenation + FC"}
 
 
-def build_fig5(material: Material) -> Figure:
-    """Figure 5 of a call."""
-    return figure5(material.scores, material.facts, material.paper)
+@dataclass(frozen=True)
+class Spec:
+    """One table or figure of variations.
+
+    Attributes:
+        title: its name as printed.
+        caption: what varies; `{model}` stands for LUDP's name.
+        variations: those of a data set, in order, with the paper's values where it printed any.
+        form: `dot_figure`, `line_figure` or `variation_table`, with the arguments that are its own.
+        metrics: the metrics to show, from the metric that selects.
+    """
+
+    title: str
+    caption: str
+    variations: Callable[[DataFacts, Paper], list[Variation]]
+    form: Callable[..., Table | Figure]
+    metrics: Callable[[str], Sequence[str]] = lambda _: ALL_METRICS
 
 
-def figure5(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Figure:
-    """LUDP by fusion of the modalities in the metric that selects, a panel a data set.
-
-    Args:
-        scores: of all runs.
-        facts: the data sets, in order.
-        paper: for names and colours.
+def build(name: str, material: Material) -> Table | Figure:
+    """Build a table or figure of `SPECS` for a call.
 
     Raises:
         UsageError: there is no data set, or one is given twice.
     """
-    found = families(scores, facts, _fig5_variations, (scores.selection_metric,))
-    caption = (
-        f"Fusion of the modalities in {paper.display(experiments.LUDP)}: attention, sum, or concatenation with a "
-        f"fully connected layer (FC)."
-    )
-    return dot_figure("Figure 5", caption, found, scores, paper)
+    return build_variations(name, material.scores, material.facts, material.paper)
 
 
-def _fig5_variations(facts: DataFacts) -> list[Variation]:
-    return [Variation(FUSION_NAMES[fusion], row.label) for fusion, row in experiments.fusion_rows().items()]
-
-
-def build_fig6(material: Material) -> Figure:
-    """Figure 6 of a call."""
-    return figure6(material.scores, material.facts, material.paper)
-
-
-def figure6(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Figure:
-    """LUDP by k in all metrics, a row of panels a data set.
+def build_variations(name: str, scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Table | Figure:
+    """Build a table or figure of `SPECS`.
 
     Args:
+        name: key in `SPECS`.
         scores: of all runs.
-        facts: the data sets, in order.
-        paper: for names and colours.
+        facts: the data sets, in order; any modalities under any names.
+        paper: for names and colours, and for the published values.
 
     Raises:
         UsageError: there is no data set, or one is given twice.
     """
-    found = families(scores, facts, _fig6_variations)
-    caption = f"{paper.display(experiments.LUDP)} by number of neighbours k of an item in the item-item graphs."
-    places = list(experiments.neighbour_rows())
-    return line_figure("Figure 6", caption, found, scores, paper, places, "neighbours k (log scale)")
+    spec = SPECS[name]
+    metrics = spec.metrics(scores.selection_metric)
+    families = scored_families(scores, facts, lambda each: spec.variations(each, paper), metrics)
+    caption = spec.caption.format(model=paper.display(experiments.LUDP))
+    return spec.form(spec.title, caption, families, scores, paper)
 
 
-def _fig6_variations(facts: DataFacts) -> list[Variation]:
-    return [Variation(f"k={k}", row.label) for k, row in experiments.neighbour_rows().items()]
+def _rows_named(
+    rows: Callable[[], Mapping[Any, Variant]], name: Callable[[Any], str]
+) -> Callable[[DataFacts, Paper], list[Variation]]:
+    """Return variations that are the same for every data set and that the paper printed no values of."""
+    return lambda facts, paper: [Variation(name(key), row.label) for key, row in rows().items()]
 
 
-def build_readings(material: Material) -> Table:
-    """The readings of a call."""
-    return readings_table(material.scores, material.facts, material.paper)
-
-
-def readings_table(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Table:
-    """LUDP by reading, one block a data set, each set against the equations as printed.
-
-    Args:
-        scores: of all runs.
-        facts: the data sets, in order.
-        paper: for names.
-
-    Raises:
-        UsageError: there is no data set, or one is given twice.
-    """
-    found = families(scores, facts, _readings_variations, with_selection(scores.selection_metric))
-    caption = (
-        f"How the equations of {paper.display(experiments.LUDP)} can be read. The first row takes every equation "
-        f"as printed; each other row changes one choice that the text leaves open. The row in Table 3 is what the "
-        f"validation part chose; nothing is chosen here."
-    )
-    first = next(iter(experiments.READINGS))
-    return variation_table("Readings", caption, "Reading", found, scores, paper, first, "Parameter")
-
-
-def _readings_variations(facts: DataFacts) -> list[Variation]:
+def _readings(facts: DataFacts, paper: Paper) -> list[Variation]:
     return [
-        Variation(name=name, label=row.label, detail=_in_words(row.values))
+        Variation(
+            name=name,
+            label=row.label,
+            detail=", ".join(f"{key}: {str(value).lower()}" for key, value in row.values.items()),  # as in YAML
+        )
         for name, row in experiments.reading_rows().items()
     ]
 
 
-def _in_words(values: Mapping[str, Any]) -> str:
-    """As a YAML file has them."""
-    return ", ".join(f"{key}: {str(value).lower()}" for key, value in values.items())
+def _modalities(facts: DataFacts, paper: Paper) -> list[Variation]:
+    """List the paper's modalities in its order, then others that the data has or is known to lack, then all.
 
-
-ALL = "all"
-
-
-def build_table4(material: Material) -> Table:
-    """Table 4 of a call."""
-    return table4(material.scores, material.facts, material.paper)
-
-
-def table4(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Table:
-    """LUDP by modality, one block a data set; a modality that the data lacks keeps an empty row.
-
-    Args:
-        scores: of all runs.
-        facts: the data sets, in order; any modalities under any names.
-        paper: the published values.
-
-    Raises:
-        UsageError: there is no data set, or one is given twice.
+    A modality that the data lacks has no label, so that its row stays empty.
     """
-    found = families(scores, facts, partial(_table4_variations, paper=paper))
-    caption = f"{paper.display(experiments.LUDP)} on each modality alone and on all that the data has."
-    return variation_table("Table 4", caption, "Modality", found, scores, paper)
-
-
-def _table4_variations(facts: DataFacts, paper: Paper) -> list[Variation]:
-    """The paper's modalities in its order, then what else the data has or is known to lack, then all."""
     rows = experiments.modality_rows(facts)
-    has_paper = paper.has_dataset(facts.card)
-    theirs = paper.table4[facts.card] if has_paper else {}
-    names = [name for name in dict.fromkeys([*theirs, *rows, *facts.missing]) if name != ALL]
+    published = paper.table4[facts.card] if paper.has_dataset(facts.card) else {}
+    names = [name for name in dict.fromkeys([*published, *rows, *facts.missing]) if name != ALL]
     return [
         Variation(
             name=name,
             label=rows[name].label if name in rows else "",
             reason="" if name in rows else facts.missing.get(name, "this data does not have it"),
-            published=theirs.get(name, {}),
+            published=published.get(name, {}),
         )
         for name in [*names, ALL]
     ]
 
 
-def build_table5(material: Material) -> Table:
-    """Table 5 of a call."""
-    return table5(material.scores, material.facts, material.paper)
-
-
-def table5(scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Table:
-    """LUDP by number of item-graph layers, one block a data set.
-
-    Args:
-        scores: of all runs.
-        facts: the data sets, in order.
-        paper: the published values.
-
-    Raises:
-        UsageError: there is no data set, or one is given twice.
-    """
-    found = families(scores, facts, partial(_table5_variations, paper=paper))
-    caption = (
-        f"{paper.display(experiments.LUDP)} by number of layers on the item-item graphs; the user-item graph has "
-        f"{experiments.N_UI_LAYERS}."
-    )
-    return variation_table("Table 5", caption, "Layers", found, scores, paper)
-
-
-def _table5_variations(facts: DataFacts, paper: Paper) -> list[Variation]:
-    theirs = paper.table5[facts.card] if paper.has_dataset(facts.card) else {}
+def _layers(facts: DataFacts, paper: Paper) -> list[Variation]:
+    published = paper.table5[facts.card] if paper.has_dataset(facts.card) else {}
     return [
-        Variation(name=str(n), label=row.label, published=theirs.get(n, {}))
+        Variation(name=str(n), label=row.label, published=published.get(n, {}))
         for n, row in experiments.layer_rows().items()
     ]
+
+
+SPECS = {
+    "fig3": Spec(
+        "Figure 3",
+        "Parts of {model}. The base is LightGCN with the readout that the full model has; the item graph, the "
+        "user preference or both are added. The paper leaves out the base with the user preference alone.",
+        _rows_named(experiments.part_rows, PART_NAMES.__getitem__),
+        dot_figure,
+    ),
+    "fig5": Spec(
+        "Figure 5",
+        "Fusion of the modalities in {model}: attention, sum, or concatenation with a fully connected layer (FC).",
+        _rows_named(experiments.fusion_rows, FUSION_NAMES.__getitem__),
+        dot_figure,
+        lambda selection_metric: (selection_metric,),
+    ),
+    "fig6": Spec(
+        "Figure 6",
+        "{model} by number of neighbours k of an item in the item-item graphs.",
+        _rows_named(experiments.neighbour_rows, "k={}".format),
+        partial(line_figure, places=experiments.KNN_K, axis_title="neighbours k (log scale)"),
+    ),
+    "table4": Spec(
+        "Table 4",
+        "{model} on each modality alone and on all that the data has.",
+        _modalities,
+        partial(variation_table, name_title="Modality"),
+    ),
+    "table5": Spec(
+        "Table 5",
+        "{model} by number of layers on the item-item graphs; the user-item graph has "
+        f"{experiments.N_UI_LAYERS}.",
+        _layers,
+        partial(variation_table, name_title="Layers"),
+    ),
+    "readings": Spec(
+        "Readings",
+        "How the equations of {model} can be read. The first row takes every equation as printed; each other row "
+        "changes one choice that the text leaves open. The row in Table 3 is what the validation part chose; "
+        "nothing is chosen here.",
+        _readings,
+        partial(
+            variation_table,
+            name_title="Reading",
+            against=next(iter(experiments.READINGS)),
+            detail_title="Parameter",
+        ),
+        with_selection,
+    ),
+}

@@ -1,7 +1,7 @@
-"""What a search leaves: chosen values beside the model's YAML, and all its trials in a compact table.
+"""Writes what a search leaves: the chosen values beside the model's YAML, and a compact table of all its trials.
 
-The table lies beside the trials' folders and has a line a trial and confirmation run, without test scores. It is
-made of the records and can replace them where a choice is to be followed: a few hundred bytes a run and no curve.
+The table lies beside the trials' folders and has one line per trial and confirmation run, without test scores. It
+is derived from the records. With a few hundred bytes per run, a reader can follow the choice without the records.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.core.errors import ResultsError
-from bench.core.files import locked, write_text
+from bench.core.files import locked, os_errors, write_text
 from bench.core.protocol import Protocol
 from bench.engine.model_file import ModelEntry
 from bench.engine.tuned import Confirmed, TunedEntry, write_tuned
@@ -30,27 +29,27 @@ HEADER = (
 
 
 def may_be_kept(result: StudyResult) -> bool:
-    """Whether values belong into the model's file: those for data drawn at random do not."""
+    """Return whether the values belong in the model's file; those for data drawn at random do not."""
     return result.facts.source != "surrogate" and result.chosen is not None
 
 
 def write_chosen(result: StudyResult, entry: ModelEntry, protocol: Protocol) -> Path:
-    """Put the values that a search chose beside the YAML of its model.
+    """Write the values that a search chose into the file beside the YAML of its model.
 
     Args:
         result: a search with at least one finished trial.
         entry: the model.
-        protocol: of the search.
+        protocol: protocol of the search.
 
     Raises:
-        ConfigError: the file that is there is damaged.
-        ResultsError: it cannot be written.
+        ConfigError: the existing file is damaged.
+        ResultsError: the file cannot be written.
     """
     return write_tuned(entry, tuned_entry(result, protocol, datetime.now(UTC).date().isoformat()))
 
 
 def tuned_entry(result: StudyResult, protocol: Protocol, date: str) -> TunedEntry:
-    """The chosen values with all that says where they come from."""
+    """Return the chosen values with their provenance."""
     chosen, facts = result.chosen, result.facts
     assert chosen is not None
     mean = result.chosen_mean
@@ -85,12 +84,12 @@ def _confirmation(result: StudyResult) -> Confirmed:
 
 
 def export_trials(results: Sequence[StudyResult], folder: Path, protocol: Protocol) -> Path:
-    """Write the trials of searches on one data set into its table; lines of other searches there stay.
+    """Write the trials of searches on one data set into its table; lines of other searches stay.
 
     Args:
         results: the searches.
-        folder: of the trials on this data set under this protocol.
-        protocol: of the searches.
+        folder: folder of the trials on this data set under this protocol.
+        protocol: protocol of the searches.
 
     Raises:
         ResultsError: the table cannot be read or written.
@@ -98,27 +97,26 @@ def export_trials(results: Sequence[StudyResult], folder: Path, protocol: Protoc
     path = folder / TABLE
     new = [line for result in results for line in _lines(result, protocol)]
     searches = {line["search"] for line in new}
-    try:
+    with os_errors(
+        f"{path} cannot be written",
+        "The trials' records are kept: free some space or make the directory writable, and run "
+        "the same command again.",
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         lock = folder / f".{TABLE}.lock"
         with locked(lock):
-            kept = [line for line in _there(path) if line["search"] not in searches]
+            kept = [line for line in _read_lines(path) if line["search"] not in searches]
             text = io.StringIO()
             writer = csv.DictWriter(text, HEADER, lineterminator="\n")
             writer.writeheader()
             writer.writerows(sorted([*kept, *new], key=lambda line: (line["model"], line["search"])))
             write_text(path, text.getvalue())
             lock.unlink()
-    except OSError as problem:
-        raise ResultsError(
-            f"{path} cannot be written ({problem.strerror or problem}). The trials' records are kept: free some "
-            f"space or make the directory writable, and run the same command again."
-        ) from problem
     return path
 
 
-def _there(path: Path) -> list[dict[str, str]]:
-    """The lines that are there; none where the file has other columns or is no table."""
+def _read_lines(path: Path) -> list[dict[str, str]]:
+    """Read the existing lines; return none if the file has other columns or is not a table."""
     try:
         reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
         lines = list(reader)
@@ -158,10 +156,11 @@ def _line(result: StudyResult, protocol: Protocol, number: int, record: RunRecor
     }
 
 
-def dropped_words(result: StudyResult) -> str:
-    """Which settings dropped out of the confirmation, and what that did to the choice; "" where none did."""
+def describe_dropped(result: StudyResult) -> str:
+    """Describe which settings dropped out of the confirmation, and what that did to the choice; "" if none did."""
     if not result.dropped:
         return ""
-    said = ", ".join(f"trial {each.trial}" for each in result.dropped)
-    rest = "the others choose" if len(result.dropped) < len(result.confirmed) else "the search's one seed chooses"
-    return f"a confirmation run failed of {said}; {rest}"
+    trials = ", ".join(f"trial {each.trial}" for each in result.dropped)
+    if len(result.dropped) < len(result.confirmed):
+        return f"a confirmation run failed of {trials}; the choice is among the others"
+    return f"a confirmation run failed of {trials}; the choice is by the one seed of the search"

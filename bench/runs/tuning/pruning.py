@@ -1,13 +1,9 @@
-"""How much a search may try: a number of trials, or CPU minutes. Pure.
+"""The budget of a search, and the pruning of its trials. Pure.
 
-Pruning: the scores that a trial must have reached after so many training steps. Pure.
-
-A trial is compared with the trials of earlier waves at the same number of training steps, not epochs: trials
-differ in batch size, and an epoch of small batches has more steps. What they had reached is written into the
-trial's `RunSpec` before it starts, as a short list of rungs `(steps, score)`. So a trial ends at the same epoch
-whatever runs beside it, however often it was interrupted, and on whatever machine. The rule is the median stopping
-rule (Golovin et al., "Google Vizier", KDD 2017), with the best score so far on both sides, as the best epoch is
-what a trial is chosen by.
+The rule is the median stopping rule (Golovin et al., "Google Vizier", KDD 2017), with the best score so far on
+both sides, because a trial is chosen by its best epoch. A trial is compared with the trials of earlier waves at
+the same number of training steps, not of epochs: trials differ in batch size, and an epoch of small batches has
+more steps.
 """
 
 from __future__ import annotations
@@ -25,16 +21,16 @@ from bench.core.protocol import MIN_EPOCHS, Bounds
 from bench.runs.records import RunRecord
 
 N_SETTINGS, N_SEEDS = 5, 3  # best settings that are trained again, and fresh seeds of each
-LEAST_UNKNOWN = 60.0  # CPU seconds that a trial counts with where nothing is known of any
+LEAST_UNKNOWN = 60.0  # CPU seconds of a trial, if no trial's time is known
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The budget of a search, the same for every model: exactly one of the two is given.
+    """The budget of a search, the same for every model; exactly one of the two numbers is given.
 
     Attributes:
-        n_trials: trials.
-        minutes: CPU minutes of the trials; a new trial begins while less is used up.
+        n_trials: number of trials.
+        minutes: CPU minutes of the trials; new trials start until they are used up.
     """
 
     n_trials: int | None = None
@@ -42,24 +38,25 @@ class Budget:
 
     @property
     def words(self) -> str:
-        """For example `20 trials`, or `90 CPU minutes of trials`."""
+        """Describe the budget, for example `20 trials` or `90 CPU minutes of trials`."""
         if self.minutes is not None:
             return f"{self.minutes:g} CPU minutes of trials"
         return f"{self.n_trials} trials"
 
     def limit(self, size: int) -> int:
-        """The most trials that a space of that many settings gives."""
+        """Return the largest number of trials in a space of `size` settings."""
         return size if self.n_trials is None else min(self.n_trials, size)
 
     def is_used_up(self, records: Sequence[RunRecord]) -> bool:
-        """Whether the trials so far took the CPU minutes; never, where the budget is a number of trials."""
+        """Return whether the trials so far used up the CPU minutes; False if the budget is a number of trials."""
         return self.minutes is not None and spent(records) >= 60 * self.minutes
 
 
 def spent(records: Sequence[RunRecord]) -> float:
-    """CPU seconds of trials; one that does not tell counts as the longest of the others, and at least a minute.
+    """Sum up the CPU seconds of trials.
 
-    Failed trials count, so that a search whose trials all fail comes to its end.
+    A trial without a known time counts as the longest of the others, and at least as a minute. Failed trials
+    count, so that a search whose trials all fail ends.
     """
     known = [seconds for record in records if (seconds := record.cpu_seconds) is not None]
     unknown = len(records) - len(known)
@@ -68,13 +65,13 @@ def spent(records: Sequence[RunRecord]) -> float:
 
 @dataclass(frozen=True)
 class PruningRule:
-    """Which trials are stopped early.
+    """The rule that decides which trials are stopped early.
 
     Attributes:
-        quantile: of the earlier trials' scores; a trial below it is stopped. One half is the median.
-        first_steps: training steps before which no trial is stopped.
+        quantile: quantile of the earlier trials' scores; a trial below it is stopped. One half is the median.
+        first_steps: number of training steps before which no trial is stopped.
         growth: ratio of the steps of two neighbouring rungs.
-        min_trials: finished earlier trials that a bound takes.
+        min_trials: number of finished earlier trials that a bound needs.
     """
 
     quantile: float = 0.5
@@ -84,26 +81,28 @@ class PruningRule:
 
     @property
     def words(self) -> str:
-        """For example `below the median from 2000 steps on`."""
+        """Describe the rule, for example `below the median from 2000 steps on`."""
         below = "the median" if self.quantile == 0.5 else f"the {self.quantile:g} quantile"
         return f"below {below} from {self.first_steps} steps on"
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that a search's proposals depend on."""
+        """Return everything about the rule on which a search's proposals depend."""
         return {**asdict(self), "min_epochs": MIN_EPOCHS}
 
     def bounds(self, earlier: Sequence[RunRecord], metric: str) -> Bounds:
-        """The rungs for a trial, ascending in steps and score; empty where too few trials say anything.
+        """Return the rungs `(steps, score)` for a trial, ascending in both; empty if too few trials have curves.
 
-        A trial that ended before a rung counts with its best score. Where its own early stop or the limit of
-        epochs ended it, that is its result. Where it was pruned, it could have risen later, so the bound is at
-        most the true one and nothing is stopped on its account.
+        A trial that ended before a rung counts with its best score. If early stopping or the limit of epochs ended
+        it, that is its result. If it was pruned, it could have improved later, so the bound is at most the true
+        one, and no trial is stopped because of it.
 
         Args:
-            earlier: trials of earlier waves; failed ones, and models without training steps, are passed over.
+            earlier: trials of earlier waves; failed ones, and models without training steps, are skipped.
             metric: the selection metric.
         """
+        # The rungs are fixed in the trial's spec before it starts. So it ends at the same epoch whatever runs in
+        # parallel, however often it is interrupted, and on any machine.
         curves = [curve for record in earlier if (curve := _best_by_steps(record, metric))]
         if len(curves) < self.min_trials:
             return ()
@@ -116,7 +115,7 @@ class PruningRule:
         return tuple(rungs)
 
     def _grid(self, longest: int) -> list[int]:
-        """Numbers of steps from the first on, up to the longest trial."""
+        """Return the steps of the rungs, from the first one up to the longest trial."""
         n_more = max(0, math.floor(math.log(longest / self.first_steps, self.growth))) if longest else 0
         return [round(self.first_steps * self.growth**n) for n in range(n_more + 1)]
 
@@ -125,20 +124,17 @@ MEDIAN = PruningRule()
 
 
 def steps_per_epoch(record: RunRecord) -> int | None:
-    """Training steps of an epoch; None for a model that has none, such as a control.
-
-    Records of earlier versions do not hold it; there it follows from training pairs and batch size.
-    """
+    """Return the training steps of an epoch; None for a model that has none, such as a control."""
     if record.cost is None:
         return None
     if record.cost.steps is not None:
         return record.cost.steps // record.cost.epochs or None
-    batch = record.spec.params.get("train_batch_size")
+    batch = record.spec.params.get("train_batch_size")  # a record of an earlier version, without steps
     return -(-record.data.n_train // batch) if isinstance(batch, int) and batch > 0 else None
 
 
 def _best_by_steps(record: RunRecord, metric: str) -> tuple[list[int], list[float]] | None:
-    """The best score after every epoch, with its steps; None without such a curve."""
+    """Return the steps and the best score so far after every epoch; None if there is no such curve."""
     n_steps = steps_per_epoch(record)
     if n_steps is None or record.metrics is None or not record.curve:
         return None
@@ -147,6 +143,6 @@ def _best_by_steps(record: RunRecord, metric: str) -> tuple[list[int], list[floa
 
 
 def _best_at(curve: tuple[list[int], list[float]], steps: int) -> float:
-    """The best score up to so many steps; that of the first epoch where one epoch has more."""
+    """Return the best score up to a number of steps, or that of the first epoch if it has more steps."""
     place = bisect_right(curve[0], steps)
     return curve[1][max(place - 1, 0)]

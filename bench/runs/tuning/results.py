@@ -1,4 +1,4 @@
-"""What a search found: the chosen trial, the default, what other budgets would have given. Pure.
+"""The result of a search: the chosen trial, the default, and what smaller budgets would have given. Pure.
 
 The curve over budgets is the expectation over all subsets of the trials (Dodge et al., "Show Your Work: Improved
 Reporting of Experimental Results", EMNLP 2019, here without replacement and therefore exact).
@@ -19,7 +19,7 @@ from bench.runs.tuning.space import SearchSpace
 
 @dataclass(frozen=True)
 class BudgetPoint:
-    """What a search of `n_trials` gives in expectation: the chosen trial's validation and test score."""
+    """The expected validation and test score of the trial that a search of `n_trials` chooses."""
 
     n_trials: int
     valid: float
@@ -28,11 +28,11 @@ class BudgetPoint:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A trial's setting, trained again with fresh seeds.
+    """The setting of a trial, trained again with fresh seeds.
 
     Attributes:
-        trial: its number.
-        records: one a seed, in order.
+        trial: number of the trial.
+        records: one record per seed, in order.
     """
 
     trial: int
@@ -40,7 +40,7 @@ class Confirmed:
 
     @property
     def mean(self) -> float | None:
-        """The mean validation score over the seeds; None where a run failed."""
+        """Return the mean validation score over the seeds; None if a run failed."""
         if any(record.metrics is None for record in self.records):
             return None
         return statistics.fmean(map(valid_score, self.records))
@@ -52,14 +52,14 @@ class StudyResult:
 
     Attributes:
         label: model, or `model@variant`.
-        facts: the data.
-        space: what could vary.
-        sampler: who proposed.
-        budget: what was asked for; a small space may have fewer settings.
+        facts: facts of the data.
+        space: the search space.
+        sampler: name of the sampler that proposed the trials.
+        budget: the given budget; a small space may have fewer settings.
         records: the trials' records in the order of their proposal, the default first.
-        confirmed: the best settings with fresh seeds; empty where one seed chooses.
-        search_id: tells it from other searches of the same model on the same data.
-        pruning: the rule that stopped trials early, in a word or two.
+        confirmed: the best settings with fresh seeds; empty if the choice is by one seed.
+        search_id: identifies the search among others of the same model on the same data.
+        pruning: the rule that stopped trials early, in a few words.
     """
 
     label: str
@@ -74,62 +74,62 @@ class StudyResult:
 
     @property
     def finished(self) -> list[RunRecord]:
-        """Trials that did not fail."""
+        """Return the trials that did not fail."""
         return [record for record in self.records if record.metrics is not None]
 
     @property
     def n_pruned(self) -> int:
-        """Trials that were stopped early."""
+        """Return the number of trials that were stopped early."""
         return sum(record.stop_reason == "pruned" for record in self.records)
 
     @property
     def default(self) -> RunRecord:
-        """The first trial."""
+        """Return the first trial, which has the model's default values."""
         return self.records[0]
 
     @property
     def chosen(self) -> RunRecord | None:
-        """The trial whose setting is chosen; None if all failed.
+        """Return the trial whose setting is chosen; None if all failed.
 
-        It has the best mean over the seeds of the confirmation, the earliest of several. Without confirmation, or
-        where every confirmed setting had a failed run, it has the best score of the search.
+        It has the best mean over the seeds of the confirmation; of equal means the earliest trial counts. Without
+        confirmation, or if every confirmed setting had a failed run, it has the best score of the search.
         """
         number = self._chosen_number()
         return None if number is None else self.records[number]
 
     @property
     def chosen_mean(self) -> float | None:
-        """The mean validation score of the chosen setting over fresh seeds; None where one seed chose."""
+        """Return the chosen setting's mean validation score over fresh seeds; None without confirmation."""
         number = self._chosen_number()
         return next((each.mean for each in self.confirmed if each.trial == number), None)
 
     @property
     def chosen_values(self) -> dict[str, Any]:
-        """Values of the chosen trial, of the parameters that could vary; empty if all failed."""
+        """Return the chosen trial's values of the parameters that could vary; empty if all trials failed."""
         chosen = self.chosen
         return {} if chosen is None else {name: chosen.spec.params[name] for name in self.space.candidates}
 
     @property
     def dropped(self) -> list[Confirmed]:
-        """Settings that dropped out because a run of theirs failed."""
+        """Return the settings that dropped out because one of their runs failed."""
         return [each for each in self.confirmed if each.mean is None]
 
     @property
     def confirmations(self) -> list[RunRecord]:
-        """All runs of the confirmation."""
+        """Return all runs of the confirmation."""
         return [record for each in self.confirmed for record in each.records]
 
     @property
     def selection_gap(self) -> float | None:
-        """What choosing on the test part would have added to the test score: never reported as a result."""
+        """Return what choosing on the test part would have added to the test score; never reported as a result."""
         chosen = self.chosen
         return None if chosen is None else max(map(test_score, self.finished)) - test_score(chosen)
 
     def budget_curve(self) -> list[BudgetPoint]:
-        """Expected scores of the chosen one of n trials, by one seed, for every n up to the finished ones.
+        """Return the expected scores of the best of n trials, by one seed, for n from 1 to all N finished ones.
 
-        Of all subsets of n trials, those in which the trial of rank r (from 1, lowest validation score first) is
-        the best are C(r - 1, n - 1) of C(N, n).
+        Of the C(N, n) subsets of n trials, those in which the trial of rank r (from 1, lowest validation score
+        first) is the best are C(r - 1, n - 1).
         """
         # the later of two equal scores ranks lower, as it does in `chosen`
         last_first = self.finished[::-1]
@@ -150,9 +150,9 @@ class StudyResult:
 
 
 def best_trials(records: Sequence[RunRecord], n: int) -> list[int]:
-    """Numbers of the n best trials by validation score, the earlier of equal ones first.
+    """Return the numbers of the n best trials by validation score, the earlier of equal ones first.
 
-    A pruned trial is among them only where there are fewer others; a failed one never.
+    Pruned trials come after all others; failed ones are left out.
     """
     finished = [number for number, record in enumerate(records) if record.metrics is not None]
     return sorted(
@@ -162,12 +162,12 @@ def best_trials(records: Sequence[RunRecord], n: int) -> list[int]:
 
 
 def valid_score(record: RunRecord) -> float:
-    """The selection metric on the validation part of a finished trial."""
+    """Return the selection metric on the validation part of a finished trial."""
     assert record.metrics is not None
     return record.metrics.valid.values[record.protocol.selection_metric]
 
 
 def test_score(record: RunRecord) -> float:
-    """The same metric on the test part."""
+    """Return the selection metric on the test part of a finished trial."""
     assert record.metrics is not None
     return record.metrics.test.values[record.protocol.selection_metric]

@@ -1,12 +1,9 @@
-"""Tunes models: every study of a call side by side, wave by wave, through the same executor as all runs.
+"""Tunes models: all studies of a call in parallel, wave by wave, through the executor of all runs.
 
-A trial is an ordinary run with seeds of its own: its record is kept, and it is not made twice. It stops by the
-same rule, or earlier where it is pruned, which counts as a trial all the same. Validation alone chooses: the best
-settings of a search are trained again with fresh seeds, and the best mean is taken, for the best of many trials by
-one seed is in part the luckiest. The test part is looked at once a trial, only to show afterwards what a smaller
-budget, or choosing on the test part, would have reported.
-
-`--tune` as a step of the command line: searches under the live display, keeps what was chosen.
+Writes the results directory and the chosen values beside the models' files. Validation alone decides. The best
+settings of a search are trained again with fresh seeds and the best mean is chosen, because the best of many
+trials by one seed is partly the luckiest. Each trial also evaluates the test part once, only to report afterwards
+what a smaller budget, or choosing on the test part, would have given.
 """
 
 from __future__ import annotations
@@ -21,39 +18,39 @@ from rich.console import Console
 from bench.core.errors import unknown_name
 from bench.core.files import file_name
 from bench.core.hashing import hash_value
-from bench.core.protocol import Bounds, Protocol
+from bench.core.protocol import PROTOCOLS, Bounds, Protocol
 from bench.core.types import BenchmarkData
 from bench.engine import registry
 from bench.engine.tuned import tuned_path
 from bench.runs.display import RunDisplay
 from bench.runs.events import Listener
 from bench.runs.machine import divide_cores, usable_cores
-from bench.runs.plan import Overrides, Tuned, why_not
+from bench.runs.plan import Overrides, Tuned, content_problem
 from bench.runs.pool import execute
 from bench.runs.records import DataFacts, RunRecord, RunSpec, Stage
 from bench.runs.store import ResultsStore
 from bench.runs.task import RunOptions
-from bench.runs.tuning.keep import dropped_words, export_trials, may_be_kept, write_chosen
+from bench.runs.tuning.keep import describe_dropped, export_trials, may_be_kept, write_chosen
 from bench.runs.tuning.pruning import MEDIAN, N_SEEDS, N_SETTINGS, Budget, PruningRule
 from bench.runs.tuning.results import Confirmed, StudyResult, best_trials, valid_score
 from bench.runs.tuning.space import SearchSpace, search_space
-from bench.runs.tuning.study import N_STARTUP, SAMPLERS, WAVES, Sampler, Study, Trial, opened, wave_of
+from bench.runs.tuning.study import N_STARTUP, SAMPLERS, WAVES, Sampler, Study, Trial, open_study, wave_of
 
 
 @dataclass(frozen=True)
 class TuningSettings:
-    """What is the same for all studies of a call.
+    """The settings that all studies of a call share.
 
     Attributes:
-        budget: of every study.
-        sampler: who proposes trials.
+        budget: budget of every study.
+        sampler: name of the sampler that proposes trials.
         max_epochs: upper bound on epochs of a trial.
         base_seed: root of all seeds.
         overrides: values that the user fixed, by model.
-        rule: which trials are stopped early, None for none.
-        n_settings: best settings that are trained again; below 2 the search's one seed chooses.
-        n_seeds: fresh seeds of each; likewise.
-        may_write: whether chosen values are written beside the models' files.
+        rule: rule that stops trials early; None for no pruning.
+        n_settings: number of best settings that are trained again; below 2 there is no confirmation.
+        n_seeds: number of fresh seeds of each; below 2 there is no confirmation.
+        may_write: whether to write chosen values beside the models' files.
     """
 
     budget: Budget
@@ -67,7 +64,8 @@ class TuningSettings:
     may_write: bool = True
 
     def n_confirmed(self, search: Search) -> int:
-        """Settings of a search that are trained again: none of a control, whose fit does not depend on a seed."""
+        """Return the number of settings of a search that are trained again."""
+        # none of a control, whose fit does not depend on a seed
         if self.n_settings < 2 or self.n_seeds < 2 or registry.load(search.model).card.family == "control":
             return 0
         return self.n_settings
@@ -75,7 +73,7 @@ class TuningSettings:
 
 @dataclass(frozen=True)
 class Search:
-    """One model, or variant, on one data set."""
+    """One model or variant, a data set to tune it on, and its search space."""
 
     label: str
     data: BenchmarkData
@@ -83,18 +81,18 @@ class Search:
 
     @property
     def model(self) -> str:
-        """Name of the model's file."""
+        """Return the name of the model's file."""
         return self.label.partition("@")[0]
 
 
 @dataclass
 class Progress:
-    """A search while it is made.
+    """A search in progress.
 
     Attributes:
-        search: what is searched.
-        study: its journal.
-        records: of its trials, in order, as far as whole waves are made.
+        search: the search.
+        study: its study.
+        records: records of the trials of all finished waves, in order.
     """
 
     search: Search
@@ -103,19 +101,20 @@ class Progress:
 
     @property
     def mean_seconds(self) -> float:
-        """What a trial took; 0 while nothing is known."""
+        """Return the mean wall-clock time of a trial; 0 while it is not known."""
         costs = [record.cost.total_seconds for record in self.records if record.cost]
         return sum(costs) / len(costs) if costs else 0.0
 
     def next_wave(self, budget: Budget) -> list[Trial]:
-        """The trials to make or to look up now; none at the end. CPU minutes end a search after its first wave."""
+        """Return the trials of the next wave; an empty list at the end of the search."""
         first = len(self.records)
+        # the first wave is complete even if it takes more than the CPU minutes
         if first >= WAVES[0] and budget.is_used_up(self.records):
             return []
         return self.study.wave(first, budget.limit(self.search.space.size))
 
     def specs(self, wave: Sequence[Trial], settings: TuningSettings, protocol: Protocol) -> list[RunSpec]:
-        """The runs of a wave, bounded by what the trials of earlier waves had reached."""
+        """Return the runs of a wave, with the pruning bounds from the trials of earlier waves."""
         bounds: Bounds = ()
         if settings.rule is not None and wave:
             earlier = self.records[: wave_of(wave[0].number).start]
@@ -123,56 +122,54 @@ class Progress:
         return [_spec(self.search, trial.values, settings, bounds=bounds) for trial in wave]
 
 
-def searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], overrides: Overrides) -> list[Search]:
-    """What there is to tune where the data has the content; every space is checked before the first trial.
+def plan_searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], overrides: Overrides) -> list[Search]:
+    """Plan the search of every label on every data set that has the content the model needs.
+
+    Every search space is checked before the first trial.
 
     Raises:
         ConfigError: a candidate has a wrong type.
         UsageError: a model, variant or fixed parameter does not exist.
     """
-    found = []
+    searches = []
     for each in data.values():
         for label in labels:
             model, _, variant = label.partition("@")
-            if why_not(model, overrides.get(model, {}), [one.name for one in each.modalities]) is not None:
+            if content_problem(model, overrides.get(model, {}), [one.name for one in each.modalities]) is not None:
                 continue
             space = search_space(registry.load(model), variant, overrides.get(model, {}), each.name)
-            found.append(Search(label, each, space))
-    return found
+            searches.append(Search(label, each, space))
+    return searches
 
 
-def n_due(found: Sequence[Search], settings: TuningSettings) -> int | None:
-    """Trials and confirmation runs of all studies together; None where CPU minutes decide.
-
-    A space may have fewer settings than the budget.
-    """
+def count_runs(searches: Sequence[Search], settings: TuningSettings) -> int | None:
+    """Count the trials and confirmation runs of all studies; None if CPU minutes limit them."""
     if settings.budget.n_trials is None:
         return None
-    due = [settings.budget.limit(search.space.size) for search in found]
-    again = [min(settings.n_confirmed(search), n) for search, n in zip(found, due, strict=True)]
-    return sum(due) + settings.n_seeds * sum(again)
+    # a space may have fewer settings than the budget
+    trials = [settings.budget.limit(search.space.size) for search in searches]
+    confirmed = [min(settings.n_confirmed(search), n) for search, n in zip(searches, trials, strict=True)]
+    return sum(trials) + settings.n_seeds * sum(confirmed)
 
 
 def tune(
-    found: Sequence[Search], settings: TuningSettings, store: ResultsStore, options: RunOptions, listener: Listener
+    searches: Sequence[Search],
+    settings: TuningSettings,
+    store: ResultsStore,
+    options: RunOptions,
+    listener: Listener,
 ) -> list[StudyResult]:
-    """Make all trials of all studies, confirm the best, and return all, in the order of `found`.
+    """Make all trials of all studies, confirm the best, and return the results in the order of `searches`.
 
     Raises:
-        BenchError: a usage, configuration, data or results error; trials that are finished are kept.
+        BenchError: a usage, configuration, data or results error; finished trials are kept.
     """
-    threads = options.n_threads  # they can change last digits: those of the search and not of a wave
-    if options.cluster is None:
-        limit = N_STARTUP if settings.budget.n_trials is None else settings.budget.n_trials
-        n_trials = sum(min(limit, search.space.size) for search in found)
-        cores = divide_cores(options.n_workers, options.n_threads, n_trials, options.device, usable_cores())
-        threads = cores.n_threads
-    # a trial that failed counts and is not tried again
-    options = replace(options, on_existing="only-missing", n_threads=threads)
-    data = {search.data.name: search.data for search in found}
+    # a failed trial counts and is not repeated
+    options = replace(options, on_existing="only-missing", n_threads=_threads(searches, settings, options))
+    data = {search.data.name: search.data for search in searches}
     with ExitStack() as stack:
         studies = [
-            Progress(search, stack.enter_context(_open(search, settings, store, options))) for search in found
+            Progress(search, stack.enter_context(_open(search, settings, store, options))) for search in searches
         ]
         while waves := _next_waves(studies, settings.budget):
             specs = [each.specs(wave, settings, options.protocol) for each, wave in waves]
@@ -200,29 +197,39 @@ def tune(
     ]
 
 
+def _threads(searches: Sequence[Search], settings: TuningSettings, options: RunOptions) -> int | None:
+    """Return the threads of each trial, which can change last digits: by the whole search, not by a wave."""
+    if options.cluster is not None:
+        return options.n_threads
+    limit = N_STARTUP if settings.budget.n_trials is None else settings.budget.n_trials
+    n_trials = sum(min(limit, search.space.size) for search in searches)
+    return divide_cores(options.n_workers, options.n_threads, n_trials, options.device, usable_cores()).n_threads
+
+
 def trial_records(
     search: Search, settings: TuningSettings, store: ResultsStore, options: RunOptions
 ) -> list[RunRecord]:
-    """Records of the trials of a search that were made so far; the search may be going on meanwhile."""
-    about, code = DataFacts.of(search.data), registry.code_hash(search.model)
+    """Read the records of a search's trials that exist so far; the search may still be running."""
+    facts, code = DataFacts.of(search.data), registry.code_hash(search.model)
     spec = _spec(search, {}, settings)
-    folder = store.record_path("", options.protocol, about.name, about.source, spec).parent
-    found = (store.read(path) for path in sorted(folder.glob("*.json")))
+    folder = store.record_path("", options.protocol, facts.name, facts.source, spec).parent
+    records = (store.read(path) for path in sorted(folder.glob("*.json")))
     return [
         record
-        for record in found
+        for record in records
         if isinstance(record, RunRecord)
         and (record.spec.label, record.code_hash) == (search.label, code)
         and (record.spec.stage, record.spec.max_epochs, record.spec.base_seed)
         == (spec.stage, spec.max_epochs, spec.base_seed)
-        and (record.data.data_hash, record.data.split_hash) == (about.data_hash, about.split_hash)
+        and (record.data.data_hash, record.data.split_hash) == (facts.data_hash, facts.split_hash)
     ]
 
 
 def _next_waves(studies: Sequence[Progress], budget: Budget) -> list[tuple[Progress, list[Trial]]]:
-    """The next trials of all studies, long ones first, so that no worker ends alone."""
-    order = sorted(range(len(studies)), key=lambda place: (-studies[place].mean_seconds, place))
-    waves = [(studies[place], studies[place].next_wave(budget)) for place in order]
+    """Return the next waves of all studies, those with the longest trials first."""
+    # so that no worker is left with a long trial at the end; a stable sort
+    order = sorted(studies, key=lambda each: -each.mean_seconds)
+    waves = [(each, each.next_wave(budget)) for each in order]
     return [(each, wave) for each, wave in waves if wave]
 
 
@@ -234,7 +241,7 @@ def _confirm(
     options: RunOptions,
     listener: Listener,
 ) -> list[list[Confirmed]]:
-    """Train the best settings of every search again with fresh seeds, those of all searches side by side."""
+    """Train the best settings of all searches again with fresh seeds, in one parallel plan."""
     best = [best_trials(each.records, settings.n_confirmed(each.search)) for each in studies]
     specs = [
         _spec(each.search, each.records[number].spec.params, settings, "confirm", repetition)
@@ -250,12 +257,12 @@ def _confirm(
 
 
 def _identity(search: Search, settings: TuningSettings, protocol: Protocol) -> str:
-    """Hash of all that the proposals of a search depend on."""
-    about = DataFacts.of(search.data)
+    """Hash everything on which the proposals of a search depend."""
+    facts = DataFacts.of(search.data)
     return hash_value(
         {
             "label": search.label,
-            "data": [about.data_hash, about.split_hash],
+            "data": [facts.data_hash, facts.split_hash],
             "protocol": protocol.identity,
             "code": registry.code_hash(search.model),
             "space": [dict(search.space.fixed), {name: list(v) for name, v in search.space.candidates.items()}],
@@ -269,11 +276,11 @@ def _identity(search: Search, settings: TuningSettings, protocol: Protocol) -> s
 def _open(
     search: Search, settings: TuningSettings, store: ResultsStore, options: RunOptions
 ) -> AbstractContextManager[Study]:
-    about = DataFacts.of(search.data)
-    folder = store.record_path("", options.protocol, about.name, about.source, _spec(search, {}, settings)).parent
+    facts = DataFacts.of(search.data)
+    folder = store.record_path("", options.protocol, facts.name, facts.source, _spec(search, {}, settings)).parent
     name = f"{file_name(search.label)}-{settings.sampler}-{_identity(search, settings, options.protocol)}.journal"
-    title = f"{about.name} {search.label} {settings.sampler}"
-    return opened(folder / name, title, search.space, settings.sampler, settings.base_seed)
+    title = f"{facts.name} {search.label} {settings.sampler}"
+    return open_study(folder / name, title, search.space, settings.sampler, settings.base_seed)
 
 
 def _spec(
@@ -298,10 +305,10 @@ def _spec(
 
 
 def check_sampler(name: str) -> Sampler:
-    """The sampler of that name.
+    """Check the name of a sampler and return it.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the name is unknown.
     """
     if name not in SAMPLERS:
         raise unknown_name("--tune-sampler", name, SAMPLERS)
@@ -319,17 +326,17 @@ def run_tuning(
     """Search for every label on every data set, and write chosen values beside the models' files.
 
     Raises:
-        BenchError: the user can mend it; finished trials are kept.
+        BenchError: an error that the user can correct; finished trials are kept.
     """
-    found = searches(labels, data, settings.overrides)
-    for search in found:
+    searches = plan_searches(labels, data, settings.overrides)
+    for search in searches:
         size = search.space.size
         if settings.budget.n_trials is not None and size < settings.budget.n_trials:
             console.print(f"{search.label}: its search space has {size} settings; all are tried.")
-    with RunDisplay(console, n_due(found, settings), options.protocol) as display:
-        results = tune(found, settings, store, options, display)
+    with RunDisplay(console, count_runs(searches, settings), options.protocol) as display:
+        results = tune(searches, settings, store, options, display)
     for result in results:
-        _keep(result, settings, options, console)
+        _write_chosen(result, settings, options, console)
     for name in dict.fromkeys(result.facts.name for result in results):
         own = [result for result in results if result.facts.name == name]
         source, spec = own[0].facts.source, own[0].default.spec
@@ -340,7 +347,7 @@ def run_tuning(
 
 
 def tuned_values(results: Sequence[StudyResult]) -> Tuned:
-    """All parameters of the chosen trials by data set and label; those without a finished trial are left out."""
+    """Return all parameters of the chosen trials by data set and label; searches without one are left out."""
     return {
         (result.facts.name, result.label): dict(result.chosen.spec.params)
         for result in results
@@ -348,30 +355,33 @@ def tuned_values(results: Sequence[StudyResult]) -> Tuned:
     }
 
 
-def _keep(result: StudyResult, settings: TuningSettings, options: RunOptions, console: Console) -> None:
-    """Write chosen values beside the model's file where they belong there, and say why where they do not."""
+def _write_chosen(result: StudyResult, settings: TuningSettings, options: RunOptions, console: Console) -> None:
+    """Write the chosen values beside the model's file, or print why they are not written."""
     entry = registry.load(result.label.partition("@")[0])
-    about, path = f"{result.label} on {result.facts.label}", tuned_path(entry)
-    if dropped := dropped_words(result):
-        console.print(f"{about}: {dropped}.", style="yellow", markup=False, soft_wrap=True)
+    subject, path = f"{result.label} on {result.facts.label}", tuned_path(entry)
+    if dropped := describe_dropped(result):
+        console.print(f"{subject}: {dropped}.", style="yellow", markup=False, soft_wrap=True)
     if result.chosen is None:
-        message = f"{about}: all {len(result.records)} trials failed; nothing is chosen."
+        message = f"{subject}: all {len(result.records)} trials failed; nothing is chosen."
     elif not result.space.candidates:
-        message = f"{about}: there is nothing to tune."
+        message = f"{subject}: there is nothing to tune."
     elif settings.overrides.get(entry.name):
-        message = f"{about}: chosen under --set, so {path} stays as it is: {result.chosen_values}."
+        message = f"{subject}: chosen under --set, so {path} stays as it is: {result.chosen_values}."
     elif not may_be_kept(result):
-        message = f"{about}: chosen for data drawn at random, so {path} stays as it is."
+        message = f"{subject}: chosen for data drawn at random, so {path} stays as it is."
     elif not entry.takes_values:
-        message = f"{about}: {entry.path} is not ours to write; the chosen values hold for this call: "
-        message += f"{result.chosen_values}."
-    elif not settings.may_write:
         message = (
-            f"{about}: the trials had {settings.max_epochs} epochs at most, fewer than without --epochs, so "
-            f"{path} stays as it is and the chosen values hold for this call: {result.chosen_values}. Add "
+            f"{subject}: {entry.path} belongs to another package, so no file is written beside it. The chosen "
+            f"values hold for this call: {result.chosen_values}."
+        )
+    elif not settings.may_write:
+        own = PROTOCOLS[options.protocol.name].max_epochs
+        message = (
+            f"{subject}: the trials had {settings.max_epochs} epochs at most, and not the {own} of the protocol, "
+            f"so {path} stays as it is and the chosen values hold for this call: {result.chosen_values}. Add "
             f"--save-tuned to write them."
         )
     else:
         write_chosen(result, entry, options.protocol)
-        message = f"{about}: chosen values written to {path}."
+        message = f"{subject}: chosen values written to {path}."
     console.print(message, markup=False, soft_wrap=True)

@@ -1,7 +1,7 @@
-"""The search space of a model: the lists in its YAML, as distributions of Optuna and back. Pure.
+"""The search space of a model: the lists in its YAML, converted to Optuna's distributions and back. Pure.
 
-A variant is tuned over the parameters that it does not fix itself, and so is a model over those that the user
-did not set. The model's default is always among the candidates, for it is the first trial.
+A variant is tuned over the parameters that it does not fix itself, and a model over those that the user did not
+set. The model's default is always among the candidates, because it is the first trial.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What may vary in a study, and what does not.
+    """The parameters that vary in a study, with their candidates, and the values of all others.
 
     Attributes:
-        fixed: values of all parameters, those of the default trial.
-        candidates: values to choose from by parameter; numbers ascending.
+        fixed: values of all parameters in the default trial.
+        candidates: candidate values by parameter; numbers ascending.
     """
 
     fixed: Mapping[str, Any]
@@ -34,29 +34,29 @@ class SearchSpace:
 
     @property
     def size(self) -> int:
-        """Number of different parameter settings."""
+        """Return the number of different settings."""
         return math.prod(len(values) for values in self.candidates.values())
 
     def default(self) -> Values:
-        """The candidates' values in the default trial."""
+        """Return the setting of the default trial."""
         return {name: self.fixed[name] for name in self.candidates}
 
     def setting(self, index: int) -> Values:
-        """The setting of that number, below `size`."""
+        """Return the setting of a number below `size`."""
         chosen = {}
         for name, values in self.candidates.items():
-            index, place = divmod(index, len(values))
-            chosen[name] = values[place]
+            index, position = divmod(index, len(values))
+            chosen[name] = values[position]
         return chosen
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """One a parameter: positions in the ascending list where all its values are numbers, else a choice.
+        """Return one distribution per parameter over the positions in its list.
 
-        TPE takes neighbouring positions for alike. A position and not the value itself, so that 0, 0.001 and 0.01
-        are as far apart as they stand in the list.
+        The positions are ordered if all values are numbers, else categories.
         """
         from optuna.distributions import CategoricalDistribution, IntDistribution
 
+        # TPE treats neighbours as similar; by positions instead of values, 0, 0.001 and 0.01 are equally far apart
         return {
             name: IntDistribution(0, len(values) - 1)
             if _ordered(values)
@@ -65,27 +65,27 @@ class SearchSpace:
         }
 
     def positions(self, values: Mapping[str, Any]) -> dict[str, int]:
-        """The place of each value in its list."""
+        """Return the position of each value in its list."""
         return {name: self.candidates[name].index(values[name]) for name in self.candidates}
 
     def values(self, positions: Mapping[str, int]) -> Values:
-        """The inverse of `positions`."""
+        """Return the values at the given positions."""
         return {name: self.candidates[name][positions[name]] for name in self.candidates}
 
 
 def search_space(
     entry: ModelEntry, variant: str = "", pinned: Mapping[str, Any] | None = None, dataset: str = ""
 ) -> SearchSpace:
-    """The search space of a model or of one of its variants.
+    """Build the search space of a model or of one of its variants.
 
-    Values that an earlier search chose play no part: a search does not begin at the end of another. Those that
-    people set for the data set do, as they hold for its reported runs, too.
+    Values that an earlier search chose are not used, so that a search does not start from the result of another.
+    Values that the model's YAML sets for the data set are used, because they also hold for its reported runs.
 
     Args:
         entry: the model.
-        variant: name of a variant, "" for the model's own row.
+        variant: name of a variant, "" for the model itself.
         pinned: values that the user fixed.
-        dataset: that it is tuned for, "" for none.
+        dataset: name of the data set that it is tuned for, "" for none.
 
     Raises:
         ConfigError: a candidate has a wrong type or is given twice.
@@ -102,7 +102,7 @@ def search_space(
             entry.params(dataset, variant, {**pinned, name: value}, with_tuned=False).model_dump()[name]
             for value in listed
         ]
-        if any(value in values[:place] for place, value in enumerate(values)):
+        if any(value in values[:position] for position, value in enumerate(values)):
             raise ConfigError(f"{entry.path}: 'search.{name}' gives a value twice. Give each once.")
         if fixed[name] not in values:
             values.append(fixed[name])

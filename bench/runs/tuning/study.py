@@ -1,9 +1,9 @@
 """A study: the trials of one model on one data set, kept in an Optuna journal. Touches that file only.
 
-What the next trial is depends on the study's name, the number of the trial and the trials before it, and on
-nothing else, so that a search that was killed, or got a larger budget, goes on as if it had never stopped. The
-first trial is the model's default. The sampler draws at random until `N_STARTUP` trials; these are proposed in few
-waves, so that those of a later wave can be compared with earlier ones. After that trials come one at a time.
+The next trial depends only on the study's name, the trial's number and the trials before it. So a search that was
+killed, or gets a larger budget, resumes as if it had never stopped. The first trial is the model's default. The
+sampler draws at random until `N_STARTUP` trials. These are proposed in a few waves, so that the trials of a later
+wave can be compared with earlier ones. After that, trials come one at a time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bench.core.errors import ResultsError
+from bench.core.files import locked, os_errors
 from bench.core.hashing import derive_seed
 from bench.runs.tuning.space import SearchSpace
 
@@ -39,12 +40,12 @@ N_ATTEMPTS = 5
 
 
 def wave_of(number: int) -> range:
-    """The numbers of the trials that are proposed together with that one."""
+    """Return the numbers of the trials that are proposed together with a trial."""
     ends = list(accumulate(WAVES))
     if number >= N_STARTUP:
         return range(number, number + 1)
-    place = bisect_right(ends, number)
-    return range(ends[place] - WAVES[place], ends[place])
+    wave = bisect_right(ends, number)
+    return range(ends[wave] - WAVES[wave], ends[wave])
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,9 @@ class Trial:
 
     Attributes:
         number: counted from 0, without settings that were proposed again.
-        values: the candidates' values.
-        score: best validation score, None while it is not known or where the run failed.
-        state: how far it is.
+        values: its parameter values.
+        score: best validation score; None while it is not known, or if the run failed.
+        state: progress of its run.
     """
 
     number: int
@@ -65,13 +66,13 @@ class Trial:
 
 
 class Study:
-    """The trials of one search; open it with `opened`.
+    """The trials of one search; open it with `open_study`.
 
     Args:
         path: the journal.
         name: identifies the search: model, data, protocol, code, space.
-        space: what may vary.
-        sampler: who proposes.
+        space: the search space.
+        sampler: name of the sampler that proposes trials.
         base_seed: root of the sampler's seeds.
     """
 
@@ -88,45 +89,45 @@ class Study:
         self._study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
         )
-        self._close_cut_off()
+        self._fail_unfinished()
 
     def trials(self) -> list[Trial]:
-        """All trials in order."""
-        return [self._trial(number, frozen) for number, frozen in enumerate(self._counted())]
+        """Return all trials in order."""
+        return [self._trial(number, frozen) for number, frozen in enumerate(self._distinct())]
 
     def wave(self, first: int, limit: int) -> list[Trial]:
-        """The trials from that number to the end of its wave; those that were not proposed yet are now.
+        """Return the trials from a number to the end of its wave; propose those that are new.
 
         Args:
-            first: number of a trial; all waves before its own have been told.
+            first: number of a trial; all earlier waves have their scores.
             limit: budget of the study.
 
         Returns:
-            None when the budget or the space is used up.
+            An empty list when the budget or the space is used up.
         """
         end = min(limit, self.space.size, wave_of(first).stop)
-        for number in range(len(self._counted()), end):
+        for number in range(len(self._distinct()), end):
             self._propose(number)
         return self.trials()[first:end]
 
     def tell(self, trial: Trial, score: float | None) -> None:
-        """Note how a trial ended; None where its run failed."""
-        number = self._counted()[trial.number].number
+        """Record the score of a trial; None if its run failed."""
+        number = self._distinct()[trial.number].number
         if score is None:
             self._fail(number)
         else:
             self._study.tell(number, score)
 
     def _propose(self, number: int) -> None:
-        """Ask for a setting that is new."""
+        """Propose a setting that is new."""
         seen = [trial.values for trial in self.trials()]
         if number > 0 and self._sampler == "tpe":
             for attempt in range(N_ATTEMPTS):
                 self._study.sampler = self._tpe(number, attempt)
-                asked = self._study.ask(self._distributions)
-                if self.space.values(asked.params) not in seen:
+                proposed = self._study.ask(self._distributions)
+                if self.space.values(proposed.params) not in seen:
                     return
-                self._fail(asked.number)
+                self._fail(proposed.number)
         values = self.space.default() if number == 0 else self._next_of_grid(seen)
         self._study.enqueue_trial(self.space.positions(values))
         self._study.ask(self._distributions)
@@ -137,14 +138,12 @@ class Study:
         return next(setting for setting in settings if setting not in seen)
 
     def _tpe(self, number: int, attempt: int) -> BaseSampler:
-        """The sampler of one proposal, over all parameters at once (Falkner et al., "BOHB", ICML 2018).
-
-        On made functions of five ordered lists and two choices, a density for each parameter alone made 0.6 of the
-        gain over random draws that this makes after 40 trials.
-        """
+        """Make the sampler of one proposal, over all parameters at once (Falkner et al., "BOHB", ICML 2018)."""
         from optuna.exceptions import ExperimentalWarning
         from optuna.samplers import TPESampler
 
+        # Multivariate: on synthetic functions of five ordered lists and two categories, one density per parameter
+        # had after 40 trials only 0.6 of this sampler's gain over random draws.
         seed = derive_seed(*self._seed, number, attempt) % 2**32
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -155,8 +154,8 @@ class Study:
 
         self._study.tell(optuna_number, state=TrialState.FAIL)
 
-    def _counted(self) -> list[FrozenTrial]:
-        """Proposed trials without repetitions: a setting counts where it came first, and where it is whole."""
+    def _distinct(self) -> list[FrozenTrial]:
+        """Return the proposed trials without repetitions; only complete settings count."""
         return [trial for trial, is_new in self._proposed() if is_new]
 
     def _proposed(self) -> Iterator[tuple[FrozenTrial, bool]]:
@@ -179,57 +178,61 @@ class Study:
             state = "finished"
         return Trial(number, self.space.values(frozen.params), frozen.value, state)
 
-    def _close_cut_off(self) -> None:
-        """Proposals that a killed process did not finish: settings that came again, half settings, queued ones."""
+    def _fail_unfinished(self) -> None:
+        """Fail the proposals that a killed process did not finish: repeated, incomplete and queued settings."""
         from optuna.trial import TrialState
 
-        whole = {trial.number for trial, is_new in self._proposed() if is_new}
+        distinct = {trial.number for trial, is_new in self._proposed() if is_new}
         for trial in self._study.get_trials(deepcopy=False):
             if trial.state == TrialState.WAITING:
                 self._fail(self._study.ask().number)  # asking takes it out of the queue
-            elif trial.number not in whole and not trial.state.is_finished():
+            elif trial.number not in distinct and not trial.state.is_finished():
                 self._fail(trial.number)
 
 
-def _clear_up(path: Path) -> None:
-    """Take away what a killed process left: its lock, and half a line. Our own lock is held."""
+def _remove_leftovers(path: Path) -> None:
+    """Remove what a killed process left: Optuna's lock, and an incomplete last line. Needs our own lock."""
     path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
     if path.exists():
         content = path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(path, whole)
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            os.truncate(path, end)
 
 
 @contextmanager
-def opened(path: Path, name: str, space: SearchSpace, sampler: Sampler, base_seed: int) -> Iterator[Study]:
-    """A study that no other process works on at the same time.
+def open_study(path: Path, name: str, space: SearchSpace, sampler: Sampler, base_seed: int) -> Iterator[Study]:
+    """Open a study under a lock, so that no other process works on it at the same time.
 
     Raises:
-        ResultsError: another process does, or the journal cannot be read or written.
+        ResultsError: another process holds the lock, or the journal cannot be read or written.
     """
-    from filelock import FileLock, Timeout
+    with (
+        os_errors(
+            f"The study {path} cannot be written",
+            "Finished trials are kept: free some space or make the directory writable, and run the same command "
+            "again to resume.",
+        ),
+        _locked_study(path),
+    ):
+        _remove_leftovers(path)
+        try:
+            study = Study(path, name, space, sampler, base_seed)
+        except (ValueError, KeyError) as problem:  # raised by the journal's parser for damaged lines
+            raise ResultsError(
+                f"{path} cannot be read as an Optuna journal ({problem}). The trials' records are kept: move "
+                f"the file away and run the same command, which uses them again."
+            ) from problem
+        yield study
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_suffix(".lock"))
-        with lock.acquire(timeout=0):
-            _clear_up(path)
-            try:
-                study = Study(path, name, space, sampler, base_seed)
-            except (ValueError, KeyError) as problem:  # what the journal's parser says of damaged lines
-                raise ResultsError(
-                    f"{path} cannot be read as an Optuna journal ({problem}). The trials' records are kept: move "
-                    f"the file away and run the same command, which finds them again."
-                ) from problem
-            yield study
-    except Timeout as problem:
-        raise ResultsError(
-            f"The study {path} is being worked on by another process. Wait until that ends, or tune into "
-            f"another directory with --results-dir."
-        ) from problem
-    except OSError as problem:
-        raise ResultsError(
-            f"The study {path} cannot be written ({problem.strerror or problem}). Trials that are told stay: "
-            f"free some space or make the directory writable, and run the same command again to go on."
-        ) from problem
+
+@contextmanager
+def _locked_study(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_suffix(".lock"), wait=False) as acquired:
+        if not acquired:
+            raise ResultsError(
+                f"The study {path} is in use by another process. Wait until that ends, or choose another "
+                f"directory with --results-dir."
+            )
+        yield

@@ -11,7 +11,7 @@
     return filters.find((each) => each.dataset.filter === name).value;
   }
 
-  // Rows and tables that the choices leave, and a line that says how many.
+  // Hide the rows and tables that do not match the filters, and show the counts.
   function choose(remark) {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let [rows, of, tables] = [0, 0, 0];
@@ -52,7 +52,7 @@
         box.checked = button.dataset.columns === "all" || box.defaultChecked;
         showColumn(box);
       }
-      choose(button.dataset.columns === "all" ? "All columns shown." : "Columns as at first.");
+      choose(button.dataset.columns === "all" ? "All columns shown." : "Default columns shown.");
     });
   }
   for (const button of document.querySelectorAll(".board th button")) {
@@ -76,7 +76,7 @@
     select.selectedIndex = Math.min(place, options.length - 1);
   }
 
-  // Whole numbers of `unit`, by metric, row and user; unpacked once.
+  // Decode the scores once: integers in multiples of `unit`, by metric, row and user.
   function unpacked(board) {
     if (!board.promise) {
       const bytes = Uint8Array.from(atob(board.scores), (letter) => letter.charCodeAt(0));
@@ -194,9 +194,9 @@
     result.replaceChildren(element("p", verdict, "verdict"), bar, frame);
   }
 
-  let asked = 0;
+  let requests = 0;
   async function compare() {
-    const turn = (asked += 1);
+    const request = (requests += 1);
     const board = users[table.value];
     if (one.value === other.value) {
       result.replaceChildren(element("p", "Choose two different rows."));
@@ -207,7 +207,7 @@
       return;
     }
     const values = await unpacked(board);
-    if (turn === asked) show(board, compared(board, values));
+    if (request === requests) show(board, compared(board, values));
   }
 
   function chooseTable() {

@@ -2,7 +2,7 @@
 (() => {
   const NEXT = { none: "descending", descending: "ascending", ascending: "none" };
 
-  // Numbers before words, by value; words by their letters; empty cells last in either direction.
+  // Sort numbers by value and before words, words alphabetically, and empty cells last in both directions.
   function compare(one, other, column, sign) {
     const [a, b] = [one, other].map((row) => row.cells[column]);
     const [x, y] = [a, b].map((cell) => cell.dataset.value);
@@ -35,7 +35,7 @@
     button.addEventListener("click", () => sort(button.closest("th")));
   }
 
-  // The library is text until the first chart is wanted: most readers never pay for it.
+  // The library stays text until a reader opens a chart: most readers never need to run its 5 MB.
   function library() {
     const text = document.getElementById("library");
     if (text) {
@@ -76,7 +76,7 @@
   const contents = document.querySelector("nav details");
   if (window.matchMedia("(min-width: 70rem)").matches) contents.open = true;
 
-  // What is folded on the screen is printed, and folded again afterwards.
+  // Open all folded sections for printing, and close them afterwards.
   let folded = [];
   window.addEventListener("beforeprint", () => {
     folded = [...document.querySelectorAll("main details:not([open])")];
