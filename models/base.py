@@ -193,7 +193,8 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
     def embed_batch(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Batch:
         """Return final vectors of a training batch, `[B, D]` each; must equal the rows of `embed()`.
 
-        Override this, or `embed_with_ego`, where a batch costs less than all nodes.
+        Overriding `embed` alone is enough. Where a batch costs less than all nodes, also override this, or
+        `embed_with_ego` with this method returning its first value, as in `models/mf.py`.
         """
         user_table, item_table = self.embed()
         return gather(user_table, users), *halves(gather(item_table, torch.cat([positives, negatives])))

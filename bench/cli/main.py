@@ -51,7 +51,3 @@ def show_commands(console: Console) -> None:
     for name in commands.modules():
         grid.add_row(f"  {name}", commands.load(name).SUMMARY)
     console.print(grid)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

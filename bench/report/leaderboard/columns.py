@@ -1,6 +1,7 @@
 """The columns of the leaderboard in all its forms: Markdown, page, CSV and JSON. Pure.
 
 `COLUMNS` is the only list of them, and every form follows its order. A new column is one entry.
+A cost, a mean over runs, also needs its name in `COSTS` of `entries.py`. CSV and JSON keep the record's unit.
 """
 
 from __future__ import annotations

@@ -364,6 +364,7 @@ def _spread(row: BoardRow, metric: str, part: str) -> Spread:
 
 def _cost(row: BoardRow, name: str) -> float | None:
     costs = [getattr(record.cost, name) for record in row.records if record.cost is not None]
+    costs = [cost for cost in costs if cost is not None]  # records of earlier versions lack some
     return statistics.fmean(costs) if row.is_complete and len(costs) == row.n_asked else None
 
 
