@@ -20,7 +20,9 @@ MODULE = re.compile(r"(?<![\w/])(?:bench|models)(?:\.\w+)+")
 FILE = re.compile(r"(?<![\w/.-])(?:bench|models|tests)/[\w./-]*\w")
 DEFINITION = re.compile(r"`(\w+)`(?: and `(\w+)`)? (?:in|of) `((?:bench|models)/[\w/]+\.py)`")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
-GENERATED = re.compile(r"models/(index|NAME|\w+)\.(md|tuned\.yaml)|models/NAME\.\w+|tests/numeric/test_NAME\.py")
+GENERATED = re.compile(
+    r"models/(index|NAME|\w+)\.(md|tuned\.yaml)|models/NAME\.\w+|tests/(numeric/test_|plain/)NAME\.py"
+)
 
 
 def relative(path: Path) -> str:
