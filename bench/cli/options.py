@@ -46,6 +46,12 @@ RESULTS = ROOT / "results"
 DATA_VARIABLE = "LUDP_BENCH_DATA"
 OFFLINE_VARIABLE = "LUDP_BENCH_OFFLINE"
 FIELD, PAPER = PROTOCOLS["field"], PROTOCOLS["paper"]
+# options that may be given with each kind of regression check
+BOTH = {"--models", "--profile", "--workers", "--results-dir", "--max-slowdown", "--reason"}
+ALLOWED_WITH = {
+    "--check": BOTH | {"--check", "--base-seed", "--set", "--junit", "--all-rows"},
+    "--update-baseline": BOTH | {"--update-baseline", "--seeds"},
+}
 
 
 def overrides(assignments: Sequence[str] | None) -> dict[str, dict[str, Any]]:
@@ -383,14 +389,6 @@ def check_combinations(options: Options) -> None:
             f"--tune {search.n_trials} and --tune-minutes {search.minutes:g} are two budgets: give the number of "
             "trials or the CPU minutes, the same for every model."
         )
-
-
-# options that may be given with each kind of regression check
-BOTH = {"--models", "--profile", "--workers", "--results-dir", "--max-slowdown", "--reason"}
-ALLOWED_WITH = {
-    "--check": BOTH | {"--check", "--base-seed", "--set", "--junit", "--all-rows"},
-    "--update-baseline": BOTH | {"--update-baseline", "--seeds"},
-}
 
 
 def check_mode(given: set[str]) -> str | None:

@@ -38,6 +38,7 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+MOST_BYTES = 2**33  # 8 GiB
 
 
 def problem_with_file(path: Path, most: int | None = None) -> str | None:
@@ -79,9 +80,6 @@ def _is_stored(path: Path, size: int) -> bool:
     finally:
         os.close(handle)
     return True
-
-
-MOST_BYTES = 2**33  # 8 GiB
 
 
 class UnfitFileError(OSError):

@@ -14,6 +14,9 @@ from typing import Literal, get_args
 SplitName = Literal["shipped", "random", "user", "global_time"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 SEPARATOR = "@"
+LONGEST = 64
+FORM = rf"[A-Za-z0-9_][A-Za-z0-9._+-]{{0,{LONGEST - 1}}}"
+ALLOWED = f"letters, digits, '_', '-', '+' and '.', not beginning with '.', '-' or '+', at most {LONGEST} of them"
 
 
 def canonical(card: str, split: str, default: str) -> str:
@@ -36,11 +39,6 @@ def base_and_split(dataset: str) -> tuple[str, str | None]:
 def base_name(dataset: str) -> str:
     """Return the card's name, `tiktok` for `tiktok@shipped`."""
     return base_and_split(dataset)[0]
-
-
-LONGEST = 64
-FORM = rf"[A-Za-z0-9_][A-Za-z0-9._+-]{{0,{LONGEST - 1}}}"
-ALLOWED = f"letters, digits, '_', '-', '+' and '.', not beginning with '.', '-' or '+', at most {LONGEST} of them"
 
 
 def is_name(text: str) -> bool:

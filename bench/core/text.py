@@ -29,6 +29,17 @@ SYSTEM = ("/dev/", "/proc/", "/usr/", "/etc/")  # the same on every machine
 
 _data_dirs: ContextVar[tuple[Path, ...]] = ContextVar("data_dirs", default=())
 
+# Control characters except newline and tab; characters that change the direction of a line; lone surrogates, which
+# UTF-8 cannot encode.
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+MARKDOWN = str.maketrans(
+    {character: f"\\{character}" for character in "\\|*_`~["} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
+BLOCK_START = re.compile(r"([#=+-]|\d+(?=[.)]))")
+FORMULA = re.compile(r"[=+\-@\t\r].", re.DOTALL)
+
 
 @contextlib.contextmanager
 def shorten_below(data_dirs: Iterable[Path]) -> Iterator[None]:
@@ -71,18 +82,6 @@ def _last_part(match: re.Match[str]) -> str:
     if path.startswith(SYSTEM):
         return path
     return f"{ELSEWHERE}/{path.rstrip('/').rpartition('/')[2]}"
-
-
-# Control characters except newline and tab; characters that change the direction of a line; lone surrogates, which
-# UTF-8 cannot encode.
-UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-MARKDOWN = str.maketrans(
-    {character: f"\\{character}" for character in "\\|*_`~["} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-)
-BLOCK_START = re.compile(r"([#=+-]|\d+(?=[.)]))")
-FORMULA = re.compile(r"[=+\-@\t\r].", re.DOTALL)
 
 
 def for_terminal(text: str) -> str:

@@ -20,6 +20,7 @@ from bench.core.names import SEPARATOR, SPLITS, SplitName, base_and_split, canon
 from bench.core.types import Source
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+DATASETS = ROOT / "datasets"
 
 
 def inside(path: str) -> str:
@@ -154,9 +155,6 @@ class Download(_Strict):
                 self.zenodo.optional_members, True
             )
         return optional
-
-
-DATASETS = ROOT / "datasets"
 
 
 FileName = Annotated[str, AfterValidator(checked_name)]

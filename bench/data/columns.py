@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,17})$"
 WITH_POINT = r"^-?[0-9]+\.0+$"
 DENSE = 8  # integers are ranked by a lookup table if it has at most this many cells per integer
+MAX_JSON = 2 << 30
+# A matrix that is padded with zeros may have FREE_CELLS, and CELLS_PER_NUMBER more for each number in the file.
+FREE_CELLS, CELLS_PER_NUMBER = 1 << 26, 1000
 
 
 def column_ids(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -367,11 +370,6 @@ def items_by_row(item_ids: NDArray[Any]) -> IntArray | None:
     rows = np.full(n_rows, -1, dtype=np.int64)
     rows[item_ids] = np.arange(len(item_ids))
     return rows
-
-
-MAX_JSON = 2 << 30
-# A matrix that is padded with zeros may have FREE_CELLS, and CELLS_PER_NUMBER more for each number in the file.
-FREE_CELLS, CELLS_PER_NUMBER = 1 << 26, 1000
 
 
 def ragged_matrix(path: Path, name: str, lengths: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:

@@ -31,6 +31,8 @@ SUFFIXES = {
     "audio": (".wav", ".flac", ".ogg", ".mp3", ".m4a"),
 }
 Contents = dict[int, Any]
+SENTENCES, IMAGES, SOUNDS = "all-MiniLM-L6-v2", "resnet50", "mfcc"
+SECONDS, SAMPLE_RATE, N_MFCC = 30.0, 22_050, 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,10 +185,6 @@ def find_files(folder: Path, kind: str, items: ItemRows) -> tuple[Contents, int]
             files[row] = path
     _require_known_items(folder, len(files), unknown, items)
     return dict(sorted(files.items())), len(unknown)
-
-
-SENTENCES, IMAGES, SOUNDS = "all-MiniLM-L6-v2", "resnet50", "mfcc"
-SECONDS, SAMPLE_RATE, N_MFCC = 30.0, 22_050, 40
 
 
 class Encoder(Protocol):

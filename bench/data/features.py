@@ -39,6 +39,8 @@ ENDINGS = (".npy", ".npz", ".safetensors", ".parquet", ".json")
 IDS = ("itemid", "itemids", "id", "ids", "item", "items", "asin", "iid")
 UNNAMED = ("feature", "features", "feat", "feats", "embedding", "embeddings", "vector", "vectors", "arr0", "x")
 UNPACKED, FREE_UNPACKED = 100, 64 << 20  # an archive may unpack to 64 MiB plus this many times its size
+SHOWN = 8  # digits of a hash
+MOST_BYTES = 1 << 20  # of an .origin file
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,10 +249,6 @@ def _read_json(path: Path) -> list[FeatureMatrix]:
 
 def _own_name(name: str) -> str:
     return "" if plain_name(name) in UNNAMED else name
-
-
-SHOWN = 8  # digits of a hash
-MOST_BYTES = 1 << 20  # of an .origin file
 
 
 class Extractor(Frozen):

@@ -32,6 +32,11 @@ MOST_PAGES = 1_000_000
 SIZE, PACKED, HEADERS = 2, 3, (5, 7, 8)
 N_VALUES = 1  # field number in each of these headers
 TRUE, FALSE, BYTE, DOUBLE, BINARY, STRUCT = 1, 2, 3, 7, 8, 12  # Thrift's types of fields; 4 to 6 are integers
+BOM, LF, CR = b"\xef\xbb\xbf", 10, 13
+BLOCK = 16 << 20  # bytes of text parsed together; no row may be longer
+MAX_HEADER, MAX_COLUMNS = 4 << 20, 20_000
+MAX_ROWS = (1 << 31) - 1
+FREE_ROWS, ROWS_PER_BYTE = 1_000_000, 64  # plausible rows; run lengths compress sorted ids, but not beyond this
 
 
 def check_pages(path: Path, metadata: Any, columns: Sequence[str]) -> None:
@@ -151,13 +156,6 @@ class _Thrift:
     def _zigzag(self) -> int:
         value = self._varint()
         return (value >> 1) ^ -(value & 1)
-
-
-BOM, LF, CR = b"\xef\xbb\xbf", 10, 13
-BLOCK = 16 << 20  # bytes of text parsed together; no row may be longer
-MAX_HEADER, MAX_COLUMNS = 4 << 20, 20_000
-MAX_ROWS = (1 << 31) - 1
-FREE_ROWS, ROWS_PER_BYTE = 1_000_000, 64  # plausible rows; run lengths compress sorted ids, but not beyond this
 
 
 def read_header(path: Path, delimiter: str) -> list[str]:

@@ -25,6 +25,7 @@ ALL = "*"  # instead of a definition: all definitions of the module
 AT_RUN_TIME = frozenset({"importlib.import_module", "__import__", "eval", "exec", "globals", "sys.modules"})
 NAME = re.compile(r"\w+(\.\w+)*")
 MAX_STEPS = 50  # length of a chain of imported names
+EMPTY = Source({}, {}, (), [], frozenset(), frozenset())
 
 
 class Node(NamedTuple):
@@ -67,7 +68,6 @@ def file_hash(path: Path) -> str:
     return _library({"folder": path.parent}).hash_of(Node(f"folder.{path.stem}", ALL))
 
 
-EMPTY = Source({}, {}, (), [], frozenset(), frozenset())
 _CACHE: dict[tuple[tuple[str, Path], ...], Library] = {}
 
 

@@ -22,6 +22,8 @@ from bench.core.types import BenchmarkData, BoolArray, IntArray, Interactions, M
 from bench.engine.recbole import to_recbole, without_padding
 
 Values = NDArray[np.float64]
+BLOCK_CELLS = 5_000_000  # 20 MB of scores, which stay in the cache while they are ranked
+BLOCK_CELLS_ON_CUDA = 250_000_000  # 1 GB: the host waits for each block, so few large ones are better
 
 
 def hit_matrix(topk: TopK, held_out: Interactions) -> BoolArray:
@@ -75,10 +77,6 @@ def per_user(topk: TopK, held_out: Interactions, cutoffs: Sequence[int]) -> dict
 def means(values: dict[str, Values]) -> dict[str, float]:
     """Return the mean over users of each metric, at full precision."""
     return {key: float(array.mean()) for key, array in values.items()}
-
-
-BLOCK_CELLS = 5_000_000  # 20 MB of scores, which stay in the cache while they are ranked
-BLOCK_CELLS_ON_CUDA = 250_000_000  # 1 GB: the host waits for each block, so few large ones are better
 
 
 class Scorer(Structural):

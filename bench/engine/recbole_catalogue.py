@@ -26,6 +26,9 @@ from bench.engine.model_file import ModelEntry, ModelFile
 PREFIX = "recbole:"
 FAMILY: Final = "recbole"  # in model cards
 REASONS = Path(__file__).with_name("recbole_unusable.yaml")
+PACKAGE = "recbole.model.general_recommender"
+FITTED = ("NCEPLRec",)  # RecBole declares them as trained, but their constructor fits them
+OURS = "recbole_models"  # the module here that the numbers of a run depend on
 
 
 def is_recbole(name: str) -> bool:
@@ -91,9 +94,6 @@ def recbole_folder() -> Path:
 
 
 SEARCH = Path(__file__).with_name("recbole_search.yaml")
-PACKAGE = "recbole.model.general_recommender"
-FITTED = ("NCEPLRec",)  # RecBole declares them as trained, but their constructor fits them
-OURS = "recbole_models"  # the module here that the numbers of a run depend on
 
 
 class RecBoleParams(BaseModel):

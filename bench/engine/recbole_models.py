@@ -40,6 +40,11 @@ from bench.engine.sampling import TripleSampler
 from models.base import Recommender, Tables
 from models.control import Control
 
+# state that some models keep from one epoch to the next outside their parameters
+KEPT = ("update", "update_count", "update_count_vae", "Lt_history", "Lt_count", "random_list", "random_pr")
+CACHES = ("restore_user_e", "restore_item_e")  # derived vectors, stale after loading a state
+CELLS = 100_000  # pairs scored at a time by models without full-sort prediction
+
 
 @contextlib.contextmanager
 def seed_from_torch() -> Iterator[None]:
@@ -155,12 +160,6 @@ def training_dataset(model_class: type, params: Mapping[str, Any], view: Trainin
         )
     in_pairs = config["MODEL_INPUT_TYPE"] == InputType.PAIRWISE
     return config, dataset, "users" if by_user else "pairs" if in_pairs else "points"
-
-
-# state that some models keep from one epoch to the next outside their parameters
-KEPT = ("update", "update_count", "update_count_vae", "Lt_history", "Lt_count", "random_list", "random_pr")
-CACHES = ("restore_user_e", "restore_item_e")  # derived vectors, stale after loading a state
-CELLS = 100_000  # pairs scored at a time by models without full-sort prediction
 
 
 class RecBoleModel(Recommender):

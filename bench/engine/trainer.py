@@ -32,6 +32,8 @@ from models.control import Control
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BYTES = 2**31 - 1  # of freed memory
 LARGEST_MMAP_THRESHOLD = 2**25  # glibc refuses more
+WORTH_RECORDING = 4  # batches; recording takes about as long as two steps
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam
 
 
 def keep_freed_memory() -> bool:
@@ -45,7 +47,6 @@ def keep_freed_memory() -> bool:
 
 
 Triples = tuple[Tensor, Tensor, Tensor]
-WORTH_RECORDING = 4  # batches; recording takes about as long as two steps
 
 
 class Stepper:
@@ -135,9 +136,6 @@ def adam(model: Recommender) -> torch.optim.Adam:
     """Build the optimiser of all models; its steps can be recorded on CUDA."""
     on_cuda = next(model.parameters()).device.type == "cuda"
     return torch.optim.Adam(model.parameters(), lr=model.params.learning_rate, fused=True, capturable=on_cuda)
-
-
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam
 
 
 class StateMismatchError(TrainingError):

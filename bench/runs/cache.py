@@ -38,6 +38,7 @@ from bench.runs.records import DataFacts
 
 Arrays = dict[str, NDArray[Any]]
 CHECKSUM = "checksum"
+KEPT_OPEN = 2  # a plan runs one data set after another; the two of a default call stay open side by side
 
 
 @cache
@@ -110,9 +111,6 @@ def _write_errors(folder: Path) -> AbstractContextManager[None]:
         f"The cache folder {folder} cannot be written",
         "Make it writable, free some space, or choose another folder with --cache-dir.",
     )
-
-
-KEPT_OPEN = 2  # a plan runs one data set after another; the two of a default call stay open side by side
 
 
 @dataclass(frozen=True)

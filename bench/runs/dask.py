@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from bench.runs.task import Tasks
 
 STARTED = "started"
+SECONDS_TO_CONNECT = 10
+SECONDS_BETWEEN_CHECKS = 5.0
+MAX_LOSSES = 3  # of one run's data, before the run is recorded as failed
 
 
 @dataclass(frozen=True)
@@ -147,11 +150,6 @@ def _check_worker(n_slots: int, task: RunTask) -> None:
             f"The code of the model '{model}' on a worker is not the one here, so its records would name code "
             f"that did not make them. Bring both to the same version and start the workers again."
         )
-
-
-SECONDS_TO_CONNECT = 10
-SECONDS_BETWEEN_CHECKS = 5.0
-MAX_LOSSES = 3  # of one run's data, before the run is recorded as failed
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ from bench.data.cards import full_name
 from bench.engine import registry
 from bench.runs.records import RunSpec
 
+MOST_SEEDS = 10_000  # a plan is a list of all its runs
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -100,7 +102,6 @@ class Variant:
         return f"{self.model}@{self.recorded_variant}" if self.recorded_variant else self.model
 
 
-MOST_SEEDS = 10_000  # a plan is a list of all its runs
 Overrides = Mapping[str, Mapping[str, Any]]
 Tuned = Mapping[tuple[str, str], Mapping[str, Any]]
 

@@ -40,6 +40,7 @@ Run = Callable[[RunTask, OnEvent], RunRecord | None]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SECONDS_TO_END = 5.0
 SIGNALLED = 128  # a shell's exit code for signal n is 128 + n
+MAX_DEATHS = 3  # of workers with the same run, before it is recorded as failed
 
 
 @dataclass
@@ -167,9 +168,6 @@ def _check_code(hashes: Mapping[str, str]) -> None:
                 f"The code of the model '{model}' was changed after its runs were planned, so their records "
                 f"would name code that did not make them. Give the same command again."
             )
-
-
-MAX_DEATHS = 3  # of workers with the same run, before it is recorded as failed
 
 
 def execute(

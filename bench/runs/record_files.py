@@ -24,6 +24,10 @@ from bench.runs.records import DataFacts, RunRecord, RunSpec
 SEED_PURPOSES = ("init", "triples", "model")
 FOLDERS = {"final": "runs", "tuning": "trials", "confirm": "trials"}
 DEPTH = 5  # runs/<protocol>/<data>-<source>/<model>/<key>.json
+# The hash finds what was edited, half-copied or merged by hand. It is not a signature: whoever changes a record on
+# purpose can compute a new one, so key, seeds, path and contradictions are checked too.
+HASH_FIELD = "content_hash"
+MOST_BYTES = 2**26  # of a record; a thousand epochs take less than 1 of these 64 MiB
 
 
 def run_key(spec: RunSpec, data: DataFacts, protocol: Protocol, code_hash: str) -> str:
@@ -89,12 +93,6 @@ def place_problem(record: RunRecord, path: PurePath) -> str:
     if path.parts[-DEPTH:] != own.parts:
         return f"it holds the record of a run that belongs at {own.as_posix()}"
     return ""
-
-
-# The hash finds what was edited, half-copied or merged by hand. It is not a signature: whoever changes a record on
-# purpose can compute a new one, so key, seeds, path and contradictions are checked too.
-HASH_FIELD = "content_hash"
-MOST_BYTES = 2**26  # of a record; a thousand epochs take less than 1 of these 64 MiB
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ from bench.engine.sampling import TripleSampler
 from bench.engine.trainer import train
 from models.control import Control
 
+FIXED_DEVICE = re.compile(r"\.cuda\(|['\"]cuda")
+
 
 @dataclass(frozen=True)
 class RecBoleEpoch:
@@ -71,9 +73,6 @@ def epoch_under_recbole(
         _, result = trainer.fit(session.train_data, session.valid_data, saved=False, verbose=False)
     moved = any(not torch.equal(value, before[key]) for key, value in model.state_dict().items())
     return RecBoleEpoch(changed, set(result), bool(np.isfinite(list(result.values())).all()), moved)
-
-
-FIXED_DEVICE = re.compile(r"\.cuda\(|['\"]cuda")
 
 
 def no_fixed_device(name: str) -> None:

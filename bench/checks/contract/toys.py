@@ -20,6 +20,9 @@ from bench.engine.recbole import TrainingView, batch, model_config
 from bench.engine.sampling import TripleSampler
 from bench.engine.trainer import TrainSettings, train
 
+CPU = torch.device("cpu")
+SETTINGS = TrainSettings(max_epochs=2, patience=5, triples_seed=3, model_seed=4)
+
 
 class ContractError(BenchError):
     """A model breaks a rule of the contract.
@@ -45,10 +48,6 @@ def require(condition: object, finding: str, reason: str, fix: str) -> None:
     """
     if not condition:
         raise ContractError(finding, reason, fix)
-
-
-CPU = torch.device("cpu")
-SETTINGS = TrainSettings(max_epochs=2, patience=5, triples_seed=3, model_seed=4)
 
 
 def pairs(edges: list[tuple[int, int]], n_users: int, n_items: int) -> Interactions:

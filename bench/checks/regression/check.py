@@ -52,6 +52,15 @@ if TYPE_CHECKING:
 
 SUITE = "ludp-bench"
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+TITLES = {
+    "suite": "the suite itself",
+    "run": "whether it ran",
+    "constant": "equal for all seeds",
+    "same seed": "the baseline's own seed",
+    "seeds": "the spread over seeds",
+    "speed": "epoch over reference",
+}
+MORE_ROUNDS = 4  # for a model that seems slow; load only adds time, so the fastest round counts
 
 
 def write_junit(path: Path, rows: Sequence[Comparison], seconds: float, properties: Mapping[str, str]) -> None:
@@ -91,16 +100,6 @@ def write_junit(path: Path, rows: Sequence[Comparison], seconds: float, properti
 def _allowed(text: str) -> str:
     """Replace the characters that XML cannot represent, such as the colour codes of a traceback."""
     return NOT_IN_XML.sub("�", text)
-
-
-TITLES = {
-    "suite": "the suite itself",
-    "run": "whether it ran",
-    "constant": "equal for all seeds",
-    "same seed": "the baseline's own seed",
-    "seeds": "the spread over seeds",
-    "speed": "epoch over reference",
-}
 
 
 def show(
@@ -168,9 +167,6 @@ def _machine_remarks(baseline: Baseline, names: Sequence[str]) -> list[str]:
 
 def _versions(environment: Mapping[str, Any]) -> dict[str, Any]:
     return {**environment.get("packages", {}), "processor": environment.get("processor")}
-
-
-MORE_ROUNDS = 4  # for a model that seems slow; load only adds time, so the fastest round counts
 
 
 def check(options: CheckRequest, command: str, console: Console) -> int:

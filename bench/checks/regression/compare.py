@@ -53,6 +53,17 @@ from bench.runs.records import RunRecord
 DRIFT_FACTOR = 4.0  # on the largest of a few differences; another machine may show a larger one
 LEAST_STEPS = 3.0  # no band is narrower than three steps of the number, such as three hits
 ROUNDING = 1e-9  # relative; means of the same values, added in another order
+NAME = "smoke"
+SEED = 2023
+SPEED_SCALE = 3.0
+COLD_EVERY = 15  # every so many-th item loses its training interactions; the generator makes almost no cold item
+ABSENT_EVERY = 8  # every so many-th item loses the last modality
+CUTOFFS = (10, 20)
+LOSS_RESOLUTION = 1e-6  # relative; a loss is a sum of thousands of 32-bit values
+MISSING = "nothing"
+FEW_SEEDS = 5  # the interval of a baseline with fewer seeds may well hold every value
+SPEED = "epoch / reference"
+STEPS_APART = 10  # a larger ratio of two steps is a fault: a step is a share of a number, and seeds differ by less
 
 
 class Band(NamedTuple):
@@ -105,13 +116,6 @@ def speed_band(ratios: Sequence[float], max_slowdown: float) -> Band:
     return Band(expected, 0.0, max_slowdown * expected)
 
 
-NAME = "smoke"
-SEED = 2023
-SPEED_SCALE = 3.0
-COLD_EVERY = 15  # every so many-th item loses its training interactions; the generator makes almost no cold item
-ABSENT_EVERY = 8  # every so many-th item loses the last modality
-
-
 def suite_data(scale: float = 1.0) -> BenchmarkData:
     """Generate the data set of the metrics, or at another scale that of the speed."""
     # without any option of the call, so that its hash can be part of a baseline
@@ -141,10 +145,6 @@ def _thinned(modality: Modality) -> Modality:
     present = modality.present & (np.arange(len(modality.present)) % ABSENT_EVERY != 0)
     fingerprint = hash_value([modality.fingerprint, ABSENT_EVERY])
     return replace(modality, matrix=modality.matrix * present[:, None], present=present, fingerprint=fingerprint)
-
-
-CUTOFFS = (10, 20)
-LOSS_RESOLUTION = 1e-6  # relative; a loss is a sum of thousands of 32-bit values
 
 
 class Value(NamedTuple):
@@ -225,10 +225,6 @@ def _list_counts(lists: StoredLists, data: BenchmarkData) -> dict[str, float]:
 
 
 Against = Literal["suite", "run", "constant", "same seed", "seeds", "speed"]
-MISSING = "nothing"
-FEW_SEEDS = 5  # the interval of a baseline with fewer seeds may well hold every value
-SPEED = "epoch / reference"
-STEPS_APART = 10  # a larger ratio of two steps is a fault: a step is a share of a number, and seeds differ by less
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ from bench.data.pins import mismatch
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 MOST_BYTES = 16 << 20  # of a record's JSON
+FETCH = ".fetch"
+DESCRIPTION = "record.json"
 
 
 class _Links(BaseModel):
@@ -106,10 +108,6 @@ def find_members(archive: Path, wanted: Sequence[str]) -> dict[str, str]:
         if fitting:
             members[fitting[0]] = path
     return members
-
-
-FETCH = ".fetch"
-DESCRIPTION = "record.json"
 
 
 @dataclass(frozen=True)

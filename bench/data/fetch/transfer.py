@@ -23,6 +23,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from bench.core.errors import FetchError
 from bench.data.cards import is_safe
 
+CHUNK = 1 << 14  # bytes that count as progress; small, so that a slow server is seen to send
+POLL_INTERVAL = 0.1  # seconds between two checks of a transfer
+LONGEST_PAUSE = 8.0  # seconds between two attempts
+MOST_BYTES = 64 << 30  # of a file whose size the card does not state
+HOST = re.compile(r"^\w*Connection\w*\(host=.*?\): ")
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+
 
 class Watch:
     """Display of downloads: a progress bar on a terminal, one line per file otherwise; a context manager.
@@ -70,14 +77,6 @@ class Watch:
     def say(self, message: str) -> None:
         """Print one line."""
         self._console.print(message, markup=False, soft_wrap=True)
-
-
-CHUNK = 1 << 14  # bytes that count as progress; small, so that a slow server is seen to send
-POLL_INTERVAL = 0.1  # seconds between two checks of a transfer
-LONGEST_PAUSE = 8.0  # seconds between two attempts
-MOST_BYTES = 64 << 30  # of a file whose size the card does not state
-HOST = re.compile(r"^\w*Connection\w*\(host=.*?\): ")
-TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)

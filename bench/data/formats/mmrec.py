@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 USER, ITEM, TIME, LABEL = "userID", "itemID", "timestamp", "x_label"
 KNOWN = (USER, ITEM, "rating", TIME, LABEL)
 LABELS = ("training", "validation", "test")  # x_label 0, 1, 2
+NAME = "mmrec"
+NEEDS = f"one NAME.inter, tab-separated, with the columns {USER}, {ITEM} and perhaps x_label and timestamp"
+TAKES_COLUMNS = True
 
 
 def read_source(source: MmrecSource, directory: Path, options: SourceOptions) -> RawData:
@@ -314,11 +317,6 @@ def _notes(
     if n_repeated:
         notes.append(f"{n_repeated:,} repeated rows of {path.name} were merged.")
     return tuple(notes)
-
-
-NAME = "mmrec"
-NEEDS = f"one NAME.inter, tab-separated, with the columns {USER}, {ITEM} and perhaps x_label and timestamp"
-TAKES_COLUMNS = True
 
 
 def recognise(place: Place) -> str | None:

@@ -28,6 +28,10 @@ from bench.data.raw import RawData
 from bench.data.tables import parquet_names, read_parquet
 
 INTERACTIONS, USERS, ITEMS = "interactions.parquet", "users.parquet", "items.parquet"
+NAME = "normalised"
+NEEDS = f"{INTERACTIONS}, {USERS} and {ITEMS}, as 'ludp-bench import' writes them"
+TAKES_COLUMNS = False
+FILES = (INTERACTIONS, USERS, ITEMS)
 
 
 def write(raw: RawData, directory: Path) -> None:
@@ -153,12 +157,6 @@ def _numbers(path: Path, name: str, column: Any) -> NDArray[Any]:
     if not fits or not np.isfinite(numbers).all():
         raise DataError(f"{path}: '{name}' must hold a finite number in every row. Import the data again.")
     return numbers
-
-
-NAME = "normalised"
-NEEDS = f"{INTERACTIONS}, {USERS} and {ITEMS}, as 'ludp-bench import' writes them"
-TAKES_COLUMNS = False
-FILES = (INTERACTIONS, USERS, ITEMS)
 
 
 def recognise(place: Place) -> str | None:

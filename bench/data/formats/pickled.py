@@ -18,6 +18,12 @@ from bench.data.formats.safe_pickle import Cells, read_cells
 from bench.data.pins import CardComparison, existing_path
 from bench.data.raw import RawData, refuse_implausible_counts
 
+NAME = "pickled-coo"
+NEEDS = "trnMat.pkl, valMat.pkl and tstMat.pkl (or train_mat, val_mat, test_mat): pickled scipy matrices"
+TAKES_COLUMNS = False
+# such as trnMat.pkl, train_matrix.pickle or train_mat
+PATTERN = r"PART[a-z]*[_-]?(mat|matrix)?(\.pkl|\.pickle)|PART[a-z]*[_-]?mat"
+
 
 def read_source(source: PickledCooSource, directory: Path, options: SourceOptions) -> RawData:
     """Read the data set in `directory`, in the publisher's parts.
@@ -69,13 +75,6 @@ def _notes(cells: Sequence[Cells], n_zero: int) -> tuple[str, ...]:
     if n_zero:
         notes.append(f"{n_zero:,} cells of the matrices hold 0 and were left out.")
     return tuple(notes)
-
-
-NAME = "pickled-coo"
-NEEDS = "trnMat.pkl, valMat.pkl and tstMat.pkl (or train_mat, val_mat, test_mat): pickled scipy matrices"
-TAKES_COLUMNS = False
-# such as trnMat.pkl, train_matrix.pickle or train_mat
-PATTERN = r"PART[a-z]*[_-]?(mat|matrix)?(\.pkl|\.pickle)|PART[a-z]*[_-]?mat"
 
 
 def recognise(place: Place) -> str | None:

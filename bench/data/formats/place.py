@@ -29,6 +29,8 @@ USUAL = {
     "textual": ("textual", "text", "texts", "txt", "t"),
 }
 FEATURES = re.compile(r"[_\-. ]*(feat|feats|feature|features|emb|embs|embedding|embeddings|vec|vectors)$")
+PARTS = (r"(trn|train)", r"(val|valid|dev)", r"(tst|test)")
+MAX_FILES_BELOW = 2_000  # files of subdirectories that are listed
 
 
 def modality_name(given: str) -> str:
@@ -45,10 +47,6 @@ def in_order(modalities: Iterable[Modality]) -> tuple[Modality, ...]:
     usual = list(USUAL)
     rank = {name: position for position, name in enumerate(usual)}
     return tuple(sorted(modalities, key=lambda one: (rank.get(one.name, len(usual)), one.name)))
-
-
-PARTS = (r"(trn|train)", r"(val|valid|dev)", r"(tst|test)")
-MAX_FILES_BELOW = 2_000  # files of subdirectories that are listed
 
 
 @dataclass(frozen=True)

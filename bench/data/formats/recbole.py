@@ -36,6 +36,7 @@ NAME = "recbole"
 NEEDS = "NAME.inter, tab-separated with a header such as 'user_id:token', or NAME.train.inter and the other parts"
 TAKES_COLUMNS = True
 PATTERN = r".+\.PART[a-z]*\.inter"  # such as ml.train.inter
+TYPES = ("token", "token_seq", "float", "float_seq")
 
 
 def recognise(place: Place) -> str | None:
@@ -138,9 +139,6 @@ class _Table:
                 block = FeatureMatrix(short, None, rows)
                 modalities.append(modality_of(self.path, block, modality_name(short), keys)[0])
         return tuple(modalities)
-
-
-TYPES = ("token", "token_seq", "float", "float_seq")
 
 
 def _sequences(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[Any]:

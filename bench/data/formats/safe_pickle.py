@@ -22,6 +22,14 @@ from bench.core.files import check_plain
 MAX_STEPS = 10_000  # a matrix takes about 150; its numbers are a few long strings of bytes
 ARRAY, BUFFER, DTYPE, SCALAR, ENCODED = "array", "buffer", "type of numbers", "number", "encoded text"
 COO, CSR, CSC = "coo", "csr", "csc"
+TOO_LONG = "the pickle is a longer program than any matrix needs"
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+LITERALS = (
+    "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
+    "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8",
+)  # fmt: skip
+MOST_BYTES = 16 << 30  # a billion interactions
+LARGEST = 1 << 53  # size that a file may state
 
 
 class Name:
@@ -91,7 +99,6 @@ def _allowed() -> dict[str, str]:
 
 
 ALLOWED = _allowed()
-TOO_LONG = "the pickle is a longer program than any matrix needs"
 
 
 class _Machine:
@@ -181,11 +188,6 @@ def _build(machine: _Machine, _: Any) -> None:
 
 
 Step = Callable[[_Machine, Any], None]
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-LITERALS = (
-    "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
-    "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8",
-)  # fmt: skip
 STEPS: dict[str, Step] = {
     **dict.fromkeys(("PROTO", "FRAME"), lambda machine, _: None),
     **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _memoize),
@@ -210,8 +212,6 @@ STEPS: dict[str, Step] = {
 }
 
 
-MOST_BYTES = 16 << 30  # a billion interactions
-LARGEST = 1 << 53  # size that a file may state
 Triplet = tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, int]]
 
 

@@ -28,6 +28,12 @@ NAME = "surrogate"
 GROUP = 64  # items that are assigned together when each item gets its first user
 BLOCK = 1 << 20  # exposures scored together
 GATHER = 1 << 16  # rows gathered together for their dot products; keeps the peak of memory low
+MIN_USERS = 20
+LARGEST_SCALE = 1000  # nearly a billion interactions; beyond it a mistyped number is more likely
+MIN_PER_USER = 5
+FULLEST = 0.9  # largest share of the interactions that the limit per user allows
+WITHIN_TOPIC = 0.5  # spread of items and of tastes around their topics, whose own spread is 1
+COLLABORATIVE = "collaborative"
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,14 +154,6 @@ def _unseen(user: int, n: int, seen: IntArray, n_items: int, rng: np.random.Gene
     free = np.ones(n_items, dtype=bool)
     free[seen[start:end] - user * n_items] = False
     return user * n_items + rng.choice(np.flatnonzero(free), size=n, replace=False)
-
-
-MIN_USERS = 20
-LARGEST_SCALE = 1000  # nearly a billion interactions; beyond it a mistyped number is more likely
-MIN_PER_USER = 5
-FULLEST = 0.9  # largest share of the interactions that the limit per user allows
-WITHIN_TOPIC = 0.5  # spread of items and of tastes around their topics, whose own spread is 1
-COLLABORATIVE = "collaborative"
 
 
 @dataclass(frozen=True)

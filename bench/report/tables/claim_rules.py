@@ -28,6 +28,11 @@ CLAIMS_FILE = PAPER_FILE.with_name("claims.yaml")
 ANY = "any"
 
 Rule = Literal["above", "mean_above", "close", "differ", "peak", "gain", "stated"]
+BLIND = "the interval of a difference has no width"
+SOURCES = {
+    "surrogate": "generated data tell nothing of real users",
+    "embedded": "these data stand in for the paper's",
+}
 
 
 class Claim(Frozen):
@@ -172,11 +177,6 @@ def _variations() -> Iterator[str]:
 
 Verdict = Literal["holds", "does not hold", "not decidable here"]
 Outcome = Literal["for", "against", "open"]
-BLIND = "the interval of a difference has no width"
-SOURCES = {
-    "surrogate": "generated data tell nothing of real users",
-    "embedded": "these data stand in for the paper's",
-}
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,6 +37,14 @@ from bench.report.wording import (
 )
 from bench.runs.records import DataFacts
 
+CSV_HEADER = (
+    *DATA_FIELDS,
+    *("protocol", "hide_at_test", "claim_id", "claim", "place", "rule", "verdict", "reason", "paper"),
+    *("metric", "contrast", "paper_difference"),
+    *CONTRAST_FIELDS,
+    *("n_seeds", "n_users"),
+)
+
 
 def paper_words(claim: Claim, dataset: str, paper: Paper) -> str:
     """Say what the printed numbers show, with a note where they contradict the text."""
@@ -186,15 +194,6 @@ def _support(contrast: Contrast) -> tuple[float, float]:
     """Return a sort key for contrasts, from surely negative to surely positive."""
     sureness = 1 - contrast.p_holm
     return (sureness if contrast.difference > 0 else -sureness), contrast.effect or 0.0
-
-
-CSV_HEADER = (
-    *DATA_FIELDS,
-    *("protocol", "hide_at_test", "claim_id", "claim", "place", "rule", "verdict", "reason", "paper"),
-    *("metric", "contrast", "paper_difference"),
-    *CONTRAST_FIELDS,
-    *("n_seeds", "n_users"),
-)
 
 
 def build(material: Material) -> Table:

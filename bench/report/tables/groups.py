@@ -35,6 +35,21 @@ from bench.runs.records import DataFacts, RunRecord
 
 QUARTERS = (0.25, 0.5, 0.75)
 RECALL = metric_key("recall", PRIMARY_CUTOFF)
+CSV_HEADER = (
+    *DATA_FIELDS,
+    *("model", "by", "group", "n", "metric", "mean", "sd", "n_runs", "n_failed", "n_asked"),
+)
+CAPTION = (
+    f"Who is served. {metric_title(RECALL)} by the number of training interactions of users (mean over the n "
+    "users of a group that have test interactions) and of items (share of the n test interactions with items "
+    f"of a group that are among the first {PRIMARY_CUTOFF} of their user). Groups are quarters of the users "
+    "and of the items, uneven where many have the same number; cold items have no training interaction. "
+    f"Coverage is the share of all items that are among the first {PRIMARY_CUTOFF} of any user; Gini that of "
+    "how often each item is there, 0 if all are equally often; novelty the mean of -log2 of an item's share "
+    "of the training interactions, in bits, with one added to every count. Bold is the best of an "
+    f"{metric_title(RECALL)} column and underlined the second best, among complete cells; the last three "
+    "columns describe and have no best."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,23 +177,6 @@ def novelty(shown: IntArray, counts: IntArray) -> float | None:
         return None
     bits = -np.log2((counts + 1) / (counts.sum() + len(counts)))
     return float((shown * bits).sum() / shown.sum())
-
-
-CSV_HEADER = (
-    *DATA_FIELDS,
-    *("model", "by", "group", "n", "metric", "mean", "sd", "n_runs", "n_failed", "n_asked"),
-)
-CAPTION = (
-    f"Who is served. {metric_title(RECALL)} by the number of training interactions of users (mean over the n "
-    "users of a group that have test interactions) and of items (share of the n test interactions with items "
-    f"of a group that are among the first {PRIMARY_CUTOFF} of their user). Groups are quarters of the users "
-    "and of the items, uneven where many have the same number; cold items have no training interaction. "
-    f"Coverage is the share of all items that are among the first {PRIMARY_CUTOFF} of any user; Gini that of "
-    "how often each item is there, 0 if all are equally often; novelty the mean of -log2 of an item's share "
-    "of the training interactions, in bits, with one added to every count. Bold is the best of an "
-    f"{metric_title(RECALL)} column and underlined the second best, among complete cells; the last three "
-    "columns describe and have no best."
-)
 
 
 @dataclass(frozen=True, eq=False)
