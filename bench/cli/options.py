@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import yaml
 
-from bench.checks.regression.baseline import BASELINE_SEEDS, PROFILE, CheckRequest
+from bench.checks.regression.request import BASELINE_SEEDS, PROFILE, CheckRequest
 from bench.cli.declare import (
     above,
     add_options,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import site
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -317,21 +317,24 @@ class CardComparison:
         Raises:
             DataError: something differs from the card.
         """
-        expected = self._source.expected
-        further = dim_differences(self._source.features, raw) + count_differences(expected, raw)
-        differences = self._differences + further
-        if differences:
-            raise DataError(_version_error(self._directory, differences, exchanged(expected, raw)))
+        earlier = self._differences + dim_differences(self._source.features, raw)
+        check_counts(self._directory, self._source.expected, raw, earlier)
         return raw
 
 
-def check_counts(where: Path, expected: Counts, raw: RawData) -> None:
-    """Compare the counts alone, for files whose checksums were verified already.
+def check_counts(where: Path, expected: Counts, raw: RawData, earlier: Sequence[Difference] = ()) -> None:
+    """Compare the counts with those of the card.
+
+    Args:
+        where: the directory.
+        expected: the counts on the card.
+        raw: the data.
+        earlier: what differs besides the counts; none if checksums were verified already.
 
     Raises:
-        DataError: a count differs.
+        DataError: a count differs, or something did earlier.
     """
-    differences = count_differences(expected, raw)
+    differences = [*earlier, *count_differences(expected, raw)]
     if differences:
         raise DataError(_version_error(where, differences, exchanged(expected, raw)))
 

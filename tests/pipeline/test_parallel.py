@@ -22,6 +22,7 @@ import torch
 from rich.console import Console
 from toy import random_data
 
+from bench.checks.regression.suite import NullListener
 from bench.cli.run import main
 from bench.core.protocol import Protocol
 from bench.core.types import EpochFacts
@@ -141,21 +142,12 @@ def sleep(task: RunTask, tell: OnEvent) -> RunRecord:
     return task.blank
 
 
-class Silent:
-    """A listener that says nothing."""
-
-    def run_started(self, spec: RunSpec, worker: int) -> None: ...
-    def epoch_done(self, facts: EpochFacts, worker: int) -> None: ...
-    def run_done(self, record: RunRecord, worker: int | None) -> None: ...
-    def warn(self, message: str) -> None: ...
-
-
 def make_sleepers(folder: Path) -> None:
     os.setsid()
     mock.patch("bench.runs.pool.usable_cores", return_value=2).start()
     options = RunOptions(Protocol(), torch.device("cpu"), "skip", "a test", folder / "cache", 2, 1)
     specs = make_plan(["toy"], ["mf"], 2, 1, 2023, {})
-    execute(specs, {"toy": random_data()}, ResultsStore(folder), options, Silent(), sleep)
+    execute(specs, {"toy": random_data()}, ResultsStore(folder), options, NullListener(), sleep)
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:

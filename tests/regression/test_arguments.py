@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.checks.regression.baseline import BASELINE_SEEDS
+from bench.checks.regression.request import BASELINE_SEEDS
 from bench.cli.options import parse
 from bench.core.errors import BenchError
 

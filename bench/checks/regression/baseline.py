@@ -6,8 +6,6 @@ The only reader and writer of that file.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,9 +15,6 @@ from bench.core.config import Frozen
 from bench.core.errors import ResultsError, UsageError
 from bench.core.files import os_errors, read_regular, write_text
 from bench.core.text import for_terminal
-
-PROFILE = "smoke"
-BASELINE_SEEDS = 20
 
 SCHEMA: Literal[1] = 1
 LEAST_RATE, MOST_RATE = 1e-6, 0.1  # of false alarms; outside of these, a band says nothing
@@ -169,34 +164,3 @@ def write(path: Path, baseline: Baseline) -> None:
         "Its earlier content is kept: make its folder writable or choose another file.",
     ):
         write_text(path, text + "\n")
-
-
-@dataclass(frozen=True)
-class CheckRequest:
-    """The options of `--check` and `--update-baseline`.
-
-    Attributes:
-        baseline: path of the baseline.
-        reason: why the baseline is made or changed; None to check the code against it.
-        n_seeds: repetitions of a new baseline.
-        max_slowdown: largest allowed ratio of a model's time to that in the baseline; None takes the baseline's.
-        junit: path of a JUnit XML file for the comparisons; None writes none.
-        all_rows: whether to show comparisons that hold, too.
-        runs_dir: directory that keeps the runs; None removes them.
-        models: names of the models to measure; empty for all.
-        base_seed: root of the seeds of a check.
-        overrides: parameter values by model.
-        n_workers: number of worker processes; None lets the program choose.
-    """
-
-    baseline: Path
-    reason: str | None
-    n_seeds: int
-    max_slowdown: float | None
-    junit: Path | None
-    all_rows: bool
-    runs_dir: Path | None
-    models: tuple[str, ...]
-    base_seed: int
-    overrides: Mapping[str, Mapping[str, Any]]
-    n_workers: int | None

@@ -48,7 +48,7 @@ from bench.runs.display import RunDisplay
 from bench.runs.machine import describe
 
 if TYPE_CHECKING:
-    from bench.checks.regression.baseline import CheckRequest
+    from bench.checks.regression.request import CheckRequest
 
 SUITE = "ludp-bench"
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -15,11 +15,10 @@ import torch
 from bench.core.hashing import derive_seed
 from bench.core.types import BenchmarkData, EpochFacts
 from bench.engine import registry
-from bench.engine.recbole import TrainingView, model_config
+from bench.engine.recbole import build_model
 from bench.engine.sampling import TripleSampler
 from bench.engine.trainer import TrainSettings, train
 from bench.runs.machine import threads
-from models.base import Recommender
 
 N_EPOCHS = 6  # the first one, which warms up, is not counted
 CPU = torch.device("cpu")
@@ -57,6 +56,7 @@ def epoch_ratio(
         data: the data set for speed.
         clock: returns the seconds of work done so far.
     """
+    entry = registry.load(name)
     triples_seed, model_seed = (derive_seed(0, name, purpose) for purpose in ("triples", "model"))
     settings = TrainSettings(N_EPOCHS, N_EPOCHS, triples_seed, model_seed)
     compute = reference()
@@ -74,16 +74,8 @@ def epoch_ratio(
         return {settings.selection_metric: 0.0}
 
     with threads(1), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = _build(name, overrides, data)
+        model = build_model(entry.model_class, entry.params(data.name, overrides=dict(overrides)), data, seed=0)
         sampler = TripleSampler(data.split.train, CPU)
         timed_reference()
         train(model, sampler, epoch_ends, settings, timed_reference)
     return min(epochs[1:-1]) / min(references[1:])
-
-
-def _build(name: str, overrides: Mapping[str, Any], data: BenchmarkData) -> Recommender:
-    entry = registry.load(name)
-    params = entry.params(data.name, overrides=dict(overrides))
-    model: Recommender = entry.model_class(model_config(params), TrainingView(data))
-    return model

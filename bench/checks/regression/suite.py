@@ -19,8 +19,9 @@ from typing import Any
 
 import torch
 
-from bench.checks.regression.baseline import PROFILE, SuiteFacts
+from bench.checks.regression.baseline import SuiteFacts
 from bench.checks.regression.compare import NAME, Measured, numbers_of, suite_data
+from bench.checks.regression.request import PROFILE
 from bench.core.errors import TrainingError
 from bench.core.files import os_errors
 from bench.core.protocol import VERSION, Protocol

@@ -36,7 +36,7 @@ from bench.runs.display import RunDisplay
 from bench.runs.machine import describe
 
 if TYPE_CHECKING:
-    from bench.checks.regression.baseline import CheckRequest
+    from bench.checks.regression.request import CheckRequest
 
 FALSE_ALARM_RATE = 0.001
 MAX_SLOWDOWN = 1.5

@@ -13,7 +13,14 @@ from bench.core.errors import DataError
 from bench.core.types import Interactions
 from bench.data.cards import PickledCooSource
 from bench.data.features import ItemKeys, read_features
-from bench.data.formats.place import Content, Place, SourceOptions, describe_missing_parts, part_files
+from bench.data.formats.place import (
+    Content,
+    Place,
+    SourceOptions,
+    describe_missing_parts,
+    part_files,
+    required_parts,
+)
 from bench.data.formats.safe_pickle import Cells, read_cells
 from bench.data.pins import CardComparison, existing_path
 from bench.data.raw import RawData, refuse_implausible_counts
@@ -96,8 +103,6 @@ def read(place: Place) -> Content:
     Raises:
         DataError: a file is missing, malformed or unsafe.
     """
-    files = part_files(place.files, PATTERN)
-    if files is None:
-        raise DataError(f"{place.path} is not in the layout {NAME}, which needs {NEEDS}.")
+    files = required_parts(place, PATTERN, NAME, NEEDS)
     raw = read_parts(files, "interactions")
     return Content(raw, ItemKeys.by_index(raw.parts[0].n_items), files)

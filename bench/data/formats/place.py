@@ -219,6 +219,18 @@ def part_files(files: Iterable[Path], pattern: str) -> tuple[Path, ...] | None:
     return tuple(matched) if len(matched) == len(PARTS) else None
 
 
+def required_parts(place: Place, pattern: str, layout: str, needs: str) -> tuple[Path, ...]:
+    """Return the training, validation and test file of a place; see `part_files`.
+
+    Raises:
+        DataError: one is missing, or two files match the same part.
+    """
+    files = part_files(place.files, pattern)
+    if files is None:
+        raise DataError(f"{place.path} is not in the layout {layout}, which needs {needs}.")
+    return files
+
+
 def describe_missing_parts(files: Iterable[Path], pattern: str) -> list[str]:
     """Return a message if files of some parts exist and others are missing, else none."""
     names_of = {}

@@ -15,16 +15,8 @@ from bench.data.formats import (
 )
 from bench.data.formats.place import Layout, SourceFormat
 
-
-def _by_name(*modules: Layout) -> dict[str, Layout]:
-    return {module.NAME: module for module in modules}
-
-
-def _sources_by_name(*modules: SourceFormat) -> dict[str, SourceFormat]:
-    return {module.NAME: module for module in modules}
-
-
 # in the order of detection: a plain table comes last, since most others would pass for one
-LAYOUTS = _by_name(normalised, pickled, user_lists, recbole, mmrec, table)
-# by the field `layout` of a source in a data card
-SOURCES = _sources_by_name(normalised, pickled, mmrec, ratings, ml100k, surrogate)
+_LAYOUTS: tuple[Layout, ...] = (normalised, pickled, user_lists, recbole, mmrec, table)
+_SOURCES: tuple[SourceFormat, ...] = (normalised, pickled, mmrec, ratings, ml100k, surrogate)
+LAYOUTS = {each.NAME: each for each in _LAYOUTS}
+SOURCES = {each.NAME: each for each in _SOURCES}  # by the field `layout` of a source in a data card

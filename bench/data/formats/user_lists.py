@@ -14,7 +14,7 @@ from bench.core.errors import DataError
 from bench.core.types import IntArray, Interactions
 from bench.data.columns import load_json
 from bench.data.features import ItemKeys, read_single_matrix
-from bench.data.formats.place import Content, Place, describe_missing_parts, part_files
+from bench.data.formats.place import Content, Place, describe_missing_parts, part_files, required_parts
 from bench.data.raw import RawData, refuse_implausible_counts
 
 NAME = "lattice"
@@ -43,9 +43,7 @@ def read(place: Place) -> Content:
     Raises:
         DataError: a file is missing or malformed.
     """
-    files = part_files(place.files, PATTERN)
-    if files is None:
-        raise DataError(f"{place.path} is not in the layout {NAME}, which needs {NEEDS}.")
+    files = required_parts(place, PATTERN, NAME, NEEDS)
     lists = [_part(path) for path in files]
     users = np.unique(np.concatenate([keys for keys, _, _ in lists]))
     items = np.unique(np.concatenate([items for _, _, items in lists]))

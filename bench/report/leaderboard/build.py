@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.core.errors import ResultsError
-from bench.core.files import ROOT, read_regular, write_text
+from bench.core.files import ROOT, os_errors, read_regular, write_text
 from bench.core.hashing import hash_bytes
 from bench.core.text import for_line
 from bench.report.leaderboard.entries import ListReader, entries_of, read_scores
@@ -66,13 +65,11 @@ def refresh(root: Path, n_asked: int | None = None) -> tuple[list[Path], bool]:
     Raises:
         ResultsError: a file cannot be written.
     """
-    try:
+    with os_errors(
+        f"The leaderboard cannot be written to {root}",
+        "The records are kept: free some space or make the directory writable, and run 'ludp-bench leaderboard'.",
+    ):
         return _refresh(root, n_asked)
-    except OSError as problem:
-        raise ResultsError(
-            f"The leaderboard cannot be written to {root} ({problem.strerror or problem}). The records are kept: "
-            f"free some space or make the directory writable, and run 'ludp-bench leaderboard'."
-        ) from problem
 
 
 def outcome(paths: Sequence[Path], is_new: bool) -> str:

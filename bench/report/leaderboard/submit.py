@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.core.errors import ResultsError, UsageError
-from bench.core.files import UnfitFileError, read_regular, write_bytes
+from bench.core.files import UnfitFileError, os_errors, read_regular, write_bytes
 from bench.core.hashing import hash_bytes, hash_value
 from bench.core.text import for_line
 from bench.report.leaderboard.build import build
@@ -343,10 +343,9 @@ def _unchanged(source: Path, record: RunRecord) -> bytes:
 
 
 def _write(path: Path, content: Callable[[], bytes]) -> None:
-    try:
+    with os_errors(
+        f"{path} cannot be written",
+        "All files copied before it are complete: free some space or make the directory "
+        "writable, and submit again.",
+    ):
         write_bytes(path, content())
-    except OSError as problem:
-        raise ResultsError(
-            f"{path} cannot be written ({problem.strerror or problem}). All files copied before it are complete: "
-            f"free some space or make the directory writable, and submit again."
-        ) from problem
