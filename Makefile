@@ -1,35 +1,77 @@
 # Everything goes through the environment in .venv; each target makes it first where it is missing.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?=
 BIN := .venv/bin
+UV := $(shell command -v uv)
+PIP := $(BIN)/pip --disable-pip-version-check install -q --no-compile
+INSTALL := $(if $(UV),uv pip install -q --python $(BIN)/python,$(PIP))
 TORCH := 2.13.0
-ARGS ?= --datasets tiktok movielens --offline
+TORCHED := .venv/.torch-$(TORCH)
+ARGS ?= --datasets tiktok movielens --offline --artifacts all
 BENCH_ARGS ?=
+PAPER_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all bench scale docs lint format clean
+.PHONY: help setup setup-latest lock demo run paper test test-all bench scale docs lint format clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-setup: .venv/.complete  ## make the environment in .venv
+setup: .venv/.complete  ## make the environment in .venv, with the releases in requirements.lock
 
-# Without an NVIDIA driver a CPU build of torch is taken: first from the configured package index, then from
-# PyTorch's own; only where neither is reachable does the range in pyproject.toml decide.
-.venv/.complete: pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: no python3 found; install Python 3.11 or run make PYTHON=/path/to/python3.11"; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: $(PYTHON) is not Python 3.11, which RecBole needs; run make PYTHON=/path/to/python3.11"; exit 2; }
-	@$(PYTHON) -m venv .venv || { echo "error: no venv could be made; on Debian: apt-get install python3.11-venv"; exit 2; }
-	@if ! command -v nvidia-smi >/dev/null 2>&1; then \
-	  $(BIN)/pip install -q --disable-pip-version-check "torch==$(TORCH)+cpu" 2>/dev/null || \
-	  $(BIN)/pip install -q --disable-pip-version-check --retries 1 --timeout 15 \
-	    --index-url https://download.pytorch.org/whl/cpu "torch==$(TORCH)+cpu" 2>/dev/null || \
-	  echo "note: no CPU build of torch found; installing the default build"; \
-	fi
-	$(BIN)/pip install -q --disable-pip-version-check -e ".[dev]"
+# --no-deps, because RecBole's ray is left out, see pyproject.toml
+.venv/.complete: requirements.lock pyproject.toml | $(TORCHED)
+	$(INSTALL) --no-deps --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
-run: setup  ## the main job: both data sets, all models, tables under results/tables
+setup-latest: $(TORCHED)  ## likewise, with the newest releases that pyproject.toml allows
+	$(INSTALL) -e ".[dev]"
+	$(INSTALL) --no-deps recbole==1.2.1
+	@touch .venv/.complete
+
+lock:  ## write requirements.lock anew, with the newest releases; needs uv
+	uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --custom-compile-command "make lock" | \
+	  awk '/^[a-z]/ {keep = !/^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==/} /^#/ {keep = 1} keep' > .lock.tmp
+	@grep -q '^recbole==' .lock.tmp && mv .lock.tmp requirements.lock
+
+# torch comes first and is not in the lock file, because its builds differ between machines. Without an NVIDIA driver a
+# CPU build is taken: from the configured package index, or from PyTorch's own. Where neither has one, the default
+# build is taken, which brings 3 GB of CUDA libraries on Linux.
+$(TORCHED):
+	@$(MAKE_VENV)
+	@if ! command -v nvidia-smi >/dev/null 2>&1; then \
+	  $(PIP) "torch==$(TORCH)+cpu" 2>/dev/null || \
+	  $(PIP) --retries 1 --timeout 15 --index-url https://download.pytorch.org/whl/cpu "torch==$(TORCH)" 2>/dev/null || \
+	  echo "note: no CPU build of torch found; installing the default build"; \
+	fi
+	@$(PIP) "torch==$(TORCH)"
+	@touch $@
+
+# uv downloads a Python if there is none
+define MAKE_VENV
+if [ -n "$(UV)" ]; then uv venv -q --seed --allow-existing --python "$(or $(PYTHON),>=3.11,<3.13)" .venv; exit; fi; \
+for python in $(or $(PYTHON),python3.11 python3.12 python3 python); do \
+  $$python -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null || continue; \
+  $$python -m venv .venv && exit; \
+  echo "error: no venv could be made; on Debian and Ubuntu: apt-get install python3-venv"; exit 2; \
+done; \
+printf '%s\n' \
+  "error: Python 3.11 or 3.12 is needed$(if $(PYTHON),; $(PYTHON) is neither). Three ways to go on:" \
+  "  uv      curl -LsSf https://astral.sh/uv/install.sh | sh    then make setup; uv downloads a Python" \
+  "  conda   conda env create -f environment.yml && conda activate ludp-bench && make setup" \
+  "  docker  docker build -t ludp-bench . && docker run -it ludp-bench" \
+  "Or name one: make setup PYTHON=/path/to/python3.12"; exit 2
+endef
+
+demo: setup  ## all models on MovieLens-100K, in the quick profile: two minutes on two cores
+	$(BIN)/python run_all.py --datasets movielens --source embedded --offline
+
+run: setup  ## every table and figure on both data sets, in the quick profile: eight minutes on two cores
 	$(BIN)/python run_all.py $(ARGS)
+
+paper: setup  ## the same on the real data in the full profile: about 40 hours on two cores
+	$(BIN)/python run_all.py --profile full --datasets tiktok movielens --source real --artifacts all $(PAPER_ARGS)
 
 # One thread in each test process, so that processes x threads stay within the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
