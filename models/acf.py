@@ -101,6 +101,7 @@ class ACF(ContentRecommender):
         paper="Chen et al., Attentive Collaborative Filtering: Multimedia Recommendation with Item- and "
         "Component-Level Attention, SIGIR 2017",
         uses_content=True,
+        url="https://doi.org/10.1145/3077136.3080797",
     )
     available: Tensor
 

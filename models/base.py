@@ -91,12 +91,14 @@ class ModelCard:
         family: "cf", "gcn" or "multimodal"; "control" without training, "recbole" for RecBole's own.
         paper: authors, title, venue, year.
         uses_content: whether item features enter the scores.
+        url: address of the paper, which pages link; "" without one.
     """
 
     title: str
     family: Literal["cf", "gcn", "multimodal", "control", "recbole"]
     paper: str
     uses_content: bool
+    url: str = ""
 
 
 class ModelParams(BaseModel):
@@ -229,7 +231,7 @@ class Recommender(DotScores, GeneralRecommender):  # type: ignore[misc]
         batch = (interaction[self.USER_ID], interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID])
         final, ego = self.embed_with_ego(*batch)
         self.pairs_seen += len(batch[0])
-        bpr = bpr_loss((final[0] * final[1]).sum(1), (final[0] * final[2]).sum(1), self.bpr_reduction)
+        bpr = bpr_loss(*final, self.bpr_reduction)
         if ego is None or self.params.reg_form == "all_params":
             return bpr, self.params.reg_weight * self.regularisation(batch, final)
         return bpr, self.params.reg_weight * self.regularised(ego)

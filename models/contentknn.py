@@ -54,6 +54,7 @@ class ContentKNN(ItemToItem):
     CARD: ClassVar = control_card(
         "Content k-NN",
         "Lops et al., Content-based recommender systems: state of the art and trends, Handbook 2011",
+        "https://doi.org/10.1007/978-0-387-85820-3_3",
         uses_content=True,
     )
 

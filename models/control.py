@@ -32,9 +32,9 @@ from models.base import ModelCard, Recommender, Tables
 BLOCK_CELLS = 5_000_000  # entries of an item-by-item block, 40 MB
 
 
-def control_card(title: str, paper: str, uses_content: bool = False) -> ModelCard:
+def control_card(title: str, paper: str, url: str = "", uses_content: bool = False) -> ModelCard:
     """Return the card of a control: its family is "control"."""
-    return ModelCard(title=title, family="control", paper=paper, uses_content=uses_content)
+    return ModelCard(title=title, family="control", paper=paper, uses_content=uses_content, url=url)
 
 
 class ControlParams(BaseModel):

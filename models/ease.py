@@ -46,7 +46,11 @@ class EASE(Control):
     """
 
     Params: ClassVar[Any] = Params
-    CARD: ClassVar = control_card("EASE", "Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019")
+    CARD: ClassVar = control_card(
+        "EASE",
+        "Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019",
+        "https://arxiv.org/abs/1905.03375",
+    )
     matrix: Tensor
 
     def fit(self, dataset: Any) -> None:

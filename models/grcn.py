@@ -84,6 +84,7 @@ class GRCN(ContentRecommender):
         paper="Wei et al., Graph-Refined Convolutional Network for Multimedia Recommendation with Implicit "
         "Feedback, ACM MM 2020",
         uses_content=True,
+        url="https://doi.org/10.1145/3394171.3413556",
     )
 
     def __init__(self, config: Any, dataset: Any) -> None:

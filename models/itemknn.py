@@ -52,7 +52,9 @@ class ItemKNN(ItemToItem):
 
     Params: ClassVar[Any] = Params
     CARD: ClassVar = control_card(
-        "ItemKNN", "Deshpande, Karypis, Item-based top-N recommendation algorithms, TOIS 2004"
+        "ItemKNN",
+        "Deshpande, Karypis, Item-based top-N recommendation algorithms, TOIS 2004",
+        "https://doi.org/10.1145/963770.963776",
     )
 
     def fit(self, dataset: Any) -> None:

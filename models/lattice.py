@@ -105,6 +105,7 @@ class LATTICE(ContentRecommender):
         family="multimodal",
         paper="Zhang et al., Mining Latent Structures for Multimedia Recommendation, ACM MM 2021",
         uses_content=True,
+        url="https://arxiv.org/abs/2104.09036",
     )
 
     def __init__(self, config: Any, dataset: Any) -> None:

@@ -49,6 +49,7 @@ class LightGCN(Recommender):
         paper="He et al., LightGCN: Simplifying and Powering Graph Convolution Network for "
         "Recommendation, SIGIR 2020",
         uses_content=False,
+        url="https://arxiv.org/abs/2002.02126",
     )
 
     def __init__(self, config: Any, dataset: Any) -> None:

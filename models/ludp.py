@@ -70,6 +70,7 @@ from models.layers.graph import (
     distinct,
     gather,
     halves,
+    parts,
     propagate,
     propagated_rows,
     read_out,
@@ -174,6 +175,7 @@ class LUDP(ContentRecommender):
         paper="Lei et al., Learning the User's Deeper Preferences for Multi-modal Recommendation Systems, "
         "ACM TOMM 19(3s), 2023",
         uses_content=True,
+        url="https://doi.org/10.1145/3573010",
     )
 
     def __init__(self, config: Any, dataset: Any) -> None:
@@ -184,6 +186,8 @@ class LUDP(ContentRecommender):
             self._build_item_branch()
         if self.params.use_user_pref:
             self._build_user_branch()
+        tables = (self.user_embedding.weight, self.item_embedding.weight)
+        self._matrices = [w for w in self.parameters() if all(w is not t for t in tables)]
 
     def _build_item_branch(self) -> None:
         p = self.params
@@ -212,6 +216,9 @@ class LUDP(ContentRecommender):
             )
             for features in self.features
         )
+        every = torch.arange(self.n_users)
+        mask = torch.stack([branch.available(every) for branch in self.preferences], dim=1)
+        self.register_buffer("user_mask", mask, persistent=False)
         shared = p.user_att == "shared_with_item" and isinstance(self.item_fusion, AttentionFusion)
         self.user_fusion = self.item_fusion if shared else _fusion(p, "user", self.features)
 
@@ -229,7 +236,7 @@ class LUDP(ContentRecommender):
         p = self.params
         if not p.use_item_graph:
             return None
-        views = self.item_graphs.views(start, items, p.item_graph_readout).chunk(len(self.features))
+        views = parts(self.item_graphs.views(start, items, p.item_graph_readout), len(self.features))
         fused: Tensor = self.item_fusion(views, self.item_mask if items is None else self.item_mask[items])
         return F.normalize(fused, dim=1, eps=1e-12) if p.item_aux_norm == "l2" else fused
 
@@ -238,7 +245,10 @@ class LUDP(ContentRecommender):
         base = {"ego": ego, "propagated": collaborative, "none": None}[self.params.pref_user_base]
         projected = [branch.projected(users, left_out) for branch in self.preferences]
         phat = [branch.combined(rows, base) for branch, rows in zip(self.preferences, projected, strict=True)]
-        mask = torch.stack([branch.available(users, left_out) for branch in self.preferences], dim=1)
+        if left_out is None:
+            mask = self.user_mask[users]
+        else:
+            mask = torch.stack([branch.available(users, left_out) for branch in self.preferences], dim=1)
         inputs = phat if self.params.user_att_input == "phat" else projected
         fused: Tensor = self.user_fusion(phat, mask, inputs)
         return fused
@@ -270,7 +280,9 @@ class LUDP(ContentRecommender):
         )
         if p.item_graph_input == "ego" or not p.use_item_graph:
             start = tables[1]
-            rows, ego = propagated_rows(self.graph, *tables, nodes, p.n_ui_layers, p.ui_readout)
+            rows, ego = propagated_rows(
+                self.graph, *tables, nodes, p.n_ui_layers, p.ui_readout, of_user is not None
+            )
         else:
             table = self._collaborative()
             start, rows, ego = table[self.n_users :], gather(table, nodes), gather(self.ego(), nodes)
@@ -310,10 +322,8 @@ class LUDP(ContentRecommender):
         rows = super().regularised(ego)
         if self.params.reg_scope == "ego":
             return rows
-        tables = (self.user_embedding.weight, self.item_embedding.weight)
-        matrices = [w for w in self.parameters() if all(w is not t for t in tables)]
         # without both branches the model has only the tables
-        return rows + sum_of_squares(matrices) / 2 if matrices else rows
+        return rows + sum_of_squares(self._matrices) / 2 if self._matrices else rows
 
 
 def _finished(p: Params, collaborative: Tensor, content: Tensor | None) -> Tensor:

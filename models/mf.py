@@ -40,6 +40,7 @@ class MF(Recommender):
         family="cf",
         paper="Rendle et al., BPR: Bayesian personalized ranking from implicit feedback, UAI 2009",
         uses_content=False,
+        url="https://arxiv.org/abs/1205.2618",
     )
 
     def __init__(self, config: Any, dataset: Any) -> None:

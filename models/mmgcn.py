@@ -144,6 +144,7 @@ class MMGCN(ContentRecommender):
         paper="Wei et al., MMGCN: Multi-modal Graph Convolution Network for Personalized Recommendation of "
         "Micro-video, ACM MM 2019",
         uses_content=True,
+        url="https://doi.org/10.1145/3343031.3351034",
     )
 
     def __init__(self, config: Any, dataset: Any) -> None:

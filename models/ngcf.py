@@ -189,6 +189,7 @@ class NGCF(Recommender):
         family="gcn",
         paper="Wang et al., Neural Graph Collaborative Filtering, SIGIR 2019",
         uses_content=False,
+        url="https://arxiv.org/abs/1905.08108",
     )
     transposition: Tensor
 

@@ -31,6 +31,7 @@ class Popularity(Control):
     CARD: ClassVar = control_card(
         "Popularity",
         "Cremonesi et al., Performance of recommender algorithms on top-N recommendation tasks, RecSys 2010",
+        "https://doi.org/10.1145/1864708.1864721",
     )
     counts: Tensor
 

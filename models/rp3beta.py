@@ -53,6 +53,7 @@ class RP3beta(ItemToItem):
         "RP3beta",
         "Paudel et al., Updatable, accurate, diverse, and scalable recommendations for interactive applications, "
         "TiiS 2017",
+        "https://doi.org/10.1145/2955101",
     )
 
     def fit(self, dataset: Any) -> None:

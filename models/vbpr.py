@@ -63,6 +63,7 @@ class VBPR(ContentRecommender):
         family="multimodal",
         paper="He, McAuley, VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback, AAAI 2016",
         uses_content=True,
+        url="https://arxiv.org/abs/1510.01784",
     )
     content: Tensor
     described: Tensor

@@ -64,6 +64,22 @@ def largest(scores: Tensor, k: int, in_order: bool = True) -> tuple[Tensor, Tens
     return values, candidates.gather(1, places)
 
 
+def surely_beaten(scores: Tensor, best: Tensor, depth: int) -> Tensor:
+    """Return which rows have `depth` scores above a given one, `[n]` bool; a few such rows may be missed.
+
+    It counts the groups of columns whose maximum is above, since each holds at least one such score.
+
+    Args:
+        scores: `[n, m]`.
+        best: a score of each row, `[n]`.
+        depth: how many.
+    """
+    n_groups = scores.shape[1] // GROUP
+    maxima = scores[:, : n_groups * GROUP].unflatten(1, (GROUP, n_groups)).amax(1)
+    n_above: Tensor = (maxima > best.unsqueeze(1)).sum(1, dtype=torch.int32)
+    return n_above.ge(depth)
+
+
 def _order(values: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
     """Rank by value, then by index, within the chosen columns."""
     indices, by_index = torch.sort(indices, dim=1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.core.protocol import CUTOFFS, TOPK_DEPTH, Protocol, metric_key
-from bench.core.topk import hide, recommend
+from bench.core.topk import hide, recommend, surely_beaten
 from bench.core.types import BenchmarkData, BoolArray, IntArray, Interactions, Metrics, Part, TopK
 from bench.engine.recbole import to_recbole, without_padding
 
@@ -113,12 +113,22 @@ class Evaluator:
         seen_at_test = [split.train, split.valid] if protocol.hide_at_test == "train+valid" else [split.train]
         self._hidden = {"valid": _union([split.train]), "test": _union(seen_at_test)}
 
-    def valid(self, model: Scorer) -> Evaluation:
-        """Evaluate on the users with validation items; training items are hidden."""
+    def hidden(self, part: Part) -> Interactions:
+        """Return the user-item pairs that cannot be recommended when a part is evaluated."""
+        return self._hidden[part]
+
+    def valid(self, model: Scorer | TopK) -> Evaluation:
+        """Evaluate on the users with validation items; training items are hidden.
+
+        The list of a user whose held-out items are all below its depth is left empty: no metric needs it.
+        """
         return self._evaluate(model, "valid")
 
-    def test(self, model: Scorer) -> Evaluation:
+    def test(self, model: Scorer | TopK) -> Evaluation:
         """Evaluate on the users with test items; the protocol decides which items are hidden.
+
+        Args:
+            model: scores all items; or the finished lists of another program, which hold no hidden item.
 
         Raises:
             RuntimeError: the test part was evaluated before. No decision depends on it, so once is enough.
@@ -128,16 +138,24 @@ class Evaluator:
         self._test_done = True
         return self._evaluate(model, "test")
 
-    def _evaluate(self, model: Scorer, part: Part) -> Evaluation:
+    def _evaluate(self, model: Scorer | TopK, part: Part) -> Evaluation:
         held_out = self._data.split.part(part)
-        topk = rank(model, held_out, self._hidden[part], self._device)
+        if isinstance(model, TopK):
+            topk = model
+        else:
+            topk = rank(model, held_out, self._hidden[part], self._device, hits_only=part == "valid")
         values = per_user(topk, held_out, CUTOFFS)
         facts = Metrics(values=means(values), n_users=len(topk.users), n_skipped=topk.n_skipped)
         return Evaluation(topk, values, facts)
 
 
 def rank(
-    model: Scorer, held_out: Interactions, hidden: Interactions, device: torch.device, depth: int = TOPK_DEPTH
+    model: Scorer,
+    held_out: Interactions,
+    hidden: Interactions,
+    device: torch.device,
+    depth: int = TOPK_DEPTH,
+    hits_only: bool = False,
 ) -> TopK:
     """Return the best `depth` items of every user with held-out items.
 
@@ -147,6 +165,7 @@ def rank(
         hidden: user-item pairs that cannot be recommended.
         device: where the scores are.
         depth: length of the lists.
+        hits_only: leave the list empty, all -1, where it is sure to hold none of the user's held-out items.
     """
     users = np.unique(held_out.users)
     block = _block_size(held_out.n_items, BLOCK_CELLS if device.type == "cpu" else BLOCK_CELLS_ON_CUDA)
@@ -157,9 +176,23 @@ def rank(
             scores = without_padding(model.score_users(to_recbole(block_users).to(device)))
             rows, columns = _cells(hidden, block_users)
             hide(scores, rows.to(device), columns.to(device))
-            lists.append(recommend(scores, depth).cpu().numpy())
+            own = _cells(held_out, block_users) if hits_only else None
+            lists.append(_lists(scores, depth, own).cpu().numpy())
     items = np.concatenate(lists) if lists else np.empty((0, depth), dtype=np.int64)
     return TopK(users, items, held_out.n_users - len(users))
+
+
+def _lists(scores: Tensor, depth: int, held_out: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Return the best items of each row, `[n, depth]`; with cells given, of the rows that may hold one of them."""
+    if held_out is None:
+        return recommend(scores, depth)
+    rows, columns = (ids.to(scores.device) for ids in held_out)
+    # finding the best items costs as much as the scores; that a user's held-out items are not among them, a tenth
+    best = scores.new_full((len(scores),), -torch.inf).scatter_reduce(0, rows, scores[rows, columns], "amax")
+    chosen = (~surely_beaten(scores, best, depth)).nonzero().squeeze(1)
+    lists = chosen.new_full((len(scores), depth), -1)
+    lists[chosen] = recommend(scores[chosen], depth)
+    return lists
 
 
 def _block_size(n_items: int, n_cells: int) -> int:
@@ -169,12 +202,12 @@ def _block_size(n_items: int, n_cells: int) -> int:
     return n_users if n_users < 64 else n_users - n_users % 64
 
 
-def _cells(hidden: Interactions, users: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Return row (position in `users`) and item of every hidden pair of the given users."""
-    starts, counts = hidden.offsets[users], np.diff(hidden.offsets)[users]
+def _cells(pairs: Interactions, users: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Return row (position in `users`) and item of every pair of the given users."""
+    starts, counts = pairs.offsets[users], np.diff(pairs.offsets)[users]
     rows = np.repeat(np.arange(len(users)), counts)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return torch.from_numpy(rows), torch.from_numpy(hidden.items[np.repeat(starts, counts) + within])
+    return torch.from_numpy(rows), torch.from_numpy(pairs.items[np.repeat(starts, counts) + within])
 
 
 def _union(parts: list[Interactions]) -> Interactions:

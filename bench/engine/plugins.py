@@ -96,6 +96,11 @@ def places() -> tuple[ModelLocation, ...]:
     return (*given, *(place for installed, _ in _installed() for place in installed))
 
 
+def plugin_names() -> list[str]:
+    """Return the names of the models of `places`, sorted."""
+    return sorted({place.name for place in places()})
+
+
 def problems() -> list[str]:
     """Return why installed packages that announce models cannot be used, one text per problem."""
     return [problem for _, problem in _installed() if problem]
@@ -192,6 +197,7 @@ def import_module(place: ModelLocation) -> ModuleType:
 
     Raises:
         ConfigError: the import fails; the message names file and line.
+        ModuleNotFoundError: RecBole is not installed, which is not the model's fault.
     """
     try:
         if place.package == ALIAS:
@@ -200,6 +206,8 @@ def import_module(place: ModelLocation) -> ModuleType:
     except Exception as problem:
         advice = "Fix the file, or leave the model out."
         if isinstance(problem, ModuleNotFoundError):
+            if problem.name == "recbole":
+                raise
             advice = f"Import a file beside it with 'from .NAME import ...'. {advice}"
         raise ConfigError(
             f"The model '{place.name}' ({place.label}) cannot be imported: {_import_problem(problem)}. {advice}"

@@ -27,6 +27,10 @@ PREFIX = "recbole:"
 FAMILY: Final = "recbole"  # in model cards
 REASONS = Path(__file__).with_name("recbole_unusable.yaml")
 PACKAGE = "recbole.model.general_recommender"
+# on Python 3.12 its dependency ray, which only its quick_start imports, has no wheel
+NOT_INSTALLED = (
+    "RecBole is not installed. Install it without its dependencies: pip install --no-deps recbole==1.2.1"
+)
 FITTED = ("NCEPLRec",)  # RecBole declares them as trained, but their constructor fits them
 OURS = "recbole_models"  # the module here that the numbers of a run depend on
 
@@ -89,7 +93,7 @@ def recbole_folder() -> Path:
     """
     spec = importlib.util.find_spec("recbole")
     if spec is None or spec.origin is None:
-        raise UsageError("RecBole is not installed. Install this project's requirements: make setup.")
+        raise UsageError(NOT_INSTALLED)
     return Path(spec.origin).parent
 
 

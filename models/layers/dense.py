@@ -1,8 +1,9 @@
 """Dense layers and their initial values: product, bias, sum and LeakyReLU as one differentiable step. Pure torch.
 
-In single precision on a CPU the products are oneDNN's, which uses the full vector width of every processor.
-Torch's own product calls MKL, which uses half of it on processors of another make than its own. All other cases,
-and builds of torch without oneDNN, use torch's own product: the same sums in another order.
+In single precision on a CPU large products are oneDNN's, which uses the full vector width of every processor.
+Torch's own product calls MKL, which uses half of it on processors of another make than its own. Small products
+and the gradients of weights are torch's, since oneDNN takes longer to prepare those than to compute them. All
+other cases, and builds of torch without oneDNN, use torch's own product: the same sums in another order.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any, Literal, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+SMALL = 2**18  # cells of a product below which torch's is faster
 
 
 def linear(
@@ -35,7 +38,8 @@ def linear(
 
 def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return A B^T + b without gradient, of `[n, k]`, `[m, k]` and `[m]`: `[n, m]`, contiguous."""
-    if left.device.type == "cpu" and left.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+    large = len(left) * len(right) > SMALL and left.device.type == "cpu" and left.dtype == torch.float32
+    if large and torch.backends.mkldnn.is_available():
         # oneDNN is a thousand times slower on columns of a wider matrix
         right = right if right.is_contiguous() or right.T.is_contiguous() else right.contiguous()
         return cast(Tensor, torch.ops.mkldnn._linear_pointwise(_whole(left), _whole(right), bias, "none", [], ""))
@@ -77,7 +81,7 @@ class _Linear(torch.autograd.Function):
             grad = torch.ops.aten.leaky_relu_backward(grad, result, ctx.slope, True)
         return (
             product(grad, weight.T) if needed[0] else None,
-            product(grad.T, rows.T) if needed[1] else None,
+            grad.T @ rows if needed[1] else None,
             grad.sum(0) if needed[2] else None,
             grad if needed[3] else None,
             None,

@@ -174,14 +174,17 @@ PARTIAL_BELOW = 0.4  # share of entries: listing the entries of rows costs about
 
 def halves(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Split concatenated rows into those of positives and of negatives."""
-    first, second = rows.chunk(2)
-    return first, second
+    return cast(tuple[Tensor, Tensor], parts(rows, 2))
+
+
+def parts(rows: Tensor, n_parts: int) -> tuple[Tensor, ...]:
+    """Split concatenated rows into equal parts; see `halves` and `thirds`."""
+    return cast(tuple[Tensor, ...], _Parts.apply(rows, n_parts))
 
 
 def thirds(rows: Tensor) -> Batch:
     """Split concatenated rows into those of users, positives and negatives."""
-    first, second, third = rows.chunk(3)
-    return first, second, third
+    return cast(Batch, parts(rows, 3))
 
 
 def distinct(ids: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -226,19 +229,26 @@ def gather(table: Tensor, index: Tensor) -> Tensor:
     return cast(Tensor, _Gather.apply(table, index))
 
 
-def spmm_rows(matrix: SparseRows, index: Tensor, dense: Tensor) -> Tensor:
+def spmm_rows(matrix: SparseRows, index: Tensor, dense: Tensor, are_distinct: bool = False) -> Tensor:
     """Return the listed rows of a sparse product, `[len(index), d]`.
 
     Args:
         matrix: `[n_rows, n_columns]`.
         index: rows, any number of times each, `[n]`.
         dense: `[n_columns, d]`.
+        are_distinct: whether few rows are listed more than once, as `distinct` returns them.
     """
-    return cast(Tensor, _RowsProduct.apply(dense, matrix, index))
+    return cast(Tensor, _RowsProduct.apply(dense, matrix, index, are_distinct))
 
 
 def propagated_rows(
-    graph: SparseRows, users: Tensor, items: Tensor, nodes: Tensor, n_layers: int, how: ReadOut
+    graph: SparseRows,
+    users: Tensor,
+    items: Tensor,
+    nodes: Tensor,
+    n_layers: int,
+    how: ReadOut,
+    are_distinct: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return rows of the propagated embeddings, sum or mean over the layers 0..L, and rows of the input.
 
@@ -248,12 +258,15 @@ def propagated_rows(
         nodes: joint node ids, `[n]`.
         n_layers: number of products, L.
         how: read-out over the layers.
+        are_distinct: as in `spmm_rows`.
 
     Returns:
         Final rows and rows of layer 0, `[n, d]` each.
     """
     scale = 1.0 if how == "sum" else 1.0 / (n_layers + 1)
-    return cast(tuple[Tensor, Tensor], _Propagation.apply(users, items, graph, nodes, n_layers, scale))
+    return cast(
+        tuple[Tensor, Tensor], _Propagation.apply(users, items, graph, nodes, n_layers, scale, are_distinct)
+    )
 
 
 def adds_in_order(tensor: Tensor) -> bool:
@@ -271,16 +284,19 @@ def scattered(index: Tensor, rows: Tensor, n_rows: int) -> Tensor:
     return bag(offsets, order.to(torch.int32), None, rows)
 
 
-def _product_rows(matrix: SparseRows, index: Tensor, dense: Tensor) -> Tensor:
+def _product_rows(matrix: SparseRows, index: Tensor, dense: Tensor, are_distinct: bool) -> Tensor:
     """Return rows of a product: each from its own entries once, or all rows where that is less work.
 
     Devices other than the CPU always compute all rows, because counting the entries would synchronise.
     """
     if dense.device.type == "cpu":
-        distinct, position = torch.unique(index, return_inverse=True)
-        sizes = matrix.offsets.diff().index_select(0, distinct)
-        if int(sizes.sum()) < PARTIAL_BELOW * len(matrix.columns):
-            return _own_entries(matrix, distinct, sizes, dense).index_select(0, position)
+        sizes = matrix.offsets.diff()
+        asked = torch.zeros_like(sizes).index_fill_(0, index, 1)
+        if int((sizes * asked).sum()) < PARTIAL_BELOW * len(matrix.columns):
+            if are_distinct:
+                return _own_entries(matrix, index, sizes.index_select(0, index), dense)
+            once, position = torch.unique(index, return_inverse=True)
+            return _own_entries(matrix, once, sizes.index_select(0, once), dense).index_select(0, position)
     return bag(matrix.offsets, matrix.columns, matrix.values, dense).index_select(0, index)
 
 
@@ -292,6 +308,25 @@ def _own_entries(matrix: SparseRows, rows: Tensor, sizes: Tensor, dense: Tensor)
     offsets = F.pad(ends, (1, 0)).to(torch.int32)
     columns, values = matrix.columns.index_select(0, entries), matrix.values.index_select(0, entries)
     return bag(offsets, columns, values, dense)
+
+
+class _Parts(torch.autograd.Function):
+    """Equal parts of rows; gradients that lie below each other already, as those of the losses do, stay there."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, rows: Tensor, n_parts: int) -> tuple[Tensor, ...]:
+        return rows.chunk(n_parts)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
+        first, step = grads[0], grads[0].numel() * grads[0].element_size()
+        places = [first.data_ptr() + step * index for index in range(len(grads))]
+        one_table = all(
+            grad.is_contiguous() and grad.data_ptr() == at for grad, at in zip(grads, places, strict=True)
+        )
+        if one_table and first.untyped_storage().data_ptr() == grads[-1].untyped_storage().data_ptr():
+            return first.as_strided((len(grads) * len(first), *first.shape[1:]), first.stride()), None
+        return torch.cat(grads), None
 
 
 class _Gather(torch.autograd.Function):
@@ -313,17 +348,17 @@ class _RowsProduct(torch.autograd.Function):
     """`(A X)[i]`; the gradient is `A' G` with the rows of G at their places."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, dense: Tensor, matrix: SparseRows, index: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, dense: Tensor, matrix: SparseRows, index: Tensor, are_distinct: bool) -> Tensor:
         ctx.matrix = matrix  # type: ignore[attr-defined]
         ctx.save_for_backward(index)
-        return _product_rows(matrix, index, dense)
+        return _product_rows(matrix, index, dense, are_distinct)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         (index,) = ctx.saved_tensors  # type: ignore[attr-defined]
         matrix: SparseRows = ctx.matrix  # type: ignore[attr-defined]
         placed = scattered(index, grads[0], matrix.shape[0])
-        return bag(matrix.t_offsets, matrix.t_columns, matrix.t_values, placed), None, None
+        return bag(matrix.t_offsets, matrix.t_columns, matrix.t_values, placed), None, None, None
 
 
 class _Propagation(torch.autograd.Function):
@@ -343,6 +378,7 @@ class _Propagation(torch.autograd.Function):
         nodes: Tensor,
         n_layers: int,
         scale: float,
+        are_distinct: bool,
     ) -> tuple[Tensor, Tensor]:
         ctx.graph, ctx.n_layers, ctx.scale, ctx.n_users = graph, n_layers, scale, len(users)  # type: ignore[attr-defined]
         ctx.save_for_backward(nodes)
@@ -353,28 +389,29 @@ class _Propagation(torch.autograd.Function):
             table = bag(graph.offsets, graph.columns, graph.values, table)
             total += table.index_select(0, nodes)
         if n_layers:
-            total += _product_rows(graph, nodes, table)
+            total += _product_rows(graph, nodes, table, are_distinct)
         return total.mul_(scale), ego
 
     @staticmethod
-    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (nodes,) = ctx.saved_tensors  # type: ignore[attr-defined]
         graph: SparseRows = ctx.graph  # type: ignore[attr-defined]
+        n_layers: int = ctx.n_layers  # type: ignore[attr-defined]
         rows = grads[0] * ctx.scale  # type: ignore[attr-defined]
         if adds_in_order(rows):
-            total = scattered(nodes, rows, graph.shape[0])
-            for _ in range(ctx.n_layers):  # type: ignore[attr-defined]
-                total = bag(graph.t_offsets, graph.t_columns, graph.t_values, total).index_add_(0, nodes, rows)
-            total.index_add_(0, nodes, grads[1])
+            total = scattered(nodes, rows if n_layers else rows.add_(grads[1]), graph.shape[0])
+            for left in range(n_layers, 0, -1):
+                total = bag(graph.t_offsets, graph.t_columns, graph.t_values, total)
+                total.index_add_(0, nodes, rows if left > 1 else rows.add_(grads[1]))
         else:  # off the CPU, scattering once into a table is cheaper than scattering in every layer
             sums = scattered(nodes, torch.cat([rows, grads[1]], dim=1), graph.shape[0])
             total, own = sums.chunk(2, dim=1)
             placed = total
-            for _ in range(ctx.n_layers):  # type: ignore[attr-defined]
+            for _ in range(n_layers):
                 total = bag(graph.t_offsets, graph.t_columns, graph.t_values, total).add_(placed)
             total = total + own
         n_users: int = ctx.n_users  # type: ignore[attr-defined]
-        return total[:n_users], total[n_users:], None, None, None, None
+        return total[:n_users], total[n_users:], None, None, None, None, None
 
 
 WORTH_SHARING = 0.9  # above this share of distinct means, spreading them costs more than it saves

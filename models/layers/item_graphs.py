@@ -45,20 +45,21 @@ class ItemGraphs(nn.Module):
 
         Args:
             start: what is propagated, `[n_items, d]`.
-            items: item ids, `[n]`; the last layer is computed for their rows only. None for all.
+            items: distinct item ids, `[n]`; the last layer is computed for their rows only. None for all.
             how: read-out over the layers.
         """
-        nodes, own = None, start
+        nodes, layers = None, []
         if items is not None:
             shifts = self.first.shape[1] * torch.arange(self.n_modalities, device=items.device)
-            nodes, own = (items + shifts.unsqueeze(1)).flatten(), gather(start, items)
-        layers = [own.repeat(self.n_modalities, 1)] if how != "last" else []
+            nodes = (items + shifts.unsqueeze(1)).flatten()
+        if how != "last":
+            layers = [(start if items is None else gather(start, items)).repeat(self.n_modalities, 1)]
         matrix, table = self.first, start
         for _ in range(self.n_layers - 1):
             table = spmm(matrix, table)
             layers.append(table if nodes is None else gather(table, nodes))
             matrix = cast(SparseRows, self.deeper)
-        layers.append(spmm(matrix, table) if nodes is None else spmm_rows(matrix, nodes, table))
+        layers.append(spmm(matrix, table) if nodes is None else spmm_rows(matrix, nodes, table, are_distinct=True))
         return read_out(layers, how)
 
 

@@ -32,8 +32,10 @@ def bag(offsets: Tensor, columns: Tensor, values: Tensor | None, dense: Tensor) 
 
 
 def _embedding_bag(offsets: Tensor, columns: Tensor, values: Tensor | None, dense: Tensor) -> Tensor:
+    # detached, as torch lists the segment of every entry for the gradient of whatever could have one
+    dense, weights = dense.detach().contiguous(), None if values is None else values.detach()
     return F.embedding_bag(
-        columns, dense.contiguous(), offsets, mode="sum", per_sample_weights=values, include_last_offset=True
+        columns, dense, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
     )
 
 

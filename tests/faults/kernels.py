@@ -5,20 +5,24 @@ from faults import Fault
 
 GOLDEN, KERNELS = "tests/numeric/test_golden.py", "tests/numeric/test_kernels.py"
 EDGES, PARITY = "tests/numeric/test_edges.py", "tests/contract/test_recbole_parity.py"
+LOSSES = "tests/numeric/test_losses.py"
 
 FAULTS = [
-    Fault("L2 not halved", "l2", "/ (2 * n_rows)", "/ n_rows", f"{PARITY} -k half_sq", slow=True),
-    Fault("BPR with a swapped sign", "bpr_loss", "F.softplus(negative - positive)", "F.softplus(positive - negative)", f"{PARITY} -k bpr", slow=True),
+    Fault("L2 not halved", "_HalfSquares.forward", ".sum() / (2 * len(rows[0]))", ".sum() / len(rows[0])", f"{PARITY} -k half_sq", slow=True),
+    Fault("L2: gradient halved", "_HalfSquares.backward", "weight = grads[0] / len(rows[0])", "weight = grads[0] / (2 * len(rows[0]))", f"{LOSSES} -k gradient_of_half_sq"),
+    Fault("attention: gradient without the softmax's sum", "_Attention.backward", "flow.addcmul_(weights, flow.sum(0, keepdim=True), value=-1)", "flow", "tests/plain/test_plain.py -k ludp", slow=True),
+    Fault("parts: gradients in another order taken for one table", "_Parts.backward", " and grad.data_ptr() == at for", " for", f"{LOSSES} -k gradient_of_parts"),
+    Fault("BPR with a swapped sign", "_Bpr.forward", "across = negatives - positives", "across = positives - negatives", f"{PARITY} -k bpr", slow=True),
     Fault("stale tables after loading", "DotScores.forget", "self.restore_user_e, self.restore_item_e = None, None", "pass", "tests/contract/test_model_contract.py -k saved_model_scores", slow=True),
     Fault("un-normalised graph", "bipartite", "values = scale[rows] * scale[columns]", "values = torch.ones_like(scale[rows])", GOLDEN, slow=True),
     Fault("one-sided normalisation", "bipartite", "values = scale[rows] * scale[columns]", "values = scale[rows].square()", f"{PARITY} -k lightgcn_equals", slow=True),
     Fault("gradient with the wrong matrix", "_Product.backward", "bag(matrix.t_offsets, matrix.t_columns, matrix.t_values, grads", "bag(matrix.offsets, matrix.columns, matrix.values, grads", f"{KERNELS} -k product", slow=True),
     Fault("stacked graphs on one diagonal block", "stacked", "part[1] + index * n_columns * diagonal", "part[1]", "tests/numeric/test_ludp.py -k scores_equal", slow=True),
     Fault("stacked graphs overflow 32 bits", "SparseRows.entries", "torch.repeat_interleave(self.offsets.diff().long())", "torch.repeat_interleave(self.offsets.diff())", "tests/scale -k stacked"),
-    Fault("batch: one product short in the gradient", "_Propagation.backward", "rows, graph.shape[0])\n            for _ in range(ctx.n_layers):", "rows, graph.shape[0])\n            for _ in range(ctx.n_layers - 1):", f"{PARITY} -k lightgcn_equals", slow=True),
+    Fault("batch: one product short in the gradient", "_Propagation.backward", "for left in range(n_layers, 0, -1):", "for left in range(n_layers - 1, 0, -1):", f"{PARITY} -k lightgcn_equals", slow=True),
     Fault("sums by sorting: rows out of order", "scattered", "order.to(torch.int32), None, rows", "order.sort().values.to(torch.int32), None, rows", "tests/numeric/test_bags.py -k index_add", slow=True),
     Fault("padded ids: a place too far", "distinct_padded", "place = torch.cumsum(is_new, 0) - 1", "place = torch.cumsum(is_new, 0)", "tests/numeric/test_bags.py -k padded", slow=True),
-    Fault("batch: gradient of the L2 rows lost", "_Propagation.backward", "total.index_add_(0, nodes, grads[1])", "pass", f"{PARITY} -k lightgcn_equals", slow=True),
+    Fault("batch: gradient of the L2 rows lost", "_Propagation.backward", "rows if left > 1 else rows.add_(grads[1])", "rows", f"{PARITY} -k lightgcn_equals", slow=True),
     Fault("batch: rows taken twice count once", "scattered", "rows.new_zeros(n_rows, rows.shape[1]).index_add_(", "rows.new_zeros(n_rows, rows.shape[1]).index_copy_(", f"{PARITY} -k bpr", slow=True),
     Fault("batch: read-out over one layer less", "propagated_rows", "1.0 / (n_layers + 1)", "1.0 / max(n_layers, 1)", f"{PARITY} -k lightgcn_equals", slow=True),
     Fault("batch: own entries of the wrong rows", "_own_entries", "shift = matrix.offsets.index_select(0, rows) - ends + sizes", "shift = matrix.offsets.index_select(0, rows) - ends", f"{KERNELS} -k listed_rows", slow=True),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 import pytest
 import torch
 
+from models.layers.graph import halves, thirds
 from models.layers.losses import bpr_loss, l2, sum_of_squares
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -15,16 +19,45 @@ def rows(n: int = 6, d: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
 
 
 def test_bpr_is_minus_log_sigmoid() -> None:
-    positive, negative = torch.tensor([1.0, -2.0, 0.3]), torch.tensor([0.5, 1.0, 0.3])
-    expected = -torch.log(torch.sigmoid(positive - negative))
-    torch.testing.assert_close(bpr_loss(positive, negative), expected.mean())
-    torch.testing.assert_close(bpr_loss(positive, negative, "sum"), expected.sum())
+    users, positives, negatives = rows()
+    expected = -torch.log(torch.sigmoid((users * positives).sum(1) - (users * negatives).sum(1)))
+    torch.testing.assert_close(bpr_loss(users, positives, negatives), expected.mean())
+    torch.testing.assert_close(bpr_loss(users, positives, negatives, "sum"), expected.sum())
 
 
 def test_bpr_gradient_lives_where_the_plain_form_dies() -> None:
-    positive = torch.tensor([-60.0], requires_grad=True)
-    bpr_loss(positive, torch.zeros(1)).backward()
+    positive = torch.tensor([[-60.0]], requires_grad=True)
+    bpr_loss(torch.ones(1, 1), positive, torch.zeros(1, 1)).backward()
     assert positive.grad.item() == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_gradient_of_bpr(reduction: Literal["mean", "sum"]) -> None:
+    given = [part.requires_grad_() for part in rows()]
+    assert torch.autograd.gradcheck(lambda *parts: bpr_loss(*parts, reduction), given)
+
+
+@pytest.mark.parametrize("n_items", [6, 0], ids=["all rows", "users alone"])
+def test_gradient_of_half_sq(n_items: int) -> None:
+    users, positives, negatives = rows()
+    given = [part.clone().requires_grad_() for part in (users, positives[:n_items], negatives[:n_items])]
+    assert torch.autograd.gradcheck(lambda *parts: l2("half_sq", *parts), given)
+
+
+def test_gradient_of_the_sum_of_squares() -> None:
+    given = [torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([[3.0]], requires_grad=True)]
+    assert torch.autograd.gradcheck(lambda *tensors: sum_of_squares(tensors), given)
+
+
+@pytest.mark.parametrize("split", [halves, thirds])
+def test_gradient_of_parts_wherever_their_gradients_lie(split: Callable[..., tuple[torch.Tensor, ...]]) -> None:
+    table = torch.randn(6, 3, generator=torch.Generator().manual_seed(7))
+    n_rows = len(split(table)[0])
+    apart = [torch.full((n_rows, 3), float(number)) for number in range(len(split(table)))]
+    for grads in (apart, torch.stack(apart).unbind(), torch.stack(apart[::-1]).unbind()[::-1]):
+        leaf = table.clone().requires_grad_()
+        torch.autograd.backward(split(leaf), grads)
+        assert torch.equal(leaf.grad, torch.cat(apart))
 
 
 def test_half_sq_by_hand() -> None:

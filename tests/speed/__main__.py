@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from bench.core.errors import BenchError, unknown_name
-from bench.core.files import ROOT
+from bench.core.places import ROOT
 from bench.engine.trainer import keep_freed_memory
 from bench.runs.machine import describe, pick_device
 from speed import cases_content, cases_growth, cases_ranking, cases_training
@@ -31,8 +31,11 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "lattice": cases_content.lattice,
     "mmgcn": cases_content.mmgcn,
     "grcn": cases_content.grcn,
+    "acf": cases_content.acf,
     "models": cases_growth.models,
+    "movielens": cases_growth.movielens,
     "ludp": cases_training.ludp,
+    "validation": cases_training.validation,
     "lightgcn-large": cases_training.lightgcn_large,
     "ranking": cases_ranking.ranking,
     "ranking-floor": cases_ranking.floor,

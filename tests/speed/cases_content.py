@@ -1,9 +1,10 @@
-"""LATTICE, MMGCN and GRCN against their plain formulations in `tests/plain`."""
+"""LATTICE, MMGCN, GRCN and ACF against their plain formulations in `tests/plain`."""
 
 from __future__ import annotations
 
 from time import perf_counter
 
+from plain import acf as plain_acf
 from plain import grcn as plain_grcn
 from plain import lattice as plain_lattice
 from plain import mmgcn as plain_mmgcn
@@ -92,9 +93,14 @@ def grcn(bench: Bench) -> list[Row]:
     return [_scattered(bench, "grcn", "GRCN")]
 
 
+def acf(bench: Bench) -> list[Row]:
+    """Steps of ACF against both attentions for every pair of all users."""
+    return [_scattered(bench, "acf", "ACF")]
+
+
 def _scattered(bench: Bench, name: str, title: str) -> Row:
     data = bench.public()
-    plain = {"mmgcn": plain_mmgcn, "grcn": plain_grcn}[name]
+    plain = {"mmgcn": plain_mmgcn, "grcn": plain_grcn, "acf": plain_acf}[name]
     model = bench.model(name, data)
     given = plain.constants(model)
     ours = Ours(bench.model(name, data), data)

@@ -18,6 +18,7 @@ SCALES = (0.1, 0.3, 1.0, 3.0)
 MEMORY_SCALES = (0.3, 1.0)
 FIXED_STEPS = 117  # of an epoch where the batch grows with the data: those of the smallest surrogate at 1,024
 MEMORY_STEPS = 3
+MOVIELENS_STEPS = 5
 LINEAR = Target("at most", 1.1)
 QUADRATIC_NOTE = (
     "With exact propagation over the whole graph, as the papers define it, every step costs the graph, and with "
@@ -91,6 +92,26 @@ def models(bench: Bench) -> list[Row]:
         title = registry.load(name).card.title
         rows.append(Row(f"{title}, training epoch", "", data_name(data), "s", estimate(seconds), tuple(seconds)))
     return rows
+
+
+def movielens(bench: Bench) -> list[Row]:
+    """Seconds of a training epoch of every trained model on MovieLens-1M, and of all of them together."""
+    data, rows, total = bench.movielens(), [], 0.0
+    n_train, n_steps = sizes(data)
+    note = f"An epoch of {n_train:,} pairs as {n_steps} times a step, from {MOVIELENS_STEPS} steps a sample."
+    for name in _trained():
+        ours = Ours(bench.model(name, data), data)
+        ours.steps(1)
+        steps = bench.samples(per_step(ours.steps, bench.n_steps(MOVIELENS_STEPS)), 4, least=2)
+        seconds, title = [n_steps * step for step in steps], registry.load(name).card.title
+        total += statistics.median(seconds)
+        what, value = f"{title}, training epoch", estimate(seconds)
+        rows.append(Row(what, "", data_name(data), "s", value, tuple(seconds), (), Target("at most", 40), note))
+    what = "all models, an epoch each"
+    return [
+        *rows,
+        Row(what, "", data_name(data), "s", estimate([total]), target=Target("at most", 140), note=note),
+    ]
 
 
 def peaks(bench: Bench) -> list[Row]:

@@ -11,7 +11,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from bench.core.files import ROOT
+from bench.core.places import ROOT
 from bench.core.protocol import TOPK_DEPTH, Protocol
 from bench.engine.evaluate import Evaluator
 from bench.engine.recbole import padded

@@ -1,7 +1,9 @@
-"""Training against RecBole, and LUDP against our own LightGCN."""
+"""Training against RecBole, LUDP against our own LightGCN, and validation against the epoch before it."""
 
 from __future__ import annotations
 
+from bench.core.protocol import Protocol
+from bench.engine.evaluate import Evaluator
 from models.base import Recommender
 from speed.context import PAPER, Bench, data_name, sizes
 from speed.measure import timed
@@ -63,6 +65,22 @@ def _epoch(
     return compared(
         f"{what}, training epoch", against, data_name(bench.public()), pairs, Target("at least", target)
     )
+
+
+def validation(bench: Bench) -> list[Row]:
+    """The validation pass after an epoch beside the epoch that precedes it, of LightGCN and MF."""
+    data, rows = bench.public(), []
+    for name, title in (("lightgcn", "LightGCN L=2"), ("mf", "MF")):
+        trained, evaluator = Ours(bench.model(name, data), data), Evaluator(data, Protocol(), bench.device)
+
+        def ranked(trained: Ours = trained, evaluator: Evaluator = evaluator) -> None:
+            trained.model.eval().forget()
+            evaluator.valid(trained.model)
+
+        pairs = bench.pairs(timed(ranked), timed(trained.epoch), 12, least=7)
+        what, limit = f"{title}, validation pass", Target("at most", 0.25)
+        rows.append(compared(what, "its training epoch", data_name(data), pairs, limit))
+    return rows
 
 
 def ludp(bench: Bench) -> list[Row]:

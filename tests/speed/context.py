@@ -68,13 +68,17 @@ class Bench:
         is_there = find_directory("tiktok", search_roots(request)) is not None
         return self._load("public", replace(request, split="shipped") if is_there else request)
 
+    def movielens(self) -> BenchmarkData:
+        """MovieLens-1M with its modalities where its files are found, else its surrogate; random split."""
+        return self._load("movielens", DataRequest(data_dirs=self.data_dirs, split="random"), "movielens")
+
     def surrogate(self, scale: float) -> BenchmarkData:
         """The TikTok surrogate; 1.0 is the paper's size."""
         return self._load(f"scale {scale:g}", DataRequest(source="surrogate", scale=scale))
 
-    def _load(self, name: str, request: DataRequest) -> BenchmarkData:
+    def _load(self, name: str, request: DataRequest, card: str = "tiktok") -> BenchmarkData:
         if name not in self._data:
-            data = load_dataset("tiktok", request)
+            data = load_dataset(card, request)
             self._data[name] = data
             self.descriptions[data_name(data)] = {
                 "source": data.source,
@@ -132,6 +136,8 @@ class Bench:
 
 def data_name(data: BenchmarkData) -> str:
     """Name of a data set in the table."""
+    if data.name.partition("@")[0] == "movielens":
+        return "MovieLens-1M" if data.scale is None else f"MovieLens surrogate {data.scale:g}"
     return "public TikTok" if data.scale is None else f"surrogate {data.scale:g}"
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.core.files import ROOT
+from bench.core.places import ROOT
 from bench.core.types import BenchmarkData, Interactions, Modality, Split
 from bench.engine.trainer import keep_freed_memory
 from bench.runs.machine import PeakMemory
