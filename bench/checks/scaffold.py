@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import UsageError
-from bench.core.files import ROOT, os_errors, write_text
+from bench.core.files import os_errors, write_text
 from bench.core.names import LONGEST
+from bench.core.places import ROOT
 from bench.engine import registry
 from bench.engine.code_hash import shared_folder
 from bench.engine.recbole_catalogue import shipped

@@ -6,6 +6,9 @@ A card lists sources. There is one model per layout of a source's files, and the
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -15,12 +18,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from bench.core.config import Frozen, read_yaml, validated
 from bench.core.errors import ConfigError, UsageError, listed, unknown_name
-from bench.core.files import ROOT
 from bench.core.names import SEPARATOR, SPLITS, SplitName, base_and_split, canonical, checked_name
+from bench.core.places import IN_CHECKOUT, WORK, shipped
 from bench.core.types import Source
 
+_ALSO: ContextVar[tuple[Path, ...]] = ContextVar("further directories of cards", default=())
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-DATASETS = ROOT / "datasets"
+DATASETS = WORK / "datasets"  # cards of imports are written here
+SHIPPED = () if IN_CHECKOUT else (shipped("datasets"),)  # looked into after DATASETS
 
 
 def inside(path: str) -> str:
@@ -376,7 +381,35 @@ class DatasetCard(Frozen):
 
 def names(directory: Path = DATASETS) -> list[str]:
     """Return the sorted names of the data cards, without reading any."""
-    return sorted(path.stem for path in directory.glob("*.yaml"))
+    return sorted(_files(directory))
+
+
+def _files(directory: Path) -> dict[str, Path]:
+    """Return the cards by name; one in `directory` hides one of the same name elsewhere."""
+    folders = (*SHIPPED, *_ALSO.get(), directory)
+    return {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
+
+
+def path_of(name: str, directory: Path = DATASETS) -> Path | None:
+    """Return the file of a card, or None if there is no such card."""
+    return _files(directory).get(name)
+
+
+@contextlib.contextmanager
+def also_in(directories: Sequence[Path]) -> Iterator[None]:
+    """Also look for cards in these directories while the body runs.
+
+    Raises:
+        UsageError: one of them does not exist.
+    """
+    for directory in directories:
+        if not directory.is_dir():
+            raise UsageError(f"--card-dir {directory} is not a directory. Give the folder of your data cards.")
+    token = _ALSO.set(tuple(directories))
+    try:
+        yield
+    finally:
+        _ALSO.reset(token)
 
 
 def load(name: str, directory: Path = DATASETS) -> DatasetCard:
@@ -386,10 +419,11 @@ def load(name: str, directory: Path = DATASETS) -> DatasetCard:
         UsageError: there is no such card.
         ConfigError: the card is malformed, or bears another name than its file.
     """
-    known = names(directory)
-    if name not in known:
-        raise unknown_name("data set", name, known, f"Add {directory / 'NAME.yaml'} for a new one.")
-    file = directory / f"{name}.yaml"
+    files = _files(directory)
+    if name not in files:
+        advice = f"Add {directory / 'NAME.yaml'} for a new one, or name the folder of its card with --card-dir."
+        raise unknown_name("data set", name, sorted(files), advice)
+    file = files[name]
     card = validated(DatasetCard, read_yaml(file), file)
     if card.name != name:
         raise ConfigError(f"{file}: 'name' is '{card.name}', expected '{name}' like the file. Change one of them.")

@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.core.errors import BenchError, DataError, UsageError, listed, unknown_name
 from bench.data import cards
+from bench.data.adjusting import Adjustments, k_core, ordered_keys, read_item_order
 from bench.data.cards import DataFile, DirectorySource, SourceCard
 from bench.data.feature_files import read_feature_files
 from bench.data.formats.place import Content, Place, in_order, list_place
@@ -49,23 +50,29 @@ class Loaded:
     unread: tuple[str, ...]
 
 
-def load_place(path: Path, layout: str | None = None, columns: Columns | None = None) -> Loaded:
+def load_place(
+    path: Path,
+    layout: str | None = None,
+    columns: Columns | None = None,
+    adjustments: Adjustments | None = None,
+) -> Loaded:
     """Load all data at a path.
 
     Args:
         path: a directory, or one table of interactions.
         layout: name of the layout; None detects it.
         columns: column options of the user.
+        adjustments: options of the user for data in any layout.
 
     Raises:
-        UsageError: the path does not exist, or the layout is unknown.
+        UsageError: the path does not exist, the layout is unknown, or an option has no effect.
         DataError: no layout fits, or the interactions are malformed; the message names the place.
     """
-    place = list_place(path, columns or Columns())
+    place = replace(list_place(path, columns or Columns()), adjustments=adjustments or Adjustments())
     try:
         name, reason = detect(place, layout)
-        content = LAYOUTS[name].read(place)
-        return _with_features(place, name, reason, content)
+        content = _in_given_order(place, LAYOUTS[name].read(place))
+        return _adjusted(_with_features(place, name, reason, content))
     except DataError as problem:
         if str(path) in str(problem):  # the message names the file already
             raise
@@ -93,15 +100,39 @@ def detect(place: Place, layout: str | None) -> tuple[str, str]:
         if reason:
             _check_column_options(place, name)
             return name, reason
+    raise DataError(" ".join([f"{place.path} holds no interactions in a known layout.", *_explained(place)]))
+
+
+def _explained(place: Place) -> list[str]:
+    """Explain why no layout fits: what is amiss with files that come near one, else what each layout needs."""
+    links = [f"{path.name} is {what}." for path, what in place.others if not path.is_dir()]
+    reasons = [message for module in LAYOUTS.values() for message in module.explain(place)]
+    advice = "See datasets/README.md, or name the layout with --layout."
+    if reasons:
+        return [*reasons, *links, advice]
     needs = "; ".join(f"{name} needs {module.NEEDS}" for name, module in LAYOUTS.items() if name != "normalised")
-    messages = [
-        f"{place.path} holds no interactions in a known layout; {_list_some(place.files)}.",
+    return [
+        f"{_list_some(place.files)}.",
         *_suggest_folders(place.path),
-        *(f"{path.name} is {what}." for path, what in place.others if not path.is_dir()),
-        *(message for module in LAYOUTS.values() for message in module.explain(place)),
-        f"Layouts tried: {needs}. See datasets/README.md, or name the layout with --layout.",
+        *links,
+        f"Layouts tried: {needs}. {advice}",
     ]
-    raise DataError(" ".join(messages))
+
+
+def _in_given_order(place: Place, content: Content) -> Content:
+    """Match the rows of feature files to items by the file of `--item-order`, if there is one."""
+    order = place.adjustments.item_order
+    if order is None:
+        return content
+    keys = ordered_keys(order, read_item_order(order, place.columns), content.raw, content.keys)
+    own = [path for path in place.files if path.resolve() == order.resolve()]
+    return replace(content, keys=keys, used=(*content.used, *own))
+
+
+def _adjusted(loaded: Loaded) -> Loaded:
+    """Take the k-core, if the user asked for one."""
+    k = loaded.place.adjustments.k_core
+    return loaded if k is None else replace(loaded, raw=k_core(loaded.raw, k))
 
 
 def _check_column_options(place: Place, layout: str) -> None:
@@ -124,14 +155,19 @@ def _suggest_folders(path: Path) -> list[str]:
 def _list_some(files: tuple[Path, ...]) -> str:
     """List the first files by name."""
     if not files:
-        return "it holds no file"
+        return "It holds no file"
     more = f" and {len(files) - 10:,} more" if len(files) > 10 else ""
-    return f"its files are {listed(path.name for path in files[:10])}{more}"
+    return f"Its files are {listed(path.name for path in files[:10])}{more}"
 
 
 def _with_features(place: Place, layout: str, reason: str, content: Content) -> Loaded:
     """Add the modalities of all feature files to the content of the tables."""
     features = read_feature_files(place, content)
+    if place.adjustments.item_order is not None and not features.has_rows_by_position:
+        raise UsageError(
+            f"--item-order {place.adjustments.item_order} has no effect: no feature file at {place.path} has rows "
+            "without ids. Leave it out."
+        )
     ordered = in_order(features.modalities.values())
     raw = replace(content.raw, modalities=ordered, notes=(*content.raw.notes, *features.notes))
     return Loaded(place, layout, reason, raw, tuple(features.problems), tuple(features.unread))
@@ -167,18 +203,25 @@ def import_command(place: Place, name: str, path: Path | None = None, layout: st
     """
     words = ["ludp-bench", "import", str(path or place.path), "--name", name]
     words += ["--layout", layout] if layout else []
-    words += [word for option in place.columns.given for word in option]
+    # a path of another folder is that of a card's command, which is typed anywhere
+    adjustments = place.adjustments if path is None else place.adjustments.absolute()
+    words += [word for option in (*place.columns.given, *adjustments.given) for word in option]
     return shlex.join(words)
 
 
 def run_command(
-    dataset: str, data_dir: Path | None = None, cache_dir: Path | None = None, source: str | None = None
+    dataset: str,
+    data_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    source: str | None = None,
+    card_dir: Path | None = None,
 ) -> str:
     """Return the command line that runs a data set; `source` is given if another one would be preferred."""
     words = ["ludp-bench", "run", "--datasets", dataset]
     words += ["--source", source] if source else []
     words += ["--data-dir", str(data_dir)] if data_dir else []
     words += ["--cache-dir", str(cache_dir)] if cache_dir else []
+    words += ["--card-dir", str(card_dir)] if card_dir else []
     return shlex.join(words)
 
 

@@ -54,7 +54,7 @@ def check_place(name: str, layout: str, to: Path, force: bool) -> Path:
 
     Args:
         name: name of the data set.
-        layout: "recbole" or "mmrec".
+        layout: "csv", "recbole" or "mmrec".
         to: a directory.
         force: whether an existing export may be replaced.
 
@@ -77,7 +77,7 @@ def export(
     Args:
         data: the data set with its split.
         raw: the raw data that it was made of.
-        layout: "recbole" or "mmrec".
+        layout: "csv", "recbole" or "mmrec".
         to: a directory.
         whole: leave the split out.
         force: replace an existing export.
@@ -119,9 +119,9 @@ def export(
 
 def _refuse_unwritable(ids: NDArray[np.object_], layout: str) -> None:
     """Raise a UsageError for ids that a tab-separated table cannot hold or that pandas reads as missing."""
-    missing = set(READ_AS_MISSING).intersection(ids)
+    missing, more = set(READ_AS_MISSING).intersection(ids), "," if layout == "csv" else ""
     for text in ids:
-        if text in missing or any(character in text for character in UNWRITABLE):
+        if text in missing or any(character in text for character in (*UNWRITABLE, *more)):
             raise UsageError(
                 f"The id {text!r} cannot be written in the layout {layout}: a reader would not get it "
                 "back unchanged. Rename it in the original data and import that again."
@@ -210,17 +210,30 @@ def _order_ending_with_seen(ids: IntArray, count: int) -> IntArray:
     return np.roll(np.arange(count), n_unseen)
 
 
-def write_table(path: Path, columns: dict[str, Any]) -> None:
-    """Write a tab-separated table with its header, unquoted."""
+def write_table(path: Path, columns: dict[str, Any], delimiter: str = "\t") -> None:
+    """Write a table with its header, unquoted."""
     import pyarrow as pa
     from pyarrow import csv
 
     table = pa.table({name: pa.array(values) if isinstance(values, np.ndarray) else values
                       for name, values in columns.items()})  # fmt: skip
-    options = csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
+    options = csv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style="none")
     with path.open("wb") as stream:
-        stream.write(("\t".join(columns) + "\n").encode())
+        stream.write((delimiter.join(columns) + "\n").encode())
         csv.write_csv(table, stream, options)
 
 
-WRITERS: dict[str, Callable[[ExportData, Path], None]] = {"recbole": _recbole, "mmrec": _mmrec}
+def _csv(exported: ExportData, directory: Path) -> None:
+    """Write one table per part, and the ids of all users and items in the order of our internal numbers."""
+    for part, pairs in exported.parts.items():
+        columns: dict[str, Any] = {"user": exported.users[pairs.users], "item": exported.items[pairs.items]}
+        if pairs.timestamps is not None:
+            columns["timestamp"] = pairs.timestamps
+        write_table(directory / f"{part or 'interactions'}.csv", columns, delimiter=",")
+    for kind, ids in (("user", exported.users), ("item", exported.items)):
+        write_table(directory / f"{kind}s.csv", {kind: ids}, delimiter=",")
+    for modality in exported.modalities:
+        np.save(directory / f"{modality.name}.npy", narrowest(modality.matrix))
+
+
+WRITERS: dict[str, Callable[[ExportData, Path], None]] = {"csv": _csv, "recbole": _recbole, "mmrec": _mmrec}

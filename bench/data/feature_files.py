@@ -49,12 +49,14 @@ class FeatureFiles:
         problems: why features could not be read, each with a fix.
         unread: files that were not used, with the reason where it helps.
         notes: remarks on rows that were left out.
+        has_rows_by_position: whether a file has rows without ids.
     """
 
     modalities: dict[str, Modality]
     problems: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    has_rows_by_position: bool = False
 
 
 def read_feature_files(place: Place, content: Content) -> FeatureFiles:
@@ -89,6 +91,7 @@ def _read_file(path: Path, content: Content, result: FeatureFiles) -> None:
             if USERS.search(block.name.lower()):
                 result.unread.append(f"'{block.name}' in {path.name} ({OF_USERS})")
                 continue
+            result.has_rows_by_position |= block.ids is None
             name = modality_name(block.name or path.stem)
             modality, n_left = modality_of(path, block, name, content.keys)
             _add_modality(result.modalities, modality, path)
@@ -185,7 +188,7 @@ def _unused_modalities(content: Content, modalities: Iterable[Modality]) -> list
         seen[part.items] = True
     problems = []
     for modality in modalities:
-        if not (modality.present & seen).any():
+        if seen.any() and not (modality.present & seen).any():  # data without interactions is another problem
             theirs, ours = (content.keys.ids[np.flatnonzero(which)[0]] for which in (modality.present, seen))
             problems.append(
                 f"None of the {int(modality.present.sum()):,} items with {modality.name} features "

@@ -397,10 +397,12 @@ class ItemKeys:
         ids: id of each item as text, `[n_items]`, for files keyed by id.
         of_rows: item index of each row of a file without ids, -1 for rows that belong to no item; None if such
             files cannot be matched to items.
+        order: the file of `--item-order` that gives the rows' items; None without one.
     """
 
     ids: NDArray[np.object_]
     of_rows: IntArray | None
+    order: Path | None = None
 
     @classmethod
     def by_index(cls, n_items: int) -> ItemKeys:
@@ -450,10 +452,13 @@ def _owners_by_row(path: Path, n_rows: int, keys: ItemKeys) -> IntArray:
     """Return the item index of each row by its position."""
     if keys.of_rows is None:
         raise DataError(
-            f"{path} has rows without ids, but the ids of these items are not row numbers. Give the features with "
-            "ids: an .npz or .safetensors file with the arrays 'item_id' and 'features', or a Parquet table with "
-            "the column 'item_id'."
+            f"{path} has rows without ids, but the ids of these items are not row numbers. Give the ids in row "
+            "order: --item-order FILE, a table with a column of items or one id per line. Or write them into the "
+            "feature file: .npz or .safetensors with 'item_id' and 'features', or Parquet with 'item_id'."
         )
+    if n_rows != len(keys.of_rows) and keys.order is not None:
+        ids = f"--item-order {keys.order} has {len(keys.of_rows):,} ids"
+        raise DataError(f"{path} has {n_rows:,} rows, but {ids}. Give one id for every row.")
     if n_rows != len(keys.of_rows):
         raise DataError(
             f"{path} has {n_rows:,} rows, but there are {len(keys.of_rows):,} items; row i must hold the features "

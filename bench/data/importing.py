@@ -17,6 +17,7 @@ from bench.core.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.core.files import locked, write_text
 from bench.core.names import SEPARATOR, base_and_split, base_name, readable
 from bench.data import cards
+from bench.data.adjusting import Adjustments
 from bench.data.cards import DatasetCard
 from bench.data.detect import Loaded, import_command, import_problems, load_place, suggested_name
 from bench.data.formats import normalised
@@ -45,6 +46,7 @@ def import_data(
     layout: str | None = None,
     columns: Columns | None = None,
     force: bool = False,
+    adjustments: Adjustments | None = None,
 ) -> Imported:
     """Import the data at a path as the data set `name`.
 
@@ -56,14 +58,15 @@ def import_data(
         layout: name of the layout; None detects it.
         columns: column options of the user.
         force: replace the result of an earlier import.
+        adjustments: options of the user for data in any layout.
 
     Raises:
-        UsageError: the name is invalid or taken, or the path does not exist.
+        UsageError: the name is invalid or taken, the path does not exist, or an option has no effect.
         DataError: the data is malformed; nothing was written.
         ResultsError: the copy or the card cannot be written.
     """
     _check_name(name)
-    loaded = load_place(path, layout, columns)
+    loaded = load_place(path, layout, columns, adjustments)
     _refuse_broken(loaded)
     directory = cache_dir / FOLDER / name
     _refuse_taken(name, loaded.raw, directory, cards_dir, force)
@@ -82,8 +85,8 @@ def import_data(
         advice = "Free it, or name another place with --cache-dir."
         if place.parent == cards_dir:
             advice = (
-                f"Data cards lie in {cards_dir}, which belongs to the installation: make that folder writable, or "
-                "import in a checkout that can be written. --cache-dir moves the copy of the data only."
+                f"Data cards lie in {cards_dir}: make that folder writable, or name another one with --card-dir, "
+                "here and for runs. --cache-dir moves the copy of the data only."
             )
         raise ResultsError(f"{place} cannot be written: {problem.strerror}. {advice}") from problem
     return Imported(card, directory, loaded)
@@ -115,19 +118,25 @@ def _refuse_broken(loaded: Loaded) -> None:
 def _refuse_taken(name: str, raw: RawData, directory: Path, cards_dir: Path, force: bool) -> None:
     """Raise a UsageError if the name is taken, unless `force` lets an import replace an earlier import."""
     suggestion = suggested_name(name, raw, cards_dir)
-    if name in cards.names(cards_dir):
+    card = cards.path_of(name, cards_dir)
+    if card is not None:
         try:
             is_import = {source.layout for source in cards.load(name, cards_dir).sources} == {"normalised"}
         except ConfigError:
             is_import = False
         if not is_import:
             raise UsageError(
-                f"The name '{name}' belongs to {cards_dir / name}.yaml, which was not made by an import. Two data "
-                f"sets never share a name. Take another one: --name {suggestion}."
+                f"The name '{name}' belongs to {card}, which was not made by an import. Two data sets never share "
+                f"a name. Take another one: --name {suggestion}."
+            )
+        if card.parent.resolve() != cards_dir.resolve():
+            raise UsageError(
+                f"The name '{name}' belongs to {card}, and the card is to be written to {cards_dir}. Two data "
+                f"sets never share a name. Take another one: --name {suggestion}, or remove that card."
             )
         if not force:
             raise UsageError(
-                f"The data set '{name}' exists already ({cards_dir / name}.yaml). Take another name, such as "
+                f"The data set '{name}' exists already ({card}). Take another name, such as "
                 f"--name {suggestion}, or replace it with --force."
             )
     elif directory.exists() and not force:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bench.core.errors import DataError, listed
 from bench.core.types import IntArray, Interactions
+from bench.data.adjusting import Adjustments
 from bench.data.detect import (
     NAMED,
     Loaded,
@@ -54,7 +55,13 @@ class Inspection:
         return "\n".join(f"  {label:<11} {text}".replace("\n", "\n" + " " * 14) for label, text in rows)
 
 
-def inspect(path: Path, cards_dir: Path, layout: str | None = None, columns: Columns | None = None) -> Inspection:
+def inspect(
+    path: Path,
+    cards_dir: Path,
+    layout: str | None = None,
+    columns: Columns | None = None,
+    adjustments: Adjustments | None = None,
+) -> Inspection:
     """Inspect the data at a path.
 
     Args:
@@ -62,13 +69,14 @@ def inspect(path: Path, cards_dir: Path, layout: str | None = None, columns: Col
         cards_dir: directory of the data cards.
         layout: name of the layout; None detects it.
         columns: column options of the user.
+        adjustments: options of the user for data in any layout.
 
     Raises:
-        UsageError: the path does not exist, or the layout is unknown.
+        UsageError: the path does not exist, the layout is unknown, or an option has no effect.
         DataError: no interactions can be read.
     """
     try:
-        loaded = load_place(path, layout, columns)
+        loaded = load_place(path, layout, columns, adjustments)
     except DataError:
         content = describe_card_files(path, cards_dir)
         if content is None or layout is not None:

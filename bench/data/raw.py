@@ -31,7 +31,7 @@ class RawData:
         user_ids: original id of each user, whole numbers or texts, `[n_users]`; None if it is the index.
         item_ids: likewise of each item, `[n_items]`.
         n_repeated: rows of the files that repeat an interaction of the same part.
-        n_dropped: rows that are not positives by the user's choice.
+        n_dropped: rows left out by the user's choice, such as those that are not positives.
         n_joined: lines that only continue a quoted field. Interactions, repeated rows, dropped rows and these
             lines add up to all lines of a text file below its header.
     """

@@ -7,6 +7,7 @@ looks like a rating, and `--min-rating` or `--positive` say which rows count.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,14 @@ USUAL = {
     "item": ("itemid", "item", "iid", "asin", "parentasin", "movieid", "videoid", "productid", "articleid",
              "trackid", "songid", "bookid", "newsid", "itemidx", "itemindex"),
     "time": ("timestamp", "time", "ts", "unixreviewtime", "unixtime", "datetime", "date", "timestamps"),
+}  # fmt: skip
+# Words that make a column likely enough to be proposed, though not to be taken: the most telling ones first.
+SIMILAR = {
+    "user": ("user", "customer", "buyer", "client", "member", "visitor", "account", "reviewer", "reader", "viewer",
+             "listener", "player", "subscriber", "guest", "shopper", "person", "profile", "author"),
+    "item": ("item", "product", "sku", "article", "asin", "isbn", "movie", "film", "video", "song", "track",
+             "book", "game", "recipe", "hotel", "restaurant",
+             "business", "venue", "course", "app", "news", "good"),
 }  # fmt: skip
 RATING_WORDS = frozenset({
     "rating", "ratings", "rate", "rated", "star", "stars", "score", "scores", "grade", "overall", "relevance",
@@ -93,6 +102,16 @@ def find_column(names: Sequence[str], role: str, given: str | None) -> str | Non
     return next((by_plain[name] for name in USUAL[role] if name in by_plain), None)
 
 
+def propose_column(names: Sequence[str], role: str) -> str | None:
+    """Return the column that is most likely to be that of users or items by the words in its name, or None."""
+    similar, ranked = SIMILAR[role], []
+    for name in names:
+        words = {each.lower() for each in WORDS.findall(name)}
+        ranks = [rank for rank, word in enumerate(similar) if not words.isdisjoint((word, f"{word}s"))]
+        ranked += [(rank, "id" not in words, name) for rank in ranks]
+    return min(ranked)[2] if ranked else None
+
+
 def require_column(path: Path, names: Sequence[str], role: str, given: str | None) -> str:
     """Return the column for a role, like `find_column`; it must exist.
 
@@ -104,7 +123,8 @@ def require_column(path: Path, names: Sequence[str], role: str, given: str | Non
         wanted = f"the column '{given}'" if given else f"a column of {role} ids, such as '{role}_id',"
         raise DataError(
             f"{path}, row 1: {wanted} is missing; the columns are {listed(names)}."
-            f"{nearest_hint(given or f'{role}_id', names)} Name it with {OPTIONS[role]} NAME."
+            f"{nearest_hint(given or f'{role}_id', names)} Name it with {OPTIONS[role]} "
+            f"{shlex.quote(propose_column(names, role) or 'NAME') if role in SIMILAR else 'NAME'}."
         )
     return found
 

@@ -111,4 +111,4 @@ def test_import_run_and_export(tmp_path: Path, cards_dir: Path, capsys: pytest.C
     arguments = ["--datasets", "mine", "--models", "popularity", "--cache-dir", cache, "--results-dir", results]
     assert main(["run", *arguments, "--artifacts", "table3", "--workers", "1"]) == 0
     told = capsys.readouterr().out
-    assert "mine popularity seed 1: valid recall@20" in told
+    assert "\nReport: " in told

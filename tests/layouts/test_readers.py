@@ -146,8 +146,8 @@ def test_an_unknown_layout_and_nothing_there(tmp_path: Path) -> None:
         load_place(tmp_path, "recbol")
     with pytest.raises(UsageError, match="does not exist"):
         load_place(tmp_path / "nowhere")
-    (tmp_path / "readme.txt").write_text("hello")
-    with pytest.raises(DataError, match=r"its files are readme\.txt.*pickled-coo needs.*lattice needs"):
+    (tmp_path / "readme.md").write_text("hello")
+    with pytest.raises(DataError, match=r"Its files are readme\.md.*pickled-coo needs.*lattice needs"):
         load_place(tmp_path)
 
 

@@ -27,7 +27,7 @@ def test_a_new_model_honours_the_contract(own, content: bool, capsys: pytest.Cap
     assert main(["check-model", "fresh", "--plugin", str(path)]) == 0
     said = capsys.readouterr().out
     assert "✗" not in said
-    assert said.count("✓") == (22 if content else 20)
+    assert said.count("✓") == (23 if content else 21)
     assert "checks passed" in said
 
 
@@ -58,6 +58,10 @@ BROKEN = {
         (INIT, INIT + "        self.noise = torch.from_numpy(np.random.default_rng().normal(size=4)).float()\n"),
         ("torch.stack(layers).mean(dim=0)", "torch.stack(layers).mean(dim=0) * self.noise.mean()"),
     ),
+    # a parameter is declared, has a value and a docstring, and is never used
+    "ignored": (
+        ("        for _ in range(self.params.n_layers):", "        for _ in range(2):"),
+    ),
     # batches are trained on without the last layer
     "batchwise": (
         (SPLIT, SPLIT + '''
@@ -73,6 +77,7 @@ EXPECTED = {
     "stale": ("scores follow the last step", "stale cache"),
     "shifted": ("padding plays no part", "items 14 (counted from 0)"),
     "drawn": ("same seed same bits", "numpy"),
+    "ignored": ("every parameter has an effect", "Other values of n_layers change nothing"),
     "batchwise": ("batch path equals all nodes", "users, positives, negatives"),
 }
 
@@ -83,8 +88,44 @@ def test_each_kind_of_fault_is_named(own, name: str) -> None:
     title, part = EXPECTED[name]
     assert title in found, found
     assert part in found[title]
-    if name in ("idle", "batchwise"):  # and nothing else: the others have more than one consequence
+    if name in ("idle", "ignored", "batchwise"):  # and nothing else: the others have more than one consequence
         assert set(found) == {title}
+
+
+def declared(*more: str, used: str = "") -> list[tuple[str, str]]:
+    """Changes that declare parameters of type float in a skeleton, and use them by a line before its embed()."""
+    fields = "".join(f'\n    {name}: float\n    """A parameter."""' for name in more)
+    changes = [('"""Number of propagation layers, L."""', '"""Number of propagation layers, L."""' + fields)]
+    return [*changes, (INIT, INIT + used)]
+
+
+def with_values(path: Path, **values: float) -> Path:
+    """Give values to parameters in the YAML beside a model."""
+    file = path.with_suffix(".yaml")
+    lines = "".join(f"  {name}: {value}\n" for name, value in values.items())
+    file.write_text(file.read_text(encoding="utf-8").replace("search:\n", f"{lines}search:\n"), encoding="utf-8")
+    return path
+
+
+def test_a_parameter_may_act_under_another_one_only(own) -> None:
+    use = "        if self.params.gate > 1.5:\n            self.user_embedding.weight.data *= self.params.factor\n"
+    path = with_values(own("gated", *declared("gate", "factor", used=use)), gate=1.0, factor=1.0)
+    assert failures(path) == {}
+
+
+def test_a_parameter_that_acts_late_is_named_by_the_model(own) -> None:
+    reason = '\n    EFFECT_NOT_TESTED: ClassVar = {"patience": "acts after 100 epochs"}'
+    path = own("late", *declared("patience"), ("    Params = Params", "    Params = Params" + reason))
+    assert failures(with_values(path, patience=3.0)) == {}
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"patience": "acts', '"patients": "acts'), encoding="utf-8")
+    other = path.rename(path.with_name("later.py"))  # a module is imported once
+    path.with_suffix(".yaml").rename(path.with_name("later.yaml"))
+    other.write_text(other.read_text(encoding="utf-8").replace("class Late(", "class Later("), encoding="utf-8")
+    found = failures(other)
+    assert (
+        "EFFECT_NOT_TESTED names patients, which Params does not declare" in found["every parameter has an effect"]
+    )
 
 
 def test_an_error_in_the_models_code_is_told_with_its_line(own) -> None:

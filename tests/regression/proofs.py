@@ -76,7 +76,9 @@ def mutate(faults: Iterable[Fault]) -> dict[str, Outcome]:
 def checking(models: Sequence[str], junit: Path, *more: str) -> list[str]:
     """The arguments of a check in this process."""
     chosen = ["--models", *models] if models else []
-    return ["--check", BASELINE, *chosen, "--workers", "1", "--junit", str(junit), *more]
+    # the limit is given, so that slower code fails on any processor
+    slow = ["--max-slowdown", "1.5"]
+    return ["--check", BASELINE, *chosen, "--workers", "1", *slow, "--junit", str(junit), *more]
 
 
 def with_other_seeds(models: Sequence[str], n: int) -> list[Outcome]:

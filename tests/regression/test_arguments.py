@@ -32,6 +32,20 @@ def test_what_else_it_takes() -> None:
     )
 
 
+def test_a_model_of_a_plugin_can_be_checked_and_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mine.py", "mine.yaml"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    for words in ("--check b.json", "--update-baseline b.json --reason x"):
+        check = parse([*words.split(), "--models", "mine", "--plugin", "mine.py"]).check
+        assert check is not None
+        assert check.plugins == (str(tmp_path / "mine.py"),)
+        assert check.check_command == "ludp-bench run --check b.json --plugin mine.py"
+        assert check.update_command(["mine"]) == (
+            "ludp-bench run --update-baseline b.json --models mine --plugin mine.py --reason 'TEXT'"
+        )
+
+
 def test_a_new_baseline() -> None:
     check = parse(["--update-baseline", "b.json", "--reason", "new sampler"]).check
     assert check is not None

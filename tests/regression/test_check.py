@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from bench.checks.regression import compare, suite, update
 from bench.checks.regression.speed import epoch_ratio
 from bench.checks.regression.suite import MeasureRequest, measure, settings_of
 from bench.cli.run import main
+from bench.runs.machine import describe
+from models import popularity
 from models.mf import MF
 
 ALONE = ["--workers", "1"]
@@ -51,7 +54,7 @@ def content(path: str) -> dict[str, Any]:
 def test_unchanged_code_is_green_and_leaves_nothing_behind(call: Any, baseline: str, tmp_path: Path) -> None:
     code, out, _ = call("--check", baseline, "--profile", "smoke")
     assert code == 0
-    assert "No metric moved." in out
+    assert out.splitlines()[-1] == "Metrics unchanged."
     assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
 
 
@@ -63,6 +66,9 @@ def test_other_parameters_are_red_with_a_table(call: Any, baseline: str, tmp_pat
         assert word in out
     assert "users test" not in out
     assert "<failure" in junit.read_text(encoding="utf-8")
+    last = " ".join(out[out.index("Metrics moved:") :].split())
+    assert re.match(r"Metrics moved: ease \(valid precision@10, .* more\)\. Next: undo the change, or, if", last)
+    assert last.endswith(f"ludp-bench run --update-baseline {baseline} --models ease --reason 'TEXT'")
     assert "users test" in call("--check", baseline, "--all-rows")[1]
 
 
@@ -85,6 +91,8 @@ def test_other_data_is_red_without_a_run(call: Any, baseline: str, monkeypatch: 
     code, out, _ = call("--check", baseline)
     assert code == 1
     assert "data hash" in out
+    assert "No number was compared" in out.splitlines()[-1]
+    assert "ludp-bench run --update-baseline" in out.splitlines()[-1]
     assert "test recall@10" not in out
     code, _, err = call("--update-baseline", baseline, "--reason", "x", "--models", "ease")
     assert code == 2
@@ -117,7 +125,52 @@ def test_a_model_that_the_baseline_lacks_is_said(call: Any, baseline: str) -> No
     assert "Not in the baseline: acf" in call("--check", baseline)[1]
     code, _, err = call("--check", baseline, "--models", "mf")
     assert code == 2
-    assert "--update-baseline FILE --models mf" in err
+    assert f"--update-baseline {baseline} --models mf --reason 'TEXT'" in err
+    code, _, err = call("--check", baseline, "--models", "eas")
+    assert code == 2
+    assert "Did you mean 'ease'?" in err
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """The folder of a model of the user's own, a control, with a number that a test can change."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    text = Path(popularity.__file__).read_text(encoding="utf-8")
+    (folder / "loved.py").write_text(text.replace("Popularity", "Loved"), encoding="utf-8")
+    (folder / "loved.yaml").write_text("defaults: {}\n", encoding="utf-8")
+    return folder
+
+
+def test_an_own_model_has_a_baseline_of_its_own(call: Any, own: Path, tmp_path: Path) -> None:
+    """Nothing of it lies in this project's folder: not the model, not its numbers."""
+    path, plugin = str(tmp_path / "own.json"), ("--plugin", str(own))
+    code, _, err = call("--check", path, *plugin)
+    assert code == 2
+    making = f"ludp-bench run --update-baseline {path} --models loved --plugin {own} --reason 'TEXT'"
+    assert f"There is no baseline {path}. Make one: {making}" in err
+    code, out, _ = call("--update-baseline", path, "--models", "loved", *plugin, "--reason", "first")
+    assert code == 0
+    assert f"Next: ludp-bench run --check {path} --plugin {own}" in out
+    assert set(content(path)["models"]) == {"loved"}
+    code, out, _ = call("--check", path, *plugin)
+    assert (code, out.splitlines()[-1]) == (0, "Metrics unchanged.")
+    assert "Not in the baseline" not in out
+    code, _, err = call("--check", path)
+    assert code == 2
+    assert "'loved', which is not found. If it is your own, give its folder: --plugin DIR" in err
+
+
+def test_without_models_the_plugins_models_are_measured(
+    call: Any, own: Path, baseline: str, tmp_path: Path
+) -> None:
+    path, plugin = str(tmp_path / "own.json"), ("--plugin", str(own))
+    assert call("--update-baseline", path, *plugin, "--reason", "first")[0] == 0
+    assert set(content(path)["models"]) == {"loved"}
+    assert call("--update-baseline", baseline, *plugin, "--reason", "and mine")[0] == 0
+    assert set(content(baseline)["models"]) == {"ease", "loved"}
+    code, out, _ = call("--check", baseline, *plugin)
+    assert (code, out.splitlines()[-1]) == (0, "Metrics unchanged.")
 
 
 def test_a_trained_model_has_bands(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +192,21 @@ def test_a_trained_model_has_bands(call: Any, tmp_path: Path, monkeypatch: pytes
     assert code == 1
     assert "epoch / reference" in out
     assert "at most 1.5" in out
+    assert "Metrics unchanged, but slower than the baseline allows: mf. Next: repeat on an idle" in out
+    monkeypatch.setattr("bench.checks.regression.check.describe", elsewhere)
+    junit = tmp_path / "j.xml"
+    code, out, _ = call("--check", path, "--junit", str(junit))
+    assert code == 0
+    assert "speed (warning)" in out
+    assert "Metrics unchanged. Slower than in the baseline, on another processor: mf." in out
+    assert "<failure" not in junit.read_text(encoding="utf-8")
+    assert "<system-out>warning: expected 1" in junit.read_text(encoding="utf-8")
+    assert call("--check", path, "--max-slowdown", "1.5")[0] == 1  # a limit that is given holds everywhere
+
+
+def elsewhere(device: Any) -> dict[str, Any]:
+    """The environment of another processor."""
+    return {**describe(device), "processor": "another"}
 
 
 def test_what_seems_slow_is_measured_again_after_all_models(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.checks.contract import behaviour, form
+from bench.checks.contract import behaviour, effects, form
 from bench.checks.contract.toys import ContractError, is_control
 from bench.engine import registry
 
@@ -42,6 +42,7 @@ class Check:
 CHECKS = (
     Check(form.yaml_fits_params),
     Check(form.parameters_are_documented),
+    Check(effects.every_parameter_has_an_effect),
     Check(form.no_fixed_device),
     Check(form.tables_have_the_right_shape, "trained"),
     Check(form.losses_are_finite_and_two, "trained"),

@@ -111,14 +111,23 @@ class Baseline(Finite):
     models: dict[str, ModelRecord] = Field(min_length=1)
     history: list[Change] = Field(min_length=1)
 
+    def environment_of(self, model: str) -> dict[str, Any]:
+        """Return the environment that the numbers of a model were measured in; empty if it is not known."""
+        known = [change.environment for change in self.history if model in change.models]
+        return known[-1] if known else {}
+
     @property
     def n_intervals(self) -> int:
         """Return how many numbers of all models have an interval over seeds."""
         return sum(number.is_random for model in self.models.values() for number in model.numbers.values())
 
 
-def read(path: Path) -> Baseline:
+def read(path: Path, command: str | None = None) -> Baseline:
     """Read the baseline at a path.
+
+    Args:
+        path: path of the file.
+        command: the command that makes the baseline, for the error; None names the options only.
 
     Raises:
         UsageError: the file does not exist.
@@ -127,10 +136,8 @@ def read(path: Path) -> Baseline:
     try:
         return Baseline.model_validate_json(read_regular(path, MOST_BYTES))
     except FileNotFoundError as problem:
-        raise UsageError(
-            f"There is no baseline {path}. Make one with --update-baseline {path} --reason 'first baseline', or "
-            f"use the one that comes with the project, results/reference/smoke-baseline.json."
-        ) from problem
+        making = command or f"ludp-bench run --update-baseline {path} --reason 'TEXT'"
+        raise UsageError(f"There is no baseline {path}. Make one: {making}") from problem
     except ValidationError as problem:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

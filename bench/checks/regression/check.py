@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+import torch
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -40,10 +41,11 @@ from bench.checks.regression.suite import (
     plan,
     settings_of,
 )
-from bench.core.errors import UsageError, listed, nearest_hint
+from bench.core.errors import UsageError, listed
 from bench.core.files import os_errors, write_bytes
 from bench.core.protocol import Protocol
 from bench.engine import registry
+from bench.engine.plugins import plugin_names
 from bench.runs.display import RunDisplay
 from bench.runs.machine import describe
 
@@ -60,6 +62,7 @@ TITLES = {
     "seeds": "the spread over seeds",
     "speed": "epoch over reference",
 }
+SHOWN_NUMBERS = 3  # names of numbers in the last line, of each model
 MORE_ROUNDS = 4  # for a model that seems slow; load only adds time, so the fastest round counts
 
 
@@ -75,7 +78,7 @@ def write_junit(path: Path, rows: Sequence[Comparison], seconds: float, properti
     Raises:
         ResultsError: the file cannot be written.
     """
-    failed = sum(not row.holds for row in rows)
+    failed = sum(row.failed for row in rows)
     counts = {"tests": str(len(rows)), "failures": str(failed), "errors": "0", "time": f"{seconds:.1f}"}
     root = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(root, "testsuite", {"name": SUITE, "skipped": "0", **counts})
@@ -87,8 +90,11 @@ def write_junit(path: Path, rows: Sequence[Comparison], seconds: float, properti
         case = ElementTree.SubElement(suite, "testcase", {**names, "time": "0"})
         if not row.holds:
             message = f"expected {row.expected}, got {row.got}{row.tolerance and f', tolerance {row.tolerance}'}"
+        if row.failed:
             failure = ElementTree.SubElement(case, "failure", {"type": row.against, "message": _allowed(message)})
             failure.text = _allowed(f"{row.model} {row.number}: {message}".strip())
+        elif not row.holds:
+            ElementTree.SubElement(case, "system-out").text = _allowed(f"warning: {message}")
     ElementTree.indent(root)
     content = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     with os_errors(
@@ -107,57 +113,48 @@ def show(
     baseline: Baseline,
     names: Sequence[str],
     seconds: float,
-    all_rows: bool,
+    options: CheckRequest,
     console: Console,
 ) -> None:
-    """Print the comparisons that fail, or all of them, and how many hold by kind."""
-    failed = [row for row in rows if not row.holds]
-    shown = rows if all_rows else failed
+    """Print the comparisons that do not hold, or all of them, and how many hold by kind."""
+    failed = [row for row in rows if row.failed]
+    shown = rows if options.all_rows else [row for row in rows if not row.holds]
     if shown:
         table = Table("model", "metric", "against", "expected", "got", "tolerance", title="regression check")
         for row in shown:
             # Text instead of str, because rich would read brackets as markup
-            got = Text(row.got, style="" if row.holds else "red")
-            table.add_row(*map(Text, (row.model, row.number, row.against, row.expected)), got, Text(row.tolerance))
+            got = Text(row.got, style="" if row.holds else "red" if row.failed else "yellow")
+            against = row.against if row.counts or row.holds else f"{row.against} (warning)"
+            table.add_row(*map(Text, (row.model, row.number, against, row.expected)), got, Text(row.tolerance))
         console.print(table)
     counts, holding = Counter(row.against for row in rows), Counter(row.against for row in rows if row.holds)
     parts = [f"{holding[against]} of {n} against {TITLES[against]}" for against, n in counts.items()]
     equal = sum(row.equal for row in rows if row.against in ("same seed", "constant"))
     console.print(f"Hold: {'; '.join(parts)}. Equal to the last bit: {equal}. {seconds:.0f} s.", soft_wrap=True)
-    for remark in remarks(failed, baseline, names):
+    for remark in remarks(failed, baseline, names, options):
         console.print(remark, markup=False, soft_wrap=True)
-    verdict = f"{len(failed)} comparisons failed." if failed else "No metric moved."
-    console.print(verdict, style="red" if failed else "green")
 
 
-def remarks(failed: Sequence[Comparison], baseline: Baseline, names: Sequence[str]) -> list[str]:
+def remarks(
+    failed: Sequence[Comparison], baseline: Baseline, names: Sequence[str], options: CheckRequest
+) -> list[str]:
     """Write the remarks that help to read the table."""
-    lines, kinds = [], {row.against for row in failed}
-    if "suite" in kinds:
-        lines.append(
-            "The suite differs from that of the baseline, so no number was compared. If the change is intended, "
-            "run --update-baseline with a --reason."
-        )
-    elif kinds == {"same seed"}:
+    lines = []
+    if {row.against for row in failed} == {"same seed"}:
         lines.append(
             "Numbers moved, but none further than another seed would move it. Another order of random draws or of "
-            "sums does that, and so does a small fault. If the change is intended, run --update-baseline with a "
-            "--reason."
+            "sums does that, and so does a small fault."
         )
-    new = [name for name in registry.names() if name not in baseline.models]
+    known = plugin_names() if options.plugins else registry.names()  # who checks own models knows of the others
+    new = [name for name in known if name not in baseline.models]
     if new:
-        lines.append(f"Not in the baseline: {', '.join(new)}. Add with --update-baseline --models.")
+        lines.append(f"Not in the baseline: {', '.join(new)}. Add them: {options.update_command(new)}")
     return lines + _machine_remarks(baseline, names)
 
 
 def _machine_remarks(baseline: Baseline, names: Sequence[str]) -> list[str]:
     """Describe how this machine differs from that of the baseline."""
-    import torch
-
-    environment: dict[str, Any] = {}
-    for change in baseline.history:
-        if set(change.models) & set(names):
-            environment = change.environment
+    environment = next(filter(None, map(baseline.environment_of, names)), {})
     before, now = _versions(environment), _versions(describe(torch.device("cpu")))
     changed = [
         f"{name} {now.get(name)} (baseline: {value})" for name, value in before.items() if now.get(name) != value
@@ -169,17 +166,53 @@ def _versions(environment: Mapping[str, Any]) -> dict[str, Any]:
     return {**environment.get("packages", {}), "processor": environment.get("processor")}
 
 
+def verdict(rows: Sequence[Comparison], options: CheckRequest) -> str:
+    """Return the last paragraph: whether metrics moved, which ones, and what to do next."""
+    failed = [row for row in rows if row.failed]
+    slow = [row.model for row in rows if row.against == "speed" and not row.holds]
+    if any(row.against == "suite" for row in failed):
+        return (
+            "No number was compared: the suite differs from that of the baseline. Next: check with the version of "
+            f"ludp-bench that made the baseline, or measure all its models again: {options.update_command([])}"
+        )
+    moved = _moved([row for row in failed if row.against != "speed"])
+    if moved:
+        return (
+            f"Metrics moved: {'; '.join(f'{model} ({words})' for model, words in moved.items())}. Next: undo the "
+            f"change, or, if the new numbers are meant, write them down: {options.update_command([*moved])}"
+        )
+    if any(row.against == "speed" for row in failed):
+        return (
+            f"Metrics unchanged, but slower than the baseline allows: {', '.join(slow)}. Next: repeat on an idle "
+            "machine; if the code is meant to be slower, allow it with --max-slowdown X, or measure again: "
+            f"{options.update_command(slow)}"
+        )
+    warning = f" Slower than in the baseline, on another processor: {', '.join(slow)}." if slow else ""
+    return f"Metrics unchanged.{warning}"
+
+
+def _moved(failed: Sequence[Comparison]) -> dict[str, str]:
+    """Return by model which of its numbers failed, the first ones by name."""
+    numbers: dict[str, list[str]] = {}
+    for row in failed:
+        if row.number not in numbers.setdefault(row.model, []):
+            numbers[row.model].append(row.number)
+    more = {model: len(names) - SHOWN_NUMBERS for model, names in numbers.items()}
+    return {
+        model: ", ".join(names[:SHOWN_NUMBERS]) + (f" and {more[model]} more" if more[model] > 0 else "")
+        for model, names in numbers.items()
+    }
+
+
 def check(options: CheckRequest, command: str, console: Console) -> int:
     """Measure, compare and show; return the exit code, 1 if any number left its band.
 
     Raises:
         BenchError: no such baseline or model, or a file cannot be written.
     """
-    import torch
-
     start = time.perf_counter()
-    baseline = files.read(options.baseline)
-    names = models_to_check(options.models, baseline)
+    baseline = files.read(options.baseline, options.update_command(options.models or plugin_names()))
+    names = models_to_check(options, baseline)
     request = MeasureRequest(
         names,
         base_seed=options.base_seed,
@@ -187,6 +220,7 @@ def check(options: CheckRequest, command: str, console: Console) -> int:
         command=command,
         n_workers=options.n_workers,
         folder=options.runs_dir,
+        plugins=options.plugins,
     )
     specs = plan(request)  # for its errors, before anything is compared
     rows = compare_suite(baseline.suite, facts_of(suite_data()))
@@ -195,57 +229,76 @@ def check(options: CheckRequest, command: str, console: Console) -> int:
             measured = measure(request, display)
         for name in names:
             rows += compare_numbers(baseline, name, measured[name][0], options.base_seed)
-        slowdown = options.max_slowdown or baseline.max_slowdown
         finished = [name for name in names if not measured[name][0].failure]
-        rows += speed_rows(finished, baseline, request.overrides, slowdown)
+        rows += speed_rows(finished, baseline, request.overrides, options.max_slowdown)
     seconds = time.perf_counter() - start
-    show(rows, baseline, names, seconds, options.all_rows, console)
+    show(rows, baseline, names, seconds, options, console)
     if options.junit is not None:
-        environment = describe(torch.device("cpu"))
-        versions = {f"version of {name}": str(version) for name, version in environment["packages"].items()}
-        facts = {"baseline": str(options.baseline), "data hash": baseline.suite.data_hash, "command": command}
-        facts |= {"processor": environment["processor"], **versions}
-        write_junit(options.junit, rows, seconds, facts)
+        write_junit(options.junit, rows, seconds, _properties(options, baseline, command))
         console.print(f"wrote {options.junit}", markup=False, soft_wrap=True)
-    return 0 if all(row.holds for row in rows) else 1
+    failed = any(row.failed for row in rows)
+    console.print(verdict(rows, options), style="red" if failed else "green", markup=False, soft_wrap=True)
+    return 1 if failed else 0
 
 
-def models_to_check(requested: Sequence[str], baseline: Baseline) -> list[str]:
+def _properties(options: CheckRequest, baseline: Baseline, command: str) -> dict[str, str]:
+    """Return facts of the check for the readers of its JUnit file."""
+    environment = describe(torch.device("cpu"))
+    versions = {f"version of {name}": str(version) for name, version in environment["packages"].items()}
+    facts = {"baseline": str(options.baseline), "data hash": baseline.suite.data_hash, "command": command}
+    return {**facts, "processor": environment["processor"], **versions}
+
+
+def models_to_check(options: CheckRequest, baseline: Baseline) -> list[str]:
     """Return the models to check: the requested ones, or all of the baseline.
 
     Raises:
-        UsageError: a model is not in the baseline, or no longer in the project.
+        UsageError: a model is not in the baseline, or not found.
     """
-    for name in requested:
+    for name in options.models:
+        registry.check(name)  # a misspelt name is not added to the baseline
         if name not in baseline.models:
             raise UsageError(
-                f"The model '{name}' is not in the baseline.{nearest_hint(name, baseline.models)} It has "
-                f"{listed(baseline.models)}. Add it: --update-baseline FILE --models {name} --reason TEXT."
+                f"The model '{name}' is not in the baseline {options.baseline}, which has "
+                f"{listed(baseline.models)}. Add it: {options.update_command([name])}"
             )
-    names = list(requested or baseline.models)
+    names = list(options.models or baseline.models)
     gone = [name for name in names if name not in registry.names()]
     if gone:
+        others = " ".join(name for name in names if name not in gone)
         raise UsageError(
-            f"The baseline has the model '{gone[0]}', but models/{gone[0]}.py no longer exists. Check the others "
-            f"with --models, or make a new baseline."
+            f"The baseline {options.baseline} has the model '{gone[0]}', which is not found. If it is your own, "
+            "give its folder: --plugin DIR." + (f" Without it: --models {others}" if others else "")
         )
     return names
 
 
 def speed_rows(
-    names: Sequence[str], baseline: Baseline, overrides: Overrides, max_slowdown: float
+    names: Sequence[str], baseline: Baseline, overrides: Overrides, max_slowdown: float | None
 ) -> list[Comparison]:
     """Compare the speed of every model that has epochs; a model that seems slow is measured again.
+
+    A slower epoch is a failure if the baseline's speed was measured on such a processor, or if the user gives the
+    largest slowdown; else it is a warning, because processors differ in what they do faster.
+
+    Args:
+        names: models that can be trained.
+        baseline: a baseline with these models.
+        overrides: parameter values by model.
+        max_slowdown: largest allowed ratio to the baseline's time; None takes the baseline's.
 
     Raises:
         TrainingError: a model cannot be trained on the larger data, although it can on the suite's.
     """
     data = suite_data(SPEED_SCALE)
+    here = _machine(describe(torch.device("cpu")))
 
     def measured(name: str) -> Comparison:
         settings = {**settings_of(name, overrides.get(name)), "train_batch_size": SPEED_BATCH}
         fastest[name] = min(fastest.get(name, math.inf), epoch_ratio(name, settings, data))
-        return compare_speed(name, baseline.models[name], fastest[name], max_slowdown)
+        counts = max_slowdown is not None or _machine(baseline.environment_of(name)) == here
+        allowed = max_slowdown or baseline.max_slowdown
+        return compare_speed(name, baseline.models[name], fastest[name], allowed, counts)
 
     fastest: dict[str, float] = {}
     rows = {name: measured(name) for name in names if baseline.models[name].speed}
@@ -253,3 +306,8 @@ def speed_rows(
         rows |= {name: measured(name) for name, row in rows.items() if not row.holds}
     unknown = [name for name in names if not baseline.models[name].speed and not is_control(name)]
     return [*rows.values(), *map(unmeasured_speed, unknown)]
+
+
+def _machine(environment: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return processor and number of cores; machines of the same pair are taken to be alike."""
+    return environment.get("processor"), environment.get("cores")

@@ -239,6 +239,7 @@ class Comparison:
         tolerance: the tolerance as text; "" if the two must be equal.
         holds: whether the value is in its band.
         equal: whether the two are equal to the last bit.
+        counts: whether the check fails if this does not hold; else it is a warning.
     """
 
     model: str
@@ -249,6 +250,12 @@ class Comparison:
     tolerance: str
     holds: bool
     equal: bool = False
+    counts: bool = True
+
+    @property
+    def failed(self) -> bool:
+        """Return whether the check fails for this comparison."""
+        return self.counts and not self.holds
 
 
 @dataclass(frozen=True)
@@ -319,9 +326,19 @@ def unmeasured_speed(name: str) -> Comparison:
     return Comparison(name, SPEED, "speed", MISSING, "a number", "", False)
 
 
-def compare_speed(name: str, known: ModelRecord, ratio: float, max_slowdown: float) -> Comparison:
-    """Compare the time of an epoch, in units of the reference computation, with the baseline's."""
-    return _row(name, SPEED, "speed", speed_band(known.speed, max_slowdown), ratio)
+def compare_speed(
+    name: str, known: ModelRecord, ratio: float, max_slowdown: float, counts: bool = True
+) -> Comparison:
+    """Compare the time of an epoch, in units of the reference computation, with the baseline's.
+
+    Args:
+        name: name of the model.
+        known: its record in the baseline.
+        ratio: the measured time.
+        max_slowdown: largest allowed ratio to the baseline's.
+        counts: whether a slower epoch is a failure, else a warning.
+    """
+    return replace(_row(name, SPEED, "speed", speed_band(known.speed, max_slowdown), ratio), counts=counts)
 
 
 def _row(model: str, number: str, against: Against, band: Band, got: float) -> Comparison:

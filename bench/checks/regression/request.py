@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class CheckRequest:
         base_seed: root of the seeds of a check.
         overrides: parameter values by model.
         n_workers: number of worker processes; None lets the program choose.
+        plugins: locations of models outside of this project, see `bench.engine.plugins`.
     """
 
     baseline: Path
@@ -40,3 +42,25 @@ class CheckRequest:
     base_seed: int
     overrides: Mapping[str, Mapping[str, Any]]
     n_workers: int | None
+    plugins: tuple[str, ...] = ()
+
+    @property
+    def check_command(self) -> str:
+        """Return the command that checks the code against the baseline."""
+        return shlex.join(["ludp-bench", "run", "--check", str(self.baseline), *self._plugin_words])
+
+    @property
+    def _plugin_words(self) -> list[str]:
+        return [word for location in self.plugins for word in ("--plugin", _from_here(location))]
+
+    def update_command(self, models: Sequence[str]) -> str:
+        """Return the command that measures models, by default all, and writes them into the baseline."""
+        words = ["ludp-bench", "run", "--update-baseline", str(self.baseline)]
+        words += ["--models", *models] if models else []
+        return f"{shlex.join([*words, *self._plugin_words])} --reason 'TEXT'"
+
+
+def _from_here(location: str) -> str:
+    """Return a path below the working directory as it would be typed there; other locations as they are."""
+    path = Path(location)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else location

@@ -27,6 +27,7 @@ from bench.core.files import os_errors
 from bench.core.protocol import VERSION, Protocol
 from bench.core.types import BenchmarkData, EpochFacts
 from bench.engine import registry
+from bench.engine.plugins import use_plugins
 from bench.runs.events import Listener
 from bench.runs.machine import with_variables
 from bench.runs.plan import PROFILES, make_plan
@@ -62,6 +63,7 @@ class MeasureRequest:
         n_workers: number of parallel runs; None for one per core.
         n_threads: threads of a run.
         folder: directory that keeps the runs; None removes them.
+        plugins: locations of models outside of this project.
     """
 
     models: Sequence[str]
@@ -72,6 +74,7 @@ class MeasureRequest:
     n_workers: int | None = None
     n_threads: int = 1
     folder: Path | None = None
+    plugins: tuple[str, ...] = ()
 
 
 class NullListener:
@@ -135,8 +138,8 @@ def measure(request: MeasureRequest, listener: Listener | None = None) -> dict[s
     Raises:
         BenchError: the folder cannot be written, or a parameter is wrong.
     """
-    data, specs = suite_data(), plan(request)
-    with _folder(request.folder) as folder:
+    with use_plugins(request.plugins), _folder(request.folder) as folder:  # another process does not know them yet
+        data, specs = suite_data(), plan(request)
         store = ResultsStore(folder)
         options = RunOptions(
             protocol=Protocol(),
@@ -146,6 +149,7 @@ def measure(request: MeasureRequest, listener: Listener | None = None) -> dict[s
             cache_dir=folder / "cache",
             n_workers=request.n_workers,
             n_threads=request.n_threads,
+            plugins=request.plugins,
         )
         store.check_writable()
         records = execute(specs, {NAME: data}, store, options, listener or NullListener())

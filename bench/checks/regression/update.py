@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ from bench.core.errors import UsageError
 from bench.core.protocol import Protocol
 from bench.core.text import shorten_paths
 from bench.engine import registry
+from bench.engine.plugins import plugin_names
 from bench.runs.display import RunDisplay
 from bench.runs.machine import describe
 
@@ -58,9 +60,14 @@ def update(options: CheckRequest, command: str, console: Console) -> int:
             f"The suite differs from that of {options.baseline}, so single models cannot be replaced in it. Leave "
             f"--models out to measure all models."
         )
-    names = list(options.models) or registry.names()
+    names = models_to_measure(options, before)
     request = MeasureRequest(
-        names, options.n_seeds, command=command, n_workers=options.n_workers, folder=options.runs_dir
+        names,
+        options.n_seeds,
+        command=command,
+        n_workers=options.n_workers,
+        folder=options.runs_dir,
+        plugins=options.plugins,
     )
     models = measure_models(request, console)
     change = _change(options, names, command)
@@ -68,7 +75,17 @@ def update(options: CheckRequest, command: str, console: Console) -> int:
         options.baseline, merged(before if options.models else None, before, models, facts, change, options)
     )
     console.print(f"wrote {options.baseline}", markup=False, soft_wrap=True)
+    console.print(f"Next: {options.check_command}", markup=False, soft_wrap=True)
     return 0
+
+
+def models_to_measure(options: CheckRequest, before: Baseline | None) -> list[str]:
+    """Return the models to measure: the requested ones; else those of the plugins and of the file; else all."""
+    if options.models:
+        return list(options.models)
+    if options.plugins:
+        return sorted({*plugin_names(), *(before.models if before else ())})
+    return registry.names()
 
 
 def merged(
@@ -99,8 +116,12 @@ def measure_models(request: MeasureRequest, console: Console) -> dict[str, Model
     with RunDisplay(console, len(plan(request)), Protocol()) as display:
         measured = measure(request, display)
     whole = {name: _numbers(name, runs) for name, runs in measured.items()}
-    few = MeasureRequest(request.models, min(DRIFT_SEEDS, request.n_seeds), n_workers=request.n_workers)
-    console.print("Repeating the first seeds with old vector instructions.")
+    few = replace(request, n_seeds=min(DRIFT_SEEDS, request.n_seeds), folder=None)
+    console.print(
+        f"Repeating {few.n_seeds} seeds as an older processor would compute them: the difference is the tolerance "
+        "for other machines.",
+        soft_wrap=True,
+    )
     other = measure_with_variables(few, OLD_INSTRUCTIONS)
     drifts = {name: _drifts(whole[name], other[name]) for name in whole}
     speeds = _speeds([name for name in whole if not is_control(name)], console)

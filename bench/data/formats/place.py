@@ -18,6 +18,7 @@ from bench.core.errors import DataError, UsageError, listed
 from bench.core.files import check_plain
 from bench.core.names import LONGEST
 from bench.core.types import Modality
+from bench.data.adjusting import Adjustments
 from bench.data.features import ItemKeys
 from bench.data.pins import describe_non_file
 from bench.data.raw import RawData
@@ -57,6 +58,7 @@ class Place:
         path: the path as given.
         files: the files in the directory, sorted by name; or the one file.
         columns: column options of the user.
+        adjustments: the user's options for data in any layout.
         others: entries that are not files, such as broken links, each with a description.
         below: files in subdirectories.
     """
@@ -66,6 +68,7 @@ class Place:
     columns: Columns = field(default_factory=Columns)
     others: tuple[tuple[Path, str], ...] = ()
     below: tuple[Path, ...] = ()
+    adjustments: Adjustments = field(default_factory=Adjustments)
 
     def ending(self, *endings: str) -> list[Path]:
         """Return the files with one of these endings."""

@@ -6,6 +6,7 @@ Ids are kept as they are. Reads files; writes nothing.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from bench.core.errors import DataError, listed
 from bench.data.columns import Rows, as_texts, items_by_row, number_tables, rated_columns, table_rows
 from bench.data.features import ItemKeys
 from bench.data.formats.place import Content, Place
-from bench.data.roles import find_column, find_roles
+from bench.data.roles import find_column, find_roles, propose_column
 from bench.data.tables import parquet_names, read_header, read_parquet, read_text
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def read(place: Place) -> Content:
 
 def explain(place: Place) -> list[str]:
     """Explain for each file that may be meant as a table why it is not read as one, and what to do."""
-    messages = [_explain_columns(path, place) for path in place.ending(*ENDINGS)]
+    tables = place.ending(*ENDINGS)
+    proposed = list(filter(None, (_proposal(path, place) for path in tables)))
+    messages = proposed or [_explain_columns(path, place) for path in tables]
     for path in place.files:
         ending = path.suffix.lower()
         if ending in (".gz", ".zip", ".bz2", ".xz"):
@@ -81,12 +84,28 @@ def explain(place: Place) -> list[str]:
     return messages
 
 
+def _missing_roles(names: Sequence[str], place: Place) -> dict[str, str | None]:
+    """Return which of the roles user and item no column has, with the column that the user named for it."""
+    given = {role: getattr(place.columns, role) for role in ("user", "item")}
+    return {role: name for role, name in given.items() if find_column(names, role, name) is None}
+
+
+def _proposal(path: Path, place: Place) -> str | None:
+    """Return the columns of a table and the options that name those of users and items; None if it has no such."""
+    names = _column_names(path, place)
+    missing = _missing_roles(names, place)
+    words = {role: propose_column(names, role) for role in missing}
+    if any(missing.values()) or not all(words.values()) or len(set(words.values())) < len(words):
+        return None
+    options = " ".join(f"--{role}-column {shlex.quote(str(name))}" for role, name in words.items())
+    return f"{path.name} has the columns {listed(names)}; say {options}."
+
+
 def _explain_columns(path: Path, place: Place) -> str:
     """Explain which column a table lacks and the likely cause."""
     names = _column_names(path, place)
-    given = {role: getattr(place.columns, role) for role in ("user", "item")}
-    missing = [role for role, name in given.items() if find_column(names, role, name) is None]
-    wanted = " and ".join(f"'{given[role]}'" if given[role] else f"one of {role}s" for role in missing)
+    missing = _missing_roles(names, place)
+    wanted = " and ".join(f"'{name}'" if name else f"one of {role}s" for role, name in missing.items())
     if path.suffix.lower() == ".inter" and any(":" in name for name in names):
         return f"{path.name} has the typed columns {listed(names)}: read it with --layout recbole."
     message = f"{path.name} has the columns {listed(names)} and lacks {wanted}"
@@ -95,8 +114,9 @@ def _explain_columns(path: Path, place: Place) -> str:
         return f"{message}{_describe_delimiter(path)}. Save it as CSV with commas."
     if _looks_like_data(names):
         return f"{message}; row 1 looks like data. Write the names of the columns above it, as in user_id,item_id."
-    options = listed(f"--{role}-column" for role in missing)
-    return f"{message}. Name them with {options}."
+    words = {role: shlex.quote(propose_column(names, role) or "NAME") for role in missing}
+    options = " ".join(f"--{role}-column {word}" for role, word in words.items())
+    return f"{message}; say {options}."
 
 
 def _describe_delimiter(path: Path) -> str:
@@ -153,13 +173,16 @@ def _rows(path: Path, place: Place) -> Rows:
         )
     by_role = find_roles(path, names, columns)
     rated = rated_columns(names, by_role)
+    unused = [name for name in names if name not in (*by_role.values(), *rated)]
+    notes = [f"Columns of {path.name} that are not used: {listed(unused)}."] if unused else []
     wanted = list(dict.fromkeys([*by_role.values(), *rated]))
     if path.suffix.lower() == ".parquet":
         table = read_parquet(path, wanted)
-        return table_rows(path, by_role, {name: table.column(name) for name in wanted}, columns, rated)
+        rows = table_rows(path, by_role, {name: table.column(name) for name in wanted}, columns, rated)
+        return replace(rows, notes=tuple(notes))
     text = read_text(path, _delimiter(path, place), wanted, quoted=path.suffix.lower() != ".inter")
     by_name = {name: text.columns.column(name) for name in wanted}
-    notes = list(text.notes)
+    notes += text.notes
     for role in ("user", "item"):
         name = by_role[role]
         by_name[name], note = _strip_leading_blanks(name, by_name[name])

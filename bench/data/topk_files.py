@@ -1,0 +1,193 @@
+"""Recommendations that another program made, as a table of users, items and places. Reads the file it is given.
+
+Tables are CSV, TSV or Parquet with one row per recommendation: a user, an item, and a rank (from the smallest) or
+a score (from the largest). A line of a JSON file is such a row, or a user with `items`, best first. Ids are texts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.core.errors import DataError, UsageError, listed
+from bench.core.files import check_plain
+from bench.data.roles import find_column, plain_name, require_column
+from bench.data.tables import parquet_names, read_header, read_parquet, read_text, row_number
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+JSON_LINES = (".jsonl", ".ndjson")
+FORMATS = (*DELIMITERS, ".parquet", *JSON_LINES)
+RANKS = ("rank", "position", "place")
+SCORES = ("score", "scores", "prediction", "rating", "relevance")
+MOST_BYTES = 8 << 30
+FORM = "the columns user, item, and rank (1 is the best) or score (the highest is the best)"
+FROM_PYTHON = Path("the given lists")  # in messages, in the place of a file
+
+
+def read_recommendations(path: Path) -> pd.DataFrame:
+    """Read the recommendations of a file.
+
+    Returns:
+        Columns `user` and `item` of texts, and `place`, numbers of which the smallest is the best.
+
+    Raises:
+        UsageError: the ending of the file's name is unknown.
+        DataError: the file is missing or damaged, lacks a column, or holds a rank or score that is no number.
+    """
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
+        raise UsageError(
+            f"{path} ends with '{path.suffix}'; lists are read from files that end with {listed(FORMATS)}. "
+            f"Each has {FORM}."
+        )
+    try:
+        check_plain(path, MOST_BYTES)
+    except OSError as problem:
+        raise DataError(
+            f"{path} cannot be read: {problem.strerror}. Correct the path or its permissions."
+        ) from problem
+    if ending in JSON_LINES:
+        return _of_rows(path, _json_rows(path))
+    names = parquet_names(path) if ending == ".parquet" else read_header(path, DELIMITERS[ending])
+    columns = _columns(path, names)
+    wanted = list(columns.values())
+    if ending == ".parquet":
+        return _of_table(path, read_parquet(path, wanted), columns)
+    return _of_table(path, read_text(path, DELIMITERS[ending], wanted).columns, columns)
+
+
+def _columns(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return the columns of user, item, and rank or score, by role; a rank counts where both are there.
+
+    Raises:
+        DataError: one is missing.
+    """
+    by_plain = {plain_name(name): name for name in reversed(names)}
+    for role, usual in (("rank", RANKS), ("score", SCORES)):
+        order = next((by_plain[name] for name in usual if name in by_plain), None)
+        if order is not None and find_column(names, "user", None) and find_column(names, "item", None):
+            return {
+                "user": require_column(path, names, "user", None),
+                "item": require_column(path, names, "item", None),
+                role: order,
+            }
+    raise DataError(f"{path} has the columns {listed(names)}; expected {FORM}. Rename or add what is missing.")
+
+
+def _of_table(path: Path, table: pa.Table, columns: Mapping[str, str]) -> pd.DataFrame:
+    import pyarrow as pa
+
+    rows = {role: table.column(name) for role, name in columns.items()}
+    for role in ("user", "item"):
+        if rows[role].null_count:
+            where = row_number(path, int(np.flatnonzero(rows[role].is_null().to_numpy())[0]))
+            raise DataError(f"{path}, {where}: the {role} is missing. Write an id there, or remove the row.")
+        rows[role] = rows[role].cast(pa.large_string())
+    return frame_of({role: column.to_pandas() for role, column in rows.items()}, path)
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the lines of a JSON file with their numbers.
+
+    Raises:
+        DataError: a line is not a JSON object.
+    """
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError) as problem:
+                raise DataError(
+                    f"{path}, line {number} is not JSON ({problem}). Write one object per line."
+                ) from problem
+            if not isinstance(value, dict):
+                raise DataError(
+                    f"{path}, line {number} holds no object with names. Write {FORM}, or user and items."
+                )
+            yield number, value
+
+
+def _of_rows(path: Path, rows: Iterator[tuple[int, dict[str, Any]]]) -> pd.DataFrame:
+    """Return the recommendations of lines that hold one row each, or a user with the items."""
+    users: list[str] = []
+    items: list[str] = []
+    order: list[Any] = []
+    role = ""
+    for number, value in rows:
+        if isinstance(value.get("items"), list) and "user" in value:
+            own, names, role_here = value["user"], value["items"], "rank"
+            places: Sequence[Any] = range(len(names))
+        else:
+            columns = _columns(path, list(value))
+            role_here = next(name for name in ("rank", "score") if name in columns)
+            own, names, places = value[columns["user"]], [value[columns["item"]]], [value[columns[role_here]]]
+        if role and role != role_here:
+            raise DataError(
+                f"{path}, line {number} has a {role_here}, and the lines above a {role}. Use one of them."
+            )
+        role = role_here
+        for each in (own, *names):
+            if isinstance(each, bool) or not isinstance(each, str | int):
+                raise DataError(f"{path}, line {number}: the id {each!r} is neither a text nor a whole number.")
+        users += [str(own)] * len(names)
+        items += map(str, names)
+        order += places
+    return frame_of({"user": users, "item": items, role or "rank": order}, path)
+
+
+def frame_of(columns: Mapping[str, Any], path: Path = FROM_PYTHON) -> pd.DataFrame:
+    """Return recommendations in the form of `read_recommendations`.
+
+    Args:
+        columns: `user`, `item`, and `rank` or `score`, of equal lengths.
+        path: for messages.
+
+    Raises:
+        DataError: a rank or score is no number.
+    """
+    import pandas as pd
+
+    role = "rank" if "rank" in columns else "score"
+    given = pd.Series(columns[role], dtype=object if not len(columns[role]) else None)
+    numbers = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64)
+    odd = np.flatnonzero(np.isnan(numbers))
+    users, items = (pd.Series(columns[name]).astype(str).to_numpy() for name in ("user", "item"))
+    if len(odd):
+        first = odd[0]
+        raise DataError(
+            f"{path}: {len(odd):,} of {len(numbers):,} rows have a {role} that is no number, for example "
+            f"'{given.iloc[first]}' of item '{items[first]}' for user '{users[first]}'. Correct or remove them."
+        )
+    return pd.DataFrame({"user": users, "item": items, "place": numbers if role == "rank" else -numbers})
+
+
+def frame_of_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return recommendations given as a data frame of any column order; see `frame_of`.
+
+    Raises:
+        DataError: a column is missing, or a rank or score is no number.
+    """
+    columns = _columns(FROM_PYTHON, [str(name) for name in frame.columns])
+    return frame_of({role: frame[name].to_numpy() for role, name in columns.items()})
+
+
+def frame_of_lists(lists: Mapping[Any, Sequence[Any]]) -> pd.DataFrame:
+    """Return recommendations given as items by user, best first; see `frame_of`."""
+    lengths = [len(items) for items in lists.values()]
+    return frame_of(
+        {
+            "user": np.repeat([str(user) for user in lists], lengths),
+            "item": [str(item) for items in lists.values() for item in items],
+            "rank": [place for length in lengths for place in range(length)],
+        }
+    )
