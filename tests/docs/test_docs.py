@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import html
 import os
 import re
 import subprocess
@@ -11,6 +13,9 @@ from typing import Any
 
 import pytest
 
+import bench
+from bench.cli import commands
+from bench.cli.options import parser
 from bench.engine import registry
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -47,6 +52,91 @@ def test_a_model_has_a_page_with_its_parameters(site: Path, name: str) -> None:
         assert f"<code>{parameter}</code>" in page
     for variant in entry.file.variants:
         assert f"{name}@{variant}" in page
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_a_models_page_says_what_it_is_then_its_scores_then_its_hyperparameters(site: Path, name: str) -> None:
+    page = (site / "models" / f"{name}.html").read_text(encoding="utf-8")
+    title = registry.load(name).card.title
+    places = [page.index(f'id="{each}"') for each in _anchors(title)]
+    assert places == sorted(places)
+    assert page.index("<table") > places[0]  # no table of functions before the scores
+    scores = page[places[0] : places[1]]
+    for folder, data in (("tiktok", "TikTok"), ("movielens", "MovieLens-100K")):
+        value = _committed_recall(folder, name)
+        if value is not None:
+            assert f"{value:.4f}" in scores
+            assert data in scores
+
+
+def _anchors(title: str) -> list[str]:
+    name = re.sub(r"[^a-z0-9]+", "-", title.lower())
+    return [f"recall-and-ndcg-of-{name}", f"hyperparameters-of-{name}", "equations-and-code"]
+
+
+def _committed_recall(folder: str, model: str) -> float | None:
+    path = ROOT / "results" / "reference" / folder / "tables" / "table3.csv"
+    with path.open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if (row["model"], row["metric"]) == (model, "recall@10")]
+    return float(rows[0]["mean"]) if rows and rows[0]["mean"] else None
+
+
+def test_the_list_of_models_says_of_each_what_family_it_is(site: Path) -> None:
+    page = (site / "models" / "index.html").read_text(encoding="utf-8")
+    for name in registry.names():
+        (row,) = [each for each in page.split("<tr>") if f"<code>{name}</code>" in each]
+        cells = re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL)
+        assert len(cells) == 4
+        assert all(cells), row
+
+
+def test_every_command_and_option_is_in_the_reference(site: Path) -> None:
+    page = html.unescape((site / "commands.html").read_text(encoding="utf-8"))
+    for name in ("run", *commands.modules()):
+        assert f"ludp-bench {name}" in page
+    for action in parser()._actions:
+        for flag in action.option_strings:
+            assert flag in page or flag in ("-h", "--help"), flag
+    assert "%(" not in page
+
+
+def test_the_python_entry_and_the_notebook_have_pages(site: Path) -> None:
+    page = (site / "python.html").read_text(encoding="utf-8")
+    for name in bench.__all__[1:]:
+        assert f'id="bench.cli.api.{name}"' in page
+    assert "PureSVD" in (site / "notebooks" / "first-steps.html").read_text(encoding="utf-8")
+
+
+WORDS = {  # what users type, and the heading that they must find
+    "hyperparameter": "Hyperparameter",
+    "early stopping": "Early stopping",
+    "reproducibility": "Reproducibility",
+    "docker": "Docker",
+    "synthetic data": "Synthetic data",
+    "cold start": "Cold start",
+    "custom data set": "Custom data set",
+    "python 3.12": "Python 3.12",
+    "leave-one-out": "Leave-one-out",
+    "k-core": "k-core",
+    "full ranking": "Full ranking",
+    "popularity baseline": "Popularity baseline",
+    "LightGCN recall": "Recall and NDCG of LightGCN",
+    "embedding_size": "Hyperparameters of",
+}
+
+
+def test_the_search_finds_the_words_that_users_type(site: Path, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto((site / "index.html").as_uri())
+    page.keyboard.press("/")
+    for words, heading in WORDS.items():
+        page.fill(".md-search__input", "")
+        page.keyboard.type(words)
+        page.wait_for_selector(f'.md-search-result__item:has-text("{heading}")', state="attached")
+    page.fill(".md-search__input", "")
+    page.keyboard.type("zzzqq")
+    page.wait_for_selector('.md-search-result__meta:has-text("No matching documents")', state="attached")
+    page.close()
 
 
 def test_formulas_became_mathml(site: Path) -> None:
