@@ -29,7 +29,8 @@ class Option:
         flag: such as `--seeds`.
         default: value, as argparse would return it, if the option is not given.
         settings: further arguments of argparse's `add_argument`.
-        allowed: the allowed values; None allows all.
+        allowed: the allowed values; None allows all. Help shows them in place of a metavar.
+        short: a second flag of one letter, or "".
         kind: what a value stands for, in the error for one that is not allowed.
         read: converts what argparse returns to the field's value; None keeps it.
     """
@@ -40,6 +41,19 @@ class Option:
     allowed: Collection[str] | None
     kind: str
     read: Callable[[Any], Any] | None
+    short: str = ""
+
+    @property
+    def flags(self) -> list[str]:
+        """Return the flags as argparse takes them, the long one first."""
+        return [self.flag, *filter(None, [self.short])]
+
+    @property
+    def shown_settings(self) -> dict[str, Any]:
+        """Return the settings, with the allowed values where no metavar stands for them."""
+        if self.allowed is None or "metavar" in self.settings:
+            return self.settings
+        return {"metavar": f"{{{','.join(self.allowed)}}}", **self.settings}
 
     def value_in(self, arguments: argparse.Namespace) -> Any:
         """Return the field's value in parsed arguments; the default if their command does not have the option.
@@ -61,15 +75,16 @@ def option(
     allowed: Collection[str] | None = None,
     kind: str | None = None,
     read: Callable[[Any], Any] | None = None,
+    short: str = "",
     **settings: Any,
 ) -> Any:
     """Make a field of a dataclass that is an option; see `Option`, whose `kind` is the flag if none is given."""
-    return field(metadata={"option": Option(flag, default, settings, allowed, kind or flag, read)})
+    return field(metadata={"option": Option(flag, default, settings, allowed, kind or flag, read, short)})
 
 
-def switch(flag: str, help: str) -> Any:
+def switch(flag: str, help: str, short: str = "") -> Any:
     """Make a field of a dataclass that is an option without a value: True if it is given."""
-    return option(flag, default=False, action="store_true", help=help)
+    return option(flag, default=False, short=short, action="store_true", help=help)
 
 
 def options_of(group: type[Group]) -> dict[str, Option]:
@@ -81,7 +96,8 @@ def add_options(parser: argparse._ActionsContainer, group: type[Group], *flags: 
     """Declare options of a dataclass on a parser: those with the given flags, by default all."""
     declared = {each.flag: each for each in options_of(group).values()}
     for flag in flags or declared:
-        parser.add_argument(flag, default=declared[flag].default, **declared[flag].settings)
+        each = declared[flag]
+        parser.add_argument(*each.flags, default=each.default, **each.shown_settings)
 
 
 def read_options(group: type[Group], arguments: argparse.Namespace) -> Group:

@@ -8,18 +8,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.cli.parser import fit_console
 from bench.core.errors import listed
 from bench.core.names import SPLITS
 from bench.data import cards
 from bench.engine import registry
 from bench.engine.plugins import problems
 from bench.engine.recbole_catalogue import PREFIX, usable
-from bench.report.artifacts import ARTIFACTS
+from bench.report.artifacts import ARTIFACTS, groups
 from bench.runs.plan import PROFILES
 
 
 def show_names(console: Console) -> None:
     """Print data sets, models, artifacts and profiles; no model is imported."""
+    fit_console(console)
     datasets = [(name, cards.load(name)) for name in cards.names()]
     title = f"data sets, as NAME or NAME@SPLIT ({listed(SPLITS)})"
     _section(console, title, ((name, f"{card.title} ({_sources(card)})") for name, card in datasets))
@@ -28,6 +30,7 @@ def show_names(console: Console) -> None:
     _section(console, "models of RecBole", [(f"{PREFIX}NAME", recbole)])
     _section(console, "plugins that cannot be used", (("", problem) for problem in problems()))
     _section(console, "artifacts", ((name, artifact.title) for name, artifact in ARTIFACTS.items()))
+    _section(console, "groups of artifacts", ((name, title) for name, (title, _) in groups().items()))
     _section(console, "profiles", ((name, chosen.purpose) for name, chosen in PROFILES.items()))
 
 

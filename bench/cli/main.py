@@ -8,11 +8,21 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from bench import __version__
 from bench.cli import commands
-from bench.cli.parser import Parser, exit_code_of
+from bench.cli.parser import Parser, exit_code_of, fit_console
 
 NAME = "ludp-bench"
 RUN = "run"
+USAGE = f"""\
+usage: {NAME} COMMAND [OPTIONS]   or: {NAME} --version
+
+examples:
+  {NAME} run --datasets movielens --models mf lightgcn ease
+  {NAME} new-model mymodel
+  {NAME} run --help
+
+commands:"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +42,9 @@ def dispatch(given: Sequence[str], console: Console) -> int:
     if not given or given[0] in ("-h", "--help"):
         show_commands(console)
         return 0
+    if given[0] == "--version":
+        console.print(f"{NAME} {__version__}", markup=False)
+        return 0
     if given[0] == RUN:
         from bench.cli.run import main as run_all
 
@@ -39,15 +52,23 @@ def dispatch(given: Sequence[str], console: Console) -> int:
     command = commands.load(given[0])
     parser = Parser(prog=f"{NAME} {given[0]}", description=f"{command.SUMMARY}.", allow_abbrev=False)
     command.add_arguments(parser)
-    return command.run(parser.parse_strictly(given[1:]), console)
+    parsed = parser.parse_strictly(given[1:])
+    parsed.words = [NAME, *given]  # for a record
+    further = getattr(parsed, "card_dir", None)
+    if not further:
+        return command.run(parsed, console)
+    from bench.data import cards  # heavy
+
+    with cards.also_in(further):
+        return command.run(parsed, console)
 
 
 def show_commands(console: Console) -> None:
     """Print every subcommand with its summary."""
-    usage = f"usage: {NAME} COMMAND [options]; '{NAME} COMMAND --help' lists a command's options"
-    console.print(usage, markup=False, soft_wrap=True)
+    fit_console(console)
+    console.print(USAGE, markup=False)
     grid = Table.grid(padding=(0, 2))
-    grid.add_row(f"  {RUN}", "train, evaluate and write tables: all options of run_all.py")
+    grid.add_row(f"  {RUN}", "train and compare models; write tables, report and leaderboard, as run_all.py does")
     for name in commands.modules():
         grid.add_row(f"  {name}", commands.load(name).SUMMARY)
     console.print(grid)

@@ -8,6 +8,7 @@ that stand for options. Looks up plugins; imports nothing heavy.
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,9 @@ from typing import Any, Literal
 
 import yaml
 
-from bench.checks.regression.request import BASELINE_SEEDS, PROFILE, CheckRequest
+from bench import __version__
+from bench.checks.regression.request import PROFILE, CheckRequest
+from bench.cli.check_options import CheckOptions, check_mode, check_request
 from bench.cli.declare import (
     above,
     add_options,
@@ -31,27 +34,33 @@ from bench.cli.declare import (
 )
 from bench.cli.parser import Parser
 from bench.core.config import parse_yaml
-from bench.core.errors import UsageError, unknown_name
-from bench.core.files import ROOT
+from bench.core.errors import UsageError
 from bench.core.names import SPLITS
-from bench.core.protocol import PROTOCOLS, SELECTABLE, HideAtTest, Protocol, ProtocolName, get_protocol
+from bench.core.places import WORK
+from bench.core.protocol import CUTOFFS, PROTOCOLS, SELECTABLE, HideAtTest, Protocol, ProtocolName, get_protocol
 from bench.core.types import DataRequest, Source
 from bench.engine.plugins import resolve_location
 from bench.runs.plan import profile
 from bench.runs.tuning.pruning import N_SEEDS, N_SETTINGS, Budget
 
 MISSING = ("mask", "zero", "mean", "neighbour-mean")
-CACHE = ROOT / "datasets" / "cache"
-RESULTS = ROOT / "results"
+CACHE = WORK / "datasets" / "cache"
+RESULTS = WORK / "results"
 DATA_VARIABLE = "LUDP_BENCH_DATA"
 OFFLINE_VARIABLE = "LUDP_BENCH_OFFLINE"
 FIELD, PAPER = PROTOCOLS["field"], PROTOCOLS["paper"]
-# options that may be given with each kind of regression check
-BOTH = {"--models", "--profile", "--workers", "--results-dir", "--max-slowdown", "--reason"}
-ALLOWED_WITH = {
-    "--check": BOTH | {"--check", "--base-seed", "--set", "--junit", "--all-rows"},
-    "--update-baseline": BOTH | {"--update-baseline", "--seeds"},
-}
+SHOWN = ("--dry-run", "--status", "--list", "--verbose", "--quiet")
+DESCRIPTION = """\
+Train and compare multimodal recommenders under one protocol, and write tables,
+a report and a leaderboard.
+
+examples:
+  python run_all.py --datasets movielens --models mf lightgcn ease
+      three models on one data set
+  python run_all.py --datasets movielens tiktok --seeds 5 --dry-run
+      show the runs of a call, and how long they would take
+  python run_all.py --plugin mymodel.py --models mymodel ease --tune 20
+      compare a model of your own, after 20 trials for each model"""
 
 
 def overrides(assignments: Sequence[str] | None) -> dict[str, dict[str, Any]]:
@@ -79,6 +88,11 @@ def overrides(assignments: Sequence[str] | None) -> dict[str, dict[str, Any]]:
 
 def _plugins(locations: Sequence[str] | None) -> tuple[str, ...]:
     return distinct([resolve_location(location) for location in locations or ()])
+
+
+def tuple_of(given: Sequence[Path] | None) -> tuple[Path, ...]:
+    """Return the values of a repeatable option."""
+    return tuple(given or ())
 
 
 def _data_dirs(given: Sequence[Path] | None) -> tuple[Path, ...]:
@@ -109,8 +123,13 @@ class WhatOptions:
         help="models of your own: NAME.py with NAME.yaml beside it, a folder of these, or a module; repeatable",
     )  # fmt: skip
     artifacts: tuple[str, ...] = option(
-        "--artifacts", nargs="+", metavar="NAME", help="tables to write (default: all)", read=distinct
-    )
+        "--artifacts", nargs="+", metavar="NAME", read=distinct,
+        help="tables and figures, or groups of them: comparison (default), ablations, paper, all; see --list",
+    )  # fmt: skip
+    reference: str | None = option(
+        "--reference", metavar="MODEL",
+        help="row that stars, %%Improv. and tests compare the others with (default: ludp, else the first named)",
+    )  # fmt: skip
     profile: str | None = option("--profile", metavar="NAME", help="quick (default), smoke or full; see --list")
     n_seeds: int | None = option("--seeds", type=int, metavar="N", help="repetitions (default: the profile's)")
     base_seed: int = option(
@@ -120,8 +139,8 @@ class WhatOptions:
         "--set", action="append", metavar="MODEL.KEY=VALUE", help="a model parameter; repeatable", read=overrides
     )
     missing: str | None = option(
-        "--missing", metavar="POLICY", allowed=MISSING, kind="--missing policy",
-        help=f"how all models treat items without a modality: {', '.join(MISSING)} (default: the models' mask)",
+        "--missing", allowed=MISSING, kind="--missing policy",
+        help="how all models treat items without a modality (default: the models' own, mask)",
     )  # fmt: skip
 
     @property
@@ -149,11 +168,12 @@ class ProtocolOptions:
     )  # fmt: skip
     selection_metric: str | None = option(
         "--select", metavar="METRIC@K", allowed=SELECTABLE, kind="--select metric",
-        help="validation metric that chooses epochs and hyperparameters (default: the protocol's)",
+        help="validation metric that chooses epochs and hyperparameters: precision, recall or ndcg, at "
+        f"{', '.join(map(str, CUTOFFS))} (default: the protocol's)",
     )  # fmt: skip
     hide_at_test: HideAtTest = option(
         "--hide-at-test", default="train+valid", allowed=("train+valid", "train"), kind="--hide-at-test policy",
-        help="hide items of these parts: train+valid (default) or train",
+        help="parts whose items are not recommended at test (default: train+valid)",
     )  # fmt: skip
 
     def protocol(self) -> Protocol:
@@ -175,7 +195,9 @@ class SearchOptions:
         "--tune-minutes", type=above(0, "CPU minutes above 0, such as 90"), metavar="M",
         help="like --tune, with M CPU minutes of trials for every model and data set instead of a number",
     )  # fmt: skip
-    sampler: str = option("--tune-sampler", default="tpe", metavar="NAME", help="tpe (default) or grid")
+    sampler: str = option(
+        "--tune-sampler", default="tpe", metavar="{tpe,grid}", help="how trials are chosen (default: tpe)"
+    )
     is_pruned: bool = option(
         "--no-pruning", default=True, action="store_false",
         help="run every trial to its end; by default a trial below the median of earlier ones is stopped",
@@ -206,13 +228,20 @@ class DataOptions:
 
     source: Source | Literal["auto"] = option(
         "--source", default="auto", allowed=("auto", "real", "embedded", "surrogate"),
-        help="auto (default), real, embedded or surrogate",
+        help="kind of data; auto (default) takes real data if it is there; surrogate is synthetic data",
     )  # fmt: skip
     data_dirs: tuple[Path, ...] = option(
         "--data-dir", type=Path, action="append", metavar="DIR", read=_data_dirs,
         help=f"directory with data; repeatable (also the environment variable {DATA_VARIABLE})",
     )  # fmt: skip
-    cache_dir: Path = option("--cache-dir", type=Path, default=CACHE, metavar="DIR")
+    cache_dir: Path = option(
+        "--cache-dir", type=Path, default=CACHE, metavar="DIR",
+        help="downloads and derived arrays are kept here (default: datasets/cache)",
+    )  # fmt: skip
+    card_dirs: tuple[Path, ...] = option(
+        "--card-dir", type=Path, action="append", metavar="DIR", read=tuple_of,
+        help="further directory with data cards, such as that of 'import --card-dir'; repeatable",
+    )  # fmt: skip
     offline: bool = option(
         "--offline", default=False, action="store_true", read=_is_offline,
         help=f"fetch nothing (also the environment variable {OFFLINE_VARIABLE}=1)",
@@ -221,7 +250,9 @@ class DataOptions:
         "--scale", type=float, metavar="X", help="surrogate size relative to the paper's data"
     )
     split: str | None = option(
-        "--split", allowed=SPLITS, help=f"split rule for data sets given without @SPLIT: {', '.join(SPLITS)}"
+        "--split",
+        allowed=SPLITS,
+        help="split rule for data sets that are named without @SPLIT (default: that of the data card)",
     )
 
     def request(self, **more: Any) -> DataRequest:
@@ -237,8 +268,13 @@ class DataOptions:
 class HowOptions:
     """The options on how the runs are made, and on what is shown instead."""
 
-    results_dir: Path = option("--results-dir", type=Path, default=RESULTS, metavar="DIR")
-    device: str = option("--device", default="auto", help="auto (default), cpu or cuda")
+    results_dir: Path = option(
+        "--results-dir", type=Path, default=RESULTS, metavar="DIR",
+        help="records, tables, report and leaderboard go here (default: results)",
+    )  # fmt: skip
+    device: str = option(
+        "--device", default="auto", metavar="{auto,cpu,cuda}", help="where models are trained (default: auto)"
+    )
     n_workers: int | None = option(
         "--workers", type=count_or_auto, metavar="N",
         help="parallel worker processes (default: auto, one per core; 1 on CUDA)",
@@ -249,40 +285,21 @@ class HowOptions:
     )  # fmt: skip
     executor: str = option(
         "--executor", default="local", allowed=("local", "dask"),
-        help="local (default: processes here) or dask (a cluster)",
+        help="processes on this machine (default: local), or a Dask cluster",
     )  # fmt: skip
     scheduler: str | None = option(
         "--scheduler", metavar="ADDRESS", help="the Dask scheduler, such as tcp://HOST:8786"
     )
     tensorboard: bool = switch("--tensorboard", "write TensorBoard curves to RESULTS/tensorboard")
-    on_existing: str = option("--on-existing", default="skip", help="skip (default), rerun or only-missing")
-    dry_run: bool = switch("--dry-run", "show the plan and each run's state; write nothing")
-    status: bool = switch("--status", "show which runs are done, running, failed or missing")
+    on_existing: str = option(
+        "--on-existing", default="skip", metavar="{skip,rerun,only-missing}",
+        help="runs with a record: skip finished ones (default), rerun all, or make only runs without a record",
+    )  # fmt: skip
+    dry_run: bool = switch("--dry-run", "show each run once with its state and expected time; write nothing")
+    status: bool = switch("--status", "count the runs that are done, failed or missing, and say why runs failed")
     list_names: bool = switch("--list", "list data sets, models, artifacts and profiles")
-
-
-@dataclass(frozen=True)
-class CheckOptions:
-    """The options on the regression check."""
-
-    check: Path | None = option(
-        "--check", type=Path, metavar="FILE",
-        help="repeat a small fixed suite of all models; exit code 1 if a metric or a speed is outside its band",
-    )  # fmt: skip
-    update_baseline: Path | None = option(
-        "--update-baseline", type=Path, metavar="FILE", help="measure the suite again; needs a --reason"
-    )
-    reason: str | None = option(
-        "--reason", metavar="TEXT", help="why the baseline is made or changed; written into it"
-    )
-    junit: Path | None = option(
-        "--junit", type=Path, metavar="FILE", help="also write the comparisons as JUnit XML"
-    )
-    max_slowdown: float | None = option(
-        "--max-slowdown", type=above(1, "a number above 1, such as 1.5"), metavar="X",
-        help="how many times as long a training epoch may take (default: the baseline's, initially 1.5)",
-    )  # fmt: skip
-    all_rows: bool = switch("--all-rows", "also show the comparisons that passed")
+    is_verbose: bool = switch("--verbose", "also print all tables and notes, and one line for every variation")
+    is_quiet: bool = switch("--quiet", "print only the last three lines", short="-q")
 
 
 @dataclass(frozen=True)
@@ -336,14 +353,19 @@ def parser() -> Parser:
     """Build the parser of run_all.py."""
     p = Parser(
         prog="run_all.py",
-        description="Train and compare multimodal recommenders under one protocol; write the paper's tables.",
+        usage="%(prog)s [OPTIONS]   or: ludp-bench run [OPTIONS]",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    p.add_argument("--version", action="version", version=f"ludp-bench {__version__}", help="print the version")
     add_options(p.add_argument_group("what to run"), WhatOptions)
     add_options(p.add_argument_group("protocol"), ProtocolOptions)
     add_options(p.add_argument_group("search for hyperparameters"), SearchOptions)
     add_options(p.add_argument_group("data"), DataOptions)
-    add_options(p.add_argument_group("how"), HowOptions)
+    flags = [each.flag for each in options_of(HowOptions).values()]
+    add_options(p.add_argument_group("how"), HowOptions, *(flag for flag in flags if flag not in SHOWN))
+    add_options(p.add_argument_group("what to show"), HowOptions, *SHOWN)
     add_options(p.add_argument_group("regression check"), CheckOptions)
     return p
 
@@ -376,9 +398,12 @@ def check_combinations(options: Options) -> None:
     """Check that options of one call go together.
 
     Raises:
-        UsageError: two budgets are given, or only one of `--executor dask` and `--scheduler`.
+        UsageError: two budgets or both of `--quiet` and `--verbose` are given, or only one of `--executor dask`
+            and `--scheduler`.
     """
     search, how = options.search, options.how
+    if how.is_quiet and how.is_verbose:
+        raise UsageError("--quiet prints three lines and --verbose prints everything: give one of them.")
     if (how.executor == "dask") != (how.scheduler is not None):
         raise UsageError(
             "--executor dask and --scheduler ADDRESS belong together: give both to run on a Dask cluster, or "
@@ -388,87 +413,4 @@ def check_combinations(options: Options) -> None:
         raise UsageError(
             f"--tune {search.n_trials} and --tune-minutes {search.minutes:g} are two budgets: give the number of "
             "trials or the CPU minutes, the same for every model."
-        )
-
-
-def check_mode(given: set[str]) -> str | None:
-    """Return which of `--check` and `--update-baseline` is given, or None.
-
-    Args:
-        given: flags of all given options.
-
-    Raises:
-        UsageError: both are given, or with options that do not go together.
-    """
-    modes = given & set(ALLOWED_WITH)
-    if not modes:
-        misplaced = sorted(given & {each.flag for each in options_of(CheckOptions).values()})
-        if misplaced:
-            raise UsageError(
-                f"{misplaced[0]} belongs to --check FILE or --update-baseline FILE. Give one of them, or leave it "
-                "out."
-            )
-        return None
-    if len(modes) > 1:
-        raise UsageError("--check compares with a baseline and --update-baseline replaces it: give one.")
-    (mode,) = modes
-    refused = sorted(given - ALLOWED_WITH[mode])
-    if refused:
-        allowed = ", ".join(sorted(ALLOWED_WITH[mode] - modes))
-        raise UsageError(
-            f"{refused[0]} does not go with {mode}: the suite is fixed, so that its numbers can be compared. "
-            f"Allowed: {allowed}."
-        )
-    return mode
-
-
-def check_request(mode: str, options: Options, check: CheckOptions, given: set[str]) -> CheckRequest:
-    """Build the request for a regression check.
-
-    Args:
-        mode: `--check` or `--update-baseline`.
-        options: the other options.
-        check: the options of the check.
-        given: flags of all given options.
-
-    Raises:
-        UsageError: a value does not go with a regression check, or a new baseline has no reason.
-    """
-    what = options.what
-    if what.profile not in (None, PROFILE):
-        raise unknown_name(f"profile for {mode}", what.profile, [PROFILE])
-    _check_reason(mode, check.reason)
-    if what.n_seeds is not None and what.n_seeds < 2:
-        raise UsageError(
-            f"--seeds {what.n_seeds}: the bands are computed from the spread over seeds; give at least 2."
-        )
-    baseline = check.check or check.update_baseline
-    assert baseline is not None
-    return CheckRequest(
-        baseline=baseline,
-        reason=check.reason,
-        n_seeds=what.n_seeds or BASELINE_SEEDS,
-        max_slowdown=check.max_slowdown,
-        junit=check.junit,
-        all_rows=check.all_rows,
-        runs_dir=options.how.results_dir if "--results-dir" in given else None,
-        models=what.models,
-        base_seed=what.base_seed,
-        overrides=what.overrides,
-        n_workers=options.how.n_workers,
-    )
-
-
-def _check_reason(mode: str, reason: str | None) -> None:
-    """Check that a new baseline has a reason, and a comparison has none.
-
-    Raises:
-        UsageError: it is otherwise.
-    """
-    if mode == "--check" and reason is not None:
-        raise UsageError("--reason belongs to --update-baseline; a check changes nothing.")
-    if mode == "--update-baseline" and not (reason or "").strip():
-        raise UsageError(
-            "--update-baseline needs a --reason 'TEXT': it is written into the baseline with date and commit, "
-            "and explains later why the numbers changed."
         )

@@ -20,10 +20,11 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from bench.core.errors import BenchError, UsageError, nearest_hint
-from bench.core.files import ROOT
+from bench.core.places import ROOT
 from bench.core.text import for_terminal
 
-PIPED_WIDTH = 160  # columns when the output is not a terminal
+PIPED_WIDTH = 160  # columns of a table when the output is not a terminal
+PIPED_LINE = 80  # columns of a line of text then
 INTERRUPTED = 130  # exit code of a shell after Ctrl-C
 MODELS = "models"
 MOST_SHOWN = 400  # characters of one word of an error; a Linux path can have 4,096
@@ -84,6 +85,19 @@ def make_console(stderr: bool = False) -> Console:
     return console
 
 
+def fit_console(console: Console, is_quiet: bool = False, is_verbose: bool = False) -> None:
+    """Set what the console of a command prints, and its width.
+
+    Args:
+        console: when piped its lines get 80 columns, except with tables.
+        is_quiet: whether to print nothing until `console.quiet` is reset for the last lines.
+        is_verbose: whether tables will be printed, which keep their width.
+    """
+    console.quiet = is_quiet
+    if not (console.is_terminal or is_verbose):
+        console.width = PIPED_LINE
+
+
 def escape_unencodable() -> None:
     """Make both standard streams escape characters that their encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
@@ -139,6 +153,12 @@ def exit_code_of(action: Callable[[Console], int], when_interrupted: str) -> int
         return action(console)
     except BenchError as problem:
         return report(problem)
+    except ModuleNotFoundError as problem:
+        from bench.engine.recbole_catalogue import NOT_INSTALLED
+
+        if problem.name != "recbole":
+            raise
+        return report(NOT_INSTALLED)
     except BrokenPipeError:
         raise  # the reader of our output, for example `head`, has ended
     except OSError as problem:

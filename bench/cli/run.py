@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,28 +17,34 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from bench.cli.options import Options, parse
-from bench.cli.parser import exit_code_of
+from bench.cli.parser import exit_code_of, fit_console
+from bench.core.errors import unknown_name
 from bench.core.names import readable
 from bench.core.text import shorten_below, shorten_paths
 from bench.data import cards
 from bench.engine import registry
 from bench.engine.plugins import use_plugins
-from bench.report.artifacts import ARTIFACTS, rows_of, with_rows, write
+from bench.report.artifacts import ARTIFACTS, needs_other_models, rows_of, with_rows, write
 from bench.report.artifacts import check_names as check_artifacts
 from bench.runs.plan import profile
 from bench.runs.records import DataFacts
 
 if TYPE_CHECKING:
+    from bench.cli.opening import Plan
     from bench.core.errors import DataError
     from bench.core.types import BenchmarkData
     from bench.data.cards import DatasetChoice
+    from bench.report.figure import Figure
     from bench.report.material import Material
-    from bench.runs.plan import LeftOut, Tuned
+    from bench.report.table import Table
+    from bench.runs.plan import Tuned, Variant
     from bench.runs.records import RunRecord, RunSpec
     from bench.runs.store import ResultsStore
     from bench.runs.task import RunOptions
     from bench.runs.tuning.results import StudyResult
     from bench.runs.tuning.search import TuningSettings
+
+    OnRecords = Callable[[Sequence[RunRecord]], object]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,64 +66,117 @@ def dispatch(options: Options, command: str, console: Console) -> int:
     from bench.checks.regression.check import check
     from bench.checks.regression.update import update
 
-    return (update if options.check.reason else check)(options.check, command, console)
+    with use_plugins(options.check.plugins):
+        registry.check_plugins()
+        return (update if options.check.reason else check)(options.check, command, console)
 
 
-def run(options: Options, command: str, console: Console) -> int:
+def run(
+    options: Options,
+    command: str,
+    console: Console,
+    on_records: OnRecords = lambda records: None,
+) -> int:
     """List names or make the runs, with the plugins of the command line; return the exit code.
+
+    Args:
+        options: the command line; `command` is its text, for records.
+        console: to print on.
+        on_records: called with the records of all runs of the call, before tables are written.
 
     Raises:
         BenchError: it failed for a reason that the user can fix.
     """
-    with use_plugins(options.what.plugins), shorten_below(options.data.data_dirs):
+    data = options.data
+    with use_plugins(options.what.plugins), cards.also_in(data.card_dirs), shorten_below(data.data_dirs):
         registry.check_plugins()
         if options.how.list_names:
             from bench.cli.listing import show_names
 
             show_names(console)
             return 0
-        return _compare(options, command, console)
+        fit_console(console, options.how.is_quiet, options.how.is_verbose)
+        return _compare(options, command, console, on_records)
 
 
-def _compare(options: Options, command: str, console: Console) -> int:
+def _compare(options: Options, command: str, console: Console, on_records: OnRecords) -> int:
     datasets, labels = check_names(options)
-    models = [label.partition("@")[0] for label in labels]
-    what, how = options.what, options.how
-    artifacts = check_artifacts(what.artifacts, models, options.search.budget is not None)
+    models, what, how = [label.partition("@")[0] for label in labels], options.what, options.how
+    is_tuned = options.search.budget is not None
+    artifacts = check_artifacts(what.artifacts, models, is_tuned)
+    check_reference(what.reference, labels)
+    from bench.cli.opening import Plan, TrialPlan, show_opening, show_profile
     from bench.cli.requests import run_options_of, tuning_settings_of
-    from bench.cli.status import show_plan, show_status, show_trials
+    from bench.cli.status import show_plan, show_status
     from bench.report.material import Material
     from bench.report.paper import load_paper
-    from bench.runs.plan import left_out_sentences, make_plan, split_by_content
     from bench.runs.store import ResultsStore
-    from bench.runs.tuning.search import plan_searches
 
-    seeds_and_sets = (options.n_seeds, options.epochs_at_most, what.base_seed, what.overrides)
-    requested = make_plan([*datasets], labels, *seeds_and_sets)  # before data is read, for its errors
+    started = time.monotonic()
+    requested = plan_runs(options, [*datasets], labels)  # before data is read, for its errors
     run_options = run_options_of(options, shorten_paths(command))
     tuning = tuning_settings_of(options, labels, options.epochs_at_most)
     store = ResultsStore(how.results_dir)
     if not (how.dry_run or how.status):
         store.check_writable()
+    show_profile(options, console)
     data = load_data(datasets, options, console)
-    shown = labels if any(ARTIFACTS[name].needs == "models" for name in artifacts) else []
-    rows = {name: rows_of(artifacts, DataFacts.of(each)) for name, each in data.items()}
-    everywhere = what.everywhere
-    plan = partial(make_plan, [*datasets], shown, *seeds_and_sets, more=rows, everywhere=everywhere, named=labels)
-    content = {name: [modality.name for modality in each.modalities] for name, each in data.items()}
-    left_out, artifacts = leave_out(requested, plan(), data, artifacts, options, console)
+    plan = partial(plan_artifacts, options, labels, artifacts, data)
+    left_out, artifacts = leave_out(requested, plan(), data, artifacts, options)
+    planned = Plan.of(plan(), data, labels, store, run_options)
+    trials = TrialPlan.of(labels, data, tuning)
+    sources = [(each, datasets[name].card) for name, each in data.items()]
+    not_named = needs_other_models(what.artifacts, models, is_tuned)
+    show_opening(planned, trials, sources, [*left_out, not_named], console, how.is_verbose)
     if how.dry_run or how.status:
-        show = show_status if how.status else show_plan
-        show(split_by_content(plan(), content)[0], data, store, run_options, console)
-        if tuning is not None:
-            show_trials(plan_searches(labels, data, tuning.overrides), tuning, store, run_options, console)
+        (show_status if how.status else show_plan)(planned, trials, console, how.is_verbose)
         return 0
     studies, tuned = tune_models(labels, data, tuning, store, run_options, console)
-    records = make_runs(split_by_content(plan(tuned=tuned), content)[0], data, store, run_options, console)
-    material = Material(
-        data, labels, records, options.n_seeds, load_paper(), store, studies, tuple(left_out_sentences(left_out))
-    )
-    return report(artifacts, material, options, command, console)
+    planned = Plan.of(plan(tuned), data, labels, store, run_options)
+    records = make_runs(planned, data, store, run_options, console, how.is_verbose)
+    on_records(records)
+    seeds, paper = options.n_seeds, load_paper()
+    material = Material(data, labels, records, seeds, paper, store, studies, left_out, what.reference)
+    return report(artifacts, material, options, command, console, started)
+
+
+def plan_runs(
+    options: Options,
+    datasets: Sequence[str],
+    labels: Sequence[str],
+    tuned: Tuned | None = None,
+    more: Mapping[str, Sequence[Variant]] | None = None,
+    named: Sequence[str] = (),
+) -> list[RunSpec]:
+    """Plan the runs of the labels and of further variants under the options of the call; see `make_plan`."""
+    from bench.runs.plan import make_plan
+
+    what = options.what
+    seeds_and_sets = (options.n_seeds, options.epochs_at_most, what.base_seed, what.overrides)
+    everywhere = what.everywhere if named else None  # refused by name where no model of the call has them
+    return make_plan(datasets, labels, *seeds_and_sets, tuned, more, everywhere, named)
+
+
+def plan_artifacts(
+    options: Options,
+    labels: Sequence[str],
+    artifacts: Sequence[str],
+    data: Mapping[str, BenchmarkData],
+    tuned: Tuned | None = None,
+) -> list[RunSpec]:
+    """Plan the runs that the artifacts show, those too whose content a data set lacks.
+
+    Args:
+        options: the command line.
+        labels: models of the call.
+        artifacts: their names.
+        data: the data sets by name.
+        tuned: chosen values by data set and label.
+    """
+    models = [label.partition("@")[0] for label in labels]
+    shown = labels if any(ARTIFACTS[name].needs == "models" for name in artifacts) else []
+    rows = {name: rows_of(artifacts, DataFacts.of(each), models) for name, each in data.items()}
+    return plan_runs(options, [*data], shown, tuned, rows, labels)
 
 
 def leave_out(
@@ -125,9 +185,8 @@ def leave_out(
     data: dict[str, BenchmarkData],
     artifacts: Sequence[str],
     options: Options,
-    console: Console,
-) -> tuple[LeftOut, list[str]]:
-    """Find the runs whose data lacks the content that they need, and print them.
+) -> tuple[tuple[str, ...], list[str]]:
+    """Find the runs whose data lacks the content that they need.
 
     Args:
         requested: runs of the models of the call.
@@ -135,10 +194,9 @@ def leave_out(
         data: the data sets by name.
         artifacts: their names; an artifact that the user did not name is dropped if all its own rows are left out.
         options: the command line.
-        console: to print on.
 
     Returns:
-        The runs left out, and the artifacts that remain.
+        Sentences on the runs left out, and the artifacts that remain.
 
     Raises:
         UsageError: no run is left.
@@ -149,14 +207,13 @@ def leave_out(
     content = {name: [modality.name for modality in each.modalities] for name, each in data.items()}
     (kept, named), (others, more) = split_by_content(requested, content), split_by_content(plan, content)
     left_out = {**named, **more}
+    sentences = tuple(left_out_sentences(left_out))
     if all(ARTIFACTS[name].needs == "nothing" for name in artifacts):
-        return left_out, [*artifacts]
+        return sentences, [*artifacts]
     check_runs_remain([*kept, *(others if options.what.artifacts else ())], named or more)
-    for sentence in left_out_sentences(left_out):
-        console.print(sentence, style="bold yellow", markup=False, soft_wrap=True)
-    if options.what.artifacts:
-        return left_out, [*artifacts]
-    return left_out, with_rows(artifacts, [DataFacts.of(each) for each in data.values()], left_out)
+    models = {spec.model for spec in requested}
+    shown = with_rows(artifacts, [DataFacts.of(each) for each in data.values()], models, left_out)
+    return sentences, [name for name in artifacts if name in shown or name in options.what.artifacts]
 
 
 def tune_models(
@@ -189,13 +246,22 @@ def check_names(options: Options) -> tuple[dict[str, DatasetChoice], list[str]]:
     return datasets, list(options.what.models) or registry.names()
 
 
+def check_reference(reference: str | None, labels: Sequence[str]) -> None:
+    """Check that the row that all others are compared with is one of the call.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if reference is not None and reference not in labels:
+        raise unknown_name("--reference model among those of the call", reference, labels)
+
+
 def load_data(
     datasets: Mapping[str, DatasetChoice], options: Options, console: Console
 ) -> dict[str, BenchmarkData]:
-    """Load all data sets by canonical name and announce their sources; shared files are fetched once."""
+    """Load all data sets by canonical name; shared files are fetched once."""
     from bench.data.fetch.transfer import SHORT_TIMEOUTS, Watch
-    from bench.data.load import describe_source, fallback_warning, fetch_missing, load_from_card, source_to_fetch
-    from bench.runs.display import announce
+    from bench.data.load import fallback_warning, fetch_missing, load_from_card, source_to_fetch
 
     request = options.data.request(default_scale=profile(options.profile).scale, base_seed=options.what.base_seed)
     loaded: dict[str, BenchmarkData] = {}
@@ -205,61 +271,87 @@ def load_data(
         if options.how.dry_run or options.how.status:
             source = None if options.data.offline else source_to_fetch(card, request)
             if source is not None:
-                console.print(f"{name}: a run would first fetch {source.title}", markup=False, soft_wrap=True)
+                console.print(f"{name}: a run would first fetch {source.title}", markup=False)
         elif not options.data.offline and card.name not in problems:
             with Watch(console) as watch:
                 problems[card.name] = fetch_missing(card, request, SHORT_TIMEOUTS, watch)
         loaded[name] = load_from_card(card, replace(request, split=chosen.split))
         if problem := problems.get(card.name):
-            console.print(
-                fallback_warning(problem, loaded[name]), style="bold yellow", markup=False, soft_wrap=True
-            )
-        announce(console, name, describe_source(loaded[name]), loaded[name].source)
+            console.print(fallback_warning(problem, loaded[name]), style="bold yellow", markup=False)
     return loaded
 
 
 def make_runs(
-    specs: Sequence[RunSpec],
+    planned: Plan,
     data: dict[str, BenchmarkData],
     store: ResultsStore,
     options: RunOptions,
     console: Console,
+    is_verbose: bool,
 ) -> list[RunRecord]:
-    """Make the runs under the live display and return their records."""
-    from bench.runs.display import RunDisplay
+    """Make the runs under the live display and return a record for every label."""
+    from bench.report.paper import load_paper
+    from bench.report.wording import model_display
+    from bench.runs.display import Layout, RunDisplay
     from bench.runs.pool import execute
 
-    if not specs:
+    if not planned.specs:
         return []
-    with RunDisplay(console, len(specs), options.protocol) as display:
-        return execute(specs, data, store, options, display)
+    names = partial(model_display, paper=load_paper())
+    each_once = [run.spec for run in planned.runs]
+    layout = Layout(each_once, None if is_verbose else planned.named, names, is_verbose)
+    with RunDisplay(console, len(each_once), options.protocol, layout) as display:
+        return execute(planned.specs, data, store, options, display)
 
 
-def report(names: Sequence[str], material: Material, options: Options, command: str, console: Console) -> int:
-    """Write and print the artifacts, each footnote once, and write the report page; return 1 if a run failed."""
+def report(
+    names: Sequence[str],
+    material: Material,
+    options: Options,
+    command: str,
+    console: Console,
+    started: float,
+) -> int:
+    """Write the artifacts, the report and the leaderboard, and print the end; return 1 if a run failed.
+
+    Args:
+        names: names of the artifacts.
+        material: what they show.
+        options: the command line.
+        command: its text, for the report.
+        console: to print on.
+        started: when the call started, by `time.monotonic`.
+    """
+    from bench.cli.ending import show_ending
     from bench.report.html.page import write_report
     from bench.report.html.summary import About
     from bench.report.leaderboard.build import outcome, refresh
-    from bench.report.render import console_table
-    from bench.report.table import Table
 
     results_dir = options.how.results_dir
     written = write(names, material, results_dir)
-    shown_notes: set[str] = set()
-    for table in (each for each, _ in written.values() if isinstance(each, Table)):
-        new = tuple(note for note in table.notes if note not in shown_notes)
-        console.print(console_table(replace(table, notes=new)))
-        shown_notes.update(new)
+    if options.how.is_verbose:
+        show_tables([each for each, _ in written.values()], console)
     budget = options.search.budget
     words = None if budget is None else budget.words
     about = About(shorten_paths(command), options.profile, options.epochs_at_most, words)
     page = write_report({name: each for name, (each, _) in written.items()}, material, results_dir, about)
     board, is_new = refresh(results_dir)
-    for paths in (*(paths for _, paths in written.values()), page):
-        console.print(f"wrote {', '.join(str(path) for path in paths)}", markup=False, soft_wrap=True)
-    if board:
-        console.print(outcome(board, is_new), markup=False, soft_wrap=True)
-    failed = [record for record in material.records if record.status == "failed"]
-    if failed:
-        console.print(f"{len(failed)} of {len(material.records)} runs failed; run the same command to try again.")
-    return 1 if failed else 0
+    if options.how.is_verbose:
+        for paths in (*(paths for _, paths in written.values()), page):
+            console.print(f"wrote {', '.join(str(path) for path in paths)}", markup=False, soft_wrap=True)
+        if board:
+            console.print(outcome(board, is_new), markup=False, soft_wrap=True)
+    show_ending(material, page, board, time.monotonic() - started, console)
+    return int(any(record.status == "failed" for record in material.records))
+
+
+def show_tables(written: Sequence[Table | Figure], console: Console) -> None:
+    """Print the tables among the artifacts, each footnote once."""
+    from bench.report.render import console_table
+    from bench.report.table import Table
+
+    shown_notes: set[str] = set()
+    for table in (each for each in written if isinstance(each, Table)):
+        new = tuple(note for note in table.notes if note not in shown_notes)
+        console.print(console_table(replace(table, notes=new), has_frames=console.is_terminal))
+        shown_notes.update(new)

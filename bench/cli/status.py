@@ -6,22 +6,23 @@ Reads the results directory and prints; writes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.cli.ending import shown_path
+from bench.cli.opening import Plan, TrialPlan, counted
 from bench.core.files import is_claimed
-from bench.core.types import BenchmarkData
+from bench.core.text import in_seconds
 from bench.runs.checkpoint import checkpoint_files
 from bench.runs.record_files import Damaged
-from bench.runs.records import DataFacts, RunRecord, RunSpec
-from bench.runs.runner import planned_runs
+from bench.runs.records import RunRecord
 from bench.runs.store import ResultsStore
-from bench.runs.task import PlannedRun, RunOptions
-from bench.runs.tuning.search import Search, TuningSettings, trial_records
+from bench.runs.task import PlannedRun, RunOptions, describe_existing
+from bench.runs.tuning.search import trial_records
 
 STATES = ("done", "running", "interrupted", "failed", "damaged", "missing")
 
@@ -60,80 +61,134 @@ def state_of_run(run: PlannedRun, store: ResultsStore) -> RunState:
     return RunState(run, "missing")
 
 
-def show_status(
-    specs: Sequence[RunSpec],
-    data: Mapping[str, BenchmarkData],
-    store: ResultsStore,
-    options: RunOptions,
-    console: Console,
-) -> None:
-    """Print the number of runs in each state, one line per data set and model, then runs with a remark."""
-    states = [state_of_run(run, store) for run in planned_runs(specs, data, store, options.protocol)]
-    title = Text(f"status of {store.root}, protocol {options.protocol.tag}")
-    table = Table("data", "model", *STATES, title=title)
-    counts: dict[tuple[str, str], Counter[str]] = {}
-    for each in states:
-        counts.setdefault((each.run.facts.label, each.run.spec.label), Counter())[each.state] += 1
-    for (label, model), count in counts.items():
-        table.add_row(Text(label), Text(model), *(str(count[state] or "") for state in STATES))
-    console.print(table)
+def show_status(planned: Plan, trials: TrialPlan, console: Console, is_verbose: bool) -> None:
+    """Print the number of runs in each state, one line per data set and model, then runs with a remark.
+
+    Args:
+        planned: the runs.
+        trials: the searches of the call.
+        console: to print on.
+        is_verbose: whether to print a line for every run instead of the counts.
+    """
+    store, options = planned.estimator.store, planned.estimator.options
+    show_trials(trials, store, options, console)
+    states = [state_of_run(run, store) for run in planned.runs]
+    totals = Counter(each.state for each in states)
+    console.print(f"\nstatus of {shown_path(store.root)}, protocol {options.protocol.tag}", markup=False)
+    if is_verbose:
+        table = plain_table("run", "data", "model", "seed", "state")
+        for each in states:
+            spec = each.run.spec
+            row = (each.run.key, spec.dataset, spec.label, str(spec.repetition + 1), each.state)
+            table.add_row(*map(Text, row))
+    else:
+        shown = [state for state in STATES if totals[state] or state in ("done", "missing")]
+        table = plain_table("data", "model", "runs", *shown, n_words=2)
+        counts: dict[tuple[str, str], Counter[str]] = {}
+        for each in states:
+            counts.setdefault((each.run.spec.dataset, each.run.spec.model), Counter())[each.state] += 1
+        for (dataset, model), count in counts.items():
+            numbers = (str(count[state] or "-") for state in shown)
+            table.add_row(Text(dataset), Text(model), str(count.total()), *numbers)
+    if states:
+        console.print(table)
     for each in states:
         if each.state not in ("done", "missing"):
             spec = each.run.spec
             name = f"{spec.dataset} {spec.label} seed {spec.repetition + 1} ({each.run.key})"
-            console.print(f"{each.state}: {name}: {each.remark}", markup=False, soft_wrap=True)
-    totals = Counter(each.state for each in states)
+            console.print(f"{each.state}: {name}: {each.remark}", markup=False)
     words = ", ".join(f"{totals[state]} {state}" for state in STATES if totals[state])
+    console.quiet = False
     console.print(
-        f"{len(states)} runs: {words}. The same command without --status makes all runs that are not done."
+        f"{counted(len(states), 'run')}: {words or 'nothing to do'}. The same command without --status makes all "
+        "runs that are not done."
     )
 
 
-def show_trials(
-    searches: Sequence[Search],
-    settings: TuningSettings,
-    store: ResultsStore,
-    options: RunOptions,
-    console: Console,
-) -> None:
+def show_trials(trials: TrialPlan, store: ResultsStore, options: RunOptions, console: Console) -> None:
     """Print the number of finished, failed and requested trials, one line per search.
 
     A budget in CPU minutes does not fix the number of trials; the minutes used are shown.
     """
-    table = Table("data", "model", "finished", "failed", "of", "CPU minutes", "best valid", title="trials")
-    for search in searches:
+    settings = trials.settings
+    if settings is None:
+        return
+    table = plain_table("data", "model", "trials", "failed", "of", "CPU min", "best valid", n_words=2)
+    for search in trials.searches:
         records = trial_records(search, settings, store, options)
         metric = options.protocol.selection_metric
         scores = [each.metrics.valid.values[metric] for each in records if each.metrics is not None]
         table.add_row(
-            Text(DataFacts.of(search.data).label),
+            Text(search.data.name),
             Text(search.label),
             str(len(scores)),
-            str(len(records) - len(scores) or ""),
+            str(len(records) - len(scores) or "-"),
             str(settings.budget.limit(search.space.size)) if settings.budget.minutes is None else "?",
             f"{sum(each.cpu_seconds or 0 for each in records) / 60:.1f}",
             f"{max(scores):.4f}" if scores else "",
         )
+    console.print()
     console.print(table)
 
 
-def show_plan(
-    specs: Sequence[RunSpec],
-    data: Mapping[str, BenchmarkData],
-    store: ResultsStore,
-    options: RunOptions,
-    console: Console,
-) -> None:
-    """Print every run of a plan with its key and state; nothing is written."""
-    from bench.runs.task import describe_existing
+def show_plan(planned: Plan, trials: TrialPlan, console: Console, is_verbose: bool) -> None:
+    """Print every run once, by data set and model, with its state and expected time; nothing is written.
 
-    table = Table(
-        "run", "data", "model", "seed", "max epochs", "state", title=f"plan, protocol {options.protocol.tag}"
-    )
-    for run in planned_runs(specs, data, store, options.protocol):
-        spec, state = run.spec, describe_existing(store.read(run.path), options.on_existing)
-        table.add_row(
-            run.key, Text(run.facts.label), Text(spec.label), str(spec.repetition + 1), str(spec.max_epochs), state
-        )
-    console.print(table)
-    console.print(f"{len(specs)} runs. Nothing was trained or written.")
+    Args:
+        planned: the runs.
+        trials: the searches of the call.
+        console: to print on.
+        is_verbose: whether to print the keys of the runs too.
+    """
+    store, options = planned.estimator.store, planned.estimator.options
+    show_trials(trials, store, options, console)
+    groups: dict[tuple[str, str], list[PlannedRun]] = {}
+    for run in planned.runs:
+        groups.setdefault((run.spec.dataset, run.spec.model), []).append(run)
+    keys = ["key"] if is_verbose else []
+    table = plain_table("data", "run", *keys, "state", "expected", n_words=3 + len(keys))
+    for (dataset, model), runs in groups.items():
+        if len(runs) > 1:
+            due = [run for run in runs if run.key in planned.due]
+            words = f"{len(due)} to do" if due else "finished"
+            row = (dataset, f"{model}: {len(runs)} runs", *("" for _ in keys), words, _expected(due, planned))
+            table.add_row(*map(Text, row))
+        for run in runs:
+            name = _name_in_group(run, runs)
+            state = describe_existing(store.read(run.path), options.on_existing)
+            time = _expected([run], planned) if run.key in planned.due else ""
+            row = ("" if len(runs) > 1 else dataset, name, *(run.key for _ in keys), state, time)
+            table.add_row(*map(Text, row))
+    if groups:
+        console.print()
+        console.print(table)
+    console.quiet = False
+    console.print(f"{counted(len(planned.runs), 'run')}. Nothing was trained or written.")
+
+
+def _name_in_group(run: PlannedRun, runs: Sequence[PlannedRun]) -> str:
+    """Return the name of a run below the line of its model, or beside the data set if it is alone."""
+    seed = f", seed {run.spec.repetition + 1}" if any(each.spec.repetition for each in runs) else ""
+    if len(runs) == 1:
+        return run.spec.label + seed
+    return f"  {run.spec.variant or run.spec.model}{seed}"
+
+
+def _expected(runs: Sequence[PlannedRun], planned: Plan) -> str:
+    """Return the expected time of runs on one worker, or "" if it is not known."""
+    seconds = planned.estimator.total(runs, 1)
+    return "" if seconds is None or not runs else in_seconds(seconds)
+
+
+def plain_table(*titles: str, n_words: int | None = None) -> Table:
+    """Return an empty table without frames that keeps its numbers whole.
+
+    Args:
+        titles: titles of the columns.
+        n_words: number of first columns that hold text; the others are right-aligned numbers. None: all hold text.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for place, title in enumerate(titles):
+        is_text = n_words is None or place < n_words
+        table.add_column(title, justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)
+    return table

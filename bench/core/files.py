@@ -27,8 +27,6 @@ from pathlib import Path
 from bench.core.errors import BenchError, DataError, ResultsError
 from bench.core.names import readable
 
-ROOT = Path(__file__).resolve().parents[2]  # of the checkout
-
 FREE_BYTES = 64 << 20  # a file up to this size may be all holes
 HOLES = 100  # of a larger file, at least a hundredth must be stored
 KINDS = {

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 SplitName = Literal["shipped", "random", "user", "global_time"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 SEPARATOR = "@"
+FOREIGN = "lists:"  # before the name of a program whose lists were evaluated; a model file has no such name
 LONGEST = 64
 FORM = rf"[A-Za-z0-9_][A-Za-z0-9._+-]{{0,{LONGEST - 1}}}"
 ALLOWED = f"letters, digits, '_', '-', '+' and '.', not beginning with '.', '-' or '+', at most {LONGEST} of them"
@@ -39,6 +40,11 @@ def base_and_split(dataset: str) -> tuple[str, str | None]:
 def base_name(dataset: str) -> str:
     """Return the card's name, `tiktok` for `tiktok@shipped`."""
     return base_and_split(dataset)[0]
+
+
+def is_foreign(model: str) -> bool:
+    """Return whether a model's name stands for the lists of another program, which was not trained here."""
+    return model.startswith(FOREIGN)
 
 
 def is_name(text: str) -> bool:

@@ -38,6 +38,7 @@ MIN_EPOCHS = 20  # no trial is stopped earlier
 
 VERSION = "2"
 METRICS = ("precision", "recall", "ndcg")
+SHORT_METRICS = {"precision": "P", "recall": "R", "ndcg": "NDCG"}
 CUTOFFS = (5, 10, 20, 50)
 TOPK_DEPTH = 50
 PRIMARY_CUTOFF = 10
@@ -109,6 +110,12 @@ def get_protocol(name: ProtocolName, **changes: Any) -> Protocol:
 def metric_key(metric: str, cutoff: int) -> str:
     """Return the name of a metric in records, for example `recall@10`."""
     return f"{metric}@{cutoff}"
+
+
+def short_metric(metric: str) -> str:
+    """Return the short name of a metric key, for example `NDCG@10` for `ndcg@10`."""
+    name, _, cutoff = metric.partition("@")
+    return f"{SHORT_METRICS.get(name, name)}@{cutoff}"
 
 
 SELECTABLE = tuple(metric_key(metric, cutoff) for metric in METRICS for cutoff in CUTOFFS)

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
-from bench.core.files import ROOT
+from bench.core.places import WORK
 
 ELSEWHERE = "…"
 # a slash that begins a path, and not one within a URL, a fraction or a relative path
@@ -66,7 +66,7 @@ def shorten_paths(text: str) -> str:
 
 def _roots() -> dict[str, str]:
     """Return the short form of each known directory."""
-    roots = {str(ROOT): "."}
+    roots = {str(WORK): "."}
     home = os.environ.get("HOME", "")
     if Path(home).is_absolute() and home.strip("/"):
         roots[home.rstrip("/")] = "~"
@@ -113,6 +113,13 @@ def for_csv(text: str) -> str:
     """Put an apostrophe before a text that a spreadsheet would evaluate; numbers stay as they are."""
     safe = for_terminal(text)
     return f"'{safe}" if FORMULA.match(safe) and not _is_number(safe) else safe
+
+
+def in_seconds(seconds: float) -> str:
+    """Return a duration in few characters: `3.4 s`, `71 s`, `12 min` or `2.5 h`."""
+    if seconds < 600:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _is_number(text: str) -> bool:

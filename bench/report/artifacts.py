@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.core.errors import UsageError, unknown_name
+from bench.core.errors import UsageError, listed, unknown_name
 from bench.report import experiments
 from bench.runs.plan import Variant
 from bench.runs.records import DataFacts, RunRecord
@@ -36,10 +36,12 @@ def _modality_rows(facts: DataFacts) -> list[Variant]:
 
 
 def _claimed_rows(facts: DataFacts) -> list[Variant]:
-    return rows_of(("table4", "fig3", "fig5", "table5", "fig6"), facts)
+    return rows_of(("table4", "fig3", "fig5", "table5", "fig6"), facts, _LUDP)
 
 
+RANKS = "cd"  # needs several data sets
 _NO_ROWS = _rows()
+_LUDP = (experiments.LUDP,)
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,22 @@ class Artifact:
         needs: what must have run: nothing, all models of the call, the artifact's own rows, or the searches of
             `--tune`.
         rows: the artifact's own rows on a data set, besides the models of the call.
+        varies: the models of its own rows. A model that the call does not name is not trained for them.
+        needs_all: whether it can be made only if the call names all of these models, and not just one.
+        is_detail: whether it belongs to no group but `all`, although it needs little or nothing that is trained.
     """
 
     title: str
     needs: Needs
     rows: Rows = _NO_ROWS
+    varies: tuple[str, ...] = ()
+    needs_all: bool = False
+    is_detail: bool = False
+
+    def can_be_made(self, models: Container[str]) -> bool:
+        """Return whether a call of these models can make it."""
+        named = [model in models for model in self.varies]
+        return not named or (all(named) if self.needs_all else any(named))
 
     def records(self, material: Material) -> Iterator[RunRecord]:
         """Yield the runs or search trials that this artifact shows."""
@@ -70,32 +83,62 @@ class Artifact:
 
 ARTIFACTS = {
     "table2": Artifact("data statistics, the paper's beside ours", "nothing"),
-    "audit": Artifact("how far the splits are from random ones", "nothing"),
+    "audit": Artifact("how far the splits are from random ones", "nothing", is_detail=True),
+    "accuracy": Artifact("all models as a dot plot, best first, with 95% intervals", "models"),
+    "cost-figure": Artifact(
+        "accuracy of all models against the seconds of a run, with the Pareto front", "models"
+    ),
     "table3": Artifact("all models: Precision, Recall and NDCG@10, the paper's values beside ours", "models"),
-    "table4": Artifact("LUDP on each modality and on all, the paper's values beside ours", "rows", _modality_rows),
+    "table4": Artifact(
+        "LUDP on each modality and on all, the paper's values beside ours", "rows", _modality_rows, _LUDP
+    ),
     "table5": Artifact(
         "LUDP by number of item-graph layers, the paper's values beside ours",
         "rows",
         _rows(experiments.layer_rows),
+        _LUDP,
     ),
-    "fig3": Artifact("LUDP without its parts", "rows", _rows(experiments.part_rows)),
-    "fig4": Artifact("users and their items by t-SNE, LightGCN beside LUDP", "rows", _rows(experiments.map_rows)),
-    "fig5": Artifact("LUDP by fusion of the modalities", "rows", _rows(experiments.fusion_rows)),
-    "fig6": Artifact("LUDP by number of neighbours in the item graphs", "rows", _rows(experiments.neighbour_rows)),
+    "fig3": Artifact("LUDP without its parts", "rows", _rows(experiments.part_rows), _LUDP),
+    "fig4": Artifact(
+        "users and their items by t-SNE, LightGCN beside LUDP",
+        "rows",
+        _rows(experiments.map_rows),
+        experiments.MAPPED_MODELS,
+        needs_all=True,
+        is_detail=True,
+    ),
+    "fig5": Artifact("LUDP by fusion of the modalities", "rows", _rows(experiments.fusion_rows), _LUDP),
+    "fig6": Artifact(
+        "LUDP by number of neighbours in the item graphs", "rows", _rows(experiments.neighbour_rows), _LUDP
+    ),
     "curves": Artifact("validation scores of all models by epoch and by second", "models"),
-    "patience": Artifact("the scores that a shorter patience would have kept", "models"),
+    "patience": Artifact("the scores that a shorter patience would have kept", "models", is_detail=True),
     "cost": Artifact("seconds, parameters and memory of all models, and the machine", "models"),
-    "groups": Artifact("who is served: users by activity, items by popularity, coverage", "models"),
+    "groups": Artifact(
+        "who is served: heat maps of users by activity and items by popularity", "models", is_detail=True
+    ),
     "controls": Artifact(
         "content ablation: content models with shuffled, noise or constant features",
         "rows",
         _rows(experiments.ablation_rows),
+        experiments.CONTENT_MODELS,
     ),
-    "readings": Artifact("LUDP's ambiguous equations, each choice alone", "rows", _rows(experiments.reading_rows)),
+    "content": Artifact(
+        "is the content used: the content ablation as a forest plot",
+        "rows",
+        _rows(experiments.ablation_rows),
+        experiments.CONTENT_MODELS,
+    ),
+    "readings": Artifact(
+        "LUDP's ambiguous equations, each choice alone", "rows", _rows(experiments.reading_rows), _LUDP
+    ),
     "significance": Artifact("differences between models: paired tests, intervals, effect sizes", "models"),
-    "cd": Artifact("average ranks over data sets and metrics, critical differences", "models"),
+    "cd": Artifact("average ranks over five or more data sets, critical differences", "models", is_detail=True),
     "claims": Artifact(
-        "every empirical claim of the paper's section 5: its numbers, ours, a verdict", "models", _claimed_rows
+        "every empirical claim of the paper's section 5: its numbers, ours, a verdict",
+        "models",
+        _claimed_rows,
+        _LUDP,
     ),
     "tuning": Artifact("the search: its cost, default and chosen values, every run in the CSV", "studies"),
     "budget": Artifact("what fewer trials would have given, for every model", "studies"),
@@ -106,6 +149,7 @@ def builders() -> dict[str, Callable[[Material], Table | Figure]]:
     """Return the function that builds each artifact, by name; call it only to build, it imports much."""
     from bench.report.tables import (
         ablation,
+        accuracy,
         claims,
         cost,
         critical,
@@ -123,6 +167,8 @@ def builders() -> dict[str, Callable[[Material], Table | Figure]]:
     return {
         "table2": data.build,
         "audit": data.build_audit,
+        "accuracy": accuracy.build,
+        "cost-figure": accuracy.build_cost,
         "table3": models.build,
         **{name: partial(variations.build, name) for name in variations.SPECS},
         "fig4": user_map.build,
@@ -131,6 +177,7 @@ def builders() -> dict[str, Callable[[Material], Table | Figure]]:
         "cost": cost.build,
         "groups": groups.build,
         "controls": ablation.build,
+        "content": ablation.build_figure,
         "significance": significance.build,
         "cd": critical.build,
         "claims": claims.build,
@@ -151,49 +198,132 @@ def build(name: str, material: Material) -> Table | Figure:
     return replace(built, caption=" ".join(filter(None, parts)))
 
 
-def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> list[str]:
-    """Return the distinct names in the order of `ARTIFACTS`; without names, all that this call can build.
+COMPARISON, ALL = "comparison", "all"  # groups; the first is made by default
+OF_THE_PAPER = ("table2", "table3", "table4", "table5", "fig3", "fig4", "fig5", "fig6", "claims")
+
+
+def groups() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return the groups of artifacts by name: a line for `--list`, and the names of the artifacts."""
+    usual = {name: artifact for name, artifact in ARTIFACTS.items() if not artifact.is_detail}
+    return {
+        COMPARISON: (
+            "the data, and all models of the call beside each other (default)",
+            tuple(name for name, artifact in usual.items() if not artifact.varies),
+        ),
+        "ablations": (
+            "what models lose without a part, a modality or their content: trains variations of the models named",
+            tuple(name for name, artifact in usual.items() if artifact.needs == "rows"),
+        ),
+        "paper": ("the tables, figures and claims of the LUDP paper", OF_THE_PAPER),
+        ALL: ("every artifact that the models of the call allow", tuple(ARTIFACTS)),
+    }
+
+
+def expand(names: Sequence[str], is_tuned: bool) -> list[str]:
+    """Return the artifacts of names and groups, each once, in the order of `ARTIFACTS`.
 
     Args:
-        names: artifact names from the command line.
-        models: names of the models of the call.
-        is_tuned: whether the call searches parameters.
+        names: artifacts and groups; none stands for the comparison.
+        is_tuned: whether the call searches parameters; without a search, groups hold no artifact that shows one.
 
     Raises:
-        UsageError: an artifact does not exist, or shows a search and the call has none.
+        UsageError: a name does not exist, or an artifact that is named shows a search and the call has none.
     """
-    for name in names:
+    members, chosen = groups(), set()
+    for name in names or (COMPARISON,):
+        if name in members:
+            chosen |= {each for each in members[name][1] if is_tuned or ARTIFACTS[each].needs != "studies"}
+            continue
         if name not in ARTIFACTS:
-            raise unknown_name("artifact", name, ARTIFACTS)
+            raise unknown_name("artifact", name, [*ARTIFACTS, *members])
         if ARTIFACTS[name].needs == "studies" and not is_tuned:
             raise UsageError(
                 f"The artifact '{name}' shows a parameter search, and this call has none. Add --tune N or "
                 f"--tune-minutes M; existing trials are reused."
             )
-    if names:
-        return [name for name in ARTIFACTS if name in names]
-    possible = {"nothing": True, "models": True, "rows": True, "studies": is_tuned}
-    return [
-        name
-        for name, artifact in ARTIFACTS.items()
-        if possible[artifact.needs] and (artifact.rows is _NO_ROWS or experiments.LUDP in models)
-    ]
+        chosen.add(name)
+    return [name for name in ARTIFACTS if name in chosen]
 
 
-def with_rows(names: Sequence[str], facts: Sequence[DataFacts], left_out: Container[tuple[str, str]]) -> list[str]:
-    """Return the names without artifacts that would be empty because all their own rows are left out."""
-    return [name for name in names if _has_rows(ARTIFACTS[name], facts, left_out)]
+def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> list[str]:
+    """Return the artifacts that a call makes, in the order of `ARTIFACTS`.
+
+    Args:
+        names: artifacts and groups from the command line; none stands for the comparison.
+        models: names of the models of the call. No other model is trained, so artifacts that need one are left
+            out; see `needs_other_models`.
+        is_tuned: whether the call searches parameters.
+
+    Raises:
+        UsageError: an artifact does not exist, or shows a search and the call has none; or none is left.
+    """
+    asked = expand(names, is_tuned)
+    made = [name for name in asked if ARTIFACTS[name].can_be_made(models)]
+    if not made:
+        other = dict.fromkeys(model for name in asked for model in ARTIFACTS[name].varies if model not in models)
+        raise UsageError(
+            f"{listed(asked)} cannot be made of {listed(dict.fromkeys(models))}: a model that is not named is not "
+            f"trained. Add {listed(other)} to --models, or leave --models or --artifacts out."
+        )
+    return made
 
 
-def _has_rows(artifact: Artifact, facts: Sequence[DataFacts], left_out: Container[tuple[str, str]]) -> bool:
-    """Return whether the artifact shows models of the call, has no own rows, or keeps one of them."""
-    rows = [(each.name, row.label) for each in facts for row in artifact.rows(each)]
-    return artifact.needs == "models" or not rows or any(row not in left_out for row in rows)
+def needs_other_models(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> str:
+    """Say in one line what is left out because a call does not name the models for it; "" if nothing is.
+
+    Args:
+        names: artifacts and groups from the command line.
+        models: names of the models of the call.
+        is_tuned: whether the call searches parameters.
+    """
+    by_models: dict[tuple[str, ...], list[str]] = {}
+    for name in expand(names, is_tuned):
+        missing = tuple(model for model in ARTIFACTS[name].varies if model not in models)
+        if missing:
+            by_models.setdefault(missing, []).append(name)
+    parts = []
+    for missing, without in by_models.items():
+        is_made = ARTIFACTS[without[0]].can_be_made(
+            models
+        )  # artifacts that vary the same models are alike in this
+        parts.append(f"{'a part' if is_made else 'all'} of {listed(without)} (needs {listed(missing)})")
+    return f"Left out, as only models of the call are trained: {'; '.join(parts)}." if parts else ""
 
 
-def rows_of(names: Sequence[str], facts: DataFacts) -> list[Variant]:
-    """Return the rows that the named artifacts need besides the models of the call."""
-    return [row for name in names for row in ARTIFACTS[name].rows(facts)]
+def with_rows(
+    names: Sequence[str],
+    facts: Sequence[DataFacts],
+    models: Container[str],
+    left_out: Container[tuple[str, str]],
+) -> list[str]:
+    """Return the names without artifacts that would be empty, because rows or data sets for them are missing.
+
+    Args:
+        names: the artifacts.
+        facts: the data sets.
+        models: models that may be trained.
+        left_out: data set and label of the runs that are left out.
+    """
+    from bench.report.tables.critical import has_enough_data
+
+    def has_rows(name: str) -> bool:
+        if name == RANKS and not has_enough_data(facts):
+            return False
+        rows = [(each.name, row.label) for each in facts for row in rows_of([name], each, models)]
+        return ARTIFACTS[name].needs == "models" or not rows or any(row not in left_out for row in rows)
+
+    return [name for name in names if has_rows(name)]
+
+
+def rows_of(names: Sequence[str], facts: DataFacts, models: Container[str]) -> list[Variant]:
+    """Return the rows that the named artifacts need besides the models of the call.
+
+    Args:
+        names: the artifacts.
+        facts: the data set.
+        models: models that may be trained; rows of other models are left out.
+    """
+    return [row for name in names for row in ARTIFACTS[name].rows(facts) if row.model in models]
 
 
 def write(

@@ -26,6 +26,7 @@ from bench.runs.records import DataFacts, RunRecord
 COMPARED = tuple(metric_key(metric, PRIMARY_CUTOFF) for metric in METRICS)
 ALL_PAIRS = "all pairs"
 STAR = "*"
+MIN_SEEDS = 3  # below, a difference of trained models may be the seeds', and nothing is starred
 SMALLEST_SHOWN = 0.001
 CONTRAST_FIELDS = (
     *("difference", "ci_low", "ci_high", "relative", "relative_low", "relative_high", "cohens_dz"),
@@ -148,14 +149,22 @@ class Comparisons:
         return ", ".join(f"{model_display(label, paper)}: {gaps[label]}" for label in pair if label in gaps)
 
 
-def compare_with_proposed(material: Material, facts: DataFacts) -> Comparisons:
-    """Compare the proposed model with every other row of the call.
+def untested(n_seeds: int) -> str:
+    """Return a caption sentence where there are too few seeds for tests; "" where there are enough."""
+    if n_seeds >= MIN_SEEDS:
+        return ""
+    seeds = "one seed" if n_seeds == 1 else f"{n_seeds} seeds"
+    return f"Differences of {seeds} are not tested; --seeds {MIN_SEEDS} or more make it possible."
+
+
+def compare_with_reference(material: Material, facts: DataFacts) -> Comparisons:
+    """Compare the reference row with every other row of the call.
 
     Raises:
         ResultsError: see `read_user_scores`.
     """
-    pairs = _with_proposed(row_order(material.labels, material.paper), material.paper)
-    return compare_pairs(material, facts, family_name(material.paper), pairs)
+    pairs = _with_reference(row_order(material.labels, material.paper), material.reference)
+    return compare_pairs(material, facts, family_name(material), pairs)
 
 
 def compare_pairs(
@@ -182,17 +191,16 @@ def compare_pairs(
 
 
 def compare_all(material: Material, facts: DataFacts) -> list[Comparisons]:
-    """Compare every pair of rows of the call, preceded by the family of the proposed model if it is a row.
+    """Compare every pair of rows of the call, preceded by the family of the reference row.
 
     Raises:
         ResultsError: see `read_user_scores`.
     """
-    paper = material.paper
-    labels = row_order(material.labels, paper)
+    labels, reference = row_order(material.labels, material.paper), material.reference
     scores = read_user_scores(material, facts, labels)
-    ours = _with_proposed(labels, paper)
-    everything = [*ours, *combinations([label for label in labels if label != paper.proposed], 2)]
-    families = {family_name(paper): ours, ALL_PAIRS: everything}
+    ours = _with_reference(labels, reference)
+    everything = [*ours, *combinations([label for label in labels if label != reference], 2)]
+    families = {family_name(material): ours, ALL_PAIRS: everything}
     resamples = scores.resamples(len(everything))
     return [
         _test_pairs(scores, resamples, family, pairs)
@@ -201,9 +209,9 @@ def compare_all(material: Material, facts: DataFacts) -> list[Comparisons]:
     ]
 
 
-def family_name(paper: Paper) -> str:
-    """Return the name of the family of `compare_with_proposed`."""
-    return f"{paper.display(paper.proposed)} against every other row"
+def family_name(material: Material) -> str:
+    """Return the name of the family of `compare_with_reference`."""
+    return f"{model_display(material.reference, material.paper)} against every other row"
 
 
 def shown_p(p: float) -> str:
@@ -219,8 +227,8 @@ def shown_difference(contrast: Contrast) -> str:
 
 
 def star(contrast: Contrast) -> str:
-    """Return a blank and a star for a significant difference, else ""."""
-    return f" {STAR}" if contrast.sign else ""
+    """Return a blank and a star for a significant difference over at least `MIN_SEEDS` seeds, else ""."""
+    return f" {STAR}" if contrast.sign and len(contrast.p_by_seed) >= MIN_SEEDS else ""
 
 
 def contrast_values(contrast: Contrast | None) -> tuple[CsvValue, ...]:
@@ -234,10 +242,9 @@ def contrast_values(contrast: Contrast | None) -> tuple[CsvValue, ...]:
     )
 
 
-def _with_proposed(labels: Sequence[str], paper: Paper) -> list[Pair]:
-    """Pair the proposed model with every other row; no pair if it is not a row."""
-    proposed = paper.proposed
-    return [(proposed, label) for label in labels if label != proposed] if proposed in labels else []
+def _with_reference(labels: Sequence[str], reference: str) -> list[Pair]:
+    """Pair the reference row with every other row."""
+    return [(reference, label) for label in labels if label != reference]
 
 
 def _test_pairs(

@@ -5,10 +5,13 @@ Figures use matplotlib's objects and never pyplot, which keeps global state. Equ
 
 from __future__ import annotations
 
+import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +34,8 @@ COLOURS = ("#E69F00", "#56B4E9", "#117733", "#D55E00", "#AA4499", "#332288", "#8
 MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">")
 ACCENT, ACCENT_MARKER = "#000000", "o"  # of the proposed model
 GREYS = ("#6E6E6E", "#9A9A9A", "#BDBDBD")  # models outside the paper; their lines tell them apart as well
-OTHER_MARKERS = ("1", "2", "3", "4", "x")
+OTHER_MARKERS = ("p", "h", "*", "d", "8")
+OWN_FILL, VARIANT_FILLS = "full", ("none", "left", "bottom", "right", "top")  # which part of a marker is filled
 LINES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))  # a model, then its variants
 STYLE: dict[str, Any] = {
     "font.size": 8,
@@ -53,6 +57,8 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "ludp-bench",  # fixed ids for equal bytes; by default they are random
     "savefig.dpi": 300,
 }
+TIP = "tip:"  # begins the id of an artist whose SVG shows the rest of the id when a reader points at it
+TIP_GROUP = re.compile(rf'<g id="{TIP}([^"]*)">')
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Figure:
         notes: footnotes, in order.
         csv_header: names of the tidy columns.
         csv_rows: one tuple per point at full precision; None for a missing value.
-        draw: makes the drawing; call it within `styled()`.
+        draw: makes a new drawing; call it within `styled()`.
     """
 
     name: str
@@ -74,6 +80,22 @@ class Figure:
     csv_header: tuple[str, ...]
     csv_rows: tuple[tuple[CsvValue, ...], ...]
     draw: Callable[[], Drawing]
+
+    @cached_property
+    def drawing(self) -> Drawing:
+        """Return the drawing with its final layout, which is the costly part, for all files and the page."""
+        with styled():
+            drawing = self.draw()
+            fix_layout(drawing)
+            return drawing
+
+    @cached_property
+    def svg(self) -> str:
+        """Return the drawing as SVG without a date; an artist whose id begins with `TIP` gets a tooltip."""
+        content = io.StringIO()
+        with styled():
+            self.drawing.savefig(content, format="svg", metadata={"Date": None})
+        return TIP_GROUP.sub(r"<g><title>\1</title>", content.getvalue())
 
 
 @contextmanager
@@ -91,7 +113,8 @@ def plot_styles(labels: Sequence[str], paper: Paper) -> dict[str, dict[str, Any]
     """Return keyword arguments of `Axes.plot` for every label.
 
     A model has the same colour in every figure: the paper's models in its order, the proposed one in the accent
-    colour, all others in grey. Variants share the colour and marker of their model and differ in their line.
+    colour, all others in grey. Variants share the colour of their model; their marker is hollow or half filled,
+    and their line is broken.
 
     Args:
         labels: models and variants of the figure.
@@ -113,9 +136,17 @@ def plot_styles(labels: Sequence[str], paper: Paper) -> dict[str, dict[str, Any]
         n_variants[model] += bool(variant)
         line = LINES[(first_line.get(model, 0) + (n_variants[model] if variant else 0)) % len(LINES)]
         width = 1.8 if model == proposed else 1.1
+        fill = VARIANT_FILLS[(n_variants[model] - 1) % len(VARIANT_FILLS)] if variant else OWN_FILL
         style = {"color": colours[model], "marker": markers[model], "linestyle": line, "linewidth": width}
-        styles[label] = {**style, "zorder": 3 if model == proposed else 2}
+        styles[label] = {**style, "fillstyle": fill, "zorder": 3 if model == proposed else 2}
     return styles
+
+
+def spread_name(n_asked: int | None) -> str:
+    """Return what points and error bars are, for axes: `mean, SD over 5 seeds`, or `1 seed` without bars."""
+    if n_asked is None:
+        return "no run yet"
+    return "1 seed" if n_asked == 1 else f"mean, SD over {n_asked} seeds"
 
 
 def write_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
@@ -127,29 +158,35 @@ def write_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
     """
     if not name or Path(name).name != name:
         raise UsageError(f"The figure name '{name}' is not a file name. Give a name without a directory.")
-    paths = [directory / f"{name}.{suffix}" for suffix in ("pdf", "png", "svg")]
-    texts = {"csv": to_csv(figure), "md": f"{markdown_of(figure, f'{name}.svg', figure.notes)}\n"}
-    with styled():
-        drawing = figure.draw()
-        with os_errors(
-            f"The figure {directory / name} cannot be written",
-            "The records are kept: free some space or make the directory writable, and run the same "
-            "command again.",
-        ):
-            for path in paths:
-                _save(drawing, path)
-            for suffix, text in texts.items():
-                paths.append(directory / f"{name}.{suffix}")
-                write_text(paths[-1], text)
+    paths = [directory / f"{name}.{suffix}" for suffix in ("pdf", "png", "svg", "csv", "md")]
+    texts = {
+        "svg": figure.svg, "csv": to_csv(figure),
+        "md": f"{markdown_of(figure, f'{name}.svg', figure.notes)}\n",
+    }  # fmt: skip
+    with os_errors(
+        f"The figure {directory / name} cannot be written",
+        "The records are kept: free some space or make the directory writable, and run the same command again.",
+    ):
+        for path in paths:
+            form = path.suffix.removeprefix(".")
+            if form in texts:
+                write_text(path, texts[form])
+            else:
+                _save(figure.drawing, path, form)
     return paths
 
 
-def _save(drawing: Drawing, path: Path) -> None:
+def _save(drawing: Drawing, path: Path, form: str) -> None:
     # Without dates, equal numbers give equal bytes.
-    undated: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-    metadata: Any = undated.get(path.suffix, {})
-    form = path.suffix.removeprefix(".")
-    write_atomically(path, lambda temporary: drawing.savefig(temporary, format=form, metadata=metadata))
+    metadata: Any = {"CreationDate": None} if form == "pdf" else {}
+    with styled():
+        write_atomically(path, lambda temporary: drawing.savefig(temporary, format=form, metadata=metadata))
+
+
+def fix_layout(drawing: Drawing) -> None:
+    """Lay a drawing out and keep the result, so that later steps and files do not compute it again."""
+    drawing.draw_without_rendering()
+    drawing.set_layout_engine("none")
 
 
 def markdown_of(figure: Figure, address: str, notes: Sequence[str]) -> str:

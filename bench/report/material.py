@@ -14,6 +14,7 @@ from bench.core.protocol import Protocol
 from bench.core.types import BenchmarkData
 from bench.report.paper import Paper
 from bench.report.scores import Scores, data_key
+from bench.report.stops import each_once
 from bench.report.wording import data_headings, data_notes, model_display, row_order
 from bench.runs.list_files import StoredLists
 from bench.runs.record_files import Damaged
@@ -37,6 +38,7 @@ class Material:
         store: the store of the runs' lists and parameters.
         studies: the searches of the call.
         left_out: sentences on runs that were skipped because the data lacks the content.
+        asked_reference: label of the row that all others are compared with; None for the default.
     """
 
     data: Mapping[str, BenchmarkData]
@@ -47,6 +49,15 @@ class Material:
     store: ResultsStore
     studies: Sequence[StudyResult] = ()
     left_out: tuple[str, ...] = ()
+    asked_reference: str | None = None
+
+    @property
+    def reference(self) -> str:
+        """Return the label of the row that all others are compared with.
+
+        By default it is the paper's model, or the first model of the call if that one is not among them.
+        """
+        return self.asked_reference or default_reference(self.labels, self.paper)
 
     @cached_property
     def facts(self) -> list[DataFacts]:
@@ -63,6 +74,11 @@ class Material:
     def scores(self) -> Scores:
         """Return the test scores by data, label and metric."""
         return Scores(self.records, self.n_seeds)
+
+    @cached_property
+    def each_run(self) -> list[RunRecord]:
+        """Return the record of every run once; labels with equal parameters share a run."""
+        return each_once(self.records)
 
     def runs(self, facts: DataFacts, label: str) -> list[RunRecord]:
         """Return the finished runs of a label on exactly this data and split, by repetition."""
@@ -89,6 +105,11 @@ class Material:
                 f"again."
             )
         return lists
+
+
+def default_reference(labels: Sequence[str], paper: Paper) -> str:
+    """Return the row that all others are compared with unless the call names one; "" without rows."""
+    return paper.proposed if paper.proposed in labels else next(iter(labels), "")
 
 
 @dataclass(frozen=True)

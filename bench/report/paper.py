@@ -11,9 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from bench.core.config import Frozen, parse_yaml
 from bench.core.errors import ConfigError, listed, unknown_name
-from bench.core.files import ROOT
+from bench.core.places import shipped
 
-PAPER_FILE = ROOT / "results" / "reference" / "paper.yaml"
+PAPER_FILE = shipped("results/reference") / "paper.yaml"
 MODALITY_ROWS = ("visual", "acoustic", "textual", "all")
 LAYER_ROWS = (1, 2, 3)
 

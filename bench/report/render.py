@@ -188,8 +188,9 @@ def to_csv(tidy: Tidy) -> str:
     return text.getvalue()
 
 
-def console_table(table: Table) -> RichTable:
-    """Return the table for the terminal, with its blocks below each other."""
+def console_table(table: Table, has_frames: bool = True) -> RichTable:
+    """Return the table for the console, with its blocks below each other; without frames for a pipe."""
+    from rich.box import HEAVY_HEAD
     from rich.table import Table as RichTable
     from rich.text import Text
 
@@ -200,7 +201,7 @@ def console_table(table: Table) -> RichTable:
     grid.caption_justify = "left"
     grid.add_column()
     for block in table.blocks:
-        inner = RichTable()
+        inner = RichTable(box=HEAVY_HEAD if has_frames else None)
         for column in block.columns:
             inner.add_column(Text("\n".join(filter(None, (column.group, column.title)))), justify=column.align)
         for row in block.rows:

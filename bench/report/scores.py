@@ -188,6 +188,7 @@ def _scores(group: Sequence[RunRecord], n_asked: int) -> dict[str, Score]:
     by_run = [_finished_metrics(record) for record in group if record.status == "finished"]
     names = {part: _metric_names(group[0], part, by_run) for part in PARTS}  # validation too, for its errors
     scores = {}
+    n_asked = 1 if group[0].foreign else n_asked  # the lists of another program have no seeds
     for metric in names["test"]:
         values = [run.test.values[metric] for run in by_run]
         scores[metric] = Score(

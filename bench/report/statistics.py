@@ -22,6 +22,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -254,22 +255,36 @@ def gaps(rows: FloatArray, reference: FloatArray, seed: int) -> list[Gap]:
         reference: scores, `[n_seeds, n_users]`.
         seed: root seed of the draws; `Resamples` with this seed draws the same flips and resamples.
     """
-    if not len(rows):
-        return []
+    return gaps_of_families([(rows, reference)], seed)[0]
+
+
+def gaps_of_families(families: Sequence[tuple[FloatArray, FloatArray]], seed: int) -> list[list[Gap]]:
+    """Test several families on the same users, which share the costly draws; see `gaps`.
+
+    Args:
+        families: rows and reference of each, with the same number of users and of rows.
+        seed: root seed of the draws.
+    """
+    sizes = [len(rows) for rows, _ in families]
+    if not sum(sizes):
+        return [[] for _ in families]
     # The combined statistic is linear in the flipped scores. Adding up the repetitions of a row before flipping
     # them needs one column per row instead of one per row and repetition.
-    differences = rows - reference
+    differences = np.concatenate([rows - reference for rows, reference in families])
     deviations = np.sqrt((differences**2).sum(axis=-1, keepdims=True))
     standardised = (differences / np.where(deviations > 0, deviations, 1.0)).sum(axis=1)
-    n_flips = max(N_FLIPS, FLIPS_PER_TEST * len(rows) - 1)
+    n_flips = max(N_FLIPS, FLIPS_PER_TEST * max(sizes) - 1)
     flips = np.abs(sums_over_flips(standardised, derive_seed(seed, "flips"), n_flips))
     observed = np.abs(standardised.sum(axis=-1, keepdims=True))
     p_values = (1 + (flips >= observed - TIE).sum(axis=-1)) / (1 + n_flips)
     averaged = differences.mean(axis=1)
     resampled = means_over_resamples(averaged, derive_seed(seed, "bootstrap"), N_RESAMPLES)
     low, high = np.percentile(resampled, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)], axis=-1)
-    corrected = holm([float(p) for p in p_values])
-    return [
+    corrected = [
+        p for part in np.split(p_values, np.cumsum(sizes)[:-1]) for p in holm([float(each) for each in part])
+    ]
+    tested = iter(
         Gap(float(mean), float(bottom), float(top), p)
         for mean, bottom, top, p in zip(averaged.mean(axis=-1), low, high, corrected, strict=True)
-    ]
+    )
+    return [list(islice(tested, size)) for size in sizes]

@@ -37,11 +37,16 @@ class Stops:
         return f" {signs}" if signs else ""
 
 
-def stops_of(runs: Iterable[RunRecord]) -> Stops:
-    """Count how these runs ended, without failed runs and controls."""
-    trained = [run for run in runs if run.stop_reason is not None]
+def stops_of(records: Iterable[RunRecord]) -> Stops:
+    """Count how these runs ended, without failed runs and controls; a run with several labels counts once."""
+    trained = [run for run in each_once(records) if run.stop_reason is not None]
     n_cap = sum(run.stop_reason == "cap" for run in trained)
     return Stops(len(trained), n_cap, sum(run.is_best_at_start for run in trained))
+
+
+def each_once(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Return every run once: rows of equal parameters have a record each, and share the run."""
+    return list({record.key: record for record in records}.values())
 
 
 def sign_notes(heading: str, by_name: Mapping[str, Stops]) -> list[str]:
@@ -84,7 +89,7 @@ def sign_sentence(stops: Iterable[Stops]) -> str:
 def stopped_by_cap(records: Iterable[RunRecord]) -> str:
     """Return a caption sentence counting the trained runs that a cap of epochs ended; "" without trained runs."""
     by_cap: dict[int, list[RunRecord]] = {}
-    for record in records:
+    for record in each_once(records):
         if record.stop_reason is not None:
             by_cap.setdefault(record.spec.max_epochs, []).append(record)
     counts = []

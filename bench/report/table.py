@@ -8,6 +8,7 @@ from typing import Literal
 from typing import Protocol as Structural
 
 Mark = Literal["", "best", "second"]
+Tone = Literal["", "good", "bad", "open"]
 CsvValue = str | int | float | None
 
 
@@ -33,6 +34,7 @@ class Cell:
         form: format specification of number and deviation.
         words: text shown after the number, or alone.
         mark: whether the cell is the best or second best of its column.
+        tone: what a verdict means, for formats with colours.
     """
 
     value: float | None = None
@@ -40,6 +42,7 @@ class Cell:
     form: str = ".4f"
     words: str = ""
     mark: Mark = ""
+    tone: Tone = ""
 
     @property
     def text(self) -> str:
@@ -100,7 +103,7 @@ class Table:
     """A table for people (`blocks`) and for programs (`csv_header`, `csv_rows`).
 
     Attributes:
-        name: for example "Table 3".
+        name: for example "Accuracy (the paper's Table 3)".
         caption: what the numbers are and what the marks mean.
         blocks: parts shown below each other, for example one per data set.
         notes: footnotes, in order.

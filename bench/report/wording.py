@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.core.errors import UsageError, listed
-from bench.core.protocol import PRIMARY_CUTOFF, Protocol
+from bench.core.names import FOREIGN, is_foreign
+from bench.core.protocol import PRIMARY_CUTOFF, Protocol, short_metric
 from bench.engine import registry
 from bench.engine.recbole_catalogue import is_recbole
 from bench.report.paper import Paper
@@ -16,9 +17,9 @@ from bench.runs.records import DataFacts
 
 DASH = "–"
 SHORT_HASH = 8
-SHORT_METRICS = {"precision": "P", "recall": "R", "ndcg": "NDCG"}
 LONG_METRICS = {"precision": "Precision", "recall": "Recall", "ndcg": "NDCG"}
 CONTROL = "control"
+OTHER_PROGRAM = "another program"  # marks a row whose lists were not made here
 PAPER_SPLIT = "random"  # section 5.1.3: 8:1:1 at random
 DATA_FIELDS = ("dataset", "source", "scale", "data", "split", "data_hash", "split_hash")
 NO_RUN = Cell(words=f"{DASH} (no finished run)")
@@ -28,15 +29,28 @@ NOTHING = Cell(words=DASH)
 def model_display(label: str, paper: Paper) -> str:
     """Return the displayed name of a model label, for example `LUDP (literal)` for `ludp@literal`.
 
-    A model outside the paper has the title of its card, or its own name without a card.
+    A model outside the paper has the title of its card, or its own name without a card. The lists of another
+    program have its name and say so.
     """
     model, _, variant = label.partition("@")
+    if is_foreign(model):
+        return f"{model.removeprefix(FOREIGN)} ({OTHER_PROGRAM})"
     if paper.has_model(model):
         name = paper.display(model)
     else:
         card = registry.card_of(model)
         name = model if card is None else card.title
     return f"{name} ({variant})" if variant else name
+
+
+def is_about_paper(labels: Iterable[str], paper: Paper) -> bool:
+    """Return whether the paper's model is among the rows; only then do tables speak of the paper."""
+    return any(model_of(label) == paper.proposed for label in labels)
+
+
+def shows_published(facts: DataFacts, paper: Paper) -> bool:
+    """Return whether the paper's values may stand beside results on this data: real, and one of the paper's."""
+    return facts.source == "real" and paper.has_dataset(facts.card)
 
 
 def model_of(label: str) -> str:
@@ -74,8 +88,7 @@ def _sort_key(label: str, rank: dict[str, int]) -> tuple[int, int]:
 
 def metric_title(metric: str) -> str:
     """Return the short name of a metric key, for example `P@10` for `precision@10`."""
-    name, _, cutoff = metric.partition("@")
-    return f"{SHORT_METRICS.get(name, name)}@{cutoff}"
+    return short_metric(metric)
 
 
 def metric_name(metric: str) -> str:
@@ -168,8 +181,8 @@ def _comparability(facts: DataFacts, heading: str, paper: Paper) -> str:
     if facts.source != "real":
         advice = f" {_bare(facts.advice)}." if facts.advice else ""
         return (
-            f"{heading} is {facts.source} data ({_bare(facts.origin)}): its numbers cannot be compared with the "
-            f"paper's data set.{advice}"
+            f"{heading} is {facts.source} data ({_bare(facts.origin)}): its numbers cannot be compared with "
+            f"published ones.{advice}"
         )
     if not paper.has_dataset(facts.card):
         return ""

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from bench.core.errors import UsageError, unknown_name
-from bench.core.files import ROOT
+from bench.core.places import IN_CHECKOUT, ROOT
 
 PACKAGES = ("ludp-bench", "torch", "recbole", "numpy", "scipy", "pandas", "scikit-learn", "safetensors")
 DEVICES = ("auto", "cpu", "cuda")
@@ -181,6 +181,8 @@ def _git() -> dict[str, str | bool | None]:
             return None
         return done.stdout.strip()
 
+    if not IN_CHECKOUT:  # git could find another repository around the installed package
+        return {"commit": None, "modified": None, "homepage": None}
     status = output("status", "--porcelain", "--untracked-files=no")
     return {
         "commit": output("rev-parse", "HEAD"),

@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bench.core.hashing import SHORT
+from bench.core.names import is_foreign
 from bench.core.protocol import CUTOFFS, METRICS, TOPK_DEPTH, VERSION, metric_key
 from bench.core.types import EpochFacts, Metrics, MetricsByPart
 from bench.runs.records import SCHEMA, Cost, DataFacts, RunRecord
@@ -55,6 +57,9 @@ def _contradictions(record: RunRecord) -> Iterator[str]:
         yield f"its schema_version is {record.schema_version}, and this program reads 1 to {SCHEMA}"
     yield from _form(record)
     yield from _data(record.data)
+    if record.foreign is not None or is_foreign(record.spec.model):
+        yield from _foreign(record)
+        return
     if record.status == "failed":
         if record.error is None:
             yield "it failed without an error"
@@ -71,6 +76,30 @@ def _contradictions(record: RunRecord) -> Iterator[str]:
     yield from _cost(record.cost, record.curve)
 
 
+def _foreign(record: RunRecord) -> Iterator[str]:
+    """Check that a record of another program's lists claims no training, and that no training claims lists."""
+    given, spec = record.foreign, record.spec
+    if given is None or not is_foreign(spec.model):
+        has = "lacks" if given is None else "has"
+        yield f"its model is {spec.model}, and yet it {has} lists of another program"
+        return
+    trained = (record.cost, record.best_epoch, record.checkpoint_hash, record.error, *record.curve, *spec.params)
+    spec_of_training = (spec.variant, spec.repetition, spec.max_epochs, *spec.bounds)
+    if any(each is not None for each in trained) or any(spec_of_training):
+        yield "it holds lists of another program, and yet facts of a training"
+    if record.status != "finished" or record.metrics is None or record.lists_hash is None:
+        yield "it holds lists of another program, but lacks their metrics or their hash"
+        return
+    if record.code_hash != record.lists_hash[:SHORT]:
+        yield "its code hash is not that of its lists"
+    valid, test, n_users = record.metrics.valid, record.metrics.test, record.data.n_users
+    if valid.values or (valid.n_users, valid.n_skipped) != (0, n_users):
+        yield "it holds lists of another program for the test part, and yet validation metrics"
+    yield from _part(record, "test", test, record.data.n_test)
+    if not (0 <= given.longest <= record.protocol.topk_depth and 0 <= given.n_empty <= test.n_users):
+        yield f"its longest list has {given.longest} items, and {given.n_empty} of {test.n_users} lists are empty"
+
+
 def _form(record: RunRecord) -> Iterator[str]:
     try:
         _Environment.model_validate(record.environment)
@@ -80,7 +109,7 @@ def _form(record: RunRecord) -> Iterator[str]:
     spec, used = record.spec, record.protocol
     for name, value, least in (
         ("repetition", spec.repetition, 0),
-        ("max_epochs", spec.max_epochs, 1),
+        ("max_epochs", spec.max_epochs, 0 if record.foreign else 1),
         ("patience", used.patience, 1),
         ("topk_depth", used.topk_depth, max(used.cutoffs, default=1)),
     ):
@@ -107,14 +136,20 @@ def _data(facts: DataFacts) -> Iterator[str]:
 
 def _parts(record: RunRecord, metrics: MetricsByPart) -> Iterator[str]:
     """Check that both parts have all metrics, values between 0 and 1, and counts that fit the data."""
-    facts, names = record.data, {metric_key(name, k) for name in METRICS for k in record.protocol.cutoffs}
-    for part, own, n_held_out in (("valid", metrics.valid, facts.n_valid), ("test", metrics.test, facts.n_test)):
-        yield from _values(f"{part} metrics", own.values, names)
-        if not (0 <= own.n_users <= n_held_out and own.n_users + own.n_skipped == facts.n_users):
-            yield (
-                f"its {part} metrics are of {own.n_users} users with {own.n_skipped} left out, and its data "
-                f"has {facts.n_users} users and {n_held_out} {part} interactions"
-            )
+    yield from _part(record, "valid", metrics.valid, record.data.n_valid)
+    yield from _part(record, "test", metrics.test, record.data.n_test)
+
+
+def _part(record: RunRecord, part: str, own: Metrics, n_held_out: int) -> Iterator[str]:
+    n_users = record.data.n_users
+    yield from _values(
+        f"{part} metrics", own.values, {metric_key(m, k) for m in METRICS for k in record.protocol.cutoffs}
+    )
+    if not (0 <= own.n_users <= n_held_out and own.n_users + own.n_skipped == n_users):
+        yield (
+            f"its {part} metrics are of {own.n_users} users with {own.n_skipped} left out, and its data "
+            f"has {n_users} users and {n_held_out} {part} interactions"
+        )
 
 
 def _values(where: str, values: Mapping[str, float], names: set[str]) -> Iterator[str]:

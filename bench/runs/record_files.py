@@ -75,7 +75,7 @@ def identity_problem(record: RunRecord) -> str:
         return "the name of its data set, model or protocol cannot be the name of a folder"
     if spec.dataset != record.data.name:
         return f"it was planned for the data set {spec.dataset}, but says that it ran on {record.data.name}"
-    if record.seeds != seeds_of(spec):
+    if record.seeds != ({} if record.foreign else seeds_of(spec)):
         return f"its seeds are not those of seed {spec.repetition + 1} of {spec.label} on {spec.dataset}"
     return ""
 

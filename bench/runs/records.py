@@ -237,8 +237,30 @@ class Failure(Frozen):
     cpu_seconds: float | None = None
 
 
+class ForeignLists(Frozen):
+    """Lists that another program made, in the place of a training.
+
+    Attributes:
+        file: name of the file that held them; "" if they came from Python.
+        form: "lists" of items, or "scores" of all items.
+        longest: items of the longest evaluated list, at most the protocol's depth.
+        n_empty: evaluated users without any item, each of which counts as zero.
+        notes: what was remarked about them, as sentences.
+    """
+
+    file: str
+    form: Literal["lists", "scores"]
+    longest: int
+    n_empty: int
+    notes: list[str]
+
+
 class RunRecord(Frozen):
-    """The record of a run, finished or failed."""
+    """The record of a run, finished or failed, or of the lists of another program if it has `foreign`.
+
+    A record with `foreign` has test metrics alone: no seeds, no curve, no cost and no validation metrics. Its code
+    hash is that of the lists, and its model's name begins with `bench.core.names.FOREIGN`.
+    """
 
     schema_version: int = Field(default=SCHEMA)
     key: str
@@ -258,6 +280,7 @@ class RunRecord(Frozen):
     lists_hash: str | None = None
     checkpoint_hash: str | None = None
     error: Failure | None = None
+    foreign: ForeignLists | None = None
 
     @property
     def cpu_seconds(self) -> float | None:

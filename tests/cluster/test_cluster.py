@@ -226,4 +226,4 @@ def test_the_command_line_reaches_the_cluster(
     assert run.main([*small, *folders, "--executor", "dask", "--scheduler", scheduler]) == 0
     (path,) = (tmp_path / "results" / "runs").rglob("*.json")
     assert json.loads(path.read_text(encoding="utf-8"))["status"] == "finished"
-    assert "[1/1] tiktok mf seed 1" in capsys.readouterr().out
+    assert "[1/1] tiktok  MF  valid R@20" in capsys.readouterr().out

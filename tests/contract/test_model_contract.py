@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from bench.checks.contract import behaviour, form
+from bench.checks.contract import behaviour, effects, form
 from bench.checks.contract.suite import CHECKS, Check
 from bench.engine import registry
 
@@ -22,7 +22,7 @@ def test_every_check_is_in_the_suite() -> None:
     """`check-model` runs what the tests run; a check that is written and not listed would never run."""
     written = {
         each
-        for room in (behaviour, form)
+        for room in (behaviour, effects, form)
         for name, each in vars(room).items()
         if inspect.isfunction(each) and each.__module__ == room.__name__ and not name.startswith("_")
         if [*inspect.signature(each).parameters] == ["name"]

@@ -25,6 +25,8 @@ FAULTS = [
     Fault("plugin: of two with one name the first is taken", "place_of", "if other is not None:", "if False:", f"{PLUGINS} -k two_models", slow=True),
     Fault("plugin: not known in workers", "start_worker", "dict(hashes), locations())", "dict(hashes), ())", f"{PLUGINS} -k made_in_workers", slow=True),
     Fault("contract: still parameters pass", "every_parameter_moves", "        not unmoved,", "        True,", f"{CHECKS} -k named", slow=True),
+    Fault("contract: idle hyperparameters pass", "every_parameter_has_an_effect", "        not idle,", "        True,", f"{CHECKS} -k named", slow=True),
+    Fault("check: slower on another processor fails", "speed_rows", "counts = max_slowdown is not None or", "counts = True or", "tests/regression/test_check.py -k trained_model", slow=True),
     Fault("contract: stale scores pass", "scores_follow_the_last_step", "not torch.equal(before, scores(model)),", "True,", f"{CHECKS} -k named", slow=True),
     Fault("contract: padding may be recommended", "padding_plays_no_part", "torch.equal(now, before),", "True,", f"{CHECKS} -k named", slow=True),
 ]  # fmt: skip

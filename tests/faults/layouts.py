@@ -8,6 +8,7 @@ ROUND, FUZZ = "tests/layouts/test_round_trip.py", "tests/layouts/test_fuzz.py"
 CLAIMS, NAMES = "tests/layouts/test_claims.py", "tests/data/test_dataset_names.py"
 ACCOUNTS, BESIDE = "tests/layouts/test_accounts.py", "tests/layouts/test_beside.py"
 NEXT, LEFT_OUT = "tests/layouts/test_next_steps.py", "tests/pipeline/test_left_out.py"
+ADJUSTING = "tests/layouts/test_adjusting.py"
 AUDIT = "tests/data/test_split_audit.py"
 
 FAULTS = [
@@ -20,6 +21,8 @@ FAULTS = [
     Fault("only the first difference told", "differences_table", "for one in differences]", "for one in list(differences)[:1]]", f"{IMPORT} -k every_difference", slow=True),
     Fault("exchanged parts not noticed", "exchanged", "sizes != card_sizes[::-1]", "sizes != card_sizes", f"{IMPORT} -k exchanged", slow=True),
     Fault("a shipped card replaced", "_refuse_taken", "        if not is_import:", "        if False:", f"{IMPORT} -k taken"),
+    Fault("k-core: one pass only", "_with_enough", "if np.array_equal(rest, kept):", "if True:", f"{ADJUSTING} -k plain_definition", slow=True),
+    Fault("item order: not followed", "ordered_keys", "replace(keys, of_rows=of_rows, order=path)", "replace(keys, order=path)", f"{ADJUSTING} -k rows_follow", slow=True),
     Fault("a failed import leaves its copy", "_write", "        if in_place:", "        if False:", f"{IMPORT} -k leaves_nothing", slow=True),
     Fault("zeros count as features", "modality_of", "present = rows.any(axis=1)", "present = np.ones(n_items, dtype=bool)", f"{READERS} -k content_by", slow=True),
     Fault("claims of archives believed", "_read_npz", "if claimed > limit:", "if False:", CLAIMS, slow=True),
@@ -40,7 +43,7 @@ FAULTS = [
     Fault("features of users taken for items'", "USERS", "(user|users|uid)", "(nobody)", f"{BESIDE} -k features_of_users", slow=True),
     Fault("links to nowhere passed over", "list_place", "for entry in entries if not entry.is_file())", "for entry in entries if False)", f"{BESIDE} -k links_to_nowhere", slow=True),
     Fault("2.9 taken for an id", "id_text", "not isinstance(value, int | str)", "not isinstance(value, int | str | float)", "tests/data/test_extract.py -k original_ids", slow=True),
-    Fault("the next step without options", "import_command", "for option in place.columns.given for", "for option in () for", f"{NEXT} -k every_option", slow=True),
+    Fault("the next step without options", "import_command", "for option in (*place.columns.given, *adjustments.given) for", "for option in () for", f"{NEXT} -k every_option", slow=True),
     Fault("a card advised whose files these are not", "_is_readable", "source.layout == layout and", "True or", f"{NEXT} -k another_layout", slow=True),
     Fault("content models not left out", "split_by_content", "        if reason is None:", "        if True:", f"{LEFT_OUT} -k others_are_trained", slow=True),
     Fault("audit: users without training items count", "_orders", "known = (n_train > 0) & (n_held > 0)", "known = n_held > 0", f"{AUDIT} -k above_index_by_hand", slow=True),

@@ -8,12 +8,14 @@ SAMPLING, TRAIN = "tests/unit/test_sampling.py", "tests/unit/test_train.py"
 RESUME, GOING_ON = "tests/contract/test_resume.py", "tests/unit/test_going_on.py"
 STATES, CLAIMS = "tests/unit/test_checkpoint.py", "tests/unit/test_claims.py"
 PROTOCOL = "tests/unit/test_protocol.py"
+EVALUATE = "tests/pipeline/test_evaluate.py"
 
 FAULTS = [
     Fault("mask 1e-5", "hide", "scores[rows, columns] = -torch.inf", "scores[rows, columns] = 1e-5", RANKING, slow=True),
     Fault("no mask of validation items", "Evaluator.__init__", "[split.train, split.valid] if", "[split.train] if", RANKING, slow=True),
     Fault("test items hidden at validation", "Evaluator.__init__", "_union([split.train])", "_union([split.train, split.test])", RANKING, slow=True),
     Fault("ties as the library likes", "stable_topk", "values[tied], indices[tied] =", "_ =", RANKING),
+    Fault("validation: lists with a hit left empty", "surely_beaten", "n_above.ge(depth)", "n_above.ge(depth // 4)", RANKING),
     Fault("padding column kept", "without_padding", "return scores[:, 1:]", "return scores[:, :-1]", RANKING, slow=True),
     Fault("test evaluated twice", "Evaluator.test", "self._test_done = True", "self._test_done = False", RANKING, slow=True),
     Fault("ideal DCG over all positives", "ndcg", "ideal[np.minimum(n_held_out, k)]", "ideal[np.minimum(hits[:, :k].sum(axis=1).clip(1), k)]", METRICS, slow=True),
@@ -57,5 +59,16 @@ FAULTS = [
     Fault("protocol: records of version 1 taken for the default", "ProtocolFacts._complete_version_1", '"name": PROTOCOL_1.name', '"name": "field"', f"{PROTOCOL} -k version_1_is", slow=True),
     Fault("protocol: patience in the last epoch taken for the cap", "RunRecord.stop_reason", "if len(scores) - best >= self.protocol.patience:", "if len(scores) - best > self.protocol.patience:", f"{PROTOCOL} -k why_a_training", slow=True),
     Fault("signs: controls are marked", "stops_of", "if run.stop_reason is not None]", "if run.curve]", "tests/report/test_stops.py -k both_signs", slow=True),
+    Fault("signs: a run counts once for each label", "stops_of", "each_once(records)", "records", "tests/report/test_stops.py -k several_labels", slow=True),
+    Fault("artifacts: models are trained that are not named", "rows_of", "if row.model in models]", "]", "tests/unit/test_rows.py -k never_trained", slow=True),
     Fault("captions: the cap of epochs is not said", "build", "stopped_by_cap(artifact.records(material))", '""', "tests/report/test_stops.py -k caption_of_an_artifact", slow=True),
+    Fault("lists: hidden items are accepted", "_hidden", "np.isin(keys, known)", "np.isin(keys, known[:0])", f"{EVALUATE} -k mistake", slow=True),
+    Fault("lists: the worst score first", "frame_of", "numbers if role == \"rank\" else -numbers", "numbers", f"{EVALUATE} -k order_of_scores", slow=True),
+    Fault("lists: a missing user is left out", "check_lists", "if len(missing) and not empty_if_missing", "if False", f"{EVALUATE} -k mistake", slow=True),
+    Fault("lists: the test part again under one name", "evaluate_test", "if same and earlier.protocol.protocol == protocol", "if False", f"{EVALUATE} -k once_for_each_name", slow=True),
+    Fault("lists: they shorten the rows of models", "_usual_repetitions", "if group[0].foreign is None", "", f"{EVALUATE} -k stands_on_the_leaderboard", slow=True),
+    Fault("lists: a training may claim them", "_contradictions", "record.foreign is not None or ", "", f"{EVALUATE} -k cannot_claim", slow=True),
+    Fault("scores: rows of the wrong users", "ScoreMatrix.score_users", "users.cpu().numpy() - 1", "users.cpu().numpy() - 2", f"{EVALUATE} -k model_that_made_them", slow=True),
+    Fault("wheel: its own cards are not found", "_files", "(*SHIPPED, *_ALSO.get(), directory)", "(*_ALSO.get(), directory)", "tests/packaging/test_wheel.py -k hide_shipped"),
+    Fault("wheel: a missing RecBole is the model's fault", "import_module", 'problem.name == "recbole"', 'problem.name == "ray"', "tests/packaging/test_wheel.py -k missing_recbole", slow=True),
 ]  # fmt: skip

@@ -21,7 +21,7 @@ FAULTS = [
     Fault("LUDP: layers of the item graph not read out", "ItemGraphs.views", "layers.append(table if nodes is None else gather(table, nodes))", "pass", f"{LUDP} -k scores_equal", slow=True),
     Fault("LUDP: printed sum over the triples ignored", "LUDP.__init__", "self.bpr_reduction = self.params.bpr_reduction", "pass", f"{LUDP} -k loss_equals", slow=True),
     Fault("LUDP: weights never regularised", "LUDP.regularised", 'if self.params.reg_scope == "ego":', "if True:", f"{LUDP} -k loss_equals", slow=True),
-    Fault("LUDP: rows regularised and the matrices as well, divided by the batch", "LUDP.regularised", "rows + sum_of_squares(matrices) / 2 if", "rows + sum_of_squares(matrices) / (2 * len(ego[0])) if", "tests/plain/test_plain.py -k ludp", slow=True),
+    Fault("LUDP: rows regularised and the matrices as well, divided by the batch", "LUDP.regularised", "rows + sum_of_squares(self._matrices) / 2 if", "rows + sum_of_squares(self._matrices) / (2 * len(ego[0])) if", "tests/plain/test_plain.py -k ludp", slow=True),
     Fault("LUDP: graphs never refreshed", "LUDP._refresh_if_due", 'p.item_graph_refresh == "epoch"', "False", f"{LUDP} -k refreshing", slow=True),
     Fault("LUDP: graphs refreshed in every batch", "LUDP._refresh_if_due", "due = self.pairs_seen % len(self.train_users) == 0", "due = True", f"{LUDP} -k refreshing", slow=True),
     Fault("fusion: mean sums", "PlainFusion.forward", 'if self.how == "mean":', "if False:", f"{LUDP} -k times_mean", slow=True),

@@ -199,9 +199,9 @@ def test_a_model_that_is_not_there_is_told(
 def test_the_list_names_those_that_run_and_why_others_do_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list-recbole"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "recbole:SimpleX" in said
+    assert " SimpleX " in said
     assert "NCLTrainer" in said
-    assert f"{len(usable())} of {len(shipped())} run" in said
+    assert f"{len(usable())} of {len(shipped())} general recommenders of RecBole run, as recbole:NAME" in said
     assert run.main(["--list"]) == 0
     listed = capsys.readouterr().out
     assert "recbole:NAME" in listed

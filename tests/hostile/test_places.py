@@ -117,7 +117,7 @@ def test_runs_tables_and_boards_in_such_a_folder(odd_data: Path, tmp_path: Path)
     ]
     done = limited(HOME, *commands, cwd=tmp_path, seconds=280, memory=16 << 30, PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "(kept)" in done.stdout
+    assert "finished already and kept" in done.stdout
     assert (home / "results" / "report.html").is_file()
     for path in (home / "results").rglob("*.json"):
         path.read_bytes().decode("utf-8")

@@ -40,6 +40,7 @@ CASES = [
     (["--datasets", "tiktokk"], ["tiktokk", "'tiktok'"]),
     (["--models", "ludpp"], ["ludpp", "'ludp'", "lightgcn"]),
     (["--artifacts", "table33"], ["table33", "'table3'"]),
+    (["--models", "mf", "ease", "--reference", "eas"], ["eas", "'ease'", "mf"]),
     (["--set", "ludp.knn_kk=3"], ["knn_kk", "'knn_k'"]),
     (["--set", "ludp.knn_k=[1]"], ["knn_k", "ludp.yaml"]),
     (["--profile", "quck"], ["quck", "'quick'"]),

@@ -27,7 +27,7 @@ def test_runs_that_all_failed_are_counted(
 ) -> None:
     assert main([*command, "--models", "mf", "--set", "mf.learning_rate=1e30"]) == 1
     out, err = capsys.readouterr()
-    assert "1 of 1 runs failed; run the same command to try again." in out
+    assert out.splitlines()[-1].startswith("1 of 1 run failed: tiktok MF. Why: the same command with --status")
     assert err == ""
     assert main(["leaderboard", "--results-dir", str(tmp_path / "r")]) == 1
     assert "1 of 1 runs failed" in capsys.readouterr().out

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -55,6 +57,34 @@ def test_each_option_reaches_its_own_field() -> None:
     options = parse(["--seeds", "2", "--confirm-seeds", "4", "--epochs", "7"])
     assert (options.n_seeds, options.search.n_seeds, options.epochs_at_most) == (2, 4, 7)
     assert options.protocol.max_epochs == 7
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize(
+    ("target", "profile", "artifacts", "datasets", "is_offline"),
+    [
+        ("demo", "quick", (), ("movielens",), True),
+        ("run", "quick", ("all",), ("tiktok", "movielens"), True),
+        ("paper", "full", ("all",), ("tiktok", "movielens"), False),
+    ],
+)
+def test_targets_of_the_makefile_are_commands_that_parse(
+    target: str,
+    profile: str,
+    artifacts: tuple[str, ...],
+    datasets: tuple[str, ...],
+    is_offline: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(
+        "LUDP_BENCH_OFFLINE", raising=False
+    )  # the variable is what --offline is elsewhere in the tests
+    shown = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (command,) = (line for line in shown.splitlines() if "run_all.py" in line)
+    options = parse(shlex.split(command.partition("run_all.py")[2]))
+    assert (options.profile, options.what.artifacts, options.what.datasets) == (profile, artifacts, datasets)
+    assert options.data.offline == is_offline
+    assert options.what.models == ()
 
 
 def options_by_flag(built: argparse.ArgumentParser) -> dict[str, argparse.Action]:

@@ -102,7 +102,7 @@ def test_what_is_there_or_only_shown_starts_no_worker(
     monkeypatch.setattr("bench.runs.pool.start_worker", None)
     capsys.readouterr()
     assert run(tmp_path, *arguments, "--workers", "2") == 0
-    assert capsys.readouterr().out.count("(kept)") == 2
+    assert "2 runs are finished already and kept" in capsys.readouterr().out
     assert run(tmp_path, *arguments, "--workers", "2", "--on-existing", "rerun", "--dry-run") == 0
 
 
@@ -119,7 +119,7 @@ def test_interrupt_leaves_finished_runs_and_no_process(tmp_path: Path) -> None:
     )
     try:
         assert process.stdout is not None
-        assert any("[1/99]" in line for line in process.stdout)
+        assert any("[ 1/99]" in line for line in process.stdout)
         os.killpg(process.pid, signal.SIGINT)
         _, error = process.communicate(timeout=60)
         assert until(lambda: living(process.pid) == [], 20)
@@ -200,8 +200,30 @@ def test_the_display_has_a_bar_for_each_worker_and_one_for_all() -> None:
         display.epoch_done(epoch, 0)
         display.epoch_done(better, 1)
         everything, first, second = display._progress.tasks
-        assert (first.description, first.completed, first.total) == ("d mf seed 1", 1, 4)
-        assert (second.description, second.completed, second.total) == ("d lightgcn seed 1", 2, 4)
+        assert (first.description, first.completed, first.total) == ("d MF", 1, 4)
+        assert (second.description, second.completed, second.total) == ("d LightGCN", 2, 4)
         assert "0.2500 at epoch 1, stops in 10" in first.fields["note"]
         assert "0.5000 at epoch 2, stops in 10" in second.fields["note"]
         assert (everything.completed, everything.total) == (1 / 4 + 2 / 4, 4)
+
+
+def test_the_bars_of_a_narrow_terminal_keep_their_numbers_whole() -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    epoch = EpochFacts(epoch=3, loss=1.0, train_seconds=0.0, valid_seconds=0.0, valid={"recall@20": 0.25})
+    spec = RunSpec(
+        dataset="movielens",
+        model="mmgcn",
+        variant="reference",
+        repetition=1,
+        base_seed=1,
+        max_epochs=1000,
+        params={},
+    )
+    with RunDisplay(terminal, 97, Protocol()) as display:
+        display.run_started(spec, 0)
+        display.epoch_done(epoch, 0)
+        display._progress.refresh()
+    assert isinstance(terminal.file, io.StringIO)
+    shown = terminal.file.getvalue()
+    assert "3/1000 0.2500 at epoch 3" in " ".join(shown.split())
+    assert "…" not in shown

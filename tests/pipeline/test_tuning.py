@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import toy
 
 from bench.cli.options import parse
 from bench.cli.requests import tuning_settings_of
 from bench.cli.run import main
 from bench.core.files import locked
+from bench.core.protocol import Protocol
 from bench.engine import registry
 from bench.engine.tuned import TunedEntry
 from bench.runs.display import RunDisplay
-from bench.runs.tuning.pruning import PruningRule
+from bench.runs.tuning.pruning import Budget, PruningRule
+from bench.runs.tuning.search import Search, TuningSettings, short_search
+from bench.runs.tuning.space import SearchSpace
 
 SMALL = ["--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01", "--epochs", "2", "--threads", "1"]
 
@@ -79,7 +84,7 @@ def test_chosen_values_are_used_and_no_trial_is_made_twice(
         assert run["seeds"] != made[best["key"]]["seeds"]
     assert (tmp_path / "results" / "figures" / "budget.pdf").is_file()
     assert {name: registry.load(name).path.read_bytes() for name in ("mf", "ludp")} == before
-    assert "chosen for data drawn at random" in capsys.readouterr().out
+    assert "chosen for data drawn at random" in " ".join(capsys.readouterr().out.split())
 
     assert call(tmp_path, *models, "--tune", "4", "--confirm-seeds", "1", "--artifacts", "tuning") == 0
     again = trials(tmp_path)
@@ -112,11 +117,10 @@ def test_the_best_are_confirmed_over_fresh_seeds_whose_mean_chooses(
     run = next(json.loads(path.read_text("utf-8")) for path in (tmp_path / "results" / "runs").rglob("mf/*.json"))
     assert run["spec"]["params"] == chosen["spec"]["params"]
     assert not set(run["seeds"].values()) & set(seeds)
-    searched = [
-        line for line in said.splitlines() if " trial:" in line or (": valid" in line and "confirmation" in line)
-    ]
+    searched = [line for line in said.splitlines() if " trial  valid" in line or " confirmation " in line]
     assert len(searched) == 16
     assert not [line for line in searched if "test" in line]
+    assert said.index(" test, ") > said.index(searched[-1])
 
     assert call(tmp_path, *arguments) == 0  # nothing is made twice
     assert (trials(tmp_path), trials(tmp_path, "confirm")) == (made, again)
@@ -223,7 +227,7 @@ def test_cpu_minutes_are_a_budget_too(tmp_path: Path, capsys: pytest.CaptureFixt
         f"{(used + 0.001) / 60:g} CPU minutes of trials"
     }
     assert call(tmp_path, *models, "--tune-minutes", "9", "--status") == 0
-    assert "CPU minutes" in capsys.readouterr().out
+    assert "CPU min" in capsys.readouterr().out
 
 
 def test_a_short_search_is_written_only_when_asked(
@@ -234,13 +238,28 @@ def test_a_short_search_is_written_only_when_asked(
     monkeypatch.setattr("bench.runs.tuning.keep.write_tuned", lambda entry, new: written.append(new) or entry.path)
     arguments = ["--models", "mf", "--workers", "1", "--tune", "1", "--artifacts", "tuning"]
     assert call(tmp_path, *arguments) == 0
-    assert "2 epochs at most, and not the 1000 of the protocol" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 epochs at most, and not the 1000 of the protocol" in said
+    assert "The trials have at most 2 epochs" not in said  # values for generated data are not kept in any case
     assert written == []
     assert call(tmp_path, *arguments, "--set", "mf.reg_weight=0.1", "--save-tuned") == 0
     assert "chosen under --set" in " ".join(capsys.readouterr().out.split())
     assert written == []
     assert call(tmp_path, *arguments, "--save-tuned") == 0
     assert [(entry.dataset, entry.trials, entry.max_epochs) for entry in written] == [("tiktok", 1, 2)]
+
+
+def test_a_short_search_is_announced_as_one() -> None:
+    protocol, drawn = Protocol(), Search("mf", toy.random_data(), SearchSpace({}, {}))
+    search = replace(drawn, data=replace(drawn.data, source="real"))
+    short = TuningSettings(Budget(2), "tpe", 30, 1, {}, may_write=False)
+    assert drawn.data.source == "surrogate"
+    assert short_search([search], short, protocol) == (
+        "The trials have at most 30 epochs, not the 1,000 of the protocol: the values that they choose hold for "
+        "this call only. --save-tuned writes them all the same."
+    )
+    assert short_search([search], replace(short, may_write=True), protocol) == ""
+    assert short_search([drawn], short, protocol) == ""
 
 
 def test_a_search_in_use_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,7 +287,7 @@ def test_a_dry_run_names_the_trials_and_makes_none(tmp_path: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("arguments", "is_written"),
     [
-        ([], False),  # the profile quick has 30
+        ([], False),  # the profile quick has 15
         (["--save-tuned"], True),
         (["--epochs", "1000"], True),
         (["--epochs", "1001"], False),

@@ -82,7 +82,8 @@ def test_csv_is_unrounded(make_facts):
 
 
 def test_it_is_made_by_default_and_trains_nothing():
-    assert check_names([], ["mf"], False)[:2] == ["table2", "audit"]
+    assert check_names(["all"], ["mf"], False)[:2] == ["table2", "audit"]
+    assert "audit" not in check_names([], ["mf"], False)
     assert ARTIFACTS["audit"].needs == "nothing"
 
 

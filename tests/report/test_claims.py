@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from bench.core.errors import ConfigError, UsageError
+from bench.core.protocol import TOPK_DEPTH
+from bench.core.types import TopK
 from bench.report.artifacts import ARTIFACTS
 from bench.report.comparisons import COMPARED, UserScores
 from bench.report.material import Material
@@ -227,22 +229,49 @@ def test_a_call_without_runs_has_every_row_and_no_number(
     material.__dict__["facts"] = facts
     table = claims_table(material, list(claims.values()))
     counts = [len(block.rows) for block in table.blocks]
-    assert counts[0] == sum(claim.is_about("tiktok") for claim in claims.values()) > counts[1] > 10
-    assert {row.cells[4].text.partition(":")[0] for block in table.blocks for row in block.rows} == {
-        "not decidable here"
-    }
-    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
-    assert len(rows) == sum(counts)
-    assert {row["difference"] for row in rows} == {""}
-    assert any("0 hold, 0 do not hold" in note for note in table.notes)
-    markdown, latex = to_markdown(table), to_latex(table)
-    assert markdown.count("| LUDP is better than every other model.") == 2
-    assert "\\begin{table}" not in latex
-    assert (
-        latex.count("\\begin{longtable}{p{\\dimexpr 0.24\\linewidth-2\\tabcolsep\\relax}")
-        == latex.count("\\end{longtable}")
-        == 2
+    assert counts == []  # nothing is decided: a count instead of rows
+    n = sum(claim.is_about("tiktok") for claim in claims.values())
+    assert table.caption.startswith(
+        f"tiktok [real, random split]: of {n} claims 0 hold, 0 do not hold and {n} are open: no difference is "
+        f"significant, or runs are missing. baby"
     )
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert len(rows) == n + sum(claim.is_about("baby") for claim in claims.values())
+    assert {row["difference"] for row in rows} == {""}
+    assert {row["verdict"] for row in rows} == {"not decidable here"}
+    assert "| LUDP" not in to_markdown(table)
+    assert "tabular" not in to_latex(table)
+
+
+def test_decided_claims_come_by_verdict_and_open_ones_after_them(
+    paper: Any, make_facts: Any, make_record: Any, tmp_path: Any
+) -> None:
+    facts, store, records = make_facts(), ResultsStore(tmp_path), []
+    for label, mean in {"ludp": 0.5, "mf": 0.3, "grcn": 0.7}.items():
+        noise = 0.01 * np.random.default_rng(round(10 * mean)).standard_normal(N_USERS)
+        for seed in range(3):
+            means = dict.fromkeys(COMPARED, float(np.mean(mean + noise)))
+            record = make_record(label, seed, means, facts, n_users=N_USERS)
+            lists = TopK(np.arange(N_USERS), np.zeros((N_USERS, TOPK_DEPTH), dtype=np.int64), 0)
+            store.write_topk(record.key, lists, dict.fromkeys(COMPARED, mean + noise))
+            records.append(record)
+    material = Material({}, ["ludp", "mf", "grcn"], records, 3, paper, store)
+    material.__dict__["facts"] = [facts]
+    claims = [
+        claim_of("above", ["ludp"], ["grcn"], id="a"), claim_of("above", ["ludp"], ["lattice"], id="b"),
+        claim_of("above", ["ludp"], ["mf"], id="c"),
+    ]  # fmt: skip
+    table = claims_table(material, claims)
+    assert "of 3 claims 1 hold, 1 do not hold and 1 are open." in table.caption
+    decided, undecided = table.blocks
+    shown = [(row.cells[0].text, row.cells[0].tone, row.ruled) for row in decided.rows]
+    assert shown == [("holds", "good", False), ("does not hold: in R@10", "bad", True)]
+    assert [(row.cells[0].text, row.cells[0].tone) for row in undecided.rows] == [
+        ("open: runs are missing", "open")
+    ]  # fmt: skip
+    latex = to_latex(table)
+    assert "\\begin{table}" not in latex
+    assert latex.count("\\begin{longtable}{p{\\dimexpr 0.13\\linewidth-2\\tabcolsep\\relax}") == 2
     assert latex.count("\\endhead") == 2
 
 
@@ -254,15 +283,16 @@ def test_a_claim_is_decided_on_the_papers_split_alone(
     for both in ([shipped, make_facts()], [make_facts(), shipped]):
         material.__dict__["facts"] = both
         table = claims_table(material, list(claims.values()))
-        assert [block.columns[3].group for block in table.blocks] == ["tiktok [real, random split]"]
-        assert len(table.blocks[0].rows) == sum(claim.is_about("tiktok") for claim in claims.values())
+        n = sum(claim.is_about("tiktok") for claim in claims.values())
+        assert table.caption.startswith(f"tiktok [real, random split]: of {n} claims")
+        assert "shipped" not in table.caption
         assert {row["dataset"] for row in csv.DictReader(io.StringIO(to_csv(table)))} == {"tiktok"}
         (note,) = [note for note in table.notes if note.startswith("tiktok [real, shipped split]")]
         assert "no verdicts" in note
         assert "decided on tiktok [real, random split] alone" in note
     material.__dict__["facts"] = [shipped]
     alone = claims_table(material, list(claims.values()))
-    assert len(alone.blocks[0].rows) == len(table.blocks[0].rows)
+    assert alone.caption.startswith(f"tiktok [real, shipped split]: of {n} claims")
     assert any("the paper splits at random" in note and "tiktok@random" in note for note in alone.notes)
     material.__dict__["facts"] = [make_facts()]
     assert not any("splits at random" in note for note in claims_table(material, list(claims.values())).notes)

@@ -77,13 +77,13 @@ def test_curves_draw_runs_and_their_mean(learning: DataRuns, paper: Paper) -> No
         assert list(line.get_ydata()) == [row["valid"] for row in mf[repetition]]
     assert [line.get_markevery() for line in own[:2]] == [[1], [0]]
     assert own[0].get_linewidth() < own[2].get_linewidth()
-    line, kept = [line for line in by_second.lines if line.get_color() == colour and len(line.get_xdata())]
+    (line,) = [line for line in by_second.lines if line.get_color() == colour]
     assert list(line.get_xdata()) == [row["seconds"] for row in mf["mean"]]
     assert list(line.get_ydata()) == [row["valid"] for row in mf["mean"]]
-    assert [*kept.get_xdata(), *kept.get_ydata()] == pytest.approx([2.5, 0.25])  # of the epochs 2 and 1
+    assert line.get_markevery() == own[2].get_markevery() == [1]  # the mean of the epochs 2 and 1, on the line
     assert [axes.get_title() for axes in (mf_by_epoch, ludp_by_epoch)] == ["MF ‡", "LUDP (1 of 2)"]
     assert by_second.get_ylabel() == "validation Recall@20"
-    assert by_second.get_xlabel().endswith("(n=2 seeds)")
+    assert by_second.get_xlabel().endswith("(mean of 2 seeds)")
 
 
 def test_curves_show_gaps_and_levels(learning: DataRuns, paper: Paper) -> None:
@@ -96,19 +96,34 @@ def test_curves_show_gaps_and_levels(learning: DataRuns, paper: Paper) -> None:
     for axes in panels[1:]:
         own = [line for line in axes.lines if line.get_color() == "#000000" and len(line.get_xdata())]
         assert len(own) == 1  # of an incomplete model the run, and no mean
-    names = [text.get_text() for text in panels[-1].get_legend().get_texts()]
-    assert names == ["MF ‡", "LUDP (1 of 2)", "Popularity", "‡ best at the start: 2 of 3 runs"]
+    names = {text.get_text(): text.xy[1] for text in panels[-1].texts}
+    ends = {"MF ‡": 0.2, "LUDP (1 of 2)": 0.4, "Popularity (best baseline)": 0.05}
+    assert names == pytest.approx(ends)  # each at the height where its line ends
+    assert panels[-1].get_legend() is None
+    assert panels[-1].get_title(loc="left") == "‡ best at the start: 2 of 3 runs"
     (note,) = [note for note in figure.notes if "no mean is drawn" in note]
     assert note.endswith("LUDP (1 of 2 seeds), ACF (0 of 2 seeds).")
 
 
+def test_only_the_best_baseline_is_drawn(make_record: Any, make_facts: Any, paper: Paper) -> None:
+    facts = make_facts()
+    runs = {
+        label: [make_record(label, 0, facts=facts, curve=epochs((0.1, level), loss=None), best_epoch=1)]
+        for label, level in {"popularity": 0.05, "ease": 0.2, "itemknn": 0.1}.items()
+    }
+    runs["mf"] = [make_record("mf", 0, facts=facts, curve=epochs((1.0, 0.1), (1.0, 0.3)), best_epoch=2)]
+    for axes in drawn(curves_figure([DataRuns(facts, facts.label, runs, n_asked=1)], paper)):
+        levels = [line.get_ydata() for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+        assert [list(level) for level in levels] == [[0.2, 0.2]]
+
+
 def test_panels_are_as_many_as_models_and_fill_rows(make_record: Any, make_facts: Any, paper: Paper) -> None:
     facts, curve = make_facts(), epochs((1.0, 0.1), (1.0, 0.3))
-    labels = ["mf", "vbpr", "acf", "ngcf", "mmgcn"]
+    labels = ["mf", "vbpr", "acf", "ngcf", "mmgcn", "lightgcn"]
     runs = {label: [make_record(label, 0, facts=facts, curve=curve, best_epoch=2)] for label in labels}
     figure = curves_figure([DataRuns(facts, facts.label, runs, n_asked=1)] * 2, paper)
     titles = [axes.get_title() for axes in drawn(figure)]
-    assert titles == [*["MF", "VBPR", "ACF", "NGCF", "MMGCN", ""]] * 2
+    assert titles == [*["MF", "VBPR", "ACF", "NGCF", "MMGCN", "LightGCN", ""]] * 2
 
 
 def test_the_same_numbers_give_the_same_bytes(learning: DataRuns, paper: Paper, tmp_path: Path) -> None:
@@ -119,7 +134,7 @@ def test_the_same_numbers_give_the_same_bytes(learning: DataRuns, paper: Paper, 
 def test_one_seed_is_one_line(learning: DataRuns, paper: Paper) -> None:
     one = DataRuns(learning.facts, learning.heading, {"mf": learning.by_label["mf"][:1]}, n_asked=1)
     figure = curves_figure([one], paper)
-    assert "One run a model (n=1 seed)" in figure.caption
+    assert "One run per model (n=1 seed)" in figure.caption
     assert len(figure.csv_rows) == 3
     for axes in drawn(figure):
         line = axes.lines[0]

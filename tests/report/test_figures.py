@@ -56,7 +56,7 @@ def lab(colour: str, vision: Any) -> Any:
 def drawn(figure: Figure) -> list[Any]:
     """The panels that hold something."""
     with styled():
-        return [axes for axes in figure.draw().axes if axes.get_title()]
+        return [axes for axes in figure.draw().axes if axes.axison]
 
 
 def bars(axes: Any, is_upright: bool) -> list[tuple[float, float, float | None]]:
@@ -109,17 +109,41 @@ def test_what_is_drawn_is_what_the_csv_says(
     groups = [list(group) for _, group in itertools.groupby(rows, key=lambda row: (row["data"], row["metric"]))]
     assert len(panels) == len(groups) == len(facts) * (1 if name == "fig5" else 3)
     is_upright = name == "fig6"
+    named = [axes.get_title(loc="left") or axes.get_title() for axes in panels]
+    assert list(dict.fromkeys(filter(None, named))) == [each.label for each in facts]  # once a row
     for axes, group in zip(panels, groups, strict=True):
-        assert axes.get_title() == group[0]["data"]
         score_axis = axes.get_ylabel() if is_upright else axes.get_xlabel()
-        assert score_axis.lower() == f"{group[0]['metric']} (n={n_seeds} seed{'s' if n_seeds > 1 else ''})"
+        bars_are = "mean, SD over 3 seeds" if n_seeds == 3 else "1 seed"
+        assert score_axis.lower() == f"{group[0]['metric']}\n({bars_are.lower()})"
         places = experiments.KNN_K if is_upright else range(len(group))
         assert [(place, value) for place, value, _ in bars(axes, is_upright)] == [
             (place, row["mean"]) for place, row in zip(places, group, strict=True)
         ]
         for (_, _, half), row in zip(bars(axes, is_upright), group, strict=True):
             assert half == (None if n_seeds == 1 else pytest.approx(row["sd"]))
+        trend = [line for line in axes.lines if len(line.get_xdata()) == len(group) and is_upright]
+        assert len(trend) == int(n_seeds > 1 and is_upright)  # one seed shows no trend
     assert ("n=1 seed, hence no error bars" in figure.caption) == (n_seeds == 1)
+
+
+@pytest.mark.parametrize("name", ["fig3", "fig6"])
+def test_precision_is_left_out_where_it_repeats_recall(
+    name: str, make_facts: Any, make_record: Any, paper: Paper
+) -> None:
+    facts = [make_facts(), make_facts("movielens", data_hash="b" * 16)]
+    records = [
+        make_record(
+            label, 0,
+            {"recall@10": 0.1 + 0.01 * place, "precision@10": 0.01 + 0.001 * place + each * 0.01 * (place % 2)},
+            facts[each],
+        )
+        for each in (0, 1) for place, label in enumerate(labels_of(name))
+    ]  # fmt: skip
+    figure = BUILDERS[name](Scores(records, 1), facts, paper)
+    axis = "get_ylabel" if name == "fig6" else "get_xlabel"
+    shown = [getattr(axes, axis)().partition("\n")[0] for axes in drawn(figure)]
+    assert shown == ["Recall@10", "NDCG@10", "Precision@10", "Recall@10", "NDCG@10"]
+    assert {row[CSV_HEADER.index("metric")] for row in figure.csv_rows} >= {"precision@10"}
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -136,6 +160,8 @@ def test_gaps_and_partial_means_show(name: str, make_facts: Any, scores: Any, pa
         assert all(half is not None for _, _, half in found[1:])
         alphas = [container[0].get_alpha() for container in axes.containers]
         assert alphas == [PALE] + [None] * (len(labels) - 2)
+        if name == "fig3":
+            assert not [line for line in axes.lines if line.get_linestyle() == ":"]  # the base is incomplete
         if name == "fig6":
             line = next(line for line in axes.lines if len(line.get_xdata()) == len(labels))
             assert [math.isnan(y) for y in line.get_ydata()] == [True, False, True, False]
@@ -171,6 +197,8 @@ def test_a_model_looks_the_same_in_every_figure(paper: Paper) -> None:
     assert colours[paper.proposed] == "#000000"
     variants = plot_styles(["ludp", "ludp@a", "ludp@b"], paper)
     assert len({str(style["linestyle"]) for style in variants.values()}) == 3
+    assert len({style["fillstyle"] for style in variants.values()}) == 3
+    assert variants["ludp"]["fillstyle"] == "full"
     others = [name for name in registry.names() if not paper.has_model(name)]
     assert {plot_styles(others, paper)[name]["color"] for name in others} <= set(GREYS)
     kinds = {(style["color"], str(style["linestyle"])) for style in plot_styles(others, paper).values()}

@@ -12,6 +12,7 @@ import pytest
 from toy import data_of, pairs
 
 from bench.core.types import BenchmarkData, TopK
+from bench.report.figure import styled
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.tables import groups as measure
@@ -130,7 +131,14 @@ def test_gini_at_its_ends() -> None:
     assert measure.gini(np.zeros(3, dtype=np.int64)) is None
 
 
-def test_the_table_means_over_runs_and_tells_gaps(
+def shown(axes: Any) -> list[list[str]]:
+    """The texts of the cells, row by row."""
+    cells = {text.get_position(): text.get_text() for text in axes.texts}
+    n_columns, n_rows = (1 + int(max(place[axis] for place in cells)) for axis in (0, 1))
+    return [[cells[column, row] for column in range(n_columns)] for row in range(n_rows)]
+
+
+def test_the_heat_maps_mean_over_runs_and_tell_gaps(
     data: BenchmarkData, lists: StoredLists, make_record: Any, paper: Paper, tmp_path: Path
 ) -> None:
     store, facts = ResultsStore(tmp_path), DataFacts.of(data)
@@ -140,27 +148,18 @@ def test_the_table_means_over_runs_and_tells_gaps(
         topk = TopK(lists.users, lists.items, 0)
         store.write_topk(record.key, topk, {"recall@10": np.array(recall)})
     material = Material({"toy": data}, ["ludp", "mf", "lightgcn"], records, 2, paper, store)
-    table = build(material)
-    assert [column.title for column in table.blocks[0].columns] == ["Model", "1 (n=1)", "2 (n=2)", "3 (n=1)"]
-    assert all(
-        "toy [surrogate x1, random split]" in column.group
-        for block in table.blocks
-        for column in block.columns[1:]
-    )
-    shown = [[cell.text for cell in row.cells] for row in table.blocks[0].rows]
-    assert shown == [
-        ["MF", "0.2500 ± 0.3536", "0.2500 ± 0.3536", "0.0000 ± 0.0000"],
-        ["LightGCN", *["– (no finished run)"] * 3],
-        ["LUDP", *["0.0000 (1 of 2 seeds)"] * 3],
-    ]
-    assert [row.cells[1].mark for row in table.blocks[0].rows] == ["best", "", ""]
-    assert [cell.text for cell in table.blocks[1].rows[0].cells[1:]] == [
-        "1.0000 ± 0.0000", "0.5000 ± 0.0000", "–", "0.0000 ± 0.0000",
-    ]  # fmt: skip
-    assert not any(cell.mark for block in table.blocks[:2] for row in block.rows for cell in row.cells[3:4])
-    whole = [cell.text for cell in table.blocks[2].rows[0].cells[2:]]
-    assert whole == ["66.67% ± 0.00%", "0.458 ± 0.000", "2.98 ± 0.00"]
-    rows = [dict(zip(CSV_HEADER, row, strict=True)) for row in table.csv_rows]
+    figure = build(material)
+    with styled():
+        users, items = figure.draw().axes
+    assert [tick.get_text() for tick in users.get_xticklabels()] == ["1\n(n=1)", "2\n(n=2)", "3\n(n=1)"]
+    assert users.get_title(loc="left") == "toy [surrogate x1, random split]"
+    assert [tick.get_text() for tick in users.get_yticklabels()] == ["MF", "LUDP", "LightGCN"]  # the best on top
+    assert shown(users) == [["0.250", "0.250", "0.000"], ["1 of 2"] * 3, ["–"] * 3]
+    assert shown(items)[0] == ["1.000", "0.500", "–", "0.000"]
+    colours = users.images[0].get_array()
+    assert colours[0, 0] == 1.0  # the best of its column
+    assert np.ma.is_masked(colours[1, 0])  # an incomplete mean is not compared
+    rows = [dict(zip(CSV_HEADER, row, strict=True)) for row in figure.csv_rows]
     (cold,) = (row for row in rows if row["model"] == "mf" and row["group"] == "0 (cold)")
     assert (cold["by"], cold["n"], cold["mean"], cold["n_runs"], cold["source"]) == (
         "item",

@@ -6,9 +6,11 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,20 @@ import pytest
 from boards import COMMIT, N_USERS, add_run, environment, facts_of, record_file
 
 from bench.cli.main import main
-from bench.core.hashing import hash_in_full
+from bench.core.hashing import derive_seed, hash_in_full
 from bench.core.protocol import PROTOCOL_1, TOPK_DEPTH, get_protocol
 from bench.core.types import Metrics, TopK
+from bench.engine import registry
 from bench.engine.evaluate import means
+from bench.report.comparisons import MIN_SEEDS
 from bench.report.leaderboard import columns
 from bench.report.leaderboard.build import Leaderboard, build, update
-from bench.report.leaderboard.entries import UNIT, Entry, chosen_for_page, origin_of, packed, read_scores
+from bench.report.leaderboard.curve import MOST_POINTS, curve_of
+from bench.report.leaderboard.entries import Entry
 from bench.report.leaderboard.forms import caption, notes
+from bench.report.leaderboard.origin import origin_of
 from bench.report.leaderboard.rows import boards, read_results
+from bench.report.leaderboard.user_scores import UNIT, chosen_for_page, packed, read_scores
 from bench.report.paper import Paper
 from bench.report.statistics import Resamples, gaps, pair
 from bench.runs.store import ResultsStore
@@ -93,11 +100,11 @@ def test_runs_of_another_configuration_are_another_row_and_say_so(
     found = rows(tmp_path, paper)
     assert [(each.name, each.rank) for each in found] == [("MF", 1), ("MF", 2), ("LightGCN", None)]
     assert len({each.title for each in found}) == 3
-    assert "[" not in found[2].title
+    assert "(" not in found[2].title
     section = board_of(tmp_path, paper).sections[0]
     (said,) = (note for note in notes(section, paper) if "the only score that may choose" in note)
     assert said.startswith("MF has 2 rows.")
-    assert f"{found[0].row.distinction} is the best (0.9000)" in said
+    assert f"{found[0].title} is the best (0.9000)" in said
 
 
 def test_a_row_without_all_repetitions_has_no_mean_and_no_rank(tmp_path: Path, paper: Paper) -> None:
@@ -138,7 +145,7 @@ def test_differences_to_the_best_are_those_of_the_significance_tests(tmp_path: P
             add_run(tmp_path, label, n, skill)
     ((board,), _) = boards([file.record for file in read_results(tmp_path).runs], None)
     scores = read_scores(board, ResultsStore(tmp_path))
-    by_label = {row.label: scores.ranking[row.id] for row in board.rows}
+    by_label = {row.label: scores.by_seed[row.id][scores.ranked] for row in board.rows}
     table = Resamples(list(by_label), {"recall@20": np.array(list(by_label.values()))}, 7, 2)
     best, *others = by_label
     expected = table.family("recall@20", [pair(label, best) for label in others])
@@ -151,6 +158,89 @@ def test_differences_to_the_best_are_those_of_the_significance_tests(tmp_path: P
     assert [each.gap is None for each in shown] == [True, False, False]
     assert shown[2].gap is not None
     assert shown[2].gap.differs
+
+
+def test_every_metric_has_ranks_and_differences_of_its_own(tmp_path: Path, paper: Paper) -> None:
+    for n in range(2):
+        for label, skill in {"mf": 0.1, "lightgcn": 0.9, "vbpr": 0.8}.items():
+            add_run(tmp_path, label, n, skill)
+    ((board,), _) = boards([file.record for file in read_results(tmp_path).runs], None)
+    by_seed = read_scores(board, ResultsStore(tmp_path)).by_seed
+    found = {each.row.id: each.standings for each in rows(tmp_path, paper)}
+    seed = derive_seed(0, "significance", board.facts.data_hash, board.facts.split_hash)
+    for place, metric in enumerate(board.shown):
+        means = {name: each[place].mean() for name, each in by_seed.items()}
+        best, *others = sorted(means, key=lambda name: -means[name])
+        assert (found[best][metric].rank, found[best][metric].gap) == (1, None)
+        alone = gaps(np.array([by_seed[name][place] for name in others]), by_seed[best][place], seed)
+        families = {row.id for row in board.rows if row.id != best}
+        for name, expected in zip(others, alone, strict=True):
+            own = found[name][metric].gap
+            assert own is not None
+            assert own.p_holm == expected.p_holm
+            assert (own.difference, own.low) == pytest.approx((expected.difference, expected.low), abs=1e-12)
+        assert set(others) == families
+
+
+def test_rows_that_do_not_differ_from_the_best_share_its_rank(
+    tmp_path: Path, paper: Paper, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(MIN_SEEDS):
+        for label, skill in {"lightgcn": 0.9, "vbpr": 0.88, "mf": 0.2, "popularity": 0.1}.items():
+            add_run(tmp_path, label, n, skill)
+    best, second, third, fourth = (each.standing for each in rows(tmp_path, paper))
+    assert second.gap is not None
+    assert not second.gap.differs
+    assert [(each.rank, each.first, each.last) for each in (best, second)] == [(1, 1, 2), (2, 1, 2)]
+    assert [(each.rank, each.first, each.last) for each in (third, fourth)] == [(3, 3, 3), (4, 4, 4)]
+    assert "share its rank" in caption(board_of(tmp_path, paper).sections[0])
+    assert "| 1–2 |" in re.sub(" +", " ", update_text(tmp_path, "md"))
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "leaderboard.csv").read_text(encoding="utf-8"))))
+    assert [(line["rank"], line["rank_first"], line["rank_last"]) for line in lines[1:3]] == [
+        ("2", "1", "2"), ("3", "3", "3"),
+    ]  # fmt: skip
+    assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 0
+    assert "1-2" in capsys.readouterr().out
+    few = board_of(tmp_path, paper, n_asked=MIN_SEEDS - 1).sections[0]
+    assert [(each.standing.first, each.standing.last) for each in few.entries] == [(n, n) for n in (1, 2, 3, 4)]
+    assert "no p-values and no shared ranks" in caption(few)
+    assert {columns.ranking_cells(each, "recall@20")["p"].text for each in few.entries} == {"–"}
+
+
+def test_rows_of_one_model_have_short_names(tmp_path: Path, paper: Paper) -> None:
+    own = {"reg_weight": 0.5, "learning_rate": 0.01}
+    for values in ({}, own, {**own, "init_std": 0.2}):
+        add_run(tmp_path, "mf", values=values)
+    for code in ("c" * 16, "d" * 16):
+        add_run(tmp_path, "ludp@literal", code_hash=code)
+    for weight in (0.25, 0.75):
+        add_run(tmp_path, "vbpr", values={"reg_weight": weight})
+    assert {each.title for each in rows(tmp_path, paper)} == {
+        "MF (defaults)", "MF (own values 1)", "MF (own values 2)", "LUDP (literal, code=cccccccc)",
+        "LUDP (literal, code=dddddddd)", "VBPR (reg_weight=0.25)", "VBPR (reg_weight=0.75)",
+    }  # fmt: skip
+    section = board_of(tmp_path, paper).sections[0]
+    assert any(
+        "learning_rate=0.01" in note and note.startswith("MF (own values") for note in notes(section, paper)
+    )
+
+
+def test_a_curve_has_a_line_a_seed_and_ends_where_the_training_did(tmp_path: Path, paper: Paper) -> None:
+    scores = [0.1 + 0.001 * n for n in range(101)]
+    for n in range(2):
+        add_run(tmp_path, "mf", n, scores=[*scores, 0.0], max_epochs=200)
+        add_run(tmp_path, "popularity", n, scores=[0.1], loss=None, max_epochs=200)
+    by_label = {each.row.label: each.row for each in rows(tmp_path, paper)}
+    assert curve_of(by_label["popularity"], "recall@20") is None
+    curve = curve_of(by_label["mf"], "recall@20")
+    assert curve is not None
+    assert (curve.n_epochs, curve.low, curve.high) == (102, 0.0, 0.2)
+    first, second = ([tuple(map(float, point.split(","))) for point in line.split()] for line in curve.lines)
+    assert first == second
+    assert len(first) <= MOST_POINTS + 2
+    assert first[0] == (5, 48)
+    assert first[-1] == (255, 91)
+    assert curve.bests == [(252.5, 5)] * 2
 
 
 def test_edited_records_and_lists_are_left_out_and_said(tmp_path: Path, paper: Paper) -> None:
@@ -221,6 +311,19 @@ def test_a_link_of_a_record_can_only_be_a_page(tmp_path: Path, paper: Paper) -> 
     assert only.commits == [f"{COMMIT[:10]}+"]
 
 
+def test_a_papers_address_can_only_be_a_page(
+    tmp_path: Path, paper: Paper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_run(tmp_path, "mf")
+    for url, shown in (("javascript:alert(1)", ""), ("https://example.org/mf", "https://example.org/mf")):
+        entry = registry.load("mf")
+        changed = replace(
+            entry, model_class=type("MF", (entry.model_class,), {"CARD": replace(entry.card, url=url)})
+        )
+        monkeypatch.setattr(registry, "load", lambda name, changed=changed: changed)
+        assert [each.paper for each in rows(tmp_path, paper)] == [shown]
+
+
 def test_all_forms_say_the_same(tmp_path: Path, paper: Paper) -> None:
     for n in range(2):
         add_run(tmp_path, "mf", n, 0.2)
@@ -262,6 +365,51 @@ def test_one_entry_adds_a_column_to_every_form(tmp_path: Path, monkeypatch: pyte
     assert json.loads(texts["json"])["tables"][0]["rows"][0]["n_users"] == N_USERS
 
 
+def test_a_published_page_has_links_to_documentation_and_none_to_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, output = tmp_path / "results", tmp_path / "docs" / "assets"
+    add_run(root, "mf")
+    command = ["leaderboard", "--results-dir", str(root), "--output", str(output), "--docs", "../.."]
+    assert main(command) == 0
+    assert sorted(path.name for path in output.iterdir()) == [
+        f"leaderboard.{form}" for form in ("csv", "html", "json")
+    ]
+    assert [path.name for path in root.iterdir() if path.is_file()] == []
+    page = (output / "leaderboard.html").read_text(encoding="utf-8")
+    assert 'href="../../index.html"' in page
+    assert 'href="../../models/mf.html"' in page
+    assert 'href="runs/' not in page
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "up to date" in capsys.readouterr().out
+    assert main([*command[:-1], "https://example.org/docs/"]) == 0
+    assert 'href="https://example.org/docs/models/mf.html"' in (output / "leaderboard.html").read_text(
+        encoding="utf-8"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--docs", ".."], "Add --output DIR"),
+        (["--output", "elsewhere", "--docs", "javascript:alert(1)"], "a relative address"),
+        (["--output", "results"], "Leave --output out"),
+    ],
+)
+def test_options_of_a_published_page_that_do_not_fit_are_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    add_run(tmp_path / "results", "mf")
+    assert main(["leaderboard", "--results-dir", "results", *options]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_nothing_is_built_twice_of_the_same(tmp_path: Path) -> None:
     assert update(tmp_path) == []
     record = add_run(tmp_path, "mf")
@@ -276,6 +424,7 @@ def test_nothing_is_built_twice_of_the_same(tmp_path: Path) -> None:
         (tmp_path / "topk" / f"{record.key}.npz").unlink,
         paths[2].unlink,
         lambda: paths[3].write_text("{}", encoding="utf-8"),
+        lambda: (tmp_path / "report.html").write_text("", encoding="utf-8"),
     ]
     for change in changes:
         before = stamp()

@@ -13,10 +13,13 @@ import pytest
 from boards import add_run, facts_of
 from pages import Page, watched
 
-from bench.report.leaderboard.build import update
-from bench.report.leaderboard.columns import columns_of
-from bench.report.leaderboard.entries import read_scores
+from bench import __version__
+from bench.engine import registry
+from bench.report.leaderboard.build import build, update
+from bench.report.leaderboard.columns import columns_of, ranking_cells
 from bench.report.leaderboard.rows import SHOWN, boards, read_results
+from bench.report.leaderboard.user_scores import read_scores
+from bench.report.paper import Paper
 from bench.report.statistics import Resamples, pair
 from bench.runs.store import ResultsStore
 
@@ -29,7 +32,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four models on two data sets; one row is incomplete, and one record was edited."""
     root = tmp_path_factory.mktemp("results")
     for label, skill in SKILLS.items():
-        for n in range(2):
+        for n in range(3):
             add_run(root, label, n, skill)
     surrogate = facts_of("movielens", source="surrogate", scale=0.1, data_hash="ffff")
     for label in ("mf", "lightgcn", "ludp"):
@@ -49,7 +52,7 @@ def opened(browser: Any, results: Path) -> Iterator[Any]:
 
 def names(opened: Any, table: int = 1) -> list[str]:
     """Names of the rows that are shown of a table: 0 is movielens, 1 is tiktok."""
-    cells = opened.locator(".board").nth(table).locator("tbody tr:not([hidden]) th")
+    cells = opened.locator(".board").nth(table).locator("tbody tr:not([hidden]) th .name")
     return [cell.text_content().strip() for cell in cells.all()]
 
 
@@ -59,9 +62,10 @@ def test_every_address_is_in_the_page_or_a_record_beside_it(results: Path) -> No
     assert len(ids) == len(set(ids))
     links = [attrs["href"] for attrs, _ in parsed.all("a")]
     runs = [link for link in links if link.startswith("runs/")]
-    assert len(runs) == 4 * 2 + 3 + 1
+    assert len(runs) == 4 * 3 + 3 + 1
+    cards = {registry.load(name).card.url for name in (*SKILLS, "ludp", "ngcf")}
     for link in links:
-        page = link.startswith("https://example.org/someone/bench/blob/")
+        page = link.startswith("https://example.org/someone/bench/blob/") or link in cards
         assert page or link.removeprefix("#") in ids or (results / link).is_file(), link
     assert not [attrs for attrs, _ in parsed.all("link", "iframe", "img", "object", "base")]
     (policy,) = (attrs["content"] for attrs, _ in parsed.all("meta") if "http-equiv" in attrs)
@@ -79,9 +83,12 @@ def test_rows_are_those_of_the_json_and_incomplete_ones_have_no_numbers(opened: 
     assert names(opened)[-1] == "NGCF"
     row = opened.locator(".board").nth(1).locator("tbody tr").last
     assert row.locator("[data-column='recall@10']").text_content() == "–"
-    assert row.locator("[data-column='seeds']").inner_text().split() == ["1", "of", "2", "incomplete"]
+    assert row.locator("th small").inner_text() == "seeds: 1 of 3 (incomplete)"
     assert "broken.json" in opened.locator("#left-out").text_content()
     assert opened.locator(".badge.surrogate").count() == 2
+    kinds = [cell.text_content() for cell in opened.locator(".board").nth(1).locator("tbody .kind").all()]
+    assert kinds == ["graph", "multimodal", "baseline", "collaborative", "graph"]
+    assert opened.locator(".board").nth(1).locator("h2 small").text_content() == "3 seeds"
     assert opened.locator("#status").text_content() == "8 of 8 rows shown, in 2 of 2 tables."
 
 
@@ -111,18 +118,27 @@ def test_a_browser_filters_and_searches(opened: Any) -> None:
     assert (names(opened, 0), names(opened, 1)) == (["LightGCN"], ["LightGCN"])
     assert status.text_content() == "2 of 8 rows shown, in 2 of 2 tables."
     opened.locator("#search").fill("")
-    opened.locator("#family").select_option("control")
+    opened.locator(".chip", has_text="baseline").press("Enter")
     assert names(opened) == ["Popularity"]
     assert opened.locator(".board").nth(0).is_hidden()
-    opened.locator("#family").select_option("")
+    opened.locator(".chip", has_text="collaborative").press("Enter")
+    assert names(opened) == ["Popularity", "MF"]
+    for kind in ("baseline", "collaborative"):
+        opened.locator(".chip", has_text=kind).press("Enter")
+    assert opened.locator(".chip[aria-pressed='true']").count() == 0
     opened.locator("#source").select_option("surrogate")
     assert opened.locator(".board").nth(1).is_hidden()
     assert status.text_content() == "3 of 8 rows shown, in 1 of 2 tables."
     opened.locator("#source").select_option("")
-    opened.locator("#dataset").select_option("tiktok")
+    opened.locator("#data").select_option("tiktok")
     assert opened.locator(".board").nth(0).is_hidden()
     opened.locator("#search").fill("nobody")
     assert status.text_content().startswith("0 of 8 rows")
+    assert opened.locator("#empty").inner_text().startswith("No model matches.")
+    opened.locator("#empty button").press("Enter")
+    assert opened.locator("#empty").is_hidden()
+    assert status.text_content() == "8 of 8 rows shown, in 2 of 2 tables."
+    assert opened.evaluate("document.activeElement.id") == "search"
 
 
 def test_a_browser_shows_and_hides_columns(opened: Any, results: Path) -> None:
@@ -135,13 +151,10 @@ def test_a_browser_shows_and_hides_columns(opened: Any, results: Path) -> None:
     first = [column.key for column in columns_of(board, "page") if column.is_shown]
     assert shown() == first
     opened.locator("#columns summary").press("Enter")
-    box = opened.locator("input[data-column='command']")
+    box = opened.locator("input[data-column='origin']")
     box.press("Space")
-    assert shown() == [*first, "command"]
-    assert opened.locator("#status").text_content().endswith("Column Command shown.")
-    cell = opened.locator(".board tbody td[data-column='command']").first
-    cell.locator("summary").click()
-    assert "'a <b>'" in cell.locator("code").inner_text()
+    assert shown() == [*first, "origin"]
+    assert opened.locator("#status").text_content().endswith("Column Parameters from shown.")
     opened.locator("input[data-column='recall@10']").press("Space")
     assert "recall@10" not in shown()
     opened.locator("[data-columns='all']").click()
@@ -168,8 +181,8 @@ def test_a_browser_compares_two_rows_as_python_does(opened: Any, results: Path, 
     differences, n = one - other, scores.n_users
     opened.locator("#compare-table").select_option(board.id)
     opened.locator("#compare-one").select_option(first.id)
-    opened.locator("#compare-metric").select_option(metric)
     opened.locator("#compare-other").select_option(second.id)
+    opened.locator("#compare-metric").select_option(metric)
     opened.locator("caption", has_text="VBPR and MF").wait_for(state="attached")
 
     def number(name: str, key: str = "value") -> float:
@@ -202,6 +215,186 @@ def test_a_browser_compares_by_keyboard_and_says_when_there_is_nothing_to(opened
     assert result.inner_text() == "Choose two different rows."
 
 
+def test_the_address_holds_what_was_chosen_and_brings_it_back(opened: Any, results: Path) -> None:
+    board = opened.locator(".board").nth(1)
+    table = board.get_attribute("id")
+    opened.locator("#data").select_option("tiktok")
+    opened.locator("#search").press_sequentially("l m")
+    opened.locator(".chip", has_text="graph").click()
+    opened.locator(".chip", has_text="multimodal").click()
+    opened.locator("#rank").select_option("ndcg@10")
+    opened.locator("#cost").select_option("memory")
+    board.locator("thead [data-column='recall@10'] button").click()
+    opened.locator("#columns summary").click()
+    opened.locator("input[data-column='seconds']").click()
+    opened.locator("#compare-metric").select_option("recall@10")
+    board.locator("tbody .more").nth(1).click()
+    chosen = opened.evaluate("decodeURIComponent(location.hash)")
+    for part in (
+        *("data=tiktok", "search=l+m", "kind=graph,multimodal", "rank=ndcg@10", "cost=memory"),
+        *(f"sort={table}:recall@10:descending", "columns=", f"row={table}:", ":recall@10", "compare="),
+    ):
+        assert part in chosen
+
+    def state() -> list[Any]:
+        shown = [cell.get_attribute("data-column") for cell in board.locator("thead th:not([hidden])").all()]
+        fields = (
+            "search",
+            "data",
+            "rank",
+            "cost",
+            "compare-table",
+            "compare-one",
+            "compare-other",
+            "compare-metric",
+        )
+        return [
+            names(opened), shown, board.locator("tbody .facts").inner_text(),
+            board.locator("thead [aria-sort='descending']").get_attribute("data-column"),
+            [opened.locator(f"#{name}").input_value() for name in fields],
+            [chip.inner_text() for chip in opened.locator(".chip[aria-pressed='true']").all()],
+        ]  # fmt: skip
+
+    before = state()
+    assert "seconds" not in before[1]
+    opened.reload()
+    assert state() == before
+    for _ in range(10):
+        opened.go_back()
+    opened.wait_for_function("!location.hash")
+    assert names(opened) == ["LightGCN", "VBPR", "Popularity", "MF", "NGCF"]
+    assert opened.locator("#search").input_value() == ""
+    assert opened.locator(".facts").count() == 0
+    for _ in range(10):
+        opened.go_forward()
+    opened.wait_for_function(f"decodeURIComponent(location.hash) === {json.dumps(chosen)}")
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "#%E0%A4%A", "#=&=&&", "#nothing", "#rank=recall@7&cost=gold&data=%3Cb%3E&split=&kind=graph,odd",
+        "#sort=t:recall@10:descending&columns=recall@10,odd&row=a:b:c&compare=a:b", "#__proto__=1&row=__proto__:1",
+    ],
+)  # fmt: skip
+def test_an_address_that_makes_no_sense_changes_nothing(browser: Any, results: Path, address: str) -> None:
+    said: list[str] = []
+    shown = browser.new_page()
+    shown.on("console", lambda message: said.append(message.text))
+    shown.on("pageerror", lambda problem: said.append(str(problem)))
+    shown.goto((results / "leaderboard.html").as_uri())
+    before = shown.locator("main").inner_text()
+    shown.evaluate("address => { location.hash = address; }", address)
+    shown.wait_for_timeout(50)
+    assert shown.locator("main").inner_text() == before
+    shown.goto("about:blank")
+    shown.goto((results / "leaderboard.html").as_uri() + address)
+    assert shown.locator("main").inner_text() == before
+    assert said == []
+    shown.close()
+
+
+def test_a_link_within_the_page_keeps_what_was_chosen(opened: Any) -> None:
+    opened.locator("#rank").select_option("recall@10")
+    opened.locator("nav a[href='#compare']").click()
+    opened.wait_for_function("location.hash === '#rank=recall@10'")
+    assert opened.locator("#compare").bounding_box()["y"] < 900
+    assert opened.locator("#rank").input_value() == "recall@10"
+
+
+def test_a_table_is_ranked_by_any_metric_with_its_own_tests(opened: Any, paper: Paper, results: Path) -> None:
+    section = build(read_results(results), None, paper).sections[1]
+    board = opened.locator(".board").nth(1)
+    assert board.locator(".reranked").is_hidden()
+    first = board.locator("table").inner_text()
+    opened.locator("#rank").select_option("ndcg@10")
+    assert board.locator(".reranked").inner_text() == "Ranked here by NDCG@10; the protocol ranks by R@20."
+    heads = [head.inner_text() for head in board.locator("thead th:not([hidden]) button").all()]
+    assert heads[:3] == ["#", "Model", "NDCG@10"]
+    assert "Difference in NDCG@10" in heads
+    ranked = sorted(section.entries, key=lambda each: each.standings["ndcg@10"].rank or 99)
+    assert names(opened) == [each.title for each in ranked]
+    for row, entry in zip(board.locator("tbody tr").all(), ranked, strict=True):
+        for column, cell in ranking_cells(entry, "ndcg@10").items():
+            shown = row.locator(f"[data-column='{column}']")
+            assert shown.text_content() == cell.text
+            value = shown.get_attribute("data-value")
+            assert (None if value is None else float(value)) == cell.value
+    opened.locator("#rank").select_option("")
+    assert board.locator("table").inner_text() == first
+
+
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_details_of_a_row_open_by_keyboard_and_stay_with_it(opened: Any, key: str) -> None:
+    board = opened.locator(".board").nth(1)
+    more = board.locator("tbody .more").nth(1)
+    assert more.get_attribute("aria-label") == "Details of VBPR"
+    more.press(key)
+    assert more.get_attribute("aria-expanded") == "true"
+    text = board.locator(".facts").inner_text()
+    for words in ("learning_rate", "'a <b>'", "models/vbpr.py", "0123456789", "aaaabbbb", "seed 3", "vbpr.yaml"):
+        assert words in text, words
+    assert board.locator(".facts .curve polyline").count() == 3
+    assert opened.evaluate("document.activeElement.className") == "more"
+    below = "row => row.previousElementSibling.querySelector('.name').textContent"
+    for _ in range(3):
+        board.locator("thead [data-column='recall@10'] button").click()
+        assert board.locator("tr.details").evaluate(below) == "VBPR"
+    opened.locator("#rank").select_option("recall@10")
+    assert board.locator("tr.details").evaluate(below) == "VBPR"
+    board.locator("tbody td[data-column='rank']").first.click()
+    assert board.locator("tr.details").evaluate(below) == "LightGCN"
+    board.locator("tbody td[data-column='rank']").first.click()
+    assert board.locator("tr.details").count() == 0
+
+
+def test_a_chart_of_accuracy_against_cost_selects_rows(opened: Any) -> None:
+    board = opened.locator(".board").nth(1)
+    points = board.locator(".plot [data-point]")
+    assert points.count() == 4  # the incomplete row has no number
+    assert "1 without these numbers" in board.locator(".plot figcaption").inner_text()
+    assert board.locator(".plot .pareto").get_attribute("d").startswith("M")
+    point = board.locator(".plot [aria-label^='VBPR']")
+    assert "R@20" in board.locator(".plot .axis").last.text_content()
+    assert point.get_attribute("aria-label").endswith("training time (s) 2.5")
+    point.press("Enter")
+    assert board.locator("tr.selected .name").inner_text() == "VBPR"
+    assert board.locator(".plot [aria-pressed='true']").get_attribute("aria-label").startswith("VBPR")
+    assert opened.evaluate("document.activeElement.dataset.point").startswith(board.get_attribute("id"))
+    opened.locator("#search").fill("mf")
+    assert board.locator(".plot").is_hidden()  # one point shows nothing
+    opened.locator("#search").fill("")
+    opened.locator("#cost").select_option("parameters")
+    assert "parameters 1230" in board.locator(".plot [aria-label^='MF']").get_attribute("aria-label")
+    board.locator(".plot [aria-label^='MF'] circle").click(force=True)
+    assert board.locator("tr.selected .name").count() == 1
+
+
+def test_the_head_names_version_date_and_files(opened: Any, results: Path) -> None:
+    about = opened.locator("#about")
+    assert about.inner_text().startswith(f"ludp-bench {__version__} · newest run 2023-01-01")
+    assert [link.get_attribute("href") for link in about.locator("[download]").all()] == [
+        "leaderboard.csv", "leaderboard.json",
+    ]  # fmt: skip
+    assert about.locator("a", has_text="Report").count() == 0
+    name = opened.locator(".board .name a", has_text="LightGCN").first
+    assert name.get_attribute("href") == registry.load("lightgcn").card.url
+
+
+def test_the_default_columns_fit_a_small_window(opened: Any) -> None:
+    frame = opened.locator(".board .scroll").nth(1)
+    assert frame.evaluate("frame => frame.scrollWidth - frame.clientWidth") == 0
+    opened.set_viewport_size({"width": 390, "height": 844})
+    for column in ("rank", "model", "recall@20"):
+        box = frame.locator(f"tbody [data-column='{column}']").first.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    frame.locator("tbody .more").first.click()
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    assert frame.locator(".facts").bounding_box()["width"] <= 390
+
+
 def test_a_browser_of_a_phone_scrolls_tables_and_never_the_page(opened: Any) -> None:
     opened.set_viewport_size({"width": 375, "height": 740})
     opened.keyboard.press("Tab")
@@ -221,12 +414,12 @@ def test_a_browser_of_a_phone_scrolls_tables_and_never_the_page(opened: Any) -> 
 def test_the_focus_can_be_seen_and_goes_through_the_choices_in_order(opened: Any) -> None:
     opened.locator("#search").focus()
     seen = []
-    for _ in range(4):
+    for _ in range(6):
         seen.append(opened.evaluate("document.activeElement.id || document.activeElement.parentElement.id"))
         style = "getComputedStyle(document.activeElement).outlineStyle"
         assert opened.evaluate(style) == "solid"
         opened.keyboard.press("Tab")
-    assert seen == ["search", "dataset", "source", "family"]
+    assert seen == ["search", "data", "source", "rank", "cost", ""]  # the first kind
 
 
 def test_the_page_is_dark_where_the_reader_wants_that(browser: Any, results: Path) -> None:

@@ -86,7 +86,8 @@ def test_what_is_drawn_is_what_the_csv_says(runs: DataRuns, paper: Paper) -> Non
         assert list(line.get_xdata()) == [row["patience"] for row in rows]
         assert list(line.get_ydata()) == [row[key] for row in rows]
     assert left.get_ylabel() == "validation Recall@20"
-    assert left.get_xlabel() == "patience, epochs (n=2 seeds)"
+    assert left.get_xlabel() == "patience, epochs (mean of 2 seeds)"
+    assert [text.get_text() for text in left.texts] == [text.get_text() for text in right.texts] == ["MF"]
     (note,) = [note for note in figure.notes if "no mean is drawn" in note]
     assert note.endswith("LUDP (1 of 2 seeds), ACF (0 of 2 seeds).")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,11 @@ from scipy import stats
 from bench.core.errors import ResultsError
 from bench.core.protocol import TOPK_DEPTH
 from bench.core.types import TopK
+from bench.report.artifacts import with_rows
 from bench.report.comparisons import (
     COMPARED,
     compare_all,
-    compare_with_proposed,
+    compare_with_reference,
     read_user_scores,
     shown_difference,
     shown_p,
@@ -29,7 +32,7 @@ from bench.report.render import to_csv, to_latex, to_markdown
 from bench.report.statistics import Resamples, holm, pair
 from bench.report.tables.ablation import ablation_pairs
 from bench.report.tables.ablation import build as ablation_table
-from bench.report.tables.critical import Ranking
+from bench.report.tables.critical import Ranking, has_enough_data
 from bench.report.tables.critical import build as critical_figure
 from bench.report.tables.models import build as table3_of
 from bench.report.tables.significance import build as significance_table
@@ -187,13 +190,13 @@ def material(tmp_path: Any, paper: Any, make_facts: Any, make_record: Any) -> An
 
 @pytest.fixture
 def scores() -> dict[str, np.ndarray]:
-    """LUDP far above MF, LightGCN like LUDP, GRCN above all, but with one repetition of two."""
+    """LUDP far above MF, LightGCN like LUDP, GRCN above all, but with one repetition of three."""
     rng = np.random.default_rng(19)
-    base = rng.random((2, 60)) / 4
+    base = rng.random((3, 60)) / 4
     return {
         "ludp": base + 0.3,
-        "mf": base + 0.1 * rng.random((2, 60)),
-        "lightgcn": base + 0.3 + 0.1 * (rng.random((2, 60)) - 0.5),
+        "mf": base + 0.1 * rng.random((3, 60)),
+        "lightgcn": base + 0.3 + 0.1 * (rng.random((3, 60)) - 0.5),
         "grcn": base[:1] + 0.7,
     }
 
@@ -203,10 +206,10 @@ def rows_of(table: Any) -> list[dict[str, str]]:
 
 
 def test_table3_stars_what_differs_and_gives_the_interval(material: Any, scores: Any) -> None:
-    table = table3_of(material(scores, 2))
+    table = table3_of(material(scores, 3))
     cells = {row.cells[0].text: row.cells[2].text for row in table.blocks[0].rows}
     assert cells["MF"].endswith(" *")
-    assert cells["GRCN"].endswith("(1 of 2 seeds)")
+    assert cells["GRCN"].endswith("(1 of 3 seeds)")
     assert not any(cells[name].endswith("*") for name in ("LUDP", "LightGCN", "GRCN", "%Improv."))
     assert "* marks a score that differs from LUDP's" in table.caption
     by_model = {row["model"]: row for row in rows_of(table) if row["metric"] == R10}
@@ -216,24 +219,58 @@ def test_table3_stars_what_differs_and_gives_the_interval(material: Any, scores:
     assert {by_model[name][column] for name in ("grcn", "ludp") for column in ("p_holm", "ci_low")} == {""}
 
 
-def test_table3_without_the_proposed_model_has_no_stars(material: Any, scores: Any) -> None:
-    del scores["ludp"]
-    table = table3_of(material(scores, 2))
-    assert "*" not in to_markdown(table).replace("**", "")
-    assert " marks a score" not in table.caption
+def test_without_the_papers_model_the_first_row_is_the_reference(material: Any, scores: Any) -> None:
+    scores["lattice"] = scores.pop("ludp")
+    call = material({name: scores[name] for name in ("lightgcn", "mf", "lattice")}, 3)
+    assert call.reference == "lightgcn"
+    table = table3_of(call)
+    cells = {row.cells[0].text: row.cells[2].text for row in table.blocks[0].rows}
+    assert [name for name, text in cells.items() if text.endswith(" *")] == ["MF"]
+    assert "* marks a score that differs from LightGCN's" in table.caption
+    assert not {"LUDP", "paper"} & set(re.findall(r"\w+", f"{table.name} {table.caption}"))
+    shown = significance_table(call)
+    assert [[cell.text for cell in row.cells[:2]] for row in shown.blocks[0].rows] == [
+        ["LightGCN", "MF"], ["LightGCN", "LATTICE"],
+    ]  # fmt: skip
+    assert "LightGCN against every other row" in shown.caption
+
+
+def test_any_row_can_be_the_reference(material: Any, scores: Any) -> None:
+    call = replace(material(scores, 3), asked_reference="mf")
+    call.__dict__["facts"] = material(scores, 3).facts
+    table = table3_of(call)
+    cells = {row.cells[0].text: row.cells[2].text for row in table.blocks[0].rows}
+    assert [name for name, text in cells.items() if text.endswith(" *")] == ["LightGCN", "LUDP"]
+    assert cells["%Improv."].startswith("-")
+    assert "%Improv. is MF against the best other model." in table.caption
+    assert {row.cells[0].text for row in significance_table(call).blocks[0].rows} == {"MF"}
+
+
+@pytest.mark.parametrize(("n_seeds", "words"), [(1, "one seed"), (2, "2 seeds")])
+def test_below_three_seeds_nothing_is_tested(material: Any, scores: Any, n_seeds: int, words: str) -> None:
+    scores["ludp@features=noise"] = scores["mf"]
+    call = material({name: rows[:n_seeds] for name, rows in scores.items()}, n_seeds)
+    said = f"Differences of {words} are not tested; --seeds 3 or more make it possible."
+    for table in (table3_of(call), significance_table(call), ablation_table(call)):
+        assert said in table.caption
+        assert "*" not in to_markdown(table).replace("**", "")
+        assert "p < 0.05" not in table.caption
+    assert rows_of(significance_table(call)) == []
+    assert {row["p_holm"] for row in rows_of(table3_of(call))} == {""}
+    assert to_latex(significance_table(call)).count("tabular") == 0
 
 
 def test_a_partial_result_shows_as_partial_and_is_not_compared(material: Any, scores: Any) -> None:
-    call = material(scores, 2)
+    call = material(scores, 3)
     table = significance_table(call)
     shown = {row.cells[1].text: [cell.text for cell in row.cells[2:]] for row in table.blocks[0].rows}
-    assert shown["GRCN"] == ["– (GRCN: 1 of 2 seeds)", "–", "–"] * 3
+    assert shown["GRCN"] == ["– (GRCN: 1 of 3 seeds)", "–", "–"] * 3
     assert shown["MF"][1] == "<0.001 *"
     assert not shown["LightGCN"][1].endswith("*")
     partial = [row for row in rows_of(table) if "grcn" in (row["first"], row["second"])]
     assert len(partial) == 3 * (1 + 3)
     assert {(row["p_holm"], row["difference"], row["not_compared"]) for row in partial} == {
-        ("", "", "GRCN: 1 of 2 seeds")
+        ("", "", "GRCN: 1 of 3 seeds")
     }
     (family, everything) = compare_all(call, call.facts[0])
     assert (family.size, everything.size) == (2, 3)
@@ -246,12 +283,13 @@ def test_ablations_are_tested_against_the_content_as_given(material: Any, scores
     table = ablation_table(
         material(
             {
+                "vbpr": own[:1],
                 "ludp": own,
                 "ludp@features=shuffled": own - 0.1,
                 "ludp@features=noise": own[:1],
                 "ludp@features=constant": chance,
             },
-            2,
+            3,
         )
     )
     shown = [cell.text for cell in table.blocks[0].rows[0].cells[5:]]
@@ -274,10 +312,10 @@ def test_every_kind_of_content_is_tested_for_every_model() -> None:
 
 
 def test_every_pair_is_in_the_csv_under_its_family(material: Any, scores: Any) -> None:
-    call = material(scores, 2)
+    call = material(scores, 3)
     rows = rows_of(significance_table(call))
     assert len(rows) == 3 * (3 + 6)
-    tested = compare_with_proposed(call, call.facts[0])
+    tested = compare_with_reference(call, call.facts[0])
     for row in rows:
         if row["family"] == tested.family and not row["not_compared"]:
             expected = tested.contrasts[row["metric"], (row["first"], row["second"])]
@@ -289,18 +327,14 @@ def test_every_pair_is_in_the_csv_under_its_family(material: Any, scores: Any) -
         assert "tiktok [real, random split]" in text.replace("\\[", "[")
 
 
-def test_without_the_proposed_model_all_pairs_are_shown(material: Any, scores: Any) -> None:
-    del scores["ludp"]
-    table = significance_table(material(scores, 2))
-    assert len(table.blocks[0].rows) == 3
-    assert "all pairs" in table.caption
-    nothing = significance_table(material({"mf": scores["mf"][:0], "ludp": scores["mf"][:0]}, 2))
+def test_rows_without_runs_say_so(material: Any, scores: Any) -> None:
+    nothing = significance_table(material({"mf": scores["mf"][:0], "ludp": scores["mf"][:0]}, 3))
     assert nothing.blocks[0].rows[0].cells[2].text == "– (LUDP: no finished run, MF: no finished run)"
 
 
 def test_other_users_or_lost_lists_are_refused(material: Any, scores: Any) -> None:
     scores["mf"] = scores["mf"][:, :50]
-    call = material(scores, 2)
+    call = material(scores, 3)
     with pytest.raises(ResultsError, match=r"tiktok-lightgcn-0 .* cover other users .*--on-existing rerun"):
         significance_table(call)
     (call.store.root / "topk" / "tiktok-ludp-1.npz").unlink()
@@ -329,10 +363,22 @@ def test_nemenyi_and_the_critical_difference_agree() -> None:
     assert {True, False} == set(differ)
 
 
+FIVE_SETS = ("tiktok", "movielens", "baby", "sports", "clothing")
+
+
+@pytest.mark.parametrize(("names", "is_made"), [(FIVE_SETS, True), (FIVE_SETS[:4], False)])
+def test_the_diagram_needs_five_data_sets(make_facts: Any, names: tuple[str, ...], is_made: bool) -> None:
+    facts = [make_facts(name, data_hash=name[:1] * 16) for name in names]
+    assert has_enough_data(facts) is is_made
+    assert (with_rows(["cd"], facts, ["mf"], ()) == ["cd"]) is is_made
+    again = [each.model_copy(update={"split": "user", "split_hash": "9" * 16}) for each in facts]
+    assert has_enough_data([*facts, *again]) is is_made
+
+
 def test_the_diagram_leaves_out_what_is_partial(material: Any, scores: Any, tmp_path: Any) -> None:
-    figure = critical_figure(material(scores, 2, ("tiktok", "movielens")))
-    assert "6 blocks (2 data sets, 3 metrics each)" in figure.caption
-    assert "not independent" in figure.caption
+    figure = critical_figure(material(scores, 3, FIVE_SETS))
+    assert figure.caption.startswith("Average ranks of the models by test Recall@20 over 5 data sets; 1 is the")
+    assert "critical difference" in figure.caption
     assert "Left out, because runs are missing on some data set: GRCN." in figure.notes
     averages = {row[8]: row[11] for row in figure.csv_rows}
     assert set(averages) == {"ludp", "mf", "lightgcn"}
@@ -341,7 +387,7 @@ def test_the_diagram_leaves_out_what_is_partial(material: Any, scores: Any, tmp_
 
 
 def test_two_splits_of_the_same_data_are_one_data_set(material: Any, scores: Any) -> None:
-    call = material(scores, 2, ("tiktok", "tiktok@shipped", "movielens"))
+    call = material(scores, 3, ("tiktok", "tiktok@shipped", "movielens"))
     facts = [
         each.model_copy(update={"split": "shipped"}) if each.name == "tiktok@shipped" else each
         for each in call.facts
@@ -350,20 +396,20 @@ def test_two_splits_of_the_same_data_are_one_data_set(material: Any, scores: Any
         record.model_copy(update={"data": next(each for each in facts if each.name == record.data.name)})
         for record in call.records
     ]
-    both = Material({}, call.labels, records, 2, call.paper, call.store)
+    both = Material({}, call.labels, records, 3, call.paper, call.store)
     both.__dict__["facts"] = facts
     figure = critical_figure(both)
-    assert "6 blocks (2 data sets, 3 metrics each)" in figure.caption
+    assert "over 2 data sets" in figure.caption
     assert {row[0] for row in figure.csv_rows} == {"tiktok", "movielens"}
-    assert any("tiktok [real, shipped split]: not among the blocks" in note for note in figure.notes)
+    assert any("tiktok [real, shipped split]: not counted" in note for note in figure.notes)
 
 
 def test_the_diagram_says_when_there_is_nothing_to_test(material: Any, scores: Any, tmp_path: Any) -> None:
-    few = critical_figure(material({name: scores[name] for name in ("ludp", "mf")}, 2))
+    few = critical_figure(material({name: scores[name] for name in ("ludp", "mf")}, 3))
     assert "Nothing is tested: 2 complete models, at least 3 are needed." in few.caption
     write_figure(few, tmp_path, "cd")
     assert "<text" in (tmp_path / "cd.svg").read_text(encoding="utf-8")
     one = Ranking(pd.DataFrame([[1.0, 2.0, 3.0]], columns=list("abc")), ())
-    assert one.untestable == "1 block, at least 2 are needed"
-    tied = Ranking(pd.DataFrame(np.ones((4, 3)), columns=list("abc")), ())
+    assert one.untestable == "1 independent data set, at least 5 are needed"
+    tied = Ranking(pd.DataFrame(np.ones((5, 3)), columns=list("abc")), ())
     assert tied.untestable == "all models are tied everywhere"

@@ -59,6 +59,15 @@ def test_both_signs_and_none_for_controls(run: Any, make_failed: Any) -> None:
     assert Stops(2, 1, 1).signs == " †‡"
 
 
+def test_a_run_with_several_labels_counts_once(run: Any, make_facts: Any, paper: Paper, tmp_path: Any) -> None:
+    one = run("mf")
+    again = one.model_copy(update={"spec": one.spec.model_copy(update={"variant": "k=10"})})
+    assert stops_of([one, again, run("vbpr")]) == Stops(2, 2, 0)
+    assert stopped_by_cap([one, again, run("ludp")]) == "Stopped by the cap of 6 epochs: 1 of 2 runs."
+    material = Material({}, ["mf"], [one, again, run("popularity")], 1, paper, ResultsStore(tmp_path))
+    assert [record.spec.model for record in material.each_run] == ["mf", "popularity"]
+
+
 def test_footnotes_count_the_runs_of_every_marked_row() -> None:
     by_name = {"MF": Stops(3, 2, 0), "LightGCN": Stops(3, 1, 3), "VBPR": Stops(3, 0, 0), "Popularity": Stops()}
     cap, start = sign_notes("tiktok [real]", by_name)
@@ -107,11 +116,9 @@ def test_the_curves_carry_the_signs_and_their_legend(run: Any, make_facts: Any, 
     with styled():
         *panels, by_second = figure.draw().axes
     assert [axes.get_title() for axes in panels] == ["MF †", "LightGCN ‡"]
-    said = [text.get_text() for text in by_second.get_legend().get_texts()]
-    assert said == [
-        *("MF †", "LightGCN ‡", "Popularity"),
-        *("† ended by the cap: 1 of 2 runs", "‡ best at the start: 1 of 2 runs"),
-    ]
+    names = [text.get_text() for text in by_second.texts]
+    assert names == ["MF †", "LightGCN ‡", "Popularity (best baseline)"]
+    assert by_second.get_title(loc="left") == "† ended by the cap: 1 of 2 runs; ‡ best at the start: 1 of 2 runs"
     assert sum("†" in note or "‡" in note for note in figure.notes) == 2
     assert "† ended by the cap: 1 of 2 runs; ‡ best at the start: 1 of 2 runs;" in figure.caption
 

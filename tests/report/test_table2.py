@@ -28,7 +28,7 @@ def test_ours_above_the_papers(make_facts, paper):
     assert ours["Data set"] == "tiktok [real, random split]"
     assert ours["#Interactions"] == "68,722"
     assert ours["Sparsity"] == "99.89%"  # 1 - 68722 / (9308 * 6710) = 0.998900
-    assert (ours["visual"], ours["acoustic"], ours["textual"]) == ("128 (100.00%)", "–", "missing")
+    assert (ours["visual"], ours["acoustic"], ours["textual"]) == ("128", "–", "missing")
     assert (ours["Split"], ours["Training"], ours["Validation"], ours["Test"]) == (
         "random",
         "59,541",
@@ -52,15 +52,30 @@ def test_any_number_of_modalities(make_facts, paper):
     ]
     table = table2(facts, paper)
     names = [column.title for column in table.blocks[0].columns if column.group]
-    assert names == ["visual", "acoustic", "textual", "smell"]
+    assert names == ["smell", "textual"]
     baby = as_dict(table, 0)
-    assert (baby["smell"], baby["textual"], baby["visual"]) == ("3 (50.00%)", "384 (99.35%)", "–")
-    assert len(table.blocks[0].rows) == 3
+    assert (baby["smell"], baby["textual"]) == ("3 (50.00%)", "384 (99.35%)")
+    assert len(table.blocks[0].rows) == 2  # none of the paper's, beside data that is not its own
+    assert table.caption == "Data sets."
     assert (
         "movielens \\[embedded, random split] is embedded data (shipped): its numbers cannot be compared"
         in to_markdown(table)
     )
     assert "Download it." in to_markdown(table)
+
+
+def test_the_papers_rows_stand_only_beside_real_data_of_a_call_with_its_model(make_facts, paper):
+    with_paper = table2([make_facts()], paper)
+    assert len(with_paper.blocks[0].rows) == 2
+    assert (with_paper.name, "Rows headed 'paper'" in with_paper.caption) == ("Data (the paper's Table 2)", True)
+    for table in (
+        table2([make_facts()], paper, has_paper=False),
+        table2([make_facts(source="surrogate", scale=0.1)], paper),
+    ):
+        assert len(table.blocks[0].rows) == 1
+        assert "'paper'" not in table.caption
+        assert {row["paper_value"] for row in csv.DictReader(io.StringIO(to_csv(table)))} == {""}
+    assert table2([make_facts()], paper, has_paper=False).name == "Data"
 
 
 def test_two_splits_share_the_papers_row_and_encoders_are_told(make_facts, paper):

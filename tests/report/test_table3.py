@@ -245,6 +245,36 @@ def test_controls_stand_below_the_models_under_their_titles(make_facts, make_rec
     assert "Controls (EASE, Popularity) are simple methods" in table.caption
 
 
+def test_the_papers_values_stand_only_beside_real_data_of_a_call_with_its_model(make_facts, make_record, paper):
+    real, drawn = make_facts(), make_facts(source="surrogate", scale=0.1)
+    for labels, facts, n_columns in (
+        (["mf", "ludp"], real, 7), (["mf", "ludp@literal"], real, 7), (["mf", "vbpr"], real, 4),
+        (["mf", "ludp"], drawn, 4), (["mf", "ludp"], make_facts(source="embedded"), 4),
+    ):  # fmt: skip
+        table = recall([make_record(label, facts=facts) for label in labels], labels, [facts], paper)
+        assert len(table.blocks[0].columns) == n_columns
+        assert ("Columns headed 'paper'" in table.caption) == (n_columns == 7)
+        values = {row["paper_value"] for row in csv.DictReader(io.StringIO(to_csv(table)))}
+        assert (values == {""}) == (facts is not real)
+        if "vbpr" in labels:
+            assert (table.name, "LUDP" in table.caption) == ("Accuracy", False)
+
+
+def test_the_reference_row_is_chosen(make_facts, make_record, paper):
+    records = [make_record(label, scores=value) for label, value in {"mf": 0.2, "ludp": 0.3, "ease": 0.4}.items()]
+    scores, labels = Scores(records, 1), ["mf", "ludp", "ease"]
+    by_mf = table3(scores, labels, [make_facts()], paper, reference="mf")
+    cells = column(by_mf, 2)
+    assert (cells["%Improv."].text, cells["%Improv. over controls"].text) == ("-33.33%", "-50.00%")
+    assert "%Improv. is MF against the best other model, the controls aside." in by_mf.caption
+    assert column(by_mf, 5)["%Improv."].text == "–"  # the paper printed that of LUDP alone
+    by_ease = table3(scores, labels, [make_facts()], paper, reference="ease")
+    assert column(by_ease, 2)["%Improv."].text == "+33.33%"
+    assert "%Improv. over controls" not in column(by_ease, 2)
+    assert "LUDP against the best" in table3(scores, labels, [make_facts()], paper).caption
+    assert "differences of one seed are not tested" in by_mf.caption.lower()
+
+
 def test_without_controls_nothing_is_said_of_them(make_facts, make_record, paper):
     table = recall([make_record("mf")], ["mf", "ludp"], [make_facts()], paper)
     assert [row.ruled for row in table.blocks[0].rows] == [False, False, True]
@@ -253,6 +283,5 @@ def test_without_controls_nothing_is_said_of_them(make_facts, make_record, paper
 
 def test_controls_alone_are_shown_too(make_facts, make_record, paper):
     table = recall([make_record("popularity")], ["popularity"], [make_facts()], paper)
-    assert [(row.cells[0].text, row.ruled) for row in table.blocks[0].rows] == [
-        ("Popularity", False), ("%Improv.", True), ("%Improv. over controls", False),
-    ]  # fmt: skip
+    assert [(row.cells[0].text, row.ruled) for row in table.blocks[0].rows] == [("Popularity", False)]
+    assert "%Improv." not in table.caption  # with nothing to compare the one row with

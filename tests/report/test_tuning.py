@@ -118,6 +118,12 @@ def test_the_table_shows_models_and_its_csv_trials(study: Any, paper: Paper) -> 
         ["LUDP", "2", "–", "–", "0.2000", "0.3000", "–", "0.5000", "0.4000", "0.1000", "rate 1.0"],
     ]
     assert [row.cells[5].mark for row in table.blocks[0].rows] == ["second", "", "best"]
+    assert "The models did not get the same number of trials." in table.caption
+    equal = "Every model got the same number of trials."
+    same = [study((0.2, 0.5), label=label) for label in ("ludp", "mf")]
+    assert equal in tuning_table(same, paper, ["ludp", "mf"]).caption
+    assert equal not in tuning_table(same, paper, ["ludp", "mf", "vbpr"]).caption  # one was not searched
+    assert "number of trials" not in tuning_table(same[:1], paper, ["ludp"]).caption
     rows = [dict(zip(CSV_HEADER, row, strict=True)) for row in table.csv_rows]
     assert [(row["model"], row["trial"], row["is_chosen"], row["valid"]) for row in rows] == [
         ("ludp", 0, False, 0.2), ("ludp", 1, True, 0.3), ("mf", 0, True, 0.25), ("mf", 1, False, None),

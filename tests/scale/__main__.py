@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from bench.core.files import write_text
-from bench.runs.machine import ROOT, describe
+from bench.core.places import ROOT
+from bench.runs.machine import describe
 from scale.case import Case
 from scale.data import Size
 from scale.figures import exponents, growth_lines, phase_lines

@@ -10,10 +10,13 @@ import pytest
 import toy
 
 from bench.cli.options import MISSING, overrides, parse
+from bench.cli.run import check_reference
 from bench.core.errors import ConfigError, UsageError
 from bench.core.protocol import Protocol
 from bench.engine import registry
 from bench.report.artifacts import check_names
+from bench.report.material import default_reference
+from bench.report.paper import load_paper
 from bench.runs.machine import pick_device
 from bench.runs.plan import Variant, make_plan, merge_overrides, profile
 from bench.runs.record_files import run_key
@@ -59,6 +62,18 @@ def test_values_of_single_models_reach_rows_that_a_table_adds() -> None:
     more = {"tiktok": [Variant.of("ludp")]}
     (spec,) = make_plan(["tiktok"], [], 1, 10, 2023, {"ludp": {"knn_k": 7}}, more=more)
     assert spec.params["knn_k"] == 7
+
+
+def test_the_default_reference_is_the_papers_model_or_the_first_one() -> None:
+    paper = load_paper()
+    assert default_reference(["mf", "ludp"], paper) == "ludp"
+    assert default_reference(["mf", "ludp@literal"], paper) == "mf"
+    assert default_reference([], paper) == ""
+    assert parse(["--reference", "mf"]).what.reference == "mf"
+    check_reference(None, ["mf"])
+    check_reference("mf", ["ease", "mf"])
+    with pytest.raises(UsageError, match=r"'ludp'.*Available: ease, mf"):
+        check_reference("ludp", ["ease", "mf"])
 
 
 def test_key_changes_with_everything_that_could_change_a_number() -> None:

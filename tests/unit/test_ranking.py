@@ -7,7 +7,7 @@ import pytest
 import torch
 import toy
 
-from bench.core.protocol import Protocol
+from bench.core.protocol import CUTOFFS, Protocol
 from bench.core.topk import hide, largest, recommend, stable_topk
 from bench.core.types import Part
 from bench.engine import evaluate
@@ -138,6 +138,20 @@ def test_block_size_changes_nothing(cells: int, monkeypatch: pytest.MonkeyPatch)
 )
 def test_blocks_are_whole_64s_where_there_is_room(n_items: int, n_users: int) -> None:
     assert _block_size(n_items, BLOCK_CELLS) == n_users
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 9], ids=["many ties", "ties", "no ties"])
+def test_validation_leaves_only_lists_without_a_hit_empty(decimals: int) -> None:
+    data = toy.random_data(seed=3, n_users=60, n_items=900, per_user=12)
+    scores = FixedScores(np.round(np.random.default_rng(4).normal(size=(60, 900)), decimals))
+    found = Evaluator(data, Protocol(), CPU).valid(scores)
+    whole = rank(scores, data.split.valid, data.split.train, CPU)
+    expected = evaluate.per_user(whole, data.split.valid, CUTOFFS)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found.per_user[name], values)
+    empty = (found.topk.items < 0).all(1)
+    assert 10 < empty.sum() < 60
+    np.testing.assert_array_equal(found.topk.items[~empty], whole.items[~empty])
 
 
 def test_users_without_held_out_items_are_left_out_and_counted() -> None:

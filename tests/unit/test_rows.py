@@ -16,7 +16,7 @@ from bench.core.types import Features
 from bench.data.ablation import with_features
 from bench.engine import registry
 from bench.report import experiments
-from bench.report.artifacts import ARTIFACTS, check_names, rows_of
+from bench.report.artifacts import ARTIFACTS, check_names, expand, needs_other_models, rows_of
 from bench.runs.plan import Variant, make_plan
 from bench.runs.pool import execute
 from bench.runs.record_files import run_key
@@ -138,13 +138,56 @@ def test_runs_on_other_content_are_made_and_differ(tmp_path: Path) -> None:
     assert (given.spec.features, noise.spec.features) == ("given", "noise")
 
 
-def test_artifacts_of_ludp_are_left_out_where_it_is_not_asked_for() -> None:
-    own = {name for name, artifact in ARTIFACTS.items() if artifact.needs == "rows"}
-    assert not own & set(check_names([], ["mf"], False))
-    assert own <= set(check_names([], ["mf", "ludp"], False))
-    for name in own:
-        assert check_names([name], ["mf"], False) == [name]
-        assert rows_of([name], FACTS)
+MODELS = registry.names()
+
+
+def test_by_default_the_models_are_compared_and_nothing_else_is_trained() -> None:
+    names = check_names([], MODELS, False)
+    assert {"table2", "table3", "accuracy", "cost", "curves", "significance"} <= set(names)
+    assert not {"audit", "patience", "groups", "cd", "claims", "readings", "fig4", "tuning"} & set(names)
+    assert rows_of(names, FACTS, MODELS) == []
+    assert check_names(["comparison"], MODELS, False) == names
+    assert {"tuning", "budget"} <= set(check_names([], MODELS, True))
+
+
+def test_other_artifacts_come_by_name_or_group() -> None:
+    everything = check_names(["all"], MODELS, False)
+    assert set(ARTIFACTS) - set(everything) == {"tuning", "budget"}
+    ablations = check_names(["ablations"], MODELS, False)
+    assert {"table4", "table5", "fig3", "fig5", "fig6", "controls", "readings"} <= set(ablations)
+    assert not {"table3", "fig4", "claims"} & set(ablations)
+    of_both = check_names(["table2", "ablations", "audit"], MODELS, False)
+    assert of_both == [name for name in ARTIFACTS if name in {*ablations, "table2", "audit"}]
+    assert check_names(["paper"], MODELS, False)[-1] == "claims"
+    with pytest.raises(UsageError, match=r"'ablation'.*Did you mean 'ablations'"):
+        check_names(["ablation"], MODELS, False)
+
+
+def test_artifacts_name_the_models_that_they_vary() -> None:
+    for artifact in ARTIFACTS.values():
+        assert {row.model for row in artifact.rows(FACTS)} == set(artifact.varies)
+
+
+@pytest.mark.parametrize("models", [["mf"], ["ludp"], ["lightgcn", "ludp"], ["vbpr", "lattice"], MODELS])
+def test_a_model_that_is_not_named_is_never_trained(models: list[str]) -> None:
+    names = check_names(["all"], models, False)
+    assert {row.model for row in rows_of(names, FACTS, models)} <= set(models)
+    for name in set(expand(["all"], False)) - set(names):
+        assert not set(ARTIFACTS[name].varies) <= set(models)
+        with pytest.raises(UsageError, match=f"{name} cannot be made of .* is not trained. Add "):
+            check_names([name], models, False)
+
+
+def test_what_other_models_are_needed_for_is_said_in_one_line() -> None:
+    assert needs_other_models([], ["mf"], False) == needs_other_models(["all"], MODELS, False) == ""
+    said = needs_other_models(["all"], ["ludp"], False)
+    assert said == (
+        "Left out, as only models of the call are trained: all of fig4 (needs lightgcn); a part of controls, "
+        "content (needs vbpr, lattice)."
+    )
+    assert "all of table4, table5, fig3, fig5, fig6, readings, claims (needs ludp)" in needs_other_models(
+        ["all"], ["vbpr"], False
+    )
 
 
 def test_an_artifact_of_a_tuning_needs_one() -> None:

@@ -52,7 +52,11 @@ def test_a_console_shows_names_as_they_are(monkeypatch: pytest.MonkeyPatch, wrap
 
 
 def test_the_panel_of_a_data_set_shows_brackets(capsys: pytest.CaptureFixture[str]) -> None:
-    announce(parser.make_console(), "data [v2] [bold] x", "a note with [/docs] and [v2]", "real")
+    console = parser.make_console()
+    announce(console, "data [v2] [bold] x", "a note with [/docs] and [v2]", "real")
+    assert capsys.readouterr().out == "a note with [/docs] and [v2]\n"
+    console._force_terminal = True
+    announce(console, "data [v2] [bold] x", "a note with [/docs] and [v2]", "real")
     out = capsys.readouterr().out
     assert "data [v2] [bold] x" in out
     assert "[/docs] and [v2]" in out
@@ -108,7 +112,7 @@ def test_numbers_in_a_csv_stay_numbers() -> None:
 
 def test_paths_are_shortened_to_what_lies_below(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", "/home/alice")
-    checkout = text.ROOT
+    checkout = text.WORK
     data = Path("/mnt/disk 7/data")
     cases = {
         f"python run_all.py --plugin {checkout}/own/mf.py": "python run_all.py --plugin own/mf.py",

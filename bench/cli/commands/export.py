@@ -11,20 +11,20 @@ from bench.cli.declare import add_options, read_options
 from bench.cli.options import DataOptions, WhatOptions
 from bench.core.names import SPLITS
 
-SUMMARY = "write a data set with its split for RecBole or MMRec"
+SUMMARY = "write a data set with its split as CSV, or for RecBole or MMRec"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("name", metavar="NAME", help="NAME or NAME@SPLIT of a data set")
-    parser.add_argument("--layout", required=True, metavar="NAME", help="recbole or mmrec")
+    parser.add_argument("--layout", required=True, metavar="NAME", help="csv, recbole or mmrec")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the files go to DIR/NAME")
     parser.add_argument("--whole", action="store_true", help="leave the split out")
     parser.add_argument("--force", action="store_true", help="replace DIR/NAME")
     add_options(parser, DataOptions, "--source")
     parser.add_argument("--split", help=f"split rule if NAME has no @SPLIT: {', '.join(SPLITS)}")
     add_options(parser, WhatOptions, "--base-seed")
-    add_options(parser, DataOptions, "--scale", "--data-dir", "--cache-dir")
+    add_options(parser, DataOptions, "--scale", "--data-dir", "--cache-dir", "--card-dir")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    add_options(parser, DataOptions, "--data-dir", "--cache-dir")
+    add_options(parser, DataOptions, "--data-dir", "--cache-dir", "--card-dir")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: the path that the data set reads")
 
 

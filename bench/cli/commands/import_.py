@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from rich.console import Console
 
-from bench.cli.commands.inspect import add_data_arguments, columns_of
+from bench.cli.commands.inspect import add_data_arguments, adjustments_of, columns_of
 from bench.cli.declare import add_options
 from bench.cli.options import CACHE, DataOptions
 
@@ -18,6 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser)
     parser.add_argument("--name", required=True, metavar="NAME", help="name of the new data set")
     parser.add_argument("--force", action="store_true", help="replace an earlier import of this name")
+    parser.add_argument(
+        "--card-dir",
+        type=Path,
+        metavar="DIR",
+        dest="card_to",
+        help="folder of the data card (default: datasets); give it to later commands, too",
+    )
     add_options(parser, DataOptions, "--cache-dir")
 
 
@@ -32,11 +40,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from bench.data.importing import import_data
 
     a = arguments
-    done = import_data(a.path, a.name, cards.DATASETS, a.cache_dir, a.layout, columns_of(a), a.force)
+    to = a.card_to or cards.DATASETS
+    with cards.also_in(
+        [cards.DATASETS] if cards.DATASETS.is_dir() else []
+    ):  # a name is taken wherever its card lies
+        done = import_data(a.path, a.name, to, a.cache_dir, a.layout, columns_of(a), a.force, adjustments_of(a))
+    for note in done.loaded.raw.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
     for unread in done.loaded.unread:
         console.print(f"not read: {unread}", markup=False, soft_wrap=True)
     for place in (done.card, done.directory):
         console.print(f"wrote {place}", markup=False, soft_wrap=True)
     elsewhere = a.cache_dir if a.cache_dir.resolve() != CACHE.resolve() else None
-    console.print(f"Next: {run_command(a.name, cache_dir=elsewhere)}", markup=False, soft_wrap=True)
+    command = run_command(a.name, cache_dir=elsewhere, card_dir=a.card_to)
+    console.print(f"Next: {command}", markup=False, soft_wrap=True)
     return 0

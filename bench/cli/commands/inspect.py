@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from bench.cli.declare import count
 from bench.data.roles import Columns
+
+if TYPE_CHECKING:
+    from bench.data.adjusting import Adjustments
 
 SUMMARY = "describe your data: its layout, its contents and its problems"
 
@@ -37,6 +42,18 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rating-column", metavar="NAME", help="the column of ratings or labels (default: detected)"
     )
+    parser.add_argument(
+        "--k-core",
+        type=count,
+        metavar="K",
+        help="leave out users and items with fewer than K interactions, repeatedly until all have K",
+    )
+    parser.add_argument(
+        "--item-order",
+        type=Path,
+        metavar="FILE",
+        help="item ids in the order of the rows of a feature file without ids: one per line, or a table",
+    )
 
 
 def _number(text: str) -> float:
@@ -55,6 +72,13 @@ def columns_of(arguments: argparse.Namespace) -> Columns:
     return Columns(a.user_column, a.item_column, a.time_column, a.rating_column, a.min_rating, a.positive)
 
 
+def adjustments_of(arguments: argparse.Namespace) -> Adjustments:
+    """Collect the user's options for data in any layout."""
+    from bench.data.adjusting import Adjustments
+
+    return Adjustments(arguments.k_core, arguments.item_order)
+
+
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Print the description of the data; return 2 if it has problems.
 
@@ -64,6 +88,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from bench.data import cards
     from bench.data.inspecting import inspect
 
-    report = inspect(arguments.path, cards.DATASETS, arguments.layout, columns_of(arguments))
+    a = arguments
+    report = inspect(a.path, cards.DATASETS, a.layout, columns_of(a), adjustments_of(a))
     console.print(f"{arguments.path}\n{report.text}", markup=False, soft_wrap=True)
     return 2 if report.problems else 0

@@ -1,16 +1,21 @@
-"""`ludp-bench leaderboard`: rank all records of a results directory. Writes tables and a page into it."""
+"""`ludp-bench leaderboard`: rank all records of a results directory. Writes tables and a page."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from bench.cli.declare import add_options
 from bench.cli.options import HowOptions
 from bench.core.errors import ResultsError, UsageError
+from bench.core.names import is_foreign
+
+if TYPE_CHECKING:
+    from bench.report.leaderboard.build import Publication
 
 SUMMARY = "rank all result records of a directory: leaderboard.md, .csv, .json, .html"
 
@@ -24,20 +29,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="repetitions of a complete row (default: the highest number in its table)",
     )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="to publish: write the page, .csv and .json into this directory instead, without links to records",
+    )
+    parser.add_argument(
+        "--docs",
+        default="",
+        metavar="ADDRESS",
+        help="with --output: the folder of the built documentation, such as ../.. or https://..., for links to it",
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build and print the leaderboard; return 1 if it has no finished run.
 
     Raises:
-        UsageError: the number of seeds is below 1.
+        UsageError: the number of seeds is below 1, or `--output` or `--docs` does not fit.
         ResultsError: there are no records, or a file cannot be read or written.
     """
     if arguments.seeds is not None and arguments.seeds < 1:
         raise UsageError(f"--seeds must be at least 1, not {arguments.seeds}.")
     from bench.report.leaderboard.build import outcome, refresh
 
-    paths, is_new = refresh(arguments.results_dir, arguments.seeds)
+    publication = _publication(arguments)
+    paths, is_new = refresh(arguments.results_dir, arguments.seeds, publication)
     if not paths:
         raise ResultsError(
             f"There is no result record below {arguments.results_dir / 'runs'}. Make runs with run_all.py, or "
@@ -51,6 +69,33 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if value["n_failed"]:
         console.print(f"{value['n_failed']} of {value['n_runs']} runs failed; run the same command to try again.")
     return 1
+
+
+def _publication(arguments: argparse.Namespace) -> Publication | None:
+    """Return what `--output` and `--docs` ask for; None without `--output`.
+
+    Raises:
+        UsageError: `--docs` is given alone, or is neither a relative nor an https address; or `--output` is the
+            results directory.
+    """
+    output, docs = arguments.output, arguments.docs.rstrip("/")
+    if output is None:
+        if docs:
+            raise UsageError(
+                f"--docs {docs} is given without --output. Add --output DIR, where the page is to lie."
+            )
+        return None
+    if docs.partition("://")[0] != "https" and ":" in docs:
+        raise UsageError(
+            f"--docs is '{docs}'; allowed are a relative address, such as ../.., or one with https://."
+        )
+    if output.resolve() == arguments.results_dir.resolve():
+        raise UsageError(
+            f"--output {output} is the results directory itself. Leave --output out, or name another."
+        )
+    from bench.report.leaderboard.build import Publication
+
+    return Publication(output, docs)
 
 
 def show(value: dict[str, Any], console: Console) -> None:
@@ -72,9 +117,9 @@ def show(value: dict[str, Any], console: Console) -> None:
             number = "" if spread["mean"] is None else f"{spread['mean']:.4f}{sd}"
             seeds = str(row["n_runs"]) if is_whole else f"{row['n_runs']} of {row['n_asked']}"
             grid.add_row(
-                str(row["rank"] or ""),
+                _ranks(row),
                 Text(" ".join((row["title"], row["stops"]["signs"])).strip()),
-                seeds,
+                "" if is_foreign(row["model"]) else seeds,
                 number,
             )
         console.print(grid)
@@ -82,3 +127,10 @@ def show(value: dict[str, Any], console: Console) -> None:
             console.print(note, markup=False, soft_wrap=True)
     for line in value["left_out"]:
         console.print(f"left out: {line}", markup=False, soft_wrap=True)
+
+
+def _ranks(row: dict[str, Any]) -> str:
+    """Return the rank of a row, with the last one that it shares: `3`, `1-2`, or nothing for an incomplete row."""
+    if row["rank"] is None:
+        return ""
+    return str(row["rank"]) if row["rank_first"] == row["rank_last"] else f"{row['rank_first']}-{row['rank_last']}"

@@ -14,18 +14,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Print the table of models."""
+    """Print the names of those that run, then the reasons why the others do not."""
+    from rich.columns import Columns
     from rich.table import Table
     from rich.text import Text
 
-    from bench.engine.recbole_catalogue import PREFIX, shipped, unusable
+    from bench.cli.parser import fit_console
+    from bench.engine.recbole_catalogue import PREFIX, shipped, unusable, usable
 
-    table = Table("", "model", "why not", title="RecBole's general recommenders", title_justify="left")
-    for name in shipped():
-        reason = unusable().get(name, "")
-        table.add_row(Text("✗", "red") if reason else Text("✓", "green"), f"{PREFIX}{name}", Text(reason))
-    console.print(table)
-    counts = f"{len(shipped()) - len(unusable())} of {len(shipped())}"
-    summary = f"{counts} run, with RecBole's parameters; --set {PREFIX}EASE.reg_weight=100 changes one."
-    console.print(summary, markup=False, soft_wrap=True)
+    fit_console(console)
+    title = f"{len(usable())} of {len(shipped())} general recommenders of RecBole run, as {PREFIX}NAME:"
+    console.print(title, style="bold", markup=False)
+    names = (name.removeprefix(PREFIX) for name in usable())
+    console.print(Columns(names, padding=(0, 2), equal=True, column_first=True))
+    console.print("The others do not:", style="bold")
+    reasons = Table.grid(padding=(0, 2))
+    for name, reason in unusable().items():
+        reasons.add_row(f"  {name}", Text(reason))
+    console.print(reasons)
+    console.print(f"They have RecBole's parameters; --set {PREFIX}EASE.reg_weight=100 changes one.", markup=False)
     return 0

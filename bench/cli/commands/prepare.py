@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "names", nargs="+", metavar="NAME", help="data sets, NAME or NAME@SPLIT; see 'run_all.py --list'"
     )
-    add_options(parser, DataOptions, "--data-dir", "--cache-dir", "--offline")
+    add_options(parser, DataOptions, "--data-dir", "--cache-dir", "--card-dir", "--offline")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

@@ -1,13 +1,14 @@
 """Build and write `report.html` and `report.md`, the report of one call. Writes only into the given directory.
 
-The HTML page is self-contained. The Markdown file is for repository pages and links to the figure files beside it.
+The HTML page shows without any other file what it tells; its links lead to the files beside it. The order of its
+parts is that of `PARTS`: the message first, then the paper's tables, then what few readers need, folded. The
+Markdown file is for repository pages and links to the figure files.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +16,57 @@ from bench.core.files import os_errors, write_text
 from bench.core.text import for_markdown
 from bench.report.figure import Figure, markdown_of
 from bench.report.html import provenance, view
-from bench.report.html.charts import panels
 from bench.report.html.provenance import parameters, variations
-from bench.report.html.summary import About, data_footnotes, join_phrases, left_out, summarise
+from bench.report.html.summary import About, boards, data_footnotes, join_phrases, summarise, trust
 from bench.report.html.view import BADGES, content_security_policy, read_template, render_template
 from bench.report.material import Material
 from bench.report.render import to_markdown as table_to_markdown
 from bench.report.table import Table
 
-LEDGER = "claims"  # the artifact with a section of its own
 Written = Mapping[str, Table | Figure]
+MESSAGE = ("accuracy", "cost-figure", "content")
+CLAIMS = "claims"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page: anchor, heading, artifacts, and whether each is folded; one artifact has no heading."""
+
+    anchor: str
+    title: str
+    artifacts: tuple[str, ...]
+    is_folded: bool = False
+
+
+PARTS = (
+    Part("results", "Results", ("table3", "curves", "cost", "groups")),
+    Part("", "", (CLAIMS,)),
+    Part("ablations", "The paper's ablations", ("fig3", "table4", "table5", "fig5", "fig6", "readings"), True),
+    Part("search", "Hyperparameter search", ("tuning", "budget"), True),
+    Part("appendix", "Appendix", ("table2", "audit", "significance", "cd", "controls", "patience", "fig4"), True),
+)
 
 
 def to_markdown(written: Written, material: Material, about: About) -> str:
-    """Return the report as Markdown: summary, tables, provenance, and figures by their files in `figures/`."""
+    """Return the report as Markdown: summary, lists, trust, tables, provenance, and figures by their files."""
     sources = [f"- **{for_markdown(facts.label)}**: {BADGES[facts.source]}" for facts in material.facts]
-    limits = [f"- {for_markdown(each, begins_line=True)}" for each in left_out(material, about)]
+    reasons = [
+        f"- **{each.topic}:** {for_markdown(each.words, begins_line=True)}" for each in trust(material, about)
+    ]
+    metric = for_markdown("Test scores, best first; models with all their runs only.")
     block = provenance.provenance(material, about)
     parts = [
         "# Benchmark report",
         "\n".join(sources),
-        for_markdown(" ".join(summarise(material, about)), begins_line=True),
-        *(["## What this call leaves out", "\n".join(limits)] if limits else []),
+        for_markdown(" ".join(summarise(material)), begins_line=True),
+        table_to_markdown(Table("Ranking", metric, tuple(boards(material)), (), (), ())),
+        "## How far to trust this",
+        "\n".join(reasons),
         "## Results",
         *_results(written),
         "## Provenance",
         table_to_markdown(Table("Provenance", "How these numbers were made", (block,), (), (), ())),
-        "[report.html](report.html) shows all of this on one page, with hyper-parameters and environment.",
+        "[report.html](report.html) shows all of this on one page, with hyperparameters and environment.",
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
@@ -49,13 +74,20 @@ def to_markdown(written: Written, material: Material, about: About) -> str:
 def _results(written: Written) -> Iterator[str]:
     """Yield tables and figures as Markdown, with every footnote only at its first use."""
     seen: set[str] = set()
-    for name, each in written.items():
+    for name, each in _in_order(written):
         new = tuple(note for note in each.notes if note not in seen)
         seen.update(new)
         if isinstance(each, Table):
             yield table_to_markdown(replace(each, notes=new))
         else:
             yield markdown_of(each, f"figures/{name}.svg", new)
+
+
+def _in_order(written: Written) -> list[tuple[str, Table | Figure]]:
+    """Return the artifacts in the order of the page."""
+    order = [*MESSAGE, *(name for part in PARTS for name in part.artifacts)]
+    names = [name for name in [*order, *written] if name in written]
+    return [(name, written[name]) for name in dict.fromkeys(names)]
 
 
 def write_report(written: Written, material: Material, directory: Path, about: About) -> list[Path]:
@@ -86,49 +118,61 @@ def write_report(written: Written, material: Material, directory: Path, about: A
 
 
 def to_html(written: Written, material: Material, about: About) -> str:
-    """Return the page; it contains everything it shows and refers to no other file or server."""
+    """Return the page; it contains everything it shows, and links to files beside it and to papers."""
     data_notes = data_footnotes(material)
-    items = list(_items(written, material, data_notes))
-    charts = {item.anchor: [panel.figure for panel in item.panels] for item in items if item.panels}
-    library = _library() if charts else ""
-    script = read_template("page.js")
+    items = {item.anchor: item for item in _items(written, data_notes)}
+    script = "\n".join(read_template(name) for name in ("page.js", "report.js"))
     return render_template(
         "report.html.j2",
-        title=f"Benchmark of recommenders on {join_phrases([facts.label for facts in material.facts])}",
-        policy=content_security_policy(script, library),
-        style=read_template("style.css"),
+        title=f"Benchmark of recommenders on {join_phrases([facts.name for facts in material.facts])}",
+        policy=content_security_policy(script),
+        style=read_template("style.css") + read_template("report.css"),
         script=script,
-        library=library,
-        # Escaped "<": no text in the JSON can end its <script> element.
-        charts=json.dumps(charts, separators=(",", ":")).replace("<", "\\u003c"),
+        links=provenance.links(material),
         badges=view.badges(material.facts),
         is_drawn=any(facts.source == "surrogate" for facts in material.facts),
-        summary=summarise(material, about),
-        left_out=left_out(material, about),
+        summary=summarise(material),
+        boards=[view.grid(block, "Ranking") for block in boards(material)],
+        ranked_note=_ranked_note(material),
+        trust=trust(material, about),
+        message=[items[name] for name in MESSAGE if name in items],
+        parts=_parts(items),
         data_notes=data_notes,
-        **_sections(items),
         **_tables(material, about),
         command=about.command,
     )
 
 
-def _items(written: Written, material: Material, data_notes: Sequence[str]) -> Iterator[view.Item]:
+def _ranked_note(material: Material) -> str:
+    n_left_out = sum(
+        material.scores.get(facts, label, material.protocol.selection_metric).complete is None
+        for facts in material.facts
+        for label in material.labels
+    )
+    seeds = "1 seed" if material.n_seeds == 1 else f"mean of {material.n_seeds} seeds"
+    rest = f" {n_left_out} without all their runs are not ranked." if n_left_out else ""
+    return f"Test scores, {seeds}; time is that of a whole run.{rest}"
+
+
+def _items(written: Written, data_notes: Sequence[str]) -> Iterator[view.Item]:
     """Yield tables and figures in order, with every footnote only at its first use."""
     seen = set(data_notes)
-    for name, each in written.items():
-        new = replace(each, notes=tuple(note for note in each.notes if note not in seen))
-        seen.update(new.notes)
-        if isinstance(new, Figure):
-            yield view.figure_item(name, new, panels(name, new, material.paper))
+    for name, each in _in_order(written):
+        notes = tuple(note for note in each.notes if note not in seen)
+        seen.update(notes)
+        if isinstance(each, Figure):
+            yield view.figure_item(name, replace(each, notes=notes), each.svg)  # a copy would draw again
         else:
-            yield view.table_item(name, new)
+            yield view.table_item(name, replace(each, notes=notes))
 
 
-def _sections(items: Sequence[view.Item]) -> dict[str, Any]:
-    return {
-        "items": [item for item in items if item.anchor != LEDGER],
-        "ledger": [item for item in items if item.anchor == LEDGER],
-    }
+def _parts(items: Mapping[str, view.Item]) -> list[tuple[Part, list[view.Item]]]:
+    """Return the parts with their items, without empty parts; artifacts of no part come with the results."""
+    placed = {*MESSAGE, *(name for part in PARTS for name in part.artifacts)}
+    first, *others = PARTS
+    first = replace(first, artifacts=(*first.artifacts, *(name for name in items if name not in placed)))
+    found = [(part, [items[name] for name in part.artifacts if name in items]) for part in (first, *others)]
+    return [(part, shown) for part, shown in found if shown]
 
 
 def _tables(material: Material, about: About) -> dict[str, Any]:
@@ -139,16 +183,10 @@ def _tables(material: Material, about: About) -> dict[str, Any]:
         "environment": view.grid(provenance.environment(material), "Environment of the runs"),
         "failures": view.grid(failed, "Failed runs") if failed else None,
         "parameters": [
-            (name, view.grid(block, f"Hyper-parameters of {name}") if block else None)
+            (name, view.grid(block, f"Hyperparameters of {name}") if block else None)
             for name, block in parameters(material)
         ],
         "variations": view.grid(varied, "What variations change") if varied else None,
+        "records": provenance.records(material),
+        "papers": provenance.papers(material),
     }
-
-
-def _library() -> str:
-    from plotly.offline import get_plotlyjs
-
-    # These two sequences would end the <script> element; within JavaScript strings the added backslash has no
-    # effect.
-    return str(get_plotlyjs()).replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -1,4 +1,4 @@
-"""Tables on the origin of the numbers: call, data, protocol, machines, failures and parameters. Pure.
+"""The origin of the numbers: call, data, protocol, machines, failures, parameters, records and papers. Pure.
 
 The parameters of a model are shown in full, and those of a variation as differences from its model.
 """
@@ -6,23 +6,65 @@ The parameters of a model are shown in full, and those of a variation as differe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import quote
 
+from bench.engine import registry
+from bench.report.html.searches import from_searches
 from bench.report.html.summary import About
+from bench.report.leaderboard.entries import web_address
 from bench.report.material import Material
 from bench.report.stops import stopped_by_cap
 from bench.report.table import Block, Cell, Column, Row
 from bench.report.wording import metric_name, model_display, model_of, row_order, seeds
+from bench.runs.record_files import place_of_record
 from bench.runs.records import DataFacts, ProtocolFacts, RunRecord, RunSpec
 
 ENVIRONMENT = ("python", "platform", "processor", "cores", "threads", "n_workers", "device")
 UNITS = {"hours": 3600, "minutes": 60, "seconds": 1}
 Source = TypeVar("Source")
 Specs = dict[tuple[str, str], RunSpec]  # by data set and label
+DOCS_INDEX = "docs/index.md"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link of the page."""
+
+    text: str
+    address: str
+
+
+def links(material: Material) -> list[Link]:
+    """Return the links at the top of the page: the leaderboard, and the documentation at the code's host."""
+    docs = next((found for record in material.records if (found := web_address(record, DOCS_INDEX))), "")
+    return [Link("Leaderboard", "leaderboard.html"), *([Link("Documentation", docs)] if docs else [])]
+
+
+def papers(material: Material) -> list[tuple[str, str, str]]:
+    """Return name, reference and address of the paper of every model; the address is "" without one."""
+    found = []
+    for model in dict.fromkeys(map(model_of, row_order(_model_labels(material), material.paper))):
+        card = registry.card_of(model)
+        if card is not None:
+            address = card.url if card.url.startswith("https://") else ""
+            found.append((model_display(model, material.paper), card.paper, address))
+    return found
+
+
+def records(material: Material) -> list[tuple[str, list[Link]]]:
+    """Return the records of every row and data set, as links to the files beside the page."""
+    by_row: dict[str, dict[str, str]] = {}
+    for record in material.records:
+        row = f"{model_display(record.spec.label, material.paper)} on {record.data.label}"
+        address = quote(place_of_record(record).as_posix())
+        by_row.setdefault(row, {})[f"seed {record.spec.repetition + 1}"] = address
+    return [(row, [Link(*each) for each in sorted(seeds.items())]) for row, seeds in by_row.items()]
 
 
 def provenance(material: Material, about: About) -> Block:
-    """Return the overview table of the call at the top of the page."""
+    """Return the overview table of the call."""
     records = material.records
     base_seeds = _distinct(records, lambda record: record.spec.base_seed)
     facts = {
@@ -32,13 +74,18 @@ def provenance(material: Material, about: About) -> Block:
         "Computing": _computing(material),
         "Seeds": f"{seeds(material.n_seeds)} per model, root {base_seeds}",
         "Profile": f"{about.profile}, at most {about.max_epochs:,} epochs. {stopped_by_cap(records)}".strip(),
-        "Tuning": f"{about.budget} per model and data set" if about.budget else "none in this call",
+        "Search": f"{about.budget} per model and data set" if about.budget else _searched(material),
         "Protocol": _distinct((record.protocol for record in records), _choices) or material.protocol.tag,
         "Items without a modality": _distinct(records, lambda each: each.spec.params.get("missing")),
         "Machine": _distinct(records, lambda each: each.environment.get("processor")),
         "Started": _period(records),
     }
     return _two_columns(facts)
+
+
+def _searched(material: Material) -> str:
+    earlier = from_searches(material)
+    return earlier.words if earlier else "none; the models' own values"
 
 
 def data(material: Material) -> Block:
@@ -129,14 +176,14 @@ def _commit(record: RunRecord) -> str | None:
 
 
 def _runs(material: Material) -> str:
-    n_failed = sum(record.status == "failed" for record in material.records)
-    return f"{len(material.records) - n_failed:,} finished, {n_failed:,} failed"
+    n_failed = sum(run.status == "failed" for run in material.each_run)
+    return f"{len(material.each_run) - n_failed:,} finished, {n_failed:,} failed"
 
 
 def _computing(material: Material) -> str:
     """Return the summed time of all runs and trials."""
     trials = [record for study in material.studies for record in [*study.records, *study.confirmations]]
-    seconds = sum(record.cost.total_seconds for record in [*material.records, *trials] if record.cost)
+    seconds = sum(record.cost.total_seconds for record in [*material.each_run, *trials] if record.cost)
     unit = next((unit for unit in UNITS if seconds >= UNITS[unit]), "seconds")
     amount = f"{seconds / UNITS[unit]:,.1f} {unit}"
     return f"{amount} in finished runs" + (f", {len(trials):,} runs of the search included" if trials else "")

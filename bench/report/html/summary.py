@@ -1,22 +1,32 @@
-"""The summary of a call in three sentences, and what the call reduces against a full run. Pure.
-
-The sentences name the best model, the rank of the proposed model, and the limits of the numbers.
-"""
+"""The message of a report: its sentences, a sorted list per data set, and how far to trust both. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from bench.report.comparisons import MIN_SEEDS
+from bench.report.html.searches import from_searches
 from bench.report.material import Material
+from bench.report.ranking import Standing, second_metric, seed_interval, standings
 from bench.report.scores import Score
 from bench.report.stops import stops_of
-from bench.report.wording import data_headings, data_notes, is_control, metric_name, model_display, model_of
+from bench.report.table import Block, Cell, Column, Row, marks
+from bench.report.wording import (
+    data_headings,
+    data_notes,
+    is_control,
+    metric_name,
+    metric_title,
+    model_display,
+    model_of,
+)
 from bench.runs.plan import PROFILES
 from bench.runs.records import DataFacts
 
 FULL = PROFILES["full"]
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+Tone = Literal["good", "warn", "bad"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,15 @@ class About:
     budget: str | None = None
 
 
+@dataclass(frozen=True)
+class Trust:
+    """A reason for or against trusting the numbers, with its tone for colours and signs."""
+
+    tone: Tone
+    topic: str
+    words: str
+
+
 def data_footnotes(material: Material) -> list[str]:
     """Return the footnotes on the data, which belong to every table and figure."""
     headings = data_headings(material.facts)
@@ -46,159 +65,199 @@ def data_footnotes(material: Material) -> list[str]:
     ]
 
 
-def left_out(material: Material, about: About) -> list[str]:
-    """Return sentences on what this call reduces against the profile `full` on real data with tuning."""
-    reductions = []
-    if material.n_seeds < FULL.n_seeds:
-        reductions.append(f"Seeds: {material.n_seeds} of the {FULL.n_seeds} of the profile 'full'.")
-    bound = material.protocol.max_epochs
-    if about.max_epochs < bound:
-        cut = sum(record.stop_reason == "cap" for record in material.records)
-        reductions.append(
-            f"Epochs: at most {about.max_epochs:,}, {bound:,} in the profile 'full'; {_runs(cut)} ended at that "
-            f"bound and not by the early stop."
-        )
-    for facts in material.facts:
-        if facts.scale is not None and facts.scale < FULL.scale:
-            reductions.append(
-                f"Size: {facts.label} has {facts.scale:g} times the users and items of the paper's data set."
-            )
-    return [*reductions, *_grid(material, about)]
-
-
-def _grid(material: Material, about: About) -> list[str]:
-    if about.budget is None:
-        return ["Grid: no search in this call (--tune N makes one); the values are those of the models' files."]
-    partial = [study for study in material.studies if len(study.records) < study.space.size]
-    if not partial:
-        return []
-    largest = max(study.space.size for study in partial)
-    return [
-        f"Grid: {about.budget} per model and data set; the largest grid has {largest:,} settings, and "
-        f"{len(partial)} of {len(material.studies)} searches tried only a part of theirs."
-    ]
-
-
-def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n:,} runs"
-
-
-def summarise(material: Material, about: About) -> list[str]:
-    """Return three sentences that compare the complete models of the call by the protocol's metric."""
-    return [_best(material), _proposed(material), _caveats(material, about)]
-
-
 def join_phrases(parts: Sequence[str], last: str = " and ") -> str:
     """Join parts as an enumeration in a sentence."""
     return last.join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
 
 
-def ranking(material: Material, facts: DataFacts) -> list[tuple[str, Score]]:
-    """Return the models with all their runs, best first; ties keep the order of the call."""
-    scores = [
-        (label, material.scores.get(facts, label, material.protocol.selection_metric)) for label in material.labels
-    ]
-    return sorted((each for each in scores if each[1].complete is not None), key=lambda each: -_mean(each[1]))
+def summarise(material: Material) -> list[str]:
+    """Return one sentence per data set, and one on the model that all others are compared with."""
+    sentences = [_best(material, facts) for facts in material.facts]
+    label = _followed(material)
+    return sentences if label is None else [*sentences, _standing(material, label)]
 
 
-def _mean(score: Score) -> float:
-    return score.mean or 0.0
+def _best(material: Material, facts: DataFacts) -> str:
+    """Name the best model of a data set, and its distance to the best simple baseline, or to the next model."""
+    ranked, metric = standings(material, facts), metric_name(material.protocol.selection_metric)
+    if not ranked:
+        return f"No model has all its runs on {_short(facts)}."
+    best, *others = ranked
+    start = f"On {_short(facts)}, {_named(best)} has the highest test {metric}, {best.mean:.4f}"
+    if not others:
+        return f"{start}; no other model has all its runs."
+    baseline = next((each for each in others if is_control(each.label)), None)
+    if baseline is not None and not is_control(best.label):
+        return f"{start}, {_against(best.score, baseline.score, f'the best simple baseline, {baseline.name}')}."
+    trained = next((each for each in others if not is_control(each.label)), None)
+    if trained is None or not is_control(best.label):
+        return f"{start}; {_behind(others[0], best)} comes next."
+    return f"{start}; the best trained model is {_behind(trained, best)}."
 
 
-def _best(material: Material) -> str:
-    best, without = [], []
-    for facts in material.facts:
-        ranked = ranking(material, facts)
-        if not ranked:
-            without.append(facts.label)
-            continue
-        alone = "" if len(ranked) > 1 else ", with nothing to compare it with"
-        best.append(f"{_named(ranked[0][0], material)} on {facts.label} ({_number(ranked[0][1])}{alone})")
-    spread = f", mean ± standard deviation over {material.n_seeds} seeds" if material.n_seeds > 1 else ""
-    phrases = [f"the best is {join_phrases(best)}"] if best else []
-    phrases += [f"no model has all its runs on {join_phrases(without)}"] if without else []
-    return f"By test {metric_name(material.protocol.selection_metric)}{spread}, {join_phrases(phrases)}."
+def _short(facts: DataFacts) -> str:
+    """Name a data set for a sentence; its label is above and below it."""
+    return f"{facts.name} (synthetic)" if facts.source == "surrogate" else facts.name
 
 
-def _named(label: str, material: Material) -> str:
-    return ("the control " if is_control(label) else "") + model_display(label, material.paper)
+def _behind(each: Standing, best: Standing) -> str:
+    return f"{each.name} ({each.mean:.4f}, {_against(each.score, best.score, best.name)})"
 
 
-def _number(score: Score) -> str:
-    return f"{_mean(score):.4f}" + (f" ± {score.sd:.4f}" if score.sd is not None else "")
+def _named(each: Standing) -> str:
+    return f"{each.name}, a simple baseline," if is_control(each.label) else each.name
 
 
-def _proposed(material: Material) -> str:
+def _followed(material: Material) -> str | None:
+    """Return the row that the summary follows: that of `--reference`, or the proposed model if it ran."""
     proposed = material.paper.proposed
-    name = model_display(proposed, material.paper)
-    if proposed not in material.labels:
-        return f"{name} was not among the models of this call."
-    standings = {facts.label: _standing(material, facts) for facts in material.facts}
-    ranked = [standing for standing in standings.values() if standing]
-    unranked = [label for label, standing in standings.items() if not standing]
-    phrases = [f"comes {join_phrases(ranked)}"] if ranked else []
-    phrases += [f"has not finished all its runs on {join_phrases(unranked)}"] if unranked else []
-    return f"{name} {join_phrases(phrases)}."
+    return material.asked_reference or (proposed if proposed in material.labels else None)
 
 
-def _standing(material: Material, facts: DataFacts) -> str:
-    """Return the rank of the proposed model and its distance to the best other model and control, or ""."""
-    proposed, ranked = material.paper.proposed, ranking(material, facts)
-    labels = [label for label, _ in ranked]
-    if proposed not in labels:
+def _standing(material: Material, label: str) -> str:
+    placed = {_short(facts): _place(material, facts, label) for facts in material.facts}
+    phrases = [f"is {words} on {name}" for name, words in placed.items() if words]
+    without = [name for name, words in placed.items() if not words]
+    phrases += [f"has not finished all its runs on {join_phrases(without)}"] if without else []
+    return f"{model_display(label, material.paper)} {join_phrases(phrases)}."
+
+
+def _place(material: Material, facts: DataFacts, label: str) -> str:
+    """Return the place of a model and its distance to the best other one, or ""."""
+    ranked = standings(material, facts)
+    own = next((each for each in ranked if each.label == label), None)
+    if own is None:
         return ""
-    place = labels.index(proposed)
-    own = ranked[place][1]
-    others = [each for each in ranked if model_of(each[0]) != proposed]
-    controls = [each for each in others if is_control(each[0])]
-    ordinal = ORDINALS[place] if place < len(ORDINALS) else f"number {place + 1}"
-    comparisons = [_against(own, others[0][1], _named(others[0][0], material))] if others else []
-    if controls and controls[0] is not others[0]:
-        tuned = any(study.label == controls[0][0] for study in material.studies)
-        name = f"the best{' tuned' if tuned else ''} control, {model_display(controls[0][0], material.paper)}"
-        comparisons.append(_against(own, controls[0][1], name))
-    return f"{ordinal} of {len(labels)} on {facts.label}" + (f" ({'; '.join(comparisons)})" if comparisons else "")
+    others = [each for each in ranked if model_of(each.label) != model_of(label)]
+    distance = f", {_against(own.score, others[0].score, others[0].name)}" if others else ""
+    return f"number {own.place} of {len(ranked)}{distance}"
 
 
 def _against(own: Score, other: Score, name: str) -> str:
-    gap = _mean(own) - _mean(other)
+    gap = (own.mean or 0.0) - (other.mean or 0.0)
     if gap == 0:
         return f"level with {name}"
-    size = f"{abs(gap) / _mean(other):.1%} " if other.mean else ""
+    size = f"{abs(gap) / other.mean:.1%} " if other.mean else ""
     deviations = [each.sd for each in (own, other) if each.sd is not None]
-    small = ", less than a standard deviation of the seeds" if deviations and abs(gap) < max(deviations) else ""
+    small = ", which is within one standard deviation over seeds" if abs(gap) < max(deviations, default=0) else ""
     return f"{size}{'above' if gap > 0 else 'below'} {name}{small}"
 
 
-def _caveats(material: Material, about: About) -> str:
-    """Return a sentence on the limits of the numbers, or on their completeness if there are none."""
-    generated, shipped = (
-        list(dict.fromkeys(facts.card for facts in material.facts if facts.source == source))
-        for source in ("surrogate", "embedded")
+def boards(material: Material) -> list[Block]:
+    """Return one sorted list per data set: place, model, kind, both metrics and the time of a run."""
+    headings = data_headings(material.facts)
+    return [_board(material, facts, heading) for facts, heading in zip(material.facts, headings, strict=True)]
+
+
+def _board(material: Material, facts: DataFacts, heading: str) -> Block:
+    metric, ranked = material.protocol.selection_metric, standings(material, facts)
+    has_interval = material.n_seeds >= MIN_SEEDS
+    interval_head = ["95% interval"] if has_interval else []
+    heads = [
+        "#",
+        "Model",
+        "Kind",
+        metric_title(metric),
+        *interval_head,
+        metric_title(second_metric(metric)),
+        "Time",
+    ]
+    columns = tuple(Column(head, heading, "left" if head in {"Model", "Kind"} else "right") for head in heads)
+    firsts, seconds = marks([each.mean for each in ranked]), marks([each.second.mean for each in ranked])
+    rows = []
+    for each, first, second in zip(ranked, firsts, seconds, strict=True):
+        interval = seed_interval(each.score)
+        shown = "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
+        cells = [
+            Cell(each.place, form="d"), Cell(words=each.name), Cell(words=each.kind), Cell(each.mean, mark=first),
+            *([Cell(words=shown)] if has_interval else []), Cell(each.second.mean, mark=second),
+            _time(each.seconds),
+        ]  # fmt: skip
+        rows.append(Row(tuple(cells)))
+    return Block(columns, tuple(rows))
+
+
+def _time(seconds: float | None) -> Cell:
+    if seconds is None:
+        return Cell()
+    return Cell(seconds, form=",.0f" if seconds >= 10 else ".1f", words="s")
+
+
+def trust(material: Material, about: About) -> list[Trust]:
+    """Return how far the numbers can be trusted, topic by topic."""
+    return [
+        *_on_data(material),
+        _on_seeds(material),
+        _on_epochs(material, about),
+        _on_tuning(material, about),
+        _on_failures(material),
+    ]
+
+
+def _on_data(material: Material) -> list[Trust]:
+    found = []
+    for facts in material.facts:
+        if facts.source == "surrogate":
+            size = "" if facts.scale in (None, 1) else f" of {facts.scale:.0%} of the paper's size"
+            words = f"{facts.label} is synthetic data{size}: it says nothing about real users."
+            found.append(Trust("bad", "Data", f"{words} Provenance says how to get the real data."))
+        elif facts.source == "embedded":
+            found.append(
+                Trust("warn", "Data", f"{facts.label} ships inside a package and is not the paper's data.")
+            )
+        else:
+            found.append(Trust("good", "Data", f"{facts.label}: real data."))
+    return found
+
+
+def _on_seeds(material: Material) -> Trust:
+    n = material.n_seeds
+    if n >= MIN_SEEDS:
+        return Trust("good", "Seeds", f"{n} per model.")
+    few = "1 seed does" if n == 1 else f"{n} seeds do"
+    return Trust(
+        "warn", "Seeds", f"{few} not tell a difference between models from chance. Use --seeds {FULL.n_seeds}."
     )
-    n_failed = sum(record.status == "failed" for record in material.records)
-    limits = []
-    if generated:
-        limits.append(
-            f"the data of {join_phrases(generated)} {'is' if len(generated) == 1 else 'are'} drawn at random by a "
-            f"program, so that these numbers say nothing about real users"
-        )
-    if shipped:
-        limits.append(
-            f"the data of {join_phrases(shipped)} {'is' if len(shipped) == 1 else 'are'} not the paper's"
-        )
-    if material.n_seeds == 1:
-        limits.append("one seed does not tell a difference from chance")
-    ends = stops_of(material.records)
-    if ends.n_cap:
-        limits.append(f"the cap of epochs ended {ends.n_cap:,} of {ends.n_runs:,} trainings before their patience")
-    if n_failed:
-        limits.append(f"{n_failed:,} of {len(material.records):,} runs failed")
-    if about.budget is None:
-        limits.append("no parameter was searched in this call")
-    if limits:
-        return f"Mind that {join_phrases(limits, ', and ')}."
+
+
+def _on_epochs(material: Material, about: About) -> Trust:
+    ends, bound = stops_of(material.each_run), material.protocol.max_epochs
+    if not ends.n_cap:
+        return Trust("good", "Epochs", "Early stopping ended every training.")
+    more = f" --epochs {bound} is the protocol's limit." if about.max_epochs < bound else ""
+    return Trust(
+        "warn",
+        "Epochs",
+        f"The limit of {about.max_epochs:,} epochs ended {ends.n_cap:,} of {ends.n_runs:,} trainings before early "
+        f"stopping; their scores may still have been rising.{_without_epochs(material)}{more}",
+    )
+
+
+def _without_epochs(material: Material) -> str:
+    """Return a sentence on the finished runs that are no trainings, or ""."""
+    n = sum(run.status == "finished" and run.stop_reason is None for run in material.each_run)
     return (
-        f"All {len(material.records):,} runs finished, over {material.n_seeds} seeds on real data, with "
-        f"{about.budget} of tuning per model and data set."
+        f" {n:,} more {'run is' if n == 1 else 'runs are'} of simple baselines, which have no epochs." if n else ""
     )
+
+
+def _on_tuning(material: Material, about: About) -> Trust:
+    earlier = from_searches(material)
+    if about.budget is not None:
+        tuned = {study.label for study in material.studies}
+        others = [model_display(label, material.paper) for label in material.labels if label not in tuned]
+        partial = f" Not searched: {join_phrases(others)}." if others else ""
+        words = f"{about.budget} per model and data set, on the validation part.{partial}"
+        return Trust("warn" if others else "good", "Hyperparameters", words)
+    if earlier:
+        return Trust("warn" if earlier.others else "good", "Hyperparameters", earlier.words)
+    return Trust(
+        "warn", "Hyperparameters", "The models' defaults: no search was made for this data. --tune N makes one."
+    )
+
+
+def _on_failures(material: Material) -> Trust:
+    n_runs, n_failed = len(material.each_run), sum(run.status == "failed" for run in material.each_run)
+    if n_failed:
+        return Trust("bad", "Runs", f"{n_failed:,} of {n_runs:,} runs failed; Provenance lists them.")
+    return Trust("good", "Runs", f"All {n_runs:,} runs finished.")

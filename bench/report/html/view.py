@@ -8,24 +8,26 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.report.figure import Figure, styled
-from bench.report.html.charts import Panel
+from bench.report.figure import Figure
 from bench.report.render import to_csv, to_latex
 from bench.report.table import Block, Cell, Row, Table, Tidy
 from bench.runs.records import DataFacts
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 ZIP_FROM = 200_000  # characters of a CSV from which its download is compressed
+LEAD_WORDS = 40  # a caption shows whole sentences up to this number of words, and folds the others
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z(*†‡%])")
+FIGURE_FILES = ("pdf", "svg")
 BADGES = {
     "real": "real data",
     "embedded": "embedded data: shipped inside a package, not the paper's",
-    "surrogate": "surrogate data: drawn at random, says nothing about real users",
+    "surrogate": "synthetic data (surrogate): drawn at random, says nothing about real users",
 }
 
 
@@ -65,7 +67,7 @@ class Badge:
 
 @dataclass(frozen=True)
 class Download:
-    """A file that the page contains as a data URL."""
+    """A file to download: inside the page as a data URL, or beside it."""
 
     name: str
     address: str
@@ -82,25 +84,50 @@ class Head:
 
 @dataclass(frozen=True)
 class Grid:
-    """One HTML table; `bodies` are the groups of rows between rules, each sorted separately."""
+    """One HTML table; `bodies` are the groups of rows between rules, each sorted separately.
+
+    `caption` stands above the table; `label` names it for screen readers. A table of open verdicts is folded.
+    """
 
     caption: str
+    label: str
     groups: list[Head]
     heads: list[Head]
     bodies: list[list[list[tuple[Cell, str]]]]
 
+    @property
+    def is_open(self) -> bool:
+        """Return whether all rows are open verdicts."""
+        return bool(self.bodies) and all(row[0][0].tone == "open" for body in self.bodies for row in body)
+
+    @property
+    def n_rows(self) -> int:
+        """Return the number of rows."""
+        return sum(map(len, self.bodies))
+
 
 @dataclass(frozen=True)
 class Item:
-    """A table or figure of the page."""
+    """A table or figure of the page.
+
+    Attributes:
+        anchor: name of its artifact.
+        name: its heading.
+        lead: the first sentences of the caption.
+        reading: the other sentences, which are folded.
+        notes: footnotes.
+        grids: the tables.
+        drawing: the figure as SVG.
+        downloads: its files.
+    """
 
     anchor: str
     name: str
-    caption: str
+    lead: str
+    reading: str = ""
     notes: Sequence[str] = ()
-    grids: Sequence[Grid] = ()
-    image: str = ""
-    panels: Sequence[Panel] = field(default_factory=list)
+    grids: Sequence[Grid] = field(default_factory=list)
+    drawing: str = ""
     downloads: Sequence[Download] = ()
 
 
@@ -111,16 +138,21 @@ def badges(facts: Sequence[DataFacts]) -> list[Badge]:
     ]
 
 
-def grid(block: Block, caption: str) -> Grid:
-    """Convert a block of a table; a ruled row begins a new group of rows."""
+def grid(block: Block, label: str) -> Grid:
+    """Convert a block of a table; a ruled row begins a new group of rows.
+
+    The first group, which names the data set, is the caption above the table, where a narrow screen shows it.
+    Heads that span columns stay where there is another group.
+    """
     heads = [Head(column.title, align=column.align) for column in block.columns]
-    groups = [Head(name, span) for name, span in block.groups] if any(name for name, _ in block.groups) else []
+    named = list(dict.fromkeys(name for name, _ in block.groups if name))
+    groups = [Head(name, span) for name, span in block.groups] if len(named) > 1 else []
     bodies: list[list[list[tuple[Cell, str]]]] = []
     for row in block.rows:
         if row.ruled or not bodies:
             bodies.append([])
         bodies[-1].append(_cells(row, block))
-    return Grid(caption, groups, heads, bodies)
+    return Grid(named[0] if named else "", label, groups, heads, bodies)
 
 
 def table_item(anchor: str, table: Table) -> Item:
@@ -129,15 +161,24 @@ def table_item(anchor: str, table: Table) -> Item:
         grid(block, f"{table.name}{_suffix(block, place, table)}") for place, block in enumerate(table.blocks)
     ]
     files = [csv_file(anchor, table), Download(f"{anchor}.tex", _text_url("application/x-tex", to_latex(table)))]
-    return Item(anchor, table.name, table.caption, table.notes, grids, downloads=files)
+    return Item(anchor, table.name, *split_caption(table.caption), table.notes, grids, downloads=files)
 
 
-def figure_item(anchor: str, figure: Figure, panels: Sequence[Panel] = ()) -> Item:
-    """Convert a figure, with its numbers as a download."""
+def figure_item(anchor: str, figure: Figure, svg: str) -> Item:
+    """Convert a figure, drawn as `svg`, with its numbers and the files beside the page as downloads."""
+    files = [Download(f"{anchor}.{form}", f"figures/{anchor}.{form}") for form in FIGURE_FILES]
     return Item(
-        anchor, figure.name, figure.caption, figure.notes, image=_image(figure), panels=panels,
-        downloads=[csv_file(anchor, figure)],
+        anchor, figure.name, *split_caption(figure.caption), figure.notes, drawing=_inline(svg, anchor),
+        downloads=[csv_file(anchor, figure), *files],
     )  # fmt: skip
+
+
+def split_caption(caption: str) -> tuple[str, str]:
+    """Split a caption into its first sentences, at least one and at most `LEAD_WORDS` words, and the others."""
+    first, *others = SENTENCE_END.split(caption)
+    while others and len(f"{first} {others[0]}".split()) <= LEAD_WORDS:
+        first = f"{first} {others.pop(0)}"
+    return first, " ".join(others)
 
 
 def csv_file(anchor: str, tidy: Tidy) -> Download:
@@ -163,13 +204,14 @@ def _scale(facts: DataFacts) -> str:
     return "" if facts.scale is None else f" ×{facts.scale:g}"
 
 
-def _image(figure: Figure) -> str:
-    # An image and not inline SVG: matplotlib uses the same ids in every drawing, and their style sheets would
-    # apply to the whole page.
-    content = io.BytesIO()
-    with styled():
-        figure.draw().savefig(content, format="svg", metadata={"Date": None})
-    return _data_url("image/svg+xml", content.getvalue())
+def _inline(svg: str, anchor: str) -> str:
+    """Return an SVG file as an element of the page, whose tooltips work there.
+
+    matplotlib uses the same ids in every drawing, so they get the anchor as a prefix. Its style sheet would apply
+    to the whole page; the page's own has the rule instead.
+    """
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{anchor}-", text)
 
 
 def _text_url(media_type: str, text: str) -> str:

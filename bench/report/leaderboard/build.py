@@ -13,18 +13,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.core.files import ROOT, os_errors, read_regular, write_text
+from bench import __version__
+from bench.core.files import os_errors, read_regular, write_text
 from bench.core.hashing import hash_bytes
+from bench.core.places import ROOT
 from bench.core.text import for_line
-from bench.report.leaderboard.entries import ListReader, entries_of, read_scores
+from bench.report.leaderboard.entries import entries_of
 from bench.report.leaderboard.forms import Section, csv_text, headings, is_unchanged, json_text, markdown
-from bench.report.leaderboard.page import to_html
+from bench.report.leaderboard.page import Surroundings, to_html
 from bench.report.leaderboard.rows import RUNS, TRIALS, ResultRecords, boards, read_results
+from bench.report.leaderboard.user_scores import ListReader, read_scores
 from bench.report.paper import Paper, load_paper
 from bench.runs.record_files import Damaged
 from bench.runs.store import ResultsStore
 
-NAME = "leaderboard"
+NAME, REPORT = "leaderboard", "report.html"
 FORMS = ("md", "csv", "html", "json")  # the JSON last, because it holds the hashes of the other files
 # The files whose content decides what a leaderboard looks like.
 PROGRAM = ("bench/report/**/*.*", "models/*.py", "models/*.yaml")
@@ -47,17 +50,33 @@ class Leaderboard:
     n_runs: int = 0
 
 
+@dataclass(frozen=True)
+class Publication:
+    """A copy of the leaderboard for readers who have no results directory.
+
+    Attributes:
+        folder: where its page, CSV and JSON are written; created if needed.
+        docs: address of the folder of the built documentation, for links; "" without one.
+    """
+
+    folder: Path
+    docs: str = ""
+
+
 def update(root: Path, n_asked: int | None = None) -> list[Path]:
     """Build and write the four files; see `refresh`."""
     return refresh(root, n_asked)[0]
 
 
-def refresh(root: Path, n_asked: int | None = None) -> tuple[list[Path], bool]:
-    """Build and write the four files, unless the present ones are up to date and unchanged.
+def refresh(
+    root: Path, n_asked: int | None = None, publication: Publication | None = None
+) -> tuple[list[Path], bool]:
+    """Build and write the files, unless the present ones are up to date and unchanged.
 
     Args:
         root: the results directory.
         n_asked: repetitions of a complete row; None takes the largest number that most rows of a table have.
+        publication: writes a copy for publication elsewhere, and nothing into the results directory.
 
     Returns:
         Their paths, none without any run record, and whether they were written.
@@ -66,10 +85,10 @@ def refresh(root: Path, n_asked: int | None = None) -> tuple[list[Path], bool]:
         ResultsError: a file cannot be written.
     """
     with os_errors(
-        f"The leaderboard cannot be written to {root}",
+        f"The leaderboard cannot be written to {root if publication is None else publication.folder}",
         "The records are kept: free some space or make the directory writable, and run 'ludp-bench leaderboard'.",
     ):
-        return _refresh(root, n_asked)
+        return _refresh(root, n_asked, publication)
 
 
 def outcome(paths: Sequence[Path], is_new: bool) -> str:
@@ -77,11 +96,14 @@ def outcome(paths: Sequence[Path], is_new: bool) -> str:
     return f"{'wrote' if is_new else 'up to date:'} {', '.join(map(str, paths))}"
 
 
-def _refresh(root: Path, n_asked: int | None) -> tuple[list[Path], bool]:
-    paths = {form: root / f"{NAME}.{form}" for form in FORMS}
+def _refresh(root: Path, n_asked: int | None, publication: Publication | None) -> tuple[list[Path], bool]:
+    folder = root if publication is None else publication.folder
+    forms = [form for form in FORMS if publication is None or form != "md"]
+    paths = {form: folder / f"{NAME}.{form}" for form in forms}
     if not any((root / RUNS).glob("**/*.json")):
         return [], False
-    fingerprint = _fingerprint(root, n_asked)
+    beside = _surroundings(folder, publication)
+    fingerprint = _fingerprint(root, n_asked, beside)
     if _is_up_to_date(paths, fingerprint):
         return list(paths.values()), False
     paper = load_paper()
@@ -89,14 +111,19 @@ def _refresh(root: Path, n_asked: int | None) -> tuple[list[Path], bool]:
     texts = {
         "md": markdown(leaderboard.sections, leaderboard.left_out, paper),
         "csv": csv_text(leaderboard.sections),
-        "html": to_html(leaderboard.sections, leaderboard.left_out, paper),
+        "html": to_html(leaderboard.sections, leaderboard.left_out, paper, beside),
     }
-    files = {form: hash_bytes(text.encode()) for form, text in texts.items()}
+    files = {form: hash_bytes(text.encode()) for form, text in texts.items() if form in forms}
     counts = {"n_runs": leaderboard.n_runs, "n_failed": leaderboard.n_failed}
     texts["json"] = json_text(leaderboard.sections, leaderboard.left_out, fingerprint, files, counts)
     for form, path in paths.items():
         write_text(path, texts[form])
     return list(paths.values()), True
+
+
+def _surroundings(folder: Path, publication: Publication | None) -> Surroundings:
+    report = REPORT if (folder / REPORT).is_file() else ""
+    return Surroundings(report, publication is None, "" if publication is None else publication.docs)
 
 
 def build(found: ResultRecords, n_asked: int | None, paper: Paper, lists: ListReader | None = None) -> Leaderboard:
@@ -147,9 +174,9 @@ def _is_up_to_date(paths: Mapping[str, Path], fingerprint: str) -> bool:
         return False
 
 
-def _fingerprint(root: Path, n_asked: int | None) -> str:
+def _fingerprint(root: Path, n_asked: int | None, beside: Surroundings) -> str:
     """Hash the inputs: records and program by content, lists by size and time of modification."""
-    digest = hashlib.sha256(repr(n_asked).encode())
+    digest = hashlib.sha256(repr((n_asked, beside, __version__)).encode())
     for path in _inputs(root):
         digest.update(b"\n" + os.fsencode(path) + b"\n")
         try:

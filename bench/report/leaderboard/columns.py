@@ -6,37 +6,33 @@ A cost, a mean over runs, also needs its name in `COSTS` of `entries.py`. CSV an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
-from urllib.parse import quote
 
-from bench.report.comparisons import STAR, shown_p
-from bench.report.leaderboard.entries import Entry, Spread
+from bench.report.comparisons import MIN_SEEDS, STAR, shown_p
+from bench.report.leaderboard.entries import FOREIGN_FAMILY, Entry, Spread
 from bench.report.leaderboard.rows import SHOWN, Board
+from bench.report.leaderboard.standings import Standing
+from bench.report.ranking import KINDS
+from bench.report.statistics import Gap
 from bench.report.table import Cell, Mark
-from bench.report.wording import DASH, DATA_FIELDS, data_values, metric_title
+from bench.report.wording import DASH, DATA_FIELDS, OTHER_PROGRAM, data_values, metric_title
 
 MEBIBYTE = 2**20
-FAMILIES = {"cf": "collaborative", "gcn": "graph", "multimodal": "multimodal", "control": "control", "": "other"}
+FAMILIES = {**KINDS, FOREIGN_FAMILY: OTHER_PROGRAM, "": "other"}
 Fields = Mapping[str, Callable[[Entry], Any]]
 Align = Literal["", "left", "right"]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A cell: a text with value, mark and small print, or links, or a text folded behind a button.
-
-    `markdown` replaces the text in Markdown, which has no small print, named links and buttons.
-    """
+    """A cell: a text with value and mark, and small print on the page."""
 
     text: str
     value: float | None = None
     mark: Mark = ""
-    links: Sequence[tuple[str, str]] = ()
-    folded: str = ""
     small: str = ""
-    markdown: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,11 +67,16 @@ class BoardColumn:
 
 
 def columns_of(board: Board, form: Literal["scores", "origin", "page"]) -> list[BoardColumn]:
-    """Return the columns of a table for people; `METRICS` gives one for every displayed metric."""
-    ranked = metric_title(board.ranked_by)
+    """Return the columns of a table for people; `METRICS` gives one for every displayed metric.
+
+    On the page the ranking metric comes first, so that a narrow screen shows it.
+    """
+    ranked, shown = metric_title(board.ranked_by), list(board.shown)
+    if form == "page":
+        shown.sort(key=lambda metric: metric != board.ranked_by)
     columns: list[BoardColumn] = []
     for each in COLUMNS:
-        columns += map(_metric_column, board.shown) if each is METRICS else [each]
+        columns += map(_metric_column, shown) if each is METRICS else [each]
     return [replace(each, title=each.title.replace("{ranked}", ranked)) for each in columns if getattr(each, form)]
 
 
@@ -97,7 +98,7 @@ def _metric_column(metric: str) -> BoardColumn:
     def show(each: Entry) -> Shown:
         return _number(each.scores[metric].mean, sd=each.scores[metric].sd, mark=each.marks[metric])
 
-    is_shown = metric != "precision@20"
+    is_shown = not metric.startswith("precision")
     return BoardColumn(metric, metric_title(metric), show, scores="right", page="right", is_shown=is_shown)
 
 
@@ -111,43 +112,48 @@ def _cost_column(key: str, title: str, name: str, form: str, unit: int = 1, is_s
 
 
 def _model(each: Entry) -> Shown:
-    signs, distinction = each.stops.signs, each.row.distinction
-    return Shown(each.name + signs, small=distinction, markdown=each.title + signs)
+    return Shown(each.title + each.stops.signs, small="" if each.row.is_complete else f"seeds: {each.seeds}")
 
 
 def _seeds(each: Entry) -> Shown:
-    n = len(each.row.records)
-    if each.row.is_complete:
-        return Shown(str(n), n)
-    failed = f"{each.row.n_failed} failed, " if each.row.n_failed else ""
-    return Shown(f"{n} of {each.row.n_asked}", n, small=f"{failed}incomplete", markdown=each.seeds)
+    return Shown(each.seeds, len(each.row.records))
 
 
-def _gap(each: Entry) -> Shown:
-    gap = each.gap
+def ranking_cells(each: Entry, metric: str) -> dict[str, Shown]:
+    """Return the cells that depend on the metric by which a table is ranked, by column."""
+    standing = each.standings[metric]
+    return {"rank": _rank(standing), "gap": _gap(standing.gap), "p": _p(standing.gap, each.board.n_asked)}
+
+
+def _rank(standing: Standing) -> Shown:
+    if standing.rank is None:
+        return Shown(DASH)
+    shared = standing.first != standing.last
+    return Shown(f"{standing.first}{DASH}{standing.last}" if shared else str(standing.rank), standing.rank)
+
+
+def _gap(gap: Gap | None) -> Shown:
     if gap is None:
         return Shown(DASH)
     return Shown(f"{gap.difference:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]", gap.difference)
 
 
-def _p(each: Entry) -> Shown:
-    if each.gap is None:
+def _p(gap: Gap | None, n_seeds: int) -> Shown:
+    if gap is None or n_seeds < MIN_SEEDS:
         return Shown(DASH)
-    return Shown(shown_p(each.gap.p_holm) + (f" {STAR}" if each.gap.differs else ""), each.gap.p_holm)
+    return Shown(shown_p(gap.p_holm) + (f" {STAR}" if gap.differs else ""), gap.p_holm)
+
+
+def _ranked(column: str) -> Callable[[Entry], Shown]:
+    return lambda each: ranking_cells(each, each.board.ranked_by)[column]
 
 
 def _code(each: Entry) -> Shown:
-    return Shown(each.code or DASH, links=[(each.code, each.link)] if each.link else (), markdown=each.link)
-
-
-def _runs(each: Entry) -> Shown:
-    seeds = [record.spec.repetition + 1 for record in each.row.records]
-    return Shown("", links=[(f"seed {n}", quote(file)) for n, file in zip(seeds, each.files, strict=True)])
+    return Shown(each.link or each.code or DASH)
 
 
 def _command(each: Entry) -> Shown:
-    commands = each.commands
-    return Shown("show", folded="\n".join(commands), markdown="; ".join(commands)) if commands else Shown(DASH)
+    return Shown("; ".join(each.commands) or DASH)
 
 
 def _data_value(place: int) -> Callable[[Entry], Any]:
@@ -182,25 +188,29 @@ COLUMNS = (
         json={"id": lambda each: each.row.id},
     ),
     BoardColumn(
-        "rank", "#", lambda each: Shown(str(each.rank or DASH), each.rank),
-        scores="right", origin="right", page="right",
-        data={"rank": lambda each: each.rank},
+        "rank", "#", _ranked("rank"), scores="right", origin="right", page="right",
+        data={
+            "rank": lambda each: each.rank,
+            "rank_first": lambda each: each.standing.first,
+            "rank_last": lambda each: each.standing.last,
+        },
     ),
     BoardColumn(
         "model", "Model", _model, scores="left", page="left",
         data={
             "model": lambda each: each.row.label,
+            "tag": lambda each: each.tag,
             "told": lambda each: each.row.distinction,
             "title": lambda each: each.title,
         },
     ),
     BoardColumn("name", "Model", lambda each: Shown(each.title), origin="left"),
     BoardColumn(
-        "family", "Family", lambda each: Shown(family_title(each)), page="left", is_shown=False,
+        "family", "Kind", lambda each: Shown(family_title(each)), page="left", is_shown=False,
         data={"family": lambda each: each.family},
     ),
     BoardColumn(
-        "seeds", "Seeds", _seeds, scores="right", page="left",
+        "seeds", "Seeds", _seeds, scores="right", page="right", is_shown=False,
         data={
             "n_runs": lambda each: len(each.row.records),
             "n_failed": lambda each: each.row.n_failed,
@@ -217,7 +227,7 @@ COLUMNS = (
     ),
     METRICS,
     BoardColumn(
-        "gap", "Difference in {ranked}", _gap, scores="right", page="right", choice="Difference",
+        "gap", "Difference in {ranked}", _ranked("gap"), scores="right", page="right", choice="Difference",
         csv={
             "difference": lambda each: each.gap and each.gap.difference,
             "ci_low": lambda each: each.gap and each.gap.low,
@@ -226,7 +236,7 @@ COLUMNS = (
         json={"against_best": lambda each: each.gap and asdict(each.gap)},
     ),
     BoardColumn(
-        "p", "p", _p, scores="right", page="right",
+        "p", "p", _ranked("p"), scores="right", page="right",
         csv={"p_holm": lambda each: each.gap and each.gap.p_holm},
     ),
     BoardColumn(
@@ -240,7 +250,7 @@ COLUMNS = (
         csv=_spread("valid", lambda each: each.valid),
     ),
     BoardColumn("cost", json={"cost": lambda each: dict(each.cost)}),
-    _cost_column("parameters", "Parameters", "n_parameters", ",.0f"),
+    _cost_column("parameters", "Parameters", "n_parameters", ",.0f", is_shown=False),
     _cost_column("seconds", "Training (s)", "train_seconds", ",.1f"),
     _cost_column("epochs", "Epochs", "epochs", ",.1f", is_shown=False),
     _cost_column("memory", "Peak memory (MiB)", "peak_memory_bytes", ",.0f", MEBIBYTE, is_shown=False),
@@ -256,7 +266,7 @@ COLUMNS = (
         json={"tuning": lambda each: asdict(each.origin)},
     ),
     BoardColumn(
-        "origin", "Parameters from", lambda each: Shown(each.origin.words, folded=each.origin.note),
+        "origin", "Parameters from", lambda each: Shown(each.origin.words, small=each.origin.note),
         origin="left", page="left", is_shown=False,
         csv={"parameters_from": lambda each: each.origin.words},
         json={"params": lambda each: each.row.first.spec.params},
@@ -271,17 +281,15 @@ COLUMNS = (
         csv={"params_hash": lambda each: each.row.first.spec.params_hash},
     ),
     BoardColumn(
-        "commit", "Commit", lambda each: Shown(", ".join(each.commits) or DASH),
-        origin="left", page="left", is_shown=False,
+        "commit", "Commit", lambda each: Shown(", ".join(each.commits) or DASH), origin="left",
         data={"code_hash": lambda each: each.row.first.code_hash, "commits": lambda each: each.commits},
     ),
     BoardColumn(
-        "code", "Code", _code, origin="left", page="left", is_shown=False,
+        "code", "Code", _code, origin="left",
         data={"code": lambda each: each.code, "link": lambda each: each.link},
     ),
-    BoardColumn("runs", "Runs", _runs, page="left"),
     BoardColumn(
-        "command", "Command", _command, origin="left", page="left", is_shown=False,
+        "command", "Command", _command, origin="left",
         data={"commands": lambda each: each.commands},
     ),
     BoardColumn("records", data={"records": lambda each: each.files}),

@@ -12,23 +12,25 @@ from typing import Any, Literal
 
 from bench.core.hashing import hash_in_full
 from bench.core.text import for_markdown
-from bench.report.comparisons import STAR
+from bench.report.comparisons import MIN_SEEDS, STAR
 from bench.report.leaderboard.columns import columns_of, fields_of
-from bench.report.leaderboard.entries import BoardScores, Entry
+from bench.report.leaderboard.entries import Entry
 from bench.report.leaderboard.rows import Board
+from bench.report.leaderboard.user_scores import BoardScores
 from bench.report.paper import Paper
 from bench.report.render import to_csv, to_markdown
 from bench.report.scores import data_key
 from bench.report.stops import sign_notes, sign_sentence, stopped_by_cap
 from bench.report.table import Block, Cell, Column, Row, Table
-from bench.report.wording import data_headings, data_notes, metric_name, metric_title, protocol_sentence
+from bench.report.wording import DASH, data_headings, data_notes, metric_name, metric_title, protocol_sentence
 from bench.runs.record_files import HASH_FIELD
 
 TITLE = "Leaderboard"
+COMPARABLE = "Rows of one table share data, split and protocol; numbers of different tables are not comparable."
 INTRODUCTION = (
-    "All result records of this directory. Rows of one table share data, split and protocol; numbers of different "
-    "tables are not comparable. `ludp-bench leaderboard` and every `run_all.py` rebuild it. Paths are shown below "
-    "the checkout, a data directory or home (~); of other paths only the last part is shown (…)."
+    f"All result records of this directory. {COMPARABLE} `ludp-bench leaderboard` and every `run_all.py` rebuild "
+    "it. Paths are shown below the checkout, a data directory or home (~); of other paths only the last part is "
+    "shown (…)."
 )
 SCHEMA = 1
 
@@ -62,13 +64,26 @@ def caption(section: Section) -> str:
     seeds = "One seed" if board.n_asked == 1 else f"Mean ± sample standard deviation over {board.n_asked} seeds"
     capped = stopped_by_cap(record for row in board.rows for record in row.records)
     signs = sign_sentence(each.stops for each in section.entries)
-    columns = (
-        f"{seeds}; ranked by test {metric_name(board.ranked_by)}. "
-        f"Difference: to the first row, with its 95% bootstrap interval over users; p: paired permutation test "
-        f"over users, all seeds together, Holm's correction over the rows of the table; {STAR} marks p < 0.05. "
-        f"Incomplete rows have no mean and no rank."
+    parts = (
+        protocol_sentence(board.protocol),
+        capped,
+        f"{seeds}; ranked by test {metric_name(board.ranked_by)}.",
+        "Difference: to the best row, with its 95% bootstrap interval over users.",
+        _significance(board),
+        "Incomplete rows have no mean and no rank.",
+        signs,
     )
-    return " ".join(filter(None, (protocol_sentence(board.protocol), capped, columns, signs)))
+    return " ".join(filter(None, parts))
+
+
+def _significance(board: Board) -> str:
+    if board.n_asked < MIN_SEEDS:
+        return f"With fewer than {MIN_SEEDS} seeds there are no p-values and no shared ranks."
+    return (
+        f"p: paired permutation test over users, all seeds together, Holm's correction over the rows of the "
+        f"table; {STAR} marks p < 0.05. Rows that do not differ from the best at that level share its rank, as in "
+        f"1{DASH}2."
+    )
 
 
 def notes(section: Section, paper: Paper) -> list[str]:
@@ -76,6 +91,9 @@ def notes(section: Section, paper: Paper) -> list[str]:
     ranked_by = metric_title(section.board.ranked_by)
     lines = data_notes(section.board.facts, section.heading, paper)
     lines += sign_notes(section.heading, {each.title: each.stops for each in section.entries})
+    lines += [
+        f"{each.title}: {each.row.distinction}." for each in section.entries if each.tag != each.row.distinction
+    ]
     lines += [f"{each.title} is not compared: {each.uncompared}." for each in section.entries if each.uncompared]
     if section.scores.rows_are_equal:
         lines.append(
@@ -94,7 +112,7 @@ def _by_validation(name: str, same: Sequence[Entry], ranked_by: str) -> str:
     best = max(same, key=lambda each: each.valid.mean or 0.0)
     return (
         f"{name} has {len(same)} rows. By validation {ranked_by}, the only score that may choose among "
-        f"them, {best.row.distinction} is the best ({best.valid.mean:.4f})."
+        f"them, {best.title} is the best ({best.valid.mean:.4f})."
     )
 
 
@@ -115,7 +133,7 @@ def _block(section: Section, form: Literal["scores", "origin"]) -> Block:
     rows = [[column.show(each) for column in columns] for each in section.entries]
     return Block(
         tuple(Column(each.title, align=getattr(each, form)) for each in columns),
-        tuple(Row(tuple(Cell(words=each.markdown or each.text, mark=each.mark) for each in row)) for row in rows),
+        tuple(Row(tuple(Cell(words=each.text, mark=each.mark) for each in row)) for row in rows),
     )
 
 

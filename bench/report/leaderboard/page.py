@@ -1,65 +1,138 @@
-"""The leaderboard as one self-contained HTML page, with links to the records beside it. Pure.
+"""The leaderboard as one self-contained HTML page, with links to the files beside it. Pure.
 
-The tables can be read without JavaScript. The script `leaderboard.js` sorts, filters, hides columns, and compares
-two rows user by user.
+The tables can be read without JavaScript. `leaderboard.js` keeps what the reader chose in the address of the page,
+sorts, filters and ranks; `leaderboard-details.js`, `-plot.js` and `-compare.js` add what their names say.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
+from bench import __version__
 from bench.report.html.view import badges, content_security_policy, read_template, render_template
-from bench.report.leaderboard.columns import columns_of, family_title
-from bench.report.leaderboard.entries import UNIT, chosen_for_page, packed
-from bench.report.leaderboard.forms import INTRODUCTION, TITLE, Section, caption, notes
+from bench.report.leaderboard.columns import columns_of, family_title, ranking_cells
+from bench.report.leaderboard.curve import curve_of
+from bench.report.leaderboard.entries import Entry, web_address
+from bench.report.leaderboard.forms import COMPARABLE, INTRODUCTION, TITLE, Section, caption, notes
+from bench.report.leaderboard.user_scores import UNIT, chosen_for_page, packed
 from bench.report.paper import Paper
 from bench.report.wording import metric_title
 
+SCRIPTS = ("page.js", "leaderboard.js", "leaderboard-details.js", "leaderboard-plot.js", "leaderboard-compare.js")
+DOCS_INDEX = "docs/index.md"  # in the repository, for pages that are given no address of the documentation
+COSTS = {"seconds": "training time", "parameters": "parameters", "memory": "peak memory", "epochs": "epochs"}
 
-def to_html(sections: Sequence[Section], left_out: Sequence[str], paper: Paper) -> str:
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What lies beside the page and can be linked.
+
+    Attributes:
+        report: address of the report; "" without one.
+        has_records: whether the records of the runs lie at their paths.
+        docs: address of the folder of the built documentation; "" links its source at the code's host.
+    """
+
+    report: str = ""
+    has_records: bool = True
+    docs: str = ""
+
+
+def to_html(sections: Sequence[Section], left_out: Sequence[str], paper: Paper, beside: Surroundings) -> str:
     """Return the page.
 
     Args:
         sections: tables with their rows.
         left_out: sentences on what is in no table.
         paper: gives the names.
+        beside: what the page links.
     """
-    scripts = [read_template("page.js"), read_template("leaderboard.js")]
+    scripts = [read_template(name) for name in SCRIPTS]
     facts = [section.board.facts for section in sections]
-    families = sorted({family_title(each) for section in sections for each in section.entries})
-    columns = [each for section in sections for each in columns_of(section.board, "page")]
+    entries = [each for section in sections for each in section.entries]
+    columns = list({each.key: each for section in sections for each in columns_of(section.board, "page")}.values())
     held = chosen_for_page([(section.board, section.scores) for section in sections])
     by_section = list(zip(sections, held, strict=True))
     users = {section.board.id: _users(section, rows) for section, rows in by_section if len(rows) > 1}
+    metrics = list(dict.fromkeys(metric for section in sections for metric in section.board.shown))
     return render_template(
         "leaderboard.html.j2",
         title=TITLE,
+        comparable=COMPARABLE,
         introduction=INTRODUCTION.replace("`", ""),
         policy=content_security_policy(*scripts),
         style=read_template("style.css") + read_template("leaderboard.css"),
         scripts=scripts,
-        columns=list({each.key: each for each in columns}.values()),
+        head=_head(entries, beside),
+        columns=[(each, each.choice or each.title) for each in columns],
+        metrics=[(metric, metric_title(metric)) for metric in metrics],
+        costs=[*COSTS.items()],
         badges=badges(list({each.data_hash + each.label: each for each in facts}.values())),
         is_drawn=any(each.source == "surrogate" for each in facts),
-        sections=[_table(section, paper) for section in sections],
-        datasets=sorted({each.name for each in facts}),
-        sources=sorted({each.source for each in facts}),
-        families=families,
-        # Escaped "<": no text in the JSON can end its <script> element.
-        users=json.dumps(users, separators=(",", ":")).replace("<", "\\u003c"),
-        comparable=bool(users),
+        sections=[_table(section, paper, beside) for section in sections],
+        filters=_filters(sections),
+        kinds=list(dict.fromkeys((each.family, family_title(each)) for each in sorted(entries, key=family_title))),
+        rankings=_json({section.board.id: _rankings(section) for section in sections}),
+        users=_json(users),
+        has_users=bool(users),
         omitted_users=list(filter(None, (_omitted_users(*each) for each in by_section))),
         left_out=left_out,
     )
+
+
+def _json(value: Any) -> str:
+    """Return JSON for a <script> element: with escaped "<", no text in it can end the element."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+
+
+def _head(entries: Sequence[Entry], beside: Surroundings) -> dict[str, Any]:
+    """Return date, version and links of the head of the page. The date is that of the newest run, not of today."""
+    records = [record for each in entries for record in each.row.records]
+    newest = max(records, key=lambda record: record.started, default=None)
+    source = "" if newest is None else web_address(newest, DOCS_INDEX)
+    return {
+        "date": "" if newest is None else newest.started[:10],
+        "version": __version__,
+        "report": beside.report,
+        "docs": f"{beside.docs}/index.html" if beside.docs else source,
+    }
+
+
+def _filters(sections: Sequence[Section]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Return the selects that choose tables: name, label and values; those with one value are left out."""
+    facts = [section.board.facts for section in sections]
+    values = (
+        ("data", "Data set", sorted({each.card for each in facts})),
+        ("split", "Split", sorted({each.split for each in facts})),
+        ("source", "Source", sorted({each.source for each in facts})),
+        ("protocol", "Protocol", sorted({section.board.protocol.tag for section in sections})),
+    )
+    return [(name, label, [(each, each) for each in own]) for name, label, own in values if len(own) > 1]
+
+
+def _rankings(section: Section) -> dict[str, Any]:
+    """Return the cells that change with the metric of the ranking, by metric and row: text and value."""
+    return {
+        metric: {
+            "title": metric_title(metric),
+            "tested": any(each.standings[metric].gap for each in section.entries),
+            "rows": {
+                each.row.id: {name: [cell.text, cell.value] for name, cell in ranking_cells(each, metric).items()}
+                for each in section.entries
+            },
+        }
+        for metric in section.board.shown
+    }
 
 
 def _users(section: Section, rows: Sequence[str]) -> dict[str, Any]:
     titles = {each.row.id: each.title for each in section.entries}
     return {
         "heading": section.heading,
-        "seeds": section.board.n_asked,
         "users": section.scores.n_users,
         "unit": UNIT,
         "metrics": [[metric, metric_title(metric)] for metric in section.board.shown],
@@ -71,7 +144,7 @@ def _users(section: Section, rows: Sequence[str]) -> dict[str, Any]:
 
 def _omitted_users(section: Section, rows: Sequence[str]) -> str:
     """Return a note on the rows whose users do not fit on the page; "" if all fit."""
-    n = len(section.scores.by_row)
+    n = len(section.scores.by_seed)
     if n == len(rows):
         return ""
     return (
@@ -80,26 +153,45 @@ def _omitted_users(section: Section, rows: Sequence[str]) -> str:
     )
 
 
-def _table(section: Section, paper: Paper) -> dict[str, Any]:
-    facts, columns = section.board.facts, columns_of(section.board, "page")
-    rows = [
-        {
-            "search": f"{each.title} {each.row.label} {family_title(each)}".lower(),
-            "family": family_title(each),
-            "id": each.row.id,
-            "is_complete": each.row.is_complete,
-            "cells": [(column, column.show(each)) for column in columns],
-        }
-        for each in section.entries
-    ]
+def _table(section: Section, paper: Paper, beside: Surroundings) -> dict[str, Any]:
+    board = section.board
     return {
-        "id": section.board.id,
-        "heads": columns,
+        "id": board.id,
+        "heads": columns_of(board, "page"),
         "heading": section.heading,
-        "dataset": facts.name,
-        "source": facts.source,
-        "badges": badges([facts]),
+        "data": board.facts.card,
+        "split": board.facts.split,
+        "source": board.facts.source,
+        "protocol": board.protocol.tag,
+        "ranked": board.ranked_by,
+        "seeds": f"{board.n_asked} seed{'' if board.n_asked == 1 else 's'}",
+        "badges": badges([board.facts]),
         "caption": caption(section),
         "notes": notes(section, paper),
-        "rows": rows,
+        "rows": [_row(each, section, beside) for each in section.entries],
     }
+
+
+def _row(each: Entry, section: Section, beside: Surroundings) -> dict[str, Any]:
+    columns = columns_of(section.board, "page")
+    has_page = beside.docs and each.code.startswith("models/")  # plugins lie elsewhere and have none
+    page = f"{beside.docs}/models/{each.row.model}.html" if has_page else ""
+    return {
+        "entry": each,
+        "id": each.row.id,
+        "search": f"{each.title} {each.row.label} {family_title(each)}".lower(),
+        "kind": family_title(each),
+        "family": each.family,
+        "address": page or each.paper,
+        "docs": page,
+        "cells": [(column, column.show(each)) for column in columns],
+        "params": each.row.first.spec.params,
+        "curve": curve_of(each.row, section.board.ranked_by),
+        "metric": metric_title(section.board.ranked_by),
+        "runs": _runs(each) if beside.has_records else [],
+    }
+
+
+def _runs(each: Entry) -> list[tuple[str, str]]:
+    seeds = [record.spec.repetition + 1 for record in each.row.records]
+    return [(f"seed {n}", quote(file)) for n, file in zip(seeds, each.files, strict=True)]

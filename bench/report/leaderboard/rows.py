@@ -58,6 +58,11 @@ class BoardRow:
         return self.label.partition("@")[0]
 
     @property
+    def is_foreign(self) -> bool:
+        """Return whether the row holds the lists of another program, which has no seeds and no training here."""
+        return self.first.foreign is not None
+
+    @property
     def is_complete(self) -> bool:
         """Return whether the row has all its repetitions."""
         return len(self.records) == self.n_asked
@@ -153,8 +158,10 @@ def _usual_repetitions(groups: Sequence[Sequence[RunRecord]]) -> int:
 
     The maximum over rows would let one row with more repetitions make all others incomplete.
     """
-    begun = sorted(max(record.spec.repetition + 1 for record in group) for group in groups)
-    return begun[(len(begun) - 1) // 2]
+    # The lists of other programs have no seeds, so they do not count among the rows.
+    trained = [group for group in groups if group[0].foreign is None]
+    begun = sorted(max(record.spec.repetition + 1 for record in group) for group in trained)
+    return begun[(len(begun) - 1) // 2] if begun else 1
 
 
 def _table_order(key: tuple[DataKey, Protocol]) -> tuple[DataKey, bool, str]:
@@ -210,6 +217,7 @@ def _board(used: Protocol, named: dict[str, list[list[RunRecord]]], n: int) -> B
 def _row(label: str, group: Sequence[RunRecord], namesakes: list[list[RunRecord]], n: int) -> BoardRow | None:
     counted = sorted((r for r in group if r.spec.repetition < n), key=lambda record: record.spec.repetition)
     finished = tuple(record for record in counted if record.status == "finished")
+    n = 1 if group[0].foreign else n  # no seeds: one result is all there is
     distinction = _distinction(group[0], [other[0] for other in namesakes])
     return BoardRow(label, distinction, finished, len(counted) - len(finished), n) if finished else None
 

@@ -120,7 +120,11 @@ def seed_problems(records: Sequence[RunRecord], ours: set[str], n_asked: int | N
         row = hash_value([configuration(record), record.spec.features])
         tables.setdefault(board, {}).setdefault(row, []).append(record)
     for rows in tables.values():
-        submitted = [group for group in rows.values() if ours & {record.key for record in group}]
+        submitted = [
+            group
+            for group in rows.values()
+            if ours & {record.key for record in group} and group[0].foreign is None  # lists have no seeds
+        ]
         most = max((record.spec.repetition + 1 for group in submitted for record in group), default=0)
         for group in submitted:
             finished = {record.spec.repetition for record in group if record.status == "finished"}

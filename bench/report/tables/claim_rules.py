@@ -30,8 +30,8 @@ ANY = "any"
 Rule = Literal["above", "mean_above", "close", "differ", "peak", "gain", "stated"]
 BLIND = "the interval of a difference has no width"
 SOURCES = {
-    "surrogate": "generated data tell nothing of real users",
-    "embedded": "these data stand in for the paper's",
+    "surrogate": "synthetic data decides nothing",
+    "embedded": "this data is not the paper's",
 }
 
 

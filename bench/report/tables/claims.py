@@ -1,5 +1,6 @@
 """The claims ledger: every empirical claim of the paper's section 5 beside its printed numbers and ours.
 
+A data set on which no claim is decided has a count in the caption and no rows; its contrasts are in the CSV.
 Reads the stored lists and the file of claims; writes nothing.
 """
 
@@ -14,10 +15,12 @@ from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.scores import data_key
 from bench.report.statistics import Contrast, Weights, pair
-from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
+from bench.report.table import Block, Cell, Column, CsvValue, Row, Table, Tone
 from bench.report.tables.claim_rules import (
+    SOURCES,
     Claim,
     Finding,
+    Verdict,
     judge,
     load_claims,
     printed,
@@ -44,6 +47,12 @@ CSV_HEADER = (
     *CONTRAST_FIELDS,
     *("n_seeds", "n_users"),
 )
+VERDICTS: dict[Verdict, tuple[str, Tone, str]] = {  # word of a row, tone, words of a count; in the order of rows
+    "holds": ("holds", "good", "hold"),
+    "does not hold": ("does not hold", "bad", "do not hold"),
+    "not decidable here": ("open", "open", "are open"),
+}
+UNDECIDED = "not decidable here"
 
 
 def paper_words(claim: Claim, dataset: str, paper: Paper) -> str:
@@ -207,7 +216,7 @@ def build(material: Material) -> Table:
 
 
 def claims_table(material: Material, claims: Sequence[Claim]) -> Table:
-    """Tabulate claims: one block per data set, one row per claim about it; every contrast in the CSV.
+    """Tabulate claims: one block per data set with decided claims, by verdict; every contrast in the CSV.
 
     The paper splits at random, so its claims are decided on random splits, and each claim gets one verdict. If
     a call has the same data on another split too, a note says that this split has no block. If a call has the
@@ -220,7 +229,7 @@ def claims_table(material: Material, claims: Sequence[Claim]) -> Table:
     Raises:
         ResultsError: stored lists are missing or damaged.
     """
-    blocks, notes = [], []
+    blocks, notes, counts = [], [], []
     csv_rows: list[tuple[CsvValue, ...]] = []
     # one claim gets one verdict: that of the random split, which is the paper's
     beside = random_split_counterparts(material.facts)
@@ -229,11 +238,13 @@ def claims_table(material: Material, claims: Sequence[Claim]) -> Table:
             notes.append(_elsewhere_note(heading, beside[data_key(facts)]))
             continue
         findings, n_users = _findings(material, facts, claims)
-        blocks.append(_block(findings, facts, heading, material))
-        notes += [*data_notes(facts, heading, material.paper), _count_note(findings, heading)]
-        notes += _split_note(facts, heading)
+        counts.append(_count_sentence(findings, facts, heading))
+        if any(each.verdict != UNDECIDED for each in findings):
+            blocks += _blocks(findings, facts, heading, material)
+        notes += [*data_notes(facts, heading, material.paper), *_split_note(facts, heading)]
         csv_rows += [row for each in findings for row in _csv_rows(each, facts, n_users, material)]
-    return Table("Claims", _caption(material), tuple(blocks), tuple(notes), CSV_HEADER, tuple(csv_rows))
+    caption = " ".join([*counts, *([_caption(material)] if blocks else [])])
+    return Table("Claims of the paper", caption, tuple(blocks), tuple(notes), CSV_HEADER, tuple(csv_rows))
 
 
 def _findings(material: Material, facts: DataFacts, claims: Sequence[Claim]) -> tuple[list[Finding], int]:
@@ -244,58 +255,67 @@ def _findings(material: Material, facts: DataFacts, claims: Sequence[Claim]) -> 
     return [judge(claim, scores, resamples, material.paper) for claim in ours], scores.n_users
 
 
+def _blocks(findings: Sequence[Finding], facts: DataFacts, heading: str, material: Material) -> list[Block]:
+    """Return one block of the decided claims, those that hold first, and one of the open claims."""
+    order = list(VERDICTS)
+    decided = sorted(
+        (each for each in findings if each.verdict != UNDECIDED), key=lambda each: order.index(each.verdict)
+    )
+    undecided = [each for each in findings if each.verdict == UNDECIDED]
+    return [_block(each, facts, heading, material) for each in (decided, undecided) if each]
+
+
 def _block(findings: Sequence[Finding], facts: DataFacts, heading: str, material: Material) -> Block:
     columns = (
-        Column("Claim", align="left", share=0.24),
-        Column("Section", align="left", share=0.11),
-        Column("The paper's numbers", align="left", share=0.22),
-        Column("Our runs", group=heading, align="left", share=0.25),
         Column("Verdict", group=heading, align="left", share=0.13),
+        Column("Claim", group=heading, align="left", share=0.24),
+        Column("Our runs", group=heading, align="left", share=0.25),
+        Column("The paper's numbers", group=heading, align="left", share=0.22),
+        Column("Section", group=heading, align="left", share=0.11),
     )
-    rows = [
-        (
-            each.claim.claim,
-            each.claim.place,
-            paper_words(each.claim, facts.card, material.paper),
-            our_words(each, material.paper),
-            f"{each.verdict}: {each.reason}" if each.reason else each.verdict,
+    rows = list[Row]()
+    for each in findings:
+        word, tone, _ = VERDICTS[each.verdict]
+        is_new = bool(rows) and rows[-1].cells[0].tone != tone
+        texts = (
+            *(each.claim.claim, our_words(each, material.paper)),
+            *(paper_words(each.claim, facts.card, material.paper), each.claim.place),
         )
-        for each in findings
-    ]
-    return Block(columns, tuple(Row(tuple(Cell(words=words) for words in row)) for row in rows))
+        verdict = Cell(words=f"{word}: {each.reason}" if each.reason else word, tone=tone)
+        rows.append(Row((verdict, *(Cell(words=words) for words in texts)), ruled=is_new))
+    return Block(columns, tuple(rows))
 
 
 def _caption(material: Material) -> str:
     n_seeds = material.n_seeds
     seeds = "one seed (n=1)" if n_seeds == 1 else f"n={n_seeds} seeds"
     return (
-        f"The empirical claims of the paper's section 5, {seeds}. Differences are relative to the row or mean "
+        f"Empirical claims of the paper's section 5, {seeds}. Differences are relative to the row or mean "
         "that is compared with; in brackets the 95% bootstrap interval over users; p of the paired permutation "
         "test over users, corrected by Holm's method over what a claim compares on one data set in one metric. "
         "A claim holds if every difference it is made of is significant at 5% in every metric, and does not "
         "hold if one is significantly the other way; a size holds if it lies in the interval, closeness if the "
-        "interval lies within the margin. What is not significant is not decided. A verdict speaks of the data "
-        "set above it; generated data and stand-ins decide nothing. Explanations ('may be caused by') are left "
-        "out: the paper tests none."
+        "interval lies within the margin; all else stays open. A verdict is about its data set alone. "
+        "Explanations ('may be caused by') are left out: the paper tests none."
     )
 
 
-def _count_note(findings: Sequence[Finding], heading: str) -> str:
+def _count_sentence(findings: Sequence[Finding], facts: DataFacts, heading: str) -> str:
+    """Count the verdicts on a data set, and say why if none is decided."""
     counts = [
         f"{sum(each.verdict == verdict for each in findings)} {words}"
-        for verdict, words in (
-            ("holds", "hold"),
-            ("does not hold", "do not hold"),
-            ("not decidable here", "are not decidable here"),
-        )
+        for verdict, (_, _, words) in VERDICTS.items()
     ]
-    return f"{heading}: of {len(findings)} claims {', '.join(counts)}."
+    why = ""
+    if all(each.verdict == UNDECIDED for each in findings):
+        why = f": {SOURCES.get(facts.source, 'no difference is significant, or runs are missing')}"
+    return f"{heading}: of {len(findings)} claims {', '.join(counts[:-1])} and {counts[-1]}{why}."
 
 
 def _elsewhere_note(heading: str, decisive: DataFacts) -> str:
     return (
         f"{heading}: no verdicts. The paper splits at random (section 5.1.3), so its claims about this data are "
-        f"decided on {decisive.label} alone; Table 3 shows both splits."
+        f"decided on {decisive.label} alone; the accuracy table shows both splits."
     )
 
 

@@ -16,7 +16,7 @@ from bench.runs.records import Cost, RunRecord
 CSV_HEADER = (*DATA_FIELDS, "model", "quantity", "mean", "sd", "n_runs", "n_asked")
 MEBIBYTE = 2**20
 QUANTITIES: dict[str, tuple[str, str, Callable[[Cost], float]]] = {
-    "epochs": ("Epochs", ",.1f", lambda cost: cost.epochs),
+    "epochs": ("Epochs", ",.4g", lambda cost: cost.epochs),
     "train_seconds": ("Training (s)", ",.2f", lambda cost: cost.train_seconds),
     "train_seconds_per_epoch": ("An epoch (s)", ",.3f", lambda cost: cost.train_seconds / cost.epochs),
     "valid_seconds_per_epoch": ("Validation pass (s)", ",.3f", lambda cost: cost.valid_seconds / cost.epochs),

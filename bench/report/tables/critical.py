@@ -1,7 +1,8 @@
-"""The critical-difference diagram: average ranks of the models over data sets and metrics. Pure.
+"""The critical-difference diagram: average ranks of the models over data sets. Pure.
 
-Friedman's test checks whether the ranks differ at all, Nemenyi's test which models differ (Demsar 2006). A block
-is one metric on one data set. The metrics of a data set rank the same lists, so the blocks are not independent.
+Friedman's test checks whether the ranks differ at all, Nemenyi's test which models differ (Demsar 2006). Both need
+independent blocks: a block is one data set, in the metric that selects. Other splits of the same data, and other
+metrics of the same lists, are not further blocks. Below `MIN_BLOCKS` data sets there is no diagram.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ import numpy as np
 import pandas as pd
 
 from bench.core.errors import listed
-from bench.report.comparisons import COMPARED, shown_p
+from bench.report.comparisons import shown_p
 from bench.report.figure import PAGE_WIDTH, Figure, plot_styles
 from bench.report.material import Material
 from bench.report.paper import Paper
-from bench.report.scores import data_key
 from bench.report.statistics import LEVEL
 from bench.report.table import CsvValue
 from bench.report.wording import (
     DATA_FIELDS,
+    PAPER_SPLIT,
     data_headings,
     data_notes,
     data_values,
+    metric_name,
     model_display,
-    random_split_counterparts,
     row_order,
 )
 from bench.runs.records import DataFacts
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 CSV_HEADER = (*DATA_FIELDS, "metric", "model", "mean", "rank", "average_rank")
-MIN_BLOCKS, MIN_MODELS = 2, 3
+MIN_BLOCKS, MIN_MODELS = 5, 3
 ROW_HEIGHT = 0.2  # inches per model
 BAR_HEIGHT = 2.5  # rows above the axis, clear of its numbers
 
@@ -47,7 +48,7 @@ class Ranking:
     """Scores and ranks of the models that are complete in every block.
 
     Attributes:
-        means: `[n_blocks, n_models]`, one row per data set and metric.
+        means: `[n_blocks, n_models]`, one row per data set.
         left_out: the other models.
     """
 
@@ -66,7 +67,7 @@ class Ranking:
         if n_models < MIN_MODELS:
             return f"{n_models} complete models, at least {MIN_MODELS} are needed"
         if n_blocks < MIN_BLOCKS:
-            return f"{n_blocks} block, at least {MIN_BLOCKS} are needed"
+            return f"{n_blocks} independent data set{'s' * (n_blocks != 1)}, at least {MIN_BLOCKS} are needed"
         if (self.ranks.nunique(axis=1) == 1).all():
             return "all models are tied everywhere"
         return ""
@@ -94,15 +95,25 @@ class Ranking:
         return quantile * math.sqrt(n_models * (n_models + 1) / (6 * n_blocks))
 
 
+def independent(facts: Sequence[DataFacts]) -> list[DataFacts]:
+    """Return the data sets that count as blocks: of each, one split, the paper's if it is there."""
+    papers_last = sorted(facts, key=lambda each: each.split == PAPER_SPLIT)
+    one_split = {(each.card, each.data_hash): each for each in papers_last}
+    return [each for each in facts if one_split[each.card, each.data_hash] is each]
+
+
+def has_enough_data(facts: Sequence[DataFacts]) -> bool:
+    """Return whether there are data sets enough for the tests behind the diagram."""
+    return len(independent(facts)) >= MIN_BLOCKS
+
+
 def build(material: Material) -> Figure:
     """Build the diagram of a call."""
-    paper, facts = material.paper, material.facts
+    paper, facts, metric = material.paper, material.facts, material.protocol.selection_metric
     labels = row_order(material.labels, paper)
-    beside = random_split_counterparts(facts)
-    ranked = [each for each in facts if data_key(each) not in beside]
-    blocks = [(each, metric) for each in ranked for metric in COMPARED]
+    blocks = independent(facts)
     means = np.array(
-        [[material.scores.get(each, label, metric).complete for label in labels] for each, metric in blocks],
+        [[material.scores.get(each, label, metric).complete for label in labels] for each in blocks],
         dtype=np.float64,
     )
     frame = pd.DataFrame(means, columns=labels)
@@ -117,12 +128,12 @@ def build(material: Material) -> Figure:
             label,
             *(float(x) for x in (frame[label][row], ranks[label][row], average[label])),
         )
-        for row, (each, metric) in enumerate(blocks)
+        for row, each in enumerate(blocks)
         for label in complete
     ]
     return Figure(
         "Critical differences",
-        _caption(ranking, len(ranked)),
+        _caption(ranking, metric),
         tuple(notes),
         CSV_HEADER,
         tuple(rows),
@@ -132,13 +143,12 @@ def build(material: Material) -> Figure:
 
 def _notes(facts: Sequence[DataFacts], ranking: Ranking, paper: Paper) -> list[str]:
     """Return footnotes on the data, and on what is left out of the ranks."""
-    beside, named = random_split_counterparts(facts), list(zip(facts, data_headings(facts), strict=True))
+    counted, named = independent(facts), list(zip(facts, data_headings(facts), strict=True))
     notes = [note for each, head in named for note in data_notes(each, head, paper)]
     notes += [
-        f"{head}: not among the blocks, since its random split is; two splits of the same data are not two data "
-        f"sets."
+        f"{head}: not counted, since another split of it is; two splits of the same data are not two data sets."
         for each, head in named
-        if data_key(each) in beside
+        if not any(each is one for one in counted)
     ]
     if ranking.left_out:
         names = listed(model_display(label, paper) for label in ranking.left_out)
@@ -146,20 +156,17 @@ def _notes(facts: Sequence[DataFacts], ranking: Ranking, paper: Paper) -> list[s
     return notes
 
 
-def _caption(ranking: Ranking, n_sets: int) -> str:
+def _caption(ranking: Ranking, metric: str) -> str:
+    n_sets = len(ranking.means)
     sets = "one data set" if n_sets == 1 else f"{n_sets} data sets"
-    start = (
-        f"Average ranks of the models over {len(ranking.means)} blocks ({sets}, {len(COMPARED)} metrics each); 1 "
-        f"is the best."
-    )
+    start = f"Average ranks of the models by test {metric_name(metric)} over {sets}; 1 is the best."
     if ranking.untestable:
         return f"{start} Nothing is tested: {ranking.untestable}."
     statistic, p = ranking.friedman()
     return (
         f"{start} Friedman's chi-square is {statistic:.1f} (p {_equation(p)}). Bars join models that Nemenyi's "
         f"test does not tell apart at the 5% level; the critical difference (CD) is "
-        f"{ranking.critical_difference():.2f}. The metrics of a data set rank the same lists: the blocks are not "
-        f"independent, and differences look surer than they are."
+        f"{ranking.critical_difference():.2f}."
     )
 
 
@@ -199,5 +206,5 @@ def _draw(ranking: Ranking, paper: Paper) -> Drawing:
     # the bar of the critical difference starts at rank 1
     end = 1 + ranking.critical_difference()
     axes.plot([1, end], [BAR_HEIGHT] * 2, color="black", marker="|", markersize=6)
-    axes.text(end, BAR_HEIGHT, f"  CD = {end - 1:.2f}", va="center")
+    axes.text((1 + end) / 2, BAR_HEIGHT + 0.3, f"CD = {end - 1:.2f}", ha="center", va="bottom")
     return drawing

@@ -1,6 +1,7 @@
 """Learning curves: validation scores by epoch, one panel per model, and by second, all models in one panel. Pure.
 
-A model's mean curve ends with the shortest of its runs. A control is fitted in one go and has a constant level.
+A model's mean curve ends with the shortest of its runs. Simple baselines are fitted in one go: the best of them is
+drawn, as a level.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report.figure import PAGE_WIDTH, Figure, plot_styles
+from bench.report.labels import Name, name_line_ends
 from bench.report.material import NO_MEAN, DataRuns, Material, runs_by_data
 from bench.report.paper import Paper
 from bench.report.stops import sign_legend, sign_notes, sign_sentence, stops_of
@@ -26,11 +28,11 @@ if TYPE_CHECKING:
 
 CSV_HEADER = (*DATA_FIELDS, "protocol", "model", "repetition", "epoch", "seconds", "metric", "valid", "is_best")
 MEAN = "mean"
-N_COLUMNS = 4
-ROW_HEIGHT, WIDE_HEIGHT = 1.2, 2.6  # inches
+N_COLUMNS = 5
+ROW_HEIGHT, WIDE_HEIGHT, NAME_HEIGHT = 1.2, 2.6, 0.14  # inches: of panels, and of a name at the end of a line
 WIDE_RANGE = 200  # largest by smallest seconds, from where ticks at powers of ten suffice
 THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.6}
-LEVEL_STYLE = ("color", "linestyle", "linewidth", "zorder")  # keys of a model's style that its level takes
+LEVEL_STYLE = ("color", "linewidth", "zorder")  # keys of a model's style that its level takes
 
 Style = dict[str, Any]
 
@@ -58,14 +60,14 @@ def curves_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
     n_asked, used = by_data[0].n_asked, by_data[0].protocol
     lines = (
         f"Thin lines are single runs ({seeds(n_asked)}) with markers at the epochs whose parameters were kept, "
-        f"thick ones their mean as far as all of them went. By seconds only means are drawn; a marker is the "
-        f"mean time and score of the kept epochs."
+        f"thick ones their mean as far as all of them went, with a marker at the mean of the kept epochs. By "
+        f"seconds only means are drawn."
         if n_asked > 1
-        else f"One run a model ({seeds(n_asked)}); markers are the epochs whose parameters were kept."
+        else f"One run per model ({seeds(n_asked)}); markers are the epochs whose parameters were kept."
     )
     caption = (
         f"{metric_name(used.selection_metric)} on the validation part by epoch, model by model, and by seconds of "
-        f"training and validation. {lines} Controls have no epochs; their levels are grey."
+        f"training and validation. {lines} Simple baselines have no epochs; the level of the best one is grey."
     )
     signs = sign_sentence(stops_of(runs) for same in by_data for runs in same.by_label.values())
     caption = f"{caption} {signs}" if signs else caption
@@ -101,10 +103,10 @@ def mean_points(runs: Sequence[RunRecord]) -> list[Point]:
     ]
 
 
-def kept_point(runs: Sequence[RunRecord]) -> tuple[float, float]:
-    """Return mean seconds until, and mean score at, the epochs whose parameters were kept."""
-    kept = [next(point for point in points(run) if point.epoch == run.best_epoch) for run in runs]
-    return statistics.fmean(point.seconds for point in kept), statistics.fmean(point.score for point in kept)
+def kept_place(runs: Sequence[RunRecord]) -> int:
+    """Return the place, on the mean curve, of the mean epoch whose parameters were kept; the last one at most."""
+    mean_epoch = round(statistics.fmean(run.best_epoch or 1 for run in runs))
+    return min(mean_epoch, len(mean_points(runs))) - 1
 
 
 def is_level(runs: Sequence[RunRecord]) -> bool:
@@ -139,14 +141,18 @@ def _rows(runs: Sequence[RunRecord], n_asked: int) -> list[tuple[CsvValue, ...]]
 def _draw(by_data: Sequence[DataRuns], paper: Paper) -> Drawing:
     from matplotlib.figure import Figure as Drawing
 
-    heights = [(ROW_HEIGHT * _n_rows(same), WIDE_HEIGHT) for same in by_data]
+    heights = [
+        (ROW_HEIGHT * _n_rows(same), max(WIDE_HEIGHT, 0.7 + NAME_HEIGHT * len(same.by_label))) for same in by_data
+    ]
     drawing = Drawing(figsize=(PAGE_WIDTH, sum(map(sum, heights))), layout="constrained")
     ratios = [part for pair in heights for part in pair]
     parts = drawing.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
+    named = []
     for upper, lower, same in zip(parts[::2], parts[1::2], by_data, strict=True):
         styles = plot_styles(list(same.by_label), paper)
         _by_epoch(upper, same, styles, paper)
-        _by_second(lower, same, styles, paper)
+        named.append(_by_second(lower, same, styles, paper))
+    name_line_ends(drawing, named)
     return drawing
 
 
@@ -158,12 +164,15 @@ def _trained(same: DataRuns) -> list[str]:
     return [label for label, runs in same.by_label.items() if runs and not is_level(runs)]
 
 
-def _levels(same: DataRuns) -> dict[str, float]:
-    return {
+def _best_level(same: DataRuns) -> dict[str, float]:
+    """Return the level of the best simple baseline by its label; empty without baselines."""
+    levels = {
         label: statistics.fmean(points(run)[-1].score for run in runs)
         for label, runs in same.by_label.items()
         if runs and is_level(runs)
     }
+    best = max(levels, key=levels.__getitem__, default=None)
+    return {} if best is None else {best: levels[best]}
 
 
 def _by_epoch(part: SubFigure, same: DataRuns, styles: Mapping[str, Style], paper: Paper) -> None:
@@ -175,62 +184,78 @@ def _by_epoch(part: SubFigure, same: DataRuns, styles: Mapping[str, Style], pape
     panels = list(part.subplots(_n_rows(same), N_COLUMNS, squeeze=False, sharex=True, sharey=True).flat)
     for axes, label in zip(panels, _trained(same), strict=False):
         runs, style = same.by_label[label], styles[label]
-        _draw_levels(axes, same, styles, {"linewidth": 0.7})
+        _draw_level(axes, same, styles, {"linewidth": 0.7})
         _draw_runs(axes, runs, style, same.n_asked, by_seconds=False)
         if has_mean(runs, same.n_asked):
-            axes.plot(*_along(mean_points(runs), by_seconds=False), **_line(style))
+            _draw_mean(axes, runs, style, by_seconds=False)
         axes.set_title(_name(label, same, paper))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    for axes in panels[len(_trained(same)) :]:
+    n_drawn = len(_trained(same))
+    for axes in panels[max(0, n_drawn - N_COLUMNS) : n_drawn]:  # the lowest panel of every column
+        axes.tick_params(labelbottom=True)
+    for axes in panels[n_drawn:]:
         axes.remove()
 
 
-def _by_second(part: SubFigure, same: DataRuns, styles: Mapping[str, Style], paper: Paper) -> None:
+def _by_second(
+    part: SubFigure, same: DataRuns, styles: Mapping[str, Style], paper: Paper
+) -> tuple[Axes, list[Name]]:
+    """Draw all models in one panel; return it with the names and ends of its lines."""
     from matplotlib.ticker import LogLocator, NullLocator
 
-    axes = part.subplots()
-    for label in same.by_label:
-        if label in _trained(same):
-            _draw_model(axes, same, label, styles[label], _name(label, same, paper))
-    _draw_levels(axes, same, styles, {}, paper)
-    for words in sign_legend(map(stops_of, same.by_label.values())):
-        axes.plot([], [], linestyle="none", label=words)
+    axes, names = part.subplots(), list[Name]()
+    for label in _trained(same):
+        end = _draw_model(axes, same, label, styles[label])
+        names.append(Name(_name(label, same, paper), end.seconds, end.score, styles[label]["color"]))
+    for label, level in _draw_level(axes, same, styles, {}).items():
+        last = max((name.x for name in names), default=1.0)
+        names.append(Name(f"{_name(label, same, paper)} (best baseline)", last, level, styles[label]["color"]))
+    words = "; ".join(sign_legend(map(stops_of, same.by_label.values())))
+    axes.set_title(words, fontsize=7, loc="left")
     axes.set_ylabel(f"validation {metric_name(same.protocol.selection_metric)}")
-    axes.set_xlabel(f"seconds of training and validation, log scale ({seeds(same.n_asked)})")
+    axes.set_xlabel(f"seconds of training and validation, log scale ({_what(same.n_asked)})")
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < WIDE_RANGE * low else (1,)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.25, handlelength=2.8)
+    return axes, names
 
 
-def _draw_model(axes: Axes, same: DataRuns, label: str, style: Style, name: str) -> None:
-    """Draw the mean curve with a marker at the best epoch; draw single runs if some are missing."""
+def _what(n_asked: int) -> str:
+    return "1 seed" if n_asked == 1 else f"mean of {n_asked} seeds"
+
+
+def _draw_model(axes: Axes, same: DataRuns, label: str, style: Style) -> Point:
+    """Draw the mean curve, or single runs if some are missing; return the point where the line ends."""
     runs = same.by_label[label]
     if has_mean(runs, same.n_asked):
-        axes.plot(*_along(mean_points(runs), by_seconds=True), **_line(style))
-        seconds, score = kept_point(runs)
-        axes.plot([seconds], [score], **style | {"linestyle": "none", "markersize": 6, "zorder": 4})
-    else:
-        _draw_runs(axes, runs, style, same.n_asked, by_seconds=True)
-    axes.plot([], [], label=name, **style)  # draws nothing: one legend entry for mean and single runs
+        _draw_mean(axes, runs, style, by_seconds=True)
+        return mean_points(runs)[-1]
+    _draw_runs(axes, runs, style, same.n_asked, by_seconds=True)
+    return max((points(run)[-1] for run in runs), key=lambda point: point.seconds)
+
+
+def _draw_mean(axes: Axes, runs: Sequence[RunRecord], style: Style, by_seconds: bool) -> None:
+    """Draw the mean curve with a marker on it at the mean kept epoch."""
+    curve = mean_points(runs)
+    axes.plot(*_along(curve, by_seconds), **style | {"markevery": [kept_place(runs)], "markersize": 5})
 
 
 def _draw_runs(axes: Axes, runs: Sequence[RunRecord], style: Style, n_asked: int, by_seconds: bool) -> None:
     thin = THIN if n_asked > 1 else {}
     for run in runs:
         best = [point.epoch == run.best_epoch for point in points(run)].index(True)
-        marks = {"marker": style["marker"], "markevery": [best]}
+        marks = {"marker": style["marker"], "fillstyle": style["fillstyle"], "markevery": [best]}
         axes.plot(*_along(points(run), by_seconds), **_line(style) | thin | marks)
 
 
-def _draw_levels(
-    axes: Axes, same: DataRuns, styles: Mapping[str, Style], other: Style, paper: Paper | None = None
-) -> None:
-    for label, level in _levels(same).items():
-        style = {key: styles[label][key] for key in LEVEL_STYLE}
-        axes.axhline(level, label=_name(label, same, paper) if paper else "", **style | other)
+def _draw_level(axes: Axes, same: DataRuns, styles: Mapping[str, Style], other: Style) -> dict[str, float]:
+    """Draw the level of the best simple baseline and return it by label."""
+    best = _best_level(same)
+    for label, level in best.items():
+        axes.axhline(level, **{key: styles[label][key] for key in LEVEL_STYLE} | {"linestyle": "--"} | other)
+    return best
 
 
 def _name(label: str, same: DataRuns, paper: Paper) -> str:
@@ -240,7 +265,7 @@ def _name(label: str, same: DataRuns, paper: Paper) -> str:
 
 
 def _line(style: Style) -> dict[str, Any]:
-    return {key: value for key, value in style.items() if key != "marker"}
+    return {key: value for key, value in style.items() if key not in {"marker", "fillstyle"}}
 
 
 def _along(curve: Sequence[Point], by_seconds: bool) -> tuple[list[float], list[float]]:

@@ -28,11 +28,15 @@ from bench.report.wording import (
     data_headings,
     data_notes,
     data_values,
+    is_about_paper,
     paper_heading,
+    shows_published,
 )
 from bench.runs.records import DataFacts, ModalityFacts
 
 CSV_HEADER = (*DATA_FIELDS, "quantity", "value", "paper_value")
+OF_THE_PAPER = " (the paper's Table 2)"
+PUBLISHED = " Rows headed 'paper' are the paper's own data, which is not public."
 COUNTS = ("n_interactions", "n_items", "n_users")
 SIZES = ("n_train", "n_valid", "n_test")
 AUDIT_CSV_HEADER = (
@@ -116,25 +120,27 @@ def _audit_csv_row(facts: DataFacts, result: SplitAudit, each: Measure) -> tuple
 
 def build(material: Material) -> Table:
     """Build Table 2 of a call."""
-    return table2(material.facts, material.paper)
+    return table2(material.facts, material.paper, is_about_paper(material.labels, material.paper))
 
 
-def table2(facts: Sequence[DataFacts], paper: Paper) -> Table:
+def table2(facts: Sequence[DataFacts], paper: Paper, has_paper: bool = True) -> Table:
     """Tabulate the statistics of the data; the paper's row follows the last split of a data set that it has.
 
     Args:
         facts: the data sets, in the order of the rows; any modalities under any names.
         paper: the published values.
+        has_paper: whether the call runs the paper's model; only then, and beside real data, they are shown.
 
     Raises:
         UsageError: there is no data set, or one is given twice.
     """
     headings = data_headings(facts)
-    modalities = _modality_names(facts, paper)
+    published = [each.card for each in facts if has_paper and shows_published(each, paper)]
+    modalities = _modality_names(facts, published, paper)
     columns = (
         Column("Data set", align="left"),
         *(Column(title) for title in ("#Interactions", "#Items", "#Users", "Sparsity")),
-        *(Column(name, group="Dimension (share of the items)") for name in modalities),
+        *(Column(name, group="Dimension (share of the items, if not all)") for name in modalities),
         Column("Split", align="left"),
         *(Column(title) for title in ("Training", "Validation", "Test")),
         Column("Data hash", align="left"),
@@ -144,15 +150,15 @@ def table2(facts: Sequence[DataFacts], paper: Paper) -> Table:
     csv_rows: list[tuple[CsvValue, ...]] = []
     for place, (each, heading) in enumerate(zip(facts, headings, strict=True), start=1):
         rows.append(_data_row(each, heading, modalities))
-        if paper.has_dataset(each.card) and each.card not in {later.card for later in facts[place:]}:
+        if each.card in published and each.card not in {later.card for later in facts[place:]}:
             rows.append(_paper_data_row(each.card, modalities, paper))
         notes += data_notes(each, heading, paper)
         notes += [f"{heading}: {one.name} is {one.origin}." for one in each.modalities]
         notes += [f"{heading}: {note}" for note in each.notes]
-        csv_rows += _data_csv(each, modalities, paper)
+        csv_rows += _data_csv(each, modalities, each.card in published, paper)
     return Table(
-        name="Table 2",
-        caption="Data sets. Rows headed 'paper' are the paper's own data, which is not public.",
+        name=f"Data{OF_THE_PAPER if has_paper else ''}",
+        caption=f"Data sets.{PUBLISHED if published else ''}",
         blocks=(Block(columns, tuple(rows)),),
         notes=tuple(notes),
         csv_header=CSV_HEADER,
@@ -160,11 +166,11 @@ def table2(facts: Sequence[DataFacts], paper: Paper) -> Table:
     )
 
 
-def _modality_names(facts: Sequence[DataFacts], paper: Paper) -> list[str]:
-    """List the paper's modalities in its order, then the others as they occur."""
-    published = [name for each in facts if paper.has_dataset(each.card) for name in paper.table2[each.card].dims]
+def _modality_names(facts: Sequence[DataFacts], published: Sequence[str], paper: Paper) -> list[str]:
+    """List the modalities of the paper's rows in its order, then the others as they occur."""
+    theirs = [name for dataset in published for name in paper.table2[dataset].dims]
     ours = [name for each in facts for name in (*(m.name for m in each.modalities), *each.missing)]
-    return list(dict.fromkeys(published + ours))
+    return list(dict.fromkeys(theirs + ours))
 
 
 def _sparsity(facts: DataFacts) -> float:
@@ -189,7 +195,7 @@ def _data_row(facts: DataFacts, heading: str, modalities: Sequence[str]) -> Row:
 def _modality_cell(modality: ModalityFacts | None, missing: bool) -> Cell:
     if modality is None:
         return Cell(words="missing" if missing else DASH)
-    return Cell(modality.dim, form="d", words=f"({modality.coverage:.2%})")
+    return Cell(modality.dim, form="d", words="" if modality.coverage == 1 else f"({modality.coverage:.2%})")
 
 
 def _paper_data_row(dataset: str, modalities: Sequence[str], paper: Paper) -> Row:
@@ -205,7 +211,9 @@ def _paper_data_row(dataset: str, modalities: Sequence[str], paper: Paper) -> Ro
     )
 
 
-def _data_csv(facts: DataFacts, modalities: Sequence[str], paper: Paper) -> list[tuple[CsvValue, ...]]:
+def _data_csv(
+    facts: DataFacts, modalities: Sequence[str], is_published: bool, paper: Paper
+) -> list[tuple[CsvValue, ...]]:
     ours: dict[str, CsvValue] = {name: getattr(facts, name) for name in COUNTS + SIZES}
     ours["sparsity_percent"] = 100 * _sparsity(facts)
     present = {modality.name: modality for modality in facts.modalities}
@@ -213,7 +221,7 @@ def _data_csv(facts: DataFacts, modalities: Sequence[str], paper: Paper) -> list
         ours[f"dim:{name}"] = present[name].dim if name in present else None
         ours[f"coverage:{name}"] = present[name].coverage if name in present else None
     published: dict[str, CsvValue] = {}
-    if paper.has_dataset(facts.card):
+    if is_published:
         row = paper.statistics(facts.card)
         published = {name: getattr(row, name) for name in (*COUNTS, "sparsity_percent")}
         published |= {f"dim:{name}": dim for name, dim in row.dims.items()}

@@ -9,29 +9,34 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.core.protocol import PRIMARY_CUTOFF, metric_key
 from bench.core.types import BenchmarkData, BoolArray, IntArray, TopK
 from bench.engine.evaluate import hit_matrix
+from bench.report.figure import PAGE_WIDTH, TIP, Figure
 from bench.report.material import Material
 from bench.report.scores import Score
-from bench.report.table import Block, Cell, Column, CsvValue, Mark, Row, Table, marks
+from bench.report.table import CsvValue
 from bench.report.wording import (
+    DASH,
     DATA_FIELDS,
-    NOTHING,
     data_headings,
     data_notes,
     data_values,
     metric_title,
     model_display,
     row_order,
-    score_cell,
 )
 from bench.runs.list_files import StoredLists
 from bench.runs.records import DataFacts, RunRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
 
 QUARTERS = (0.25, 0.5, 0.75)
 RECALL = metric_key("recall", PRIMARY_CUTOFF)
@@ -40,16 +45,14 @@ CSV_HEADER = (
     *("model", "by", "group", "n", "metric", "mean", "sd", "n_runs", "n_failed", "n_asked"),
 )
 CAPTION = (
-    f"Who is served. {metric_title(RECALL)} by the number of training interactions of users (mean over the n "
-    "users of a group that have test interactions) and of items (share of the n test interactions with items "
-    f"of a group that are among the first {PRIMARY_CUTOFF} of their user). Groups are quarters of the users "
-    "and of the items, uneven where many have the same number; cold items have no training interaction. "
-    f"Coverage is the share of all items that are among the first {PRIMARY_CUTOFF} of any user; Gini that of "
-    "how often each item is there, 0 if all are equally often; novelty the mean of -log2 of an item's share "
-    "of the training interactions, in bits, with one added to every count. Bold is the best of an "
-    f"{metric_title(RECALL)} column and underlined the second best, among complete cells; the last three "
-    "columns describe and have no best."
+    f"{metric_title(RECALL)} for groups of users and of items by their training interactions, {{made}}; the "
+    "darker a cell, the closer it is to the best model of its column. For users it is the mean over the n users "
+    "with test interactions, for items the share of the n test interactions that are among the "
+    f"first {PRIMARY_CUTOFF} of their user. Groups are quarters, uneven where many have the same number; cold "
+    "items have no training interaction. Coverage, Gini and novelty of the lists are in the CSV."
 )
+ROW_HEIGHT, FRAME = 0.17, 0.85  # inches per model, and around the rows of a heat map
+DARK = 0.75  # share of the best from which a cell needs white text
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +192,6 @@ class Measure:
         n: number of users or test interactions.
         metric: name in the CSV.
         of: the measure of one run's lists.
-        form: format of its values.
     """
 
     by: str
@@ -197,38 +199,65 @@ class Measure:
     n: int
     metric: str
     of: Callable[[StoredLists], float | None]
-    form: str = ".4f"
 
     @property
     def title(self) -> str:
         """Return the column head."""
-        return self.group if self.by == "all" else f"{self.group} (n={self.n:,})"
+        return self.group if self.by == "all" else f"{self.group}\n(n={self.n:,})"
 
 
-def build(material: Material) -> Table:
-    """Build the table of a call: three blocks per data set, with all models of the call.
+@dataclass(frozen=True, eq=False)
+class HeatMap:
+    """One panel of the figure.
+
+    Attributes:
+        heading: of the data set.
+        by: "user" or "item".
+        names: of the models, best first.
+        columns: scores by group, in the order of `names`.
+    """
+
+    heading: str
+    by: str
+    names: Sequence[str]
+    columns: dict[Measure, list[Score]]
+
+
+def build(material: Material) -> Figure:
+    """Build the heat maps of a call: users and items by training interactions, with all models of the call.
 
     Raises:
         ResultsError: the lists of a finished run are missing or damaged.
     """
     labels = row_order(material.labels, material.paper)
-    blocks: list[Block] = []
+    maps: list[HeatMap] = []
     notes: list[str] = []
     csv_rows: list[tuple[CsvValue, ...]] = []
     headings = data_headings(material.facts)
     for data, facts, heading in zip(material.data.values(), material.facts, headings, strict=True):
-        columns = {title: measures for title, measures in measures_of(data).items() if measures}
-        scores = _scores(material, facts, labels, [each for group in columns.values() for each in group])
-        stubs = [model_display(label, material.paper) for label in labels]
-        blocks += [_block(f"{heading}: {title}", stubs, each, scores) for title, each in columns.items()]
+        measures = measures_of(data)
+        scores = _scores(material, facts, labels, measures)
+        (overall,) = (scores[each] for each in measures if each.by == "all" and each.metric == RECALL)
+        order = sorted(range(len(labels)), key=lambda row: _descending(overall[row]))
+        names = [model_display(labels[row], material.paper) for row in order]
+        for by in ("user", "item"):
+            columns = {each: [scores[each][row] for row in order] for each in measures if each.by == by}
+            maps.append(HeatMap(heading, by, names, columns))
         notes += data_notes(facts, heading, material.paper)
         for label in labels:
             csv_rows += [_csv_row(facts, label, each, scores[each][labels.index(label)]) for each in scores]
-    return Table("Groups", CAPTION, tuple(blocks), tuple(notes), CSV_HEADER, tuple(csv_rows))
+    caption = CAPTION.format(made="1 seed" if material.n_seeds == 1 else f"means of {material.n_seeds} seeds")
+    return Figure(
+        "Who is served", caption, tuple(notes), CSV_HEADER, tuple(csv_rows), lambda: _draw(maps, len(labels))
+    )
 
 
-def measures_of(data: BenchmarkData) -> dict[str, list[Measure]]:
-    """Return the columns of a data set by the head that they share."""
+def _descending(score: Score) -> float:
+    return float("inf") if score.mean is None else -score.mean
+
+
+def measures_of(data: BenchmarkData) -> list[Measure]:
+    """Return the measures of a data set: of groups of users, of groups of items, and of whole lists."""
     by_user, by_item = user_groups(data), item_groups(data)
     n_users = sum(int(group.members.sum()) for group in by_user)
     counts, test_items = popularity(data), data.split.test.items
@@ -241,21 +270,19 @@ def measures_of(data: BenchmarkData) -> dict[str, list[Measure]]:
         n, members = int(group.members[test_items].sum()), group.members
         return Measure("item", group.name, n, RECALL, lambda lists: item_recall(lists, data, members))
 
-    def whole(name: str, of: Callable[[IntArray], float | None], form: str) -> Measure:
+    def whole(name: str, of: Callable[[IntArray], float | None]) -> Measure:
         key = metric_key(name.lower(), PRIMARY_CUTOFF)
-        return Measure("all", name, n_users, key, lambda lists: of(exposure(lists, data.n_items)), form)
+        return Measure("all", name, n_users, key, lambda lists: of(exposure(lists, data.n_items)))
 
-    recall, everyone = metric_title(RECALL), np.ones(data.n_users, dtype=bool)
-    return {
-        f"{recall} by training interactions of the user": [of_users(group) for group in by_user],
-        f"{recall} by training interactions of the item": [of_items(group) for group in by_item],
-        "accuracy beside what the lists are made of": [
-            Measure("all", recall, n_users, RECALL, lambda lists: user_recall(lists, everyone)),
-            whole("Coverage", coverage, ".2%"),
-            whole("Gini", gini, ".3f"),
-            whole("Novelty", lambda shown: novelty(shown, counts), ".2f"),
-        ],
-    }
+    everyone = np.ones(data.n_users, dtype=bool)
+    return [
+        *(of_users(group) for group in by_user),
+        *(of_items(group) for group in by_item),
+        Measure("all", metric_title(RECALL), n_users, RECALL, lambda lists: user_recall(lists, everyone)),
+        whole("Coverage", coverage),
+        whole("Gini", gini),
+        whole("Novelty", lambda shown: novelty(shown, counts)),
+    ]
 
 
 def _scores(
@@ -278,28 +305,49 @@ def _is_failed(record: RunRecord, facts: DataFacts, label: str) -> bool:
     return record.status == "failed" and record.spec.label == label and record.data == facts
 
 
-def _block(
-    heading: str, stubs: Sequence[str], measures: Sequence[Measure], scores: dict[Measure, list[Score]]
-) -> Block:
-    columns = [
-        [_cell(score, each, mark) for score, mark in zip(scores[each], _marks(each, scores[each]), strict=True)]
-        for each in measures
-    ]
-    rows = tuple(
-        Row((Cell(words=stub), *across)) for stub, across in zip(stubs, zip(*columns, strict=True), strict=True)
-    )
-    return Block((Column("Model", align="left"), *(Column(each.title, group=heading) for each in measures)), rows)
+def _draw(maps: Sequence[HeatMap], n_models: int) -> Drawing:
+    from matplotlib.figure import Figure as Drawing
+
+    n_sets = len(maps) // 2
+    size = (PAGE_WIDTH, n_sets * (FRAME + ROW_HEIGHT * n_models))
+    drawing = Drawing(figsize=size, layout="constrained")
+    grid = drawing.subplots(n_sets, 2, squeeze=False, sharey="row")
+    for axes, each in zip(grid.flat, maps, strict=True):
+        _draw_map(axes, each)
+    return drawing
 
 
-def _marks(each: Measure, scores: Sequence[Score]) -> list[Mark]:
-    """Mark the best and second best of a Recall column; a score of 0 gets no mark, other measures have no best."""
-    return marks([score.complete or None if each.metric == RECALL else None for score in scores])
+def _draw_map(axes: Axes, each: HeatMap) -> None:
+    """Draw a heat map; the darkest cell of a column is its best model."""
+    axes.grid(False)
+    axes.tick_params(length=0)
+    axes.set_title(each.heading if each.by == "user" else "", loc="left")
+    axes.set_xlabel(f"training interactions of the {each.by}")
+    if not each.columns:
+        axes.text(0.5, 0.5, "no group has test interactions", ha="center", transform=axes.transAxes)
+        return
+    shares = [_shares(scores) for scores in each.columns.values()]
+    colours = np.array(shares, dtype=np.float64).T
+    axes.imshow(colours, cmap="Blues", vmin=0, vmax=1.3, aspect="auto")  # below the darkest blue text is readable
+    for column, (measure, scores) in enumerate(each.columns.items()):
+        for row, score in enumerate(scores):
+            ink = "white" if colours[row, column] > DARK else "black"
+            text = axes.text(column, row, _shown(score), ha="center", va="center", fontsize=6, color=ink)
+            text.set_gid(f"{TIP}{each.names[row]}, {measure.title}: {_shown(score)}")
+    axes.set_xticks(range(len(each.columns)), [measure.title for measure in each.columns], fontsize=6)
+    axes.set_yticks(range(len(each.names)), each.names)
 
 
-def _cell(score: Score, each: Measure, mark: Mark) -> Cell:
-    if score.n_runs and score.mean is None:  # the runs finished, but the group has no value
-        return NOTHING
-    return replace(score_cell(score, mark), form=each.form)
+def _shares(scores: Sequence[Score]) -> list[float]:
+    """Return complete means as shares of the best one of their column; nan for the others."""
+    best = max((score.complete or 0.0 for score in scores), default=0.0)
+    return [float("nan") if score.complete is None else score.complete / (best or 1.0) for score in scores]
+
+
+def _shown(score: Score) -> str:
+    if score.mean is None:
+        return DASH
+    return f"{score.mean:.3f}" if score.complete is not None else f"{score.n_runs} of {score.n_asked}"
 
 
 def _csv_row(facts: DataFacts, label: str, each: Measure, score: Score) -> tuple[CsvValue, ...]:

@@ -1,4 +1,4 @@
-"""The patience figure: validation score kept and epochs made under less patience, model by model. Pure.
+"""The patience figure: validation score kept and epochs trained under less patience, model by model. Pure.
 
 The curve of a run that stopped after P epochs without a better validation score shows exactly where every smaller
 patience would have stopped: training is the same until then.
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.report.figure import PAGE_WIDTH, Figure, plot_styles
+from bench.report.labels import Name, name_line_ends
 from bench.report.material import NO_MEAN, DataRuns, Material, runs_by_data
 from bench.report.paper import Paper
 from bench.report.tables.curves import is_level
@@ -116,16 +117,19 @@ def _draw(by_patience: Sequence[tuple[DataRuns, Lines]], paper: Paper) -> Drawin
 
     drawing = Drawing(figsize=(PAGE_WIDTH, PANEL_HEIGHT * len(by_patience)), layout="constrained")
     panels = drawing.subplots(len(by_patience), 2, squeeze=False)
+    named = []
     for (left, right), (same, lines) in zip(panels, by_patience, strict=True):
+        ends: tuple[list[Name], list[Name]] = [], []
         for label, style in plot_styles(list(lines), paper).items():
             patience, scores, n_epochs = zip(*lines[label], strict=True)
-            shared = {"label": model_display(label, paper), "markevery": max(1, len(patience) // N_TICKS), **style}
-            left.plot(patience, scores, **shared)
-            right.plot(patience, n_epochs, **shared)
+            shared = {"markevery": max(1, len(patience) // N_TICKS), **style}
+            for axes, values, names in zip((left, right), (scores, n_epochs), ends, strict=True):
+                axes.plot(patience, values, **shared)
+                names.append(Name(model_display(label, paper), patience[-1], values[-1], style["color"]))
         _label_axes(left, same, f"validation {metric_name(same.protocol.selection_metric)}")
-        _label_axes(right, same, "epochs made")
-        if lines:
-            right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        _label_axes(right, same, "epochs trained")
+        named += [(left, ends[0]), (right, ends[1])]
+    name_line_ends(drawing, named)
     return drawing
 
 
@@ -133,6 +137,6 @@ def _label_axes(axes: Axes, same: DataRuns, y_label: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title(same.heading)
-    axes.set_xlabel(f"patience, epochs ({seeds(same.n_asked)})")
+    axes.set_xlabel(f"patience, epochs ({'1 seed' if same.n_asked == 1 else f'mean of {same.n_asked} seeds'})")
     axes.set_ylabel(y_label)
     axes.xaxis.set_major_locator(MaxNLocator(N_TICKS, integer=True))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bench.report.comparisons import (
-    ALL_PAIRS,
     COMPARED,
     CONTRAST_FIELDS,
     METHOD,
+    MIN_SEEDS,
     STAR,
     Comparisons,
     compare_all,
@@ -15,6 +15,7 @@ from bench.report.comparisons import (
     shown_difference,
     shown_p,
     star,
+    untested,
 )
 from bench.report.material import Material
 from bench.report.paper import Paper
@@ -40,11 +41,15 @@ EFFECT = "d: Cohen's d of paired differences. All of this concerns the models as
 
 
 def build(material: Material) -> Table:
-    """Build the table of a call: pairs with the proposed model, or all pairs without it; the CSV has all pairs.
+    """Build the table of a call: pairs with the reference row; the CSV has all pairs.
+
+    Below `MIN_SEEDS` seeds nothing is tested, and the caption alone says so.
 
     Raises:
         ResultsError: stored lists are missing or damaged.
     """
+    if material.n_seeds < MIN_SEEDS:
+        return Table("Significance", untested(material.n_seeds), (), (), CSV_HEADER, ())
     blocks, notes = [], []
     csv_rows: list[tuple[CsvValue, ...]] = []
     for facts, heading in zip(material.facts, data_headings(material.facts), strict=True):
@@ -78,13 +83,10 @@ def _cells(contrast: Contrast) -> list[Cell]:
 
 
 def _caption(material: Material) -> str:
-    paper, n_seeds = material.paper, material.n_seeds
-    shown = family_name(paper) if paper.proposed in material.labels else ALL_PAIRS
-    seeds = "one seed (n=1)" if n_seeds == 1 else f"n={n_seeds} seeds"
     return (
-        f"Differences between models over the same users, {seeds}: the first minus the second, relative to the "
-        f"second. {STAR} marks p < 0.05. {METHOD.format(family=shown)} {EFFECT} The CSV has every pair, corrected "
-        f"over all pairs."
+        f"Differences between models over the same users, n={material.n_seeds} seeds: the first minus the second, "
+        f"relative to the second. {STAR} marks p < 0.05. {METHOD.format(family=family_name(material))} {EFFECT} "
+        f"The CSV has every pair, corrected over all pairs."
     )
 
 

@@ -108,15 +108,16 @@ def _panel(axes: Axes, studies: Sequence[StudyResult], part: str, paper: Paper) 
 
 def build(material: Material) -> Table:
     """Build the tuning table of a call."""
-    return tuning_table(material.studies, material.paper)
+    return tuning_table(material.studies, material.paper, material.labels)
 
 
-def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:
+def tuning_table(studies: Sequence[StudyResult], paper: Paper, labels: Sequence[str] = ()) -> Table:
     """Tabulate one row per model and data set, the best validation scores marked; the CSV has one row per run.
 
     Args:
         studies: the searches, data set by data set.
         paper: for names and order of the models.
+        labels: the models of the call; some may have no search.
     """
     used = studies[0].default.protocol
     blocks, notes = [], []
@@ -126,8 +127,9 @@ def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:
         notes += data_notes(same[0].facts, same[0].facts.label, paper)
     budgets = listed(dict.fromkeys(study.budget.words for study in studies))
     caption = (
-        f"Search. Budget of each row: {budgets}; the first trial is the model's default, and the validation part "
-        f"alone chose. Scores are {metric_title(used.selection_metric)} of the trial's one seed; 'Confirmed' is "
+        f"Search. Budget of each row: {budgets}.{_fairness(studies, labels)} The first trial is the model's "
+        f"default, and the validation part alone chose. Scores are {metric_title(used.selection_metric)} of the "
+        f"trial's one seed; 'Confirmed' is "
         f"the mean over fresh seeds, which chose among the best settings ('Again' counts these runs). CPU minutes "
         f"are those of all runs of the row. The gap is what choosing on the test part would have added to the "
         f"test score; no result uses it."
@@ -140,6 +142,16 @@ def tuning_table(studies: Sequence[StudyResult], paper: Paper) -> Table:
         csv_header=CSV_HEADER,
         csv_rows=tuple(_csv_row(study, *each) for study in studies for each in _runs(study)),
     )
+
+
+def _fairness(studies: Sequence[StudyResult], labels: Sequence[str]) -> str:
+    """Say whether all models of the call got the same number of trials; "" if there is only one."""
+    searched = {study.label for study in studies}
+    if len({*searched, *labels}) < 2:
+        return ""
+    if searched >= set(labels) and len({len(study.records) for study in studies}) == 1:
+        return " Every model got the same number of trials."
+    return " The models did not get the same number of trials."
 
 
 def _block(studies: Sequence[StudyResult], paper: Paper) -> Block:

@@ -32,16 +32,15 @@ PERPLEXITY = 30.0
 PANEL_HEIGHT = 3.6
 SHARED = "#B0B0B0"
 CSV_HEADER = (*DATA_FIELDS, "model", "repetition", "kind", "user", "item", "x", "y", "silhouette")
+NAME = "Users and their items (the paper's Figure 4)"
 CAPTION = (
     "Users (stars) and items that they interact with in training (dots), LightGCN beside LUDP: t-SNE of the "
     f"vectors whose dot products are the scores, by cosine distance, first seed. The same {N_USERS} users, "
     f"drawn at random from those with {MIN_ITEMS} training items or more, and up to {MAX_ITEMS} random items "
-    "of each; lines and colours show whose they are, and an item of several of them is grey. Distances "
-    "between clouds and sizes of clouds mean nothing in a t-SNE. The number is what the eye looks for, "
-    "measured in the full space and not in the picture: the mean silhouette of the users' item clouds, by "
-    "cosine distance, grey items left out; 1 if every item lies close to its user's other items and far from "
-    "those of other users, 0 if clouds cannot be told apart, negative if items lie closer to another user's. "
-    "These are items that the models were trained on: it says how they arrange what they know."
+    "of each, in one colour per user; items of several users are grey. Distances between clouds and their sizes "
+    "mean nothing in a t-SNE. The number is the mean silhouette of the users' item clouds in the full space, by "
+    "cosine distance and without grey items: 1 if items lie close to those of the same user and far from the "
+    "others, 0 if clouds cannot be told apart. The models were trained on these items."
 )
 
 
@@ -88,7 +87,7 @@ def build(material: Material) -> Figure:
         if each.missing
     ]
     csv_rows = tuple(row for pair in panels for each in pair for row in _csv_rows(each))
-    return Figure("Figure 4", CAPTION, tuple(notes), CSV_HEADER, csv_rows, lambda: _draw(panels, names))
+    return Figure(NAME, CAPTION, tuple(notes), CSV_HEADER, csv_rows, lambda: _draw(panels, names))
 
 
 def choose(data: BenchmarkData, seed: int) -> Sample:

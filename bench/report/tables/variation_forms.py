@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.core.protocol import METRICS, PRIMARY_CUTOFF, metric_key
-from bench.report.figure import COLUMN_WIDTH, PAGE_WIDTH, Figure, plot_styles
+from bench.report.figure import COLUMN_WIDTH, PAGE_WIDTH, TIP, Figure, plot_styles, spread_name
 from bench.report.paper import Paper
 from bench.report.scores import Score, Scores
 from bench.report.table import Block, Cell, Column, CsvValue, Mark, Row, Table, improvement, marks
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 ALL_METRICS = tuple(metric_key(metric, PRIMARY_CUTOFF) for metric in METRICS)
+SAME_SHAPE = 1e-9  # two metrics whose ratio varies by less show one picture
 CSV_HEADER = (
     *DATA_FIELDS,
     *("protocol", "hide_at_test", "model", "variation", "metric", "mean", "sd"),
@@ -91,6 +92,22 @@ class Family:
     def marks(self, metric: str) -> list[Mark]:
         """Mark the best and second best among complete cells."""
         return marks([score.complete for score in self.scores[metric]])
+
+    def distinct_metrics(self) -> list[str]:
+        """Return the metrics that a figure needs: Precision only where it is not Recall times a constant.
+
+        With one test item per user, Precision@K is Recall@K / K, and both panels would show the same picture.
+        """
+        return [metric for metric in self.scores if not self._repeats_recall(metric)]
+
+    def _repeats_recall(self, metric: str) -> bool:
+        name, _, cutoff = metric.partition("@")
+        recall = self.scores.get(f"recall@{cutoff}")
+        if name != "precision" or recall is None:
+            return False
+        pairs = zip(self.scores[metric], recall, strict=True)
+        ratios = [one.mean / other.mean for one, other in pairs if one.mean and other.mean]
+        return len(ratios) > 1 and max(ratios) - min(ratios) < SAME_SHAPE * max(ratios)
 
 
 def with_selection(selection_metric: str) -> tuple[str, ...]:
@@ -177,7 +194,7 @@ def dot_figure(name: str, caption: str, families: Sequence[Family], scores: Scor
     """
     height = DOT_FRAME + DOT_HEIGHT * len(families[0].variations)
     draw = _drawer(families, scores, paper, _dots, height, share=True)
-    return _figure(name, caption, families, scores, paper, draw)
+    return _figure(name, f"{caption} The dotted line is the first row.", families, scores, paper, draw)
 
 
 def line_figure(
@@ -191,7 +208,8 @@ def line_figure(
 ) -> Figure:
     """Draw variations by a number, on a logarithmic axis; one panel per data set and metric.
 
-    Incomplete means and missing runs look as in `dot_figure`; the line joins complete means only.
+    Incomplete means and missing runs look as in `dot_figure`. The line joins complete means, and only where there
+    are several seeds: one seed shows no trend.
 
     Args:
         name: of the figure.
@@ -204,7 +222,7 @@ def line_figure(
     """
 
     def panel(axes: Axes, family: Family, metric: str, style: Mapping[str, Any]) -> None:
-        _line(axes, family.scores[metric], places, style)
+        _line(axes, family.scores[metric], places, style, has_line=(scores.n_asked or 1) > 1)
         axes.set_xscale("log")
         axes.set_xticks(places, [f"{place:g}" for place in places])
         axes.minorticks_off()
@@ -234,34 +252,40 @@ def _drawer(
     families: Sequence[Family], scores: Scores, paper: Paper, panel: DrawPanel, height: float, share: bool
 ) -> Callable[[], Drawing]:
     """Return a function that draws the panels: one row per data set, or all data sets in rows if one metric."""
-    pairs = [(family, metric) for family in families for metric in family.scores]
-    n_metrics = len(families[0].scores)
-    n_columns = n_metrics if n_metrics > 1 else min(MAX_COLUMNS, len(families))
+    rows = [[(family, metric) for metric in family.distinct_metrics()] for family in families]
+    if max(map(len, rows)) == 1:
+        flat = [pair for row in rows for pair in row]
+        rows = [flat[start : start + MAX_COLUMNS] for start in range(0, len(flat), MAX_COLUMNS)]
+    n_columns = max(map(len, rows))
     (style,) = plot_styles([model_of(families[0].variations[0].label)], paper).values()
 
     def draw() -> Drawing:
         from matplotlib.figure import Figure as Drawing
 
-        n_rows = -(-len(pairs) // n_columns)
-        size = (PAGE_WIDTH if n_columns > 1 else COLUMN_WIDTH, height * n_rows)
+        size = (PAGE_WIDTH if n_columns > 1 else COLUMN_WIDTH, height * len(rows))
         drawing = Drawing(figsize=size, layout="constrained")
-        panels = drawing.subplots(n_rows, n_columns, squeeze=False, sharey=share).flat
-        for axes, (family, metric) in zip(panels, pairs, strict=False):
-            panel(axes, family, metric, style)
-            axes.set_title(family.heading)
-            set_score = axes.set_xlabel if share else axes.set_ylabel
-            set_score(f"{metric_name(metric)} ({seeds(scores.n_asked)})")
-        for axes in panels:
-            axes.set_axis_off()
+        grid = drawing.subplots(len(rows), n_columns, squeeze=False, sharey=share)
+        for line, row in zip(grid, rows, strict=True):
+            for axes, (family, metric) in zip(line, row, strict=False):
+                panel(axes, family, metric, style)
+                is_first = axes is line[0] or family is not row[0][0]
+                axes.set_title(family.heading if is_first else "", loc="left" if len(row) > 1 else "center")
+                set_score = axes.set_xlabel if share else axes.set_ylabel
+                set_score(f"{metric_name(metric)}\n({spread_name(scores.n_asked)})")
+            for axes in line[len(row) :]:
+                axes.set_axis_off()
         return drawing
 
     return draw
 
 
 def _dots(axes: Axes, family: Family, metric: str, style: Mapping[str, Any]) -> None:
-    """Draw one dot per variation, the first one on top."""
+    """Draw one dot per variation, the first one on top and with a line through it to compare with."""
     from matplotlib.ticker import MaxNLocator
 
+    base = family.scores[metric][0].complete
+    if base is not None:
+        axes.axvline(base, color="grey", linestyle=":", linewidth=0.8, zorder=1)
     for place, score in enumerate(family.scores[metric]):
         if score.mean is None:
             axes.text(0.04, place, NO_RUN, transform=axes.get_yaxis_transform(), va="center", fontsize=6)
@@ -274,12 +298,15 @@ def _dots(axes: Axes, family: Family, metric: str, style: Mapping[str, Any]) -> 
     axes.margins(x=0.12)
 
 
-def _line(axes: Axes, across: Sequence[Score], places: Sequence[float], style: Mapping[str, Any]) -> None:
+def _line(
+    axes: Axes, across: Sequence[Score], places: Sequence[float], style: Mapping[str, Any], has_line: bool
+) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    # nan breaks the line, so that it does not pass through an incomplete mean
-    means = [float("nan") if score.complete is None else score.complete for score in across]
-    axes.plot(places, means, color=style["color"], linestyle="-", linewidth=1.0, zorder=style["zorder"])
+    if has_line:
+        # nan breaks the line, so that it does not pass through an incomplete mean
+        means = [float("nan") if score.complete is None else score.complete for score in across]
+        axes.plot(places, means, color=style["color"], linestyle="-", linewidth=1.0, zorder=style["zorder"])
     for place, score in zip(places, across, strict=True):
         if score.mean is None:
             upright: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "bottom"}
@@ -292,7 +319,7 @@ def _line(axes: Axes, across: Sequence[Score], places: Sequence[float], style: M
 
 def _point(axes: Axes, score: Score, at: dict[str, Any], style: Mapping[str, Any]) -> None:
     is_complete = score.complete is not None
-    axes.errorbar(
+    drawn = axes.errorbar(
         **at,
         fmt=style["marker"],
         color=style["color"],
@@ -301,6 +328,7 @@ def _point(axes: Axes, score: Score, at: dict[str, Any], style: Mapping[str, Any
         alpha=None if is_complete else PALE,
         zorder=style["zorder"],
     )
+    drawn[0].set_gid(f"{TIP}{score.mean:.4f}" + ("" if _spread(score) is None else f", SD {score.sd:.4f}"))
     if not is_complete:
         words = f"{score.n_runs} of {score.n_asked}"
         axes.annotate(words, (at["x"], at["y"]), (0, 4), textcoords="offset points", ha="center", fontsize=6)

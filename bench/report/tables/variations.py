@@ -25,6 +25,7 @@ from bench.report.tables.variation_forms import (
     variation_table,
     with_selection,
 )
+from bench.report.wording import shows_published
 from bench.runs.plan import Variant
 from bench.runs.records import DataFacts
 
@@ -109,7 +110,7 @@ def _modalities(facts: DataFacts, paper: Paper) -> list[Variation]:
     A modality that the data lacks has no label, so that its row stays empty.
     """
     rows = experiments.modality_rows(facts)
-    published = paper.table4[facts.card] if paper.has_dataset(facts.card) else {}
+    published = paper.table4[facts.card] if shows_published(facts, paper) else {}
     names = [name for name in dict.fromkeys([*published, *rows, *facts.missing]) if name != ALL]
     return [
         Variation(
@@ -123,7 +124,7 @@ def _modalities(facts: DataFacts, paper: Paper) -> list[Variation]:
 
 
 def _layers(facts: DataFacts, paper: Paper) -> list[Variation]:
-    published = paper.table5[facts.card] if paper.has_dataset(facts.card) else {}
+    published = paper.table5[facts.card] if shows_published(facts, paper) else {}
     return [
         Variation(name=str(n), label=row.label, published=published.get(n, {}))
         for n, row in experiments.layer_rows().items()
@@ -132,43 +133,43 @@ def _layers(facts: DataFacts, paper: Paper) -> list[Variation]:
 
 SPECS = {
     "fig3": Spec(
-        "Figure 3",
+        "Parts of LUDP (the paper's Figure 3)",
         "Parts of {model}. The base is LightGCN with the readout that the full model has; the item graph, the "
         "user preference or both are added. The paper leaves out the base with the user preference alone.",
         _rows_named(experiments.part_rows, PART_NAMES.__getitem__),
         dot_figure,
     ),
     "fig5": Spec(
-        "Figure 5",
+        "Fusion of the modalities (the paper's Figure 5)",
         "Fusion of the modalities in {model}: attention, sum, or concatenation with a fully connected layer (FC).",
         _rows_named(experiments.fusion_rows, FUSION_NAMES.__getitem__),
         dot_figure,
         lambda selection_metric: (selection_metric,),
     ),
     "fig6": Spec(
-        "Figure 6",
+        "Number of neighbours (the paper's Figure 6)",
         "{model} by number of neighbours k of an item in the item-item graphs.",
         _rows_named(experiments.neighbour_rows, "k={}".format),
         partial(line_figure, places=experiments.KNN_K, axis_title="neighbours k (log scale)"),
     ),
     "table4": Spec(
-        "Table 4",
+        "Modalities (the paper's Table 4)",
         "{model} on each modality alone and on all that the data has.",
         _modalities,
         partial(variation_table, name_title="Modality"),
     ),
     "table5": Spec(
-        "Table 5",
+        "Layers of the item graph (the paper's Table 5)",
         "{model} by number of layers on the item-item graphs; the user-item graph has "
         f"{experiments.N_UI_LAYERS}.",
         _layers,
         partial(variation_table, name_title="Layers"),
     ),
     "readings": Spec(
-        "Readings",
+        "Readings of LUDP's equations",
         "How the equations of {model} can be read. The first row takes every equation as printed; each other row "
-        "changes one choice that the text leaves open. The row in Table 3 is what the validation part chose; "
-        "nothing is chosen here.",
+        "changes one choice that the text leaves open. The row in the accuracy table is what the validation part "
+        "chose; nothing is chosen here.",
         _readings,
         partial(
             variation_table,

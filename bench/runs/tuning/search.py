@@ -329,6 +329,8 @@ def run_tuning(
         BenchError: an error that the user can correct; finished trials are kept.
     """
     searches = plan_searches(labels, data, settings.overrides)
+    if warning := short_search(searches, settings, options.protocol):
+        console.print(warning, style="bold yellow", markup=False)
     for search in searches:
         size = search.space.size
         if settings.budget.n_trials is not None and size < settings.budget.n_trials:
@@ -342,8 +344,19 @@ def run_tuning(
         source, spec = own[0].facts.source, own[0].default.spec
         folder = store.record_path("", options.protocol, name, source, spec).parent.parent
         path = export_trials(own, folder, options.protocol)
-        console.print(f"wrote {path}", markup=False, soft_wrap=True)
+        console.print(f"wrote {path}", markup=False)
     return results
+
+
+def short_search(searches: Sequence[Search], settings: TuningSettings, protocol: Protocol) -> str:
+    """Return a warning if values that could be kept will not be, because the trials have other epochs; else ""."""
+    own = PROTOCOLS[protocol.name].max_epochs
+    if settings.may_write or all(search.data.source == "surrogate" for search in searches):
+        return ""
+    return (
+        f"The trials have at most {settings.max_epochs:,} epochs, not the {own:,} of the protocol: the values "
+        f"that they choose hold for this call only. --save-tuned writes them all the same."
+    )
 
 
 def tuned_values(results: Sequence[StudyResult]) -> Tuned:
@@ -360,7 +373,7 @@ def _write_chosen(result: StudyResult, settings: TuningSettings, options: RunOpt
     entry = registry.load(result.label.partition("@")[0])
     subject, path = f"{result.label} on {result.facts.label}", tuned_path(entry)
     if dropped := describe_dropped(result):
-        console.print(f"{subject}: {dropped}.", style="yellow", markup=False, soft_wrap=True)
+        console.print(f"{subject}: {dropped}.", style="yellow", markup=False)
     if result.chosen is None:
         message = f"{subject}: all {len(result.records)} trials failed; nothing is chosen."
     elif not result.space.candidates:
@@ -384,4 +397,4 @@ def _write_chosen(result: StudyResult, settings: TuningSettings, options: RunOpt
     else:
         write_chosen(result, entry, options.protocol)
         message = f"{subject}: chosen values written to {path}."
-    console.print(message, markup=False, soft_wrap=True)
+    console.print(message, markup=False)

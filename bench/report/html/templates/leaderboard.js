@@ -1,26 +1,99 @@
 "use strict";
-(() => {
-  const RESAMPLES = 2000;
-  const status = document.getElementById("status");
-  const search = document.getElementById("search");
-  const filters = [...document.querySelectorAll("[data-filter]")];
-  const boards = [...document.querySelectorAll(".board")];
-  const boxes = [...document.querySelectorAll("input[data-column]")];
+// What the reader chose is one object of texts, "" for the default. `set` changes it, writes it into the address and
+// tells the parts of the page; going back and loading read it from the address. A part is told only of its names.
+const leaderboard = (() => {
+  const allowed = new Map(); // by name, whether a text is a possible value
+  const parts = [];
+  let state = {};
+  let typed = "";
 
-  function wanted(name) {
-    return filters.find((each) => each.dataset.filter === name).value;
+  function read() {
+    const given = new URLSearchParams(location.hash.slice(1));
+    const entries = [...allowed].map(([name, fits]) => [name, given.get(name) ?? "", fits]);
+    return Object.fromEntries(entries.map(([name, text, fits]) => [name, text && fits(text) ? text : ""]));
   }
 
-  // Hide the rows and tables that do not match the filters, and show the counts.
-  function choose(remark) {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  function address() {
+    const chosen = new URLSearchParams(Object.entries(state).filter(([, text]) => text));
+    const text = chosen.toString().replace(/%40/g, "@").replace(/%3A/g, ":").replace(/%2C/g, ",");
+    return location.href.split("#")[0] + (text && `#${text}`);
+  }
+
+  function apply(next) {
+    const before = state;
+    state = next;
+    for (const [names, render] of parts) {
+      if (names.some((name) => before[name] !== state[name])) render(state, before);
+    }
+  }
+
+  // Letters typed one after another are one step back, not many.
+  function set(changes, typing = "") {
+    apply({ ...state, ...changes });
+    if (address() === location.href) return;
+    history[typing && typing === typed ? "replaceState" : "pushState"]({ chosen: true }, "", address());
+    typed = typing;
+  }
+
+  // A link to a section of the page has scrolled to it: put the choices back into the address.
+  window.addEventListener("hashchange", () => {
+    const anchor = document.getElementById(location.hash.slice(1));
+    if (anchor && !history.state) history.replaceState({ chosen: true }, "", address());
+    else apply(read());
+    typed = "";
+  });
+
+  return {
+    boards: [...document.querySelectorAll(".board")],
+    rankings: JSON.parse(document.getElementById("rankings").textContent),
+    declare: (name, fits) => allowed.set(name, fits),
+    listen: (names, render) => parts.push([names, render]),
+    get: (name) => state[name],
+    set,
+    start() {
+      history.replaceState({ chosen: true }, "");
+      apply(read());
+    },
+    rowsOf: (board) => [...board.querySelectorAll("tbody tr[data-row]")],
+    cell: (row, column) => row.querySelector(`[data-column="${column}"]`),
+    boardOf: (id) => leaderboard.boards.find((board) => board.id === id),
+    metricOf(board) {
+      const own = leaderboard.rankings[board.id];
+      return leaderboard.get("rank") in own ? leaderboard.get("rank") : board.dataset.ranked;
+    },
+  };
+})();
+
+// Filters, search, columns, sorting and the ranking metric.
+(() => {
+  const { boards, rankings, declare, listen, get, set, rowsOf, cell, boardOf, metricOf } = leaderboard;
+  const FILTERS = ["data", "split", "source", "protocol"];
+  const byId = (name) => document.getElementById(name);
+  const [status, search, empty] = ["status", "search", "empty"].map(byId);
+  const boxes = [...document.querySelectorAll("input[data-column]")];
+  const chips = [...document.querySelectorAll(".chip")];
+  const list = (text) => text.split(",").filter(Boolean);
+  const has = (values) => (text) => list(text).every((each) => values.includes(each));
+  let remark = "";
+
+  for (const select of document.querySelectorAll("[data-choice]")) {
+    const name = select.dataset.choice;
+    declare(name, has([...select.options].map((option) => option.value)));
+    select.addEventListener("change", () => set({ [name]: select.value }));
+    listen([name], (state) => { select.value = state[name] || select.options[0].value; });
+  }
+
+  // Hide rows and tables that do not match, and say how many are left.
+  function filter(state) {
+    const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
+    const kinds = list(state.kind);
     let [rows, of, tables] = [0, 0, 0];
     for (const board of boards) {
-      const fits = ["dataset", "source"].every((name) => !wanted(name) || board.dataset[name] === wanted(name));
+      const fits = FILTERS.every((name) => !state[name] || board.dataset[name] === state[name]);
       let left = 0;
-      for (const row of board.querySelectorAll("tbody tr")) {
+      for (const row of rowsOf(board)) {
         const named = words.every((word) => row.dataset.search.includes(word));
-        row.hidden = !(fits && named && (!wanted("family") || row.dataset.family === wanted("family")));
+        row.hidden = !(fits && named && (!kinds.length || kinds.includes(row.dataset.kind)));
         left += !row.hidden;
         of += 1;
       }
@@ -28,199 +101,126 @@
       rows += left;
       tables += Boolean(left);
     }
-    const count = `${rows} of ${of} rows shown, in ${tables} of ${boards.length} tables.`;
-    status.textContent = remark ? `${count} ${remark}` : count;
+    empty.hidden = rows > 0 || !of;
+    remark = `${rows} of ${of} rows shown, in ${tables} of ${boards.length} tables.`;
+    status.textContent = remark;
+    if (search.value !== state.search) search.value = state.search;
+    for (const chip of chips) chip.setAttribute("aria-pressed", String(kinds.includes(chip.dataset.kind)));
   }
 
-  function showColumn(box) {
-    for (const cell of document.querySelectorAll(`.board [data-column="${box.dataset.column}"]`)) {
-      cell.hidden = !box.checked;
+  function say(words) {
+    status.textContent = `${remark} ${words}`;
+  }
+
+  declare("search", () => true);
+  declare("kind", has(chips.map((chip) => chip.dataset.kind)));
+  search.addEventListener("input", () => set({ search: search.value }, "search"));
+  for (const chip of chips) {
+    chip.addEventListener("click", () => {
+      const others = list(get("kind")).filter((kind) => kind !== chip.dataset.kind);
+      const pressed = chip.getAttribute("aria-pressed") === "true";
+      set({ kind: (pressed ? others : [...others, chip.dataset.kind]).join(",") });
+    });
+  }
+  empty.querySelector("button").addEventListener("click", () => {
+    set(Object.fromEntries([...FILTERS, "search", "kind"].filter((name) => get(name)).map((name) => [name, ""])));
+    search.focus();
+  });
+  listen([...FILTERS, "search", "kind"], filter);
+
+  // "columns" lists the shown ones; "none" is not a column, and so hides them all.
+  const shown = () => boxes.filter((box) => box.checked).map((box) => box.dataset.column).join(",") || "none";
+  const first = shown();
+  const keys = boxes.map((box) => box.dataset.column);
+  declare("columns", has([...keys, "none"]));
+  listen(["columns"], (state) => {
+    const wanted = list(state.columns || first);
+    for (const box of boxes) {
+      box.checked = wanted.includes(box.dataset.column);
+      for (const each of document.querySelectorAll(`.board [data-column="${box.dataset.column}"]`)) {
+        each.hidden = !box.checked;
+      }
     }
-  }
-
-  search.addEventListener("input", () => choose());
-  for (const each of filters) each.addEventListener("change", () => choose());
+  });
+  const setColumns = () => set({ columns: shown() === first ? "" : shown() });
   for (const box of boxes) {
     box.addEventListener("change", () => {
-      showColumn(box);
-      choose(`Column ${box.parentElement.textContent.trim()} ${box.checked ? "shown" : "hidden"}.`);
+      setColumns();
+      say(`Column ${box.parentElement.textContent.trim()} ${box.checked ? "shown" : "hidden"}.`);
     });
   }
   for (const button of document.querySelectorAll("[data-columns]")) {
     button.addEventListener("click", () => {
-      for (const box of boxes) {
-        box.checked = button.dataset.columns === "all" || box.defaultChecked;
-        showColumn(box);
+      const all = button.dataset.columns === "all";
+      for (const box of boxes) box.checked = all || box.defaultChecked;
+      setColumns();
+      say(all ? "All columns shown." : "Default columns shown.");
+    });
+  }
+
+  // Put the chosen metric beside the model, and its ranks, differences and p-values into their columns.
+  function rank(board) {
+    const chosen = metricOf(board);
+    const own = rankings[board.id];
+    const metrics = [chosen, ...Object.keys(own).filter((metric) => metric !== chosen)];
+    const head = board.querySelector("thead tr");
+    for (const row of [head, ...rowsOf(board)]) {
+      row.querySelector('[data-column="model"]').after(...metrics.map((metric) => cell(row, metric)));
+    }
+    const button = cell(head, "gap").firstElementChild;
+    button.dataset.title ??= button.textContent;
+    button.textContent = button.dataset.title.replace(own[board.dataset.ranked].title, own[chosen].title);
+    for (const row of rowsOf(board)) {
+      for (const [column, [text, value]] of Object.entries(own[chosen].rows[row.dataset.row])) {
+        const shownIn = cell(row, column);
+        shownIn.textContent = text;
+        if (value === null) delete shownIn.dataset.value;
+        else shownIn.dataset.value = value;
       }
-      choose(button.dataset.columns === "all" ? "All columns shown." : "Default columns shown.");
-    });
+    }
+    const place = (row) => Number(cell(row, "rank").dataset.value ?? Infinity);
+    const ranked = rowsOf(board).sort((a, b) => (place(a) === place(b) ? 0 : place(a) - place(b)));
+    ranked.forEach((row, number) => { row.dataset.place = number; });
+    board.querySelector("tbody").append(...ranked);
+    const note = board.querySelector(".reranked");
+    note.hidden = chosen === board.dataset.ranked;
+    const selects = `Ranked here by ${own[chosen].title}; the protocol ranks by ${own[board.dataset.ranked].title}.`;
+    note.textContent = own[chosen].tested ? selects : `${selects} Differences and p are hidden: they were not tested.`;
   }
-  for (const button of document.querySelectorAll(".board th button")) {
-    button.addEventListener("click", () => {
-      const order = button.closest("th").getAttribute("aria-sort");
-      const name = button.closest("table").caption.textContent;
-      choose(order === "none" ? `${name} in order of rank.` : `${name} sorted by ${button.textContent}, ${order}.`);
-    });
-  }
-  choose();
 
-  const users = JSON.parse(document.getElementById("users").textContent);
-  const result = document.getElementById("compare-result");
-  if (!result) return;
-  const [table, one, other, metric] = ["table", "one", "other", "metric"].map((name) => {
-    return document.getElementById(`compare-${name}`);
+  // page.js sorts at a click: descending, ascending, by rank.
+  function sort(board, column, direction) {
+    const head = column ? cell(board, column) : board.querySelector("th:is([aria-sort$='scending'])");
+    for (let n = 0; head && n < 3 && head.getAttribute("aria-sort") !== direction; n += 1) {
+      head.querySelector("button").click();
+    }
+  }
+
+  const orders = (text) => list(text).map((each) => each.split(":"));
+  declare("sort", (text) => orders(text).every(([id, column, direction, ...rest]) => {
+    const known = boardOf(id) && keys.concat("model").includes(column) && cell(boardOf(id), column);
+    return known && ["ascending", "descending"].includes(direction) && !rest.length;
+  }));
+  listen(["rank", "sort"], (state, before) => {
+    for (const board of boards) {
+      if (state.rank !== before.rank && (state.rank || before.rank)) {
+        sort(board, "", "none");
+        rank(board);
+      }
+      const [, column, direction] = orders(state.sort).find(([id]) => id === board.id) ?? [];
+      sort(board, column, column ? direction : "none");
+    }
   });
-
-  function fill(select, options, place) {
-    select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
-    select.selectedIndex = Math.min(place, options.length - 1);
-  }
-
-  // Decode the scores once: integers in multiples of `unit`, by metric, row and user.
-  function unpacked(board) {
-    if (!board.promise) {
-      const bytes = Uint8Array.from(atob(board.scores), (letter) => letter.charCodeAt(0));
-      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-      board.promise = new Response(stream).arrayBuffer().then((buffer) => {
-        const view = new DataView(buffer);
-        return Uint32Array.from({ length: buffer.byteLength / 4 }, (_, place) => view.getUint32(4 * place, true));
-      });
-    }
-    return board.promise;
-  }
-
-  // mulberry32: the n-th number depends on n alone, so that any program draws the same users.
-  function draws(seed) {
-    let state = seed;
-    return () => {
-      state = (state + 0x6d2b79f5) | 0;
-      let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-      mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-      return (mixed ^ (mixed >>> 14)) >>> 0;
-    };
-  }
-
-  function percentile(sorted, share) {
-    const place = share * (sorted.length - 1);
-    const below = Math.floor(place);
-    const above = Math.min(below + 1, sorted.length - 1);
-    return sorted[below] + (sorted[above] - sorted[below]) * (place - below);
-  }
-
-  function interval(differences) {
-    const next = draws(1);
-    const n = differences.length;
-    const sums = new Float64Array(RESAMPLES);
-    for (let sample = 0; sample < RESAMPLES; sample += 1) {
-      let sum = 0;
-      for (let user = 0; user < n; user += 1) sum += differences[Math.floor((next() / 4294967296) * n)];
-      sums[sample] = sum / n;
-    }
-    sums.sort();
-    return [percentile(sums, 0.025), percentile(sums, 0.975)];
-  }
-
-  function compared(board, values) {
-    const names = board.rows.map(([id]) => id);
-    const level = board.metrics.findIndex(([key]) => key === metric.value) * names.length;
-    const [a, b] = [one, other].map((select) => {
-      const start = (level + names.indexOf(select.value)) * board.users;
-      return values.subarray(start, start + board.users);
+  for (const button of document.querySelectorAll(".board thead button")) {
+    button.addEventListener("click", (event) => {
+      if (!event.isTrusted) return; // made by `sort`
+      const [head, board] = [button.closest("th"), button.closest(".board")];
+      const order = head.getAttribute("aria-sort");
+      const others = list(get("sort")).filter((each) => !each.startsWith(`${board.id}:`));
+      const own = order === "none" ? [] : [`${board.id}:${head.dataset.column}:${order}`];
+      set({ sort: [...others, ...own].join(",") });
+      const name = button.closest("table").caption.textContent;
+      say(order === "none" ? `${name} in order of rank.` : `${name} sorted by ${button.textContent}, ${order}.`);
     });
-    const differences = Float64Array.from(a, (value, user) => value - b[user]);
-    const wins = differences.filter((value) => value > 1).length;
-    const losses = differences.filter((value) => value < -1).length;
-    const sum = (numbers) => numbers.reduce((before, value) => before + value, 0);
-    const [low, high] = interval(differences);
-    return {
-      wins, losses, ties: board.users - wins - losses, one: (sum(a) / board.users) * board.unit,
-      other: (sum(b) / board.users) * board.unit, mean: (sum(differences) / board.users) * board.unit,
-      low: low * board.unit, high: high * board.unit,
-    };
   }
-
-  function element(tag, text, name) {
-    const made = document.createElement(tag);
-    if (text) made.textContent = text;
-    if (name) made.className = name;
-    return made;
-  }
-
-  function signed(value) {
-    return (value < 0 ? "−" : "+") + Math.abs(value).toFixed(4);
-  }
-
-  function show(board, found) {
-    const [first, second] = [one, other].map((select) => select.selectedOptions[0].textContent);
-    const share = (n) => `${n.toLocaleString("en-GB")} (${((100 * n) / board.users).toFixed(1)}%)`;
-    const title = metric.selectedOptions[0].textContent;
-    const clear = found.low > 0 || found.high < 0;
-    const bar = element("div", "", "share");
-    bar.setAttribute("aria-hidden", "true");
-    for (const [name, n] of [["one", found.wins], ["tie", found.ties], ["other", found.losses]]) {
-      const span = element("span", "", name);
-      span.style.width = `${(100 * n) / board.users}%`;
-      bar.append(span);
-    }
-    const lines = [
-      [`${first} wins`, share(found.wins), "wins", "one"], [`${second} wins`, share(found.losses), "losses", "other"],
-      ["Ties", share(found.ties), "ties", "tie"], ["Users", board.users.toLocaleString("en-GB"), "users"],
-      [`${title}, ${first}`, found.one.toFixed(4), "mean-one"], [`${title}, ${second}`, found.other.toFixed(4), "mean-other"],
-      ["Mean difference", signed(found.mean), "mean"],
-      ["95% interval", `${signed(found.low)} to ${signed(found.high)}`, "interval"],
-    ];
-    const grid = element("table");
-    grid.append(element("caption", `${first} and ${second}, user by user`));
-    const body = grid.createTBody();
-    for (const [head, text, name, colour] of lines) {
-      const row = body.insertRow();
-      const label = element("th", head);
-      label.scope = "row";
-      if (colour) label.prepend(element("span", "", `swatch ${colour}`));
-      const cell = element("td", text);
-      cell.dataset.name = name;
-      row.append(label, cell);
-    }
-    const numbers = body.querySelectorAll("td");
-    [found.wins, found.losses, found.ties, board.users, found.one, found.other, found.mean].forEach((value, place) => {
-      numbers[place].dataset.value = value;
-    });
-    Object.assign(numbers[7].dataset, { low: found.low, high: found.high });
-    const verdict = clear
-      ? `In ${title}, ${found.mean > 0 ? first : second} is above ${found.mean > 0 ? second : first}: the interval leaves out zero.`
-      : `In ${title}, the interval holds zero: no clear difference.`;
-    const frame = element("div", "", "scroll");
-    frame.append(grid);
-    result.replaceChildren(element("p", verdict, "verdict"), bar, frame);
-  }
-
-  let requests = 0;
-  async function compare() {
-    const request = (requests += 1);
-    const board = users[table.value];
-    if (one.value === other.value) {
-      result.replaceChildren(element("p", "Choose two different rows."));
-      return;
-    }
-    if (!("DecompressionStream" in window)) {
-      result.replaceChildren(element("p", "This browser cannot unpack the users' scores; a newer one can."));
-      return;
-    }
-    const values = await unpacked(board);
-    if (request === requests) show(board, compared(board, values));
-  }
-
-  function chooseTable() {
-    const board = users[table.value];
-    fill(one, board.rows, 0);
-    fill(other, board.rows, 1);
-    const kept = metric.value;
-    fill(metric, board.metrics, board.metrics.findIndex(([key]) => key === (kept || board.ranked)));
-    compare();
-  }
-
-  fill(table, Object.entries(users).map(([id, board]) => [id, board.heading]), 0);
-  table.addEventListener("change", chooseTable);
-  for (const select of [one, other, metric]) select.addEventListener("change", compare);
-  chooseTable();
 })();

@@ -31,46 +31,8 @@
   for (const body of document.querySelectorAll("tbody")) {
     [...body.rows].forEach((row, place) => { row.dataset.place = place; });
   }
-  for (const button of document.querySelectorAll("th button")) {
+  for (const button of document.querySelectorAll("thead button")) {
     button.addEventListener("click", () => sort(button.closest("th")));
-  }
-
-  // The library stays text until a reader opens a chart: most readers never need to run its 5 MB.
-  function library() {
-    const text = document.getElementById("library");
-    if (text) {
-      const script = document.createElement("script");
-      script.textContent = text.textContent;
-      text.remove();
-      document.head.append(script);
-    }
-    return window.Plotly;
-  }
-
-  function draw(name) {
-    const ink = getComputedStyle(document.body).color;
-    const line = getComputedStyle(document.documentElement).getPropertyValue("--line");
-    const figures = JSON.parse(document.getElementById("charts").textContent)[name];
-    document.querySelectorAll(`#${name}-charts .chart`).forEach((place, number) => {
-      const { data, layout } = figures[number];
-      for (const axis of [layout.xaxis, layout.yaxis]) Object.assign(axis, { gridcolor: line, zerolinecolor: line });
-      const colours = { paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: { color: ink } };
-      library().newPlot(place, data, { ...layout, ...colours }, { responsive: true, displaylogo: false });
-    });
-  }
-
-  for (const button of document.querySelectorAll("[data-chart]")) {
-    const charts = document.getElementById(button.getAttribute("aria-controls"));
-    button.addEventListener("click", () => {
-      const open = charts.hidden;
-      charts.hidden = !open;
-      button.setAttribute("aria-expanded", String(open));
-      button.textContent = open ? "Hide the chart" : "Explore as a chart";
-      if (open && !charts.dataset.drawn) {
-        charts.dataset.drawn = "yes";
-        draw(button.dataset.chart);
-      }
-    });
   }
 
   const contents = document.querySelector("nav details");

@@ -1,0 +1,67 @@
+"""Which hyperparameters of a call come from earlier searches. Reads models' files through the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.core.errors import listed
+from bench.engine import registry
+from bench.engine.tuned import TunedEntry, TunedFile
+from bench.report.material import Material
+from bench.report.wording import model_display
+from bench.runs.records import RunRecord
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The rows of a call by the origin of their values.
+
+    Attributes:
+        entries: what the searches found, by displayed name and data set.
+        others: displayed names and data sets of rows without values of a search.
+    """
+
+    entries: dict[str, TunedEntry]
+    others: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """Describe the origin in one or two sentences."""
+        trials = sorted({each.trials for each in self.entries.values()})
+        dates = sorted({each.date[:10] for each in self.entries.values()})
+        n = " to ".join(map(str, dict.fromkeys((trials[0], trials[-1]))))
+        span = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+        words = f"Values of earlier searches ({n} trials per model, {span})."
+        return f"{words} Without a search: {listed(self.others)}." if self.others else words
+
+
+def from_searches(material: Material) -> Earlier | None:
+    """Return the rows whose values come from the models' tuned files; None if no row has such values."""
+    entries: dict[str, TunedEntry] = {}
+    others: list[str] = []
+    for facts in material.facts:
+        for label in material.labels:
+            runs = material.runs(facts, label)
+            if not runs:
+                continue
+            name = f"{model_display(label, material.paper)} on {facts.name}"
+            entry = _entry(runs[0], f"{facts.card}@{facts.split}")
+            if entry is not None:
+                entries[name] = entry
+            elif runs[0].spec.params:  # a row without parameters has nothing to search
+                others.append(name)
+    return Earlier(entries, tuple(others)) if entries else None
+
+
+def _entry(run: RunRecord, dataset: str) -> TunedEntry | None:
+    """Return the search whose values a run has; None if there is none, or the run has other values."""
+    model, _, variant = run.spec.label.partition("@")
+    if model not in registry.names():
+        return None
+    tuned = TunedFile.of(registry.load(model))
+    entry = (tuned.find(dataset, variant) if variant else None) or tuned.find(dataset)
+    if entry is None:
+        return None
+    own = registry.load(model).file.variants.get(variant, {})
+    values = {name: value for name, value in entry.values.items() if name not in own}
+    return entry if all(run.spec.params.get(name) == value for name, value in values.items()) else None
