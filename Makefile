@@ -64,13 +64,13 @@ printf '%s\n' \
   "Or name one: make setup PYTHON=/path/to/python3.12"; exit 2
 endef
 
-demo: setup  ## all models on MovieLens-100K, in the quick profile: two minutes on two cores
+demo: setup  ## all models on MovieLens-100K, in the quick profile: eight minutes of CPU time
 	$(BIN)/python run_all.py --datasets movielens --source embedded --offline
 
-run: setup  ## every table and figure on both data sets, in the quick profile: eight minutes on two cores
+run: setup  ## every table and figure on both data sets, in the quick profile, offline
 	$(BIN)/python run_all.py $(ARGS)
 
-paper: setup  ## the same on the real data in the full profile: about 40 hours on two cores
+paper: setup  ## the same on the real data in the full profile: days on two cores
 	$(BIN)/python run_all.py --profile full --datasets tiktok movielens --source real --artifacts all $(PAPER_ARGS)
 
 # One thread in each test process, so that processes x threads stay within the cores.
