@@ -73,8 +73,9 @@ run: setup  ## every table and figure on both data sets, in the quick profile, o
 paper: setup  ## the same on the real data in the full profile: days on two cores
 	$(BIN)/python run_all.py --profile full --datasets tiktok movielens --source real --artifacts all $(PAPER_ARGS)
 
-# One thread in each test process, so that processes x threads stay within the cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+# One thread in each test process, so that processes x threads stay within the cores. Files start in the order of their names: by
+# the number of tests, those with few long tests would come last, and one core would wait.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: setup  ## all tests but the slow ones, on all cores
 	$(PYTEST) -m "not slow"

@@ -27,10 +27,10 @@ from bench.engine import registry
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = {"data.md": "datasets/README.md", "result-files.md": "results/README.md", "cluster.md": "CLUSTER.md"}
 FAMILIES = {
-    "cf": "collaborative filtering",
-    "gcn": "graph convolution",
+    "cf": "collaborative",
+    "gcn": "graph",
     "multimodal": "multimodal",
-    "control": "simple baseline",
+    "control": "baseline",
 }
 REFERENCES = {"tiktok": "TikTok", "movielens": "MovieLens-100K"}  # folders of results/reference
 SHOWN = {"precision@10": "Precision@10", "recall@10": "Recall@10", "ndcg@10": "NDCG@10"}

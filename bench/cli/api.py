@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from bench.runs.records import RunRecord
 
 Names = str | Sequence[str]
-REPEATED = ("--set", "--plugin", "--data-dir")  # a flag for each value; other flags take several values at once
+# a flag for each value; other flags take several values at once
+REPEATED = ("--set", "--plugin", "--data-dir", "--card-dir")
 FROM_PYTHON = "python: "  # before the call in a record's command
 
 

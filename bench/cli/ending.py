@@ -160,12 +160,10 @@ def warnings(material: Material) -> Iterator[str]:
         yield f"{counted(material.n_seeds, 'seed')}: differences may be chance. --seeds 5 tells more."
     capped = [record for record in _distinct(material.records) if record.stop_reason == "cap"]
     if capped:
-        limit = max(record.spec.max_epochs for record in capped)
+        limit, bound = max(record.spec.max_epochs for record in capped), material.protocol.max_epochs
         verb = "run ended" if len(capped) == 1 else "runs ended"
-        yield (
-            f"{len(capped)} {verb} at the limit of {counted(limit, 'epoch')} and might have improved. "
-            f"--epochs {10 * limit} lets training end by itself."
-        )
+        more = f" --epochs {bound} is the protocol's limit." if limit < bound else ""  # the report says the same
+        yield f"{len(capped)} {verb} at the limit of {counted(limit, 'epoch')} and might have improved.{more}"
     for name, data in material.data.items():
         for sentence in split_warnings(audit(data.split)):
             yield f"{name}: {sentence}"

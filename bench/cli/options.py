@@ -111,7 +111,8 @@ class WhatOptions:
     """The options on what to run."""
 
     datasets: tuple[str, ...] = option(
-        "--datasets", default=("tiktok", "movielens"), nargs="+", metavar="NAME", help="NAME or NAME@SPLIT",
+        "--datasets", default=("tiktok", "movielens"), nargs="+", metavar="NAME",
+        help="NAME or NAME@SPLIT (default: tiktok movielens)",
         read=distinct,
     )  # fmt: skip
     models: tuple[str, ...] = option(

@@ -6,6 +6,7 @@ the file that it is given; everything else is pure.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -147,7 +148,7 @@ def read_item_order(path: Path, columns: Columns) -> NDArray[np.object_]:
     check_plain(path, MOST_BYTES)
     ids = list(_ids_of_table(path, columns) if path.suffix.lower() in (*DELIMITERS, ".parquet") else _lines(path))
     if len(set(ids)) < len(ids):
-        repeated = next(each for place, each in enumerate(ids) if each in set(ids[:place]))
+        repeated = next(each for each, n in Counter(ids).items() if n > 1)
         raise DataError(f"--item-order {path} lists the item '{repeated}' twice. One row belongs to one item.")
     return np.array(ids, dtype=object)
 

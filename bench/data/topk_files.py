@@ -90,7 +90,13 @@ def _of_table(path: Path, table: pa.Table, columns: Mapping[str, str]) -> pd.Dat
         if rows[role].null_count:
             where = row_number(path, int(np.flatnonzero(rows[role].is_null().to_numpy())[0]))
             raise DataError(f"{path}, {where}: the {role} is missing. Write an id there, or remove the row.")
-        rows[role] = rows[role].cast(pa.large_string())
+        try:
+            rows[role] = rows[role].cast(pa.large_string())
+        except pa.ArrowException as problem:  # lists, records, or bytes that are no text
+            raise DataError(
+                f"{path}: the column '{columns[role]}' is of type {rows[role].type}; ids are texts or whole "
+                f"numbers ({problem}). Each row holds one user and one item."
+            ) from problem
     return frame_of({role: column.to_pandas() for role, column in rows.items()}, path)
 
 
@@ -158,8 +164,11 @@ def frame_of(columns: Mapping[str, Any], path: Path = FROM_PYTHON) -> pd.DataFra
     import pandas as pd
 
     role = "rank" if "rank" in columns else "score"
-    given = pd.Series(columns[role], dtype=object if not len(columns[role]) else None)
-    numbers = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64)
+    try:
+        given = pd.Series(columns[role], dtype=object if not len(columns[role]) else None)
+        numbers = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64)
+    except OverflowError as problem:  # a whole number of JSON has any number of digits
+        raise DataError(f"{path}: a {role} is too large ({problem}). Correct or remove it.") from problem
     odd = np.flatnonzero(np.isnan(numbers))
     users, items = (pd.Series(columns[name]).astype(str).to_numpy() for name in ("user", "item"))
     if len(odd):
@@ -175,9 +184,13 @@ def frame_of_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Return recommendations given as a data frame of any column order; see `frame_of`.
 
     Raises:
-        DataError: a column is missing, or a rank or score is no number.
+        DataError: a column is missing or there twice, or a rank or score is no number.
     """
-    columns = _columns(FROM_PYTHON, [str(name) for name in frame.columns])
+    names = [str(name) for name in frame.columns]
+    columns = _columns(FROM_PYTHON, names)
+    for name in columns.values():
+        if names.count(name) > 1:
+            raise DataError(f"{FROM_PYTHON}: {names.count(name)} columns are named '{name}'. Keep one of them.")
     return frame_of({role: frame[name].to_numpy() for role, name in columns.items()})
 
 

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.core.config import Frozen, read_yaml
+from bench.core.errors import ResultsError
+from bench.runs.record_files import Damaged
 from bench.runs.records import RunRecord
 from bench.runs.store import ResultsStore
 from bench.runs.task import PlannedRun, RunOptions
@@ -104,9 +106,16 @@ class Estimator:
     def _records(self, folder: Path) -> list[RunRecord]:
         """Read the finished runs in the folder of a model, once."""
         if folder not in self._read:
-            some = (self.store.read(path) for path in sorted(folder.glob("*.json"))[:MOST_READ])
+            some = map(self._read_one, sorted(folder.glob("*.json"))[:MOST_READ])
             self._read[folder] = [each for each in some if isinstance(each, RunRecord) and self._fits(each)]
         return self._read[folder]
+
+    def _read_one(self, path: Path) -> RunRecord | Damaged | None:
+        """Read a record; one of another run that cannot be read does not stop this call."""
+        try:
+            return self.store.read(path)
+        except ResultsError:
+            return None
 
     def _fits(self, record: RunRecord) -> bool:
         is_cpu = record.environment.get("device") == "cpu"

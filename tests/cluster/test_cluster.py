@@ -166,6 +166,8 @@ def test_nobody_to_make_the_runs_is_said(
 
     monkeypatch.setattr(dask, "SECONDS_BETWEEN_CHECKS", 0.2)
     watch = Impatient()
+    with Client(scheduler) as client:
+        client.wait_for_workers(2, timeout=60)  # an earlier test kills workers, which start again
     with pytest.raises(KeyboardInterrupt):
         execute(specs(1), data, ResultsStore(tmp_path), options(tmp_path, Cluster(scheduler, "cuda", 1)), watch)
     assert "none of 2 Dask workers offers GPU=1" in watch.warnings[0]

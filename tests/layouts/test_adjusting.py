@@ -9,6 +9,7 @@ import examples
 import numpy as np
 import pytest
 
+import bench
 from bench.cli.main import main
 from bench.core.errors import DataError, UsageError
 from bench.core.types import Interactions
@@ -249,6 +250,12 @@ def test_the_shop_from_inspect_to_a_run(
     assert main(["run", "--datasets", "shop", *run]) == 2  # without the folder of its card
     assert "name the folder of its card with --card-dir" in " ".join(capsys.readouterr().err.split())
     assert main(["export", "shop", "--layout", "recbole", "--to", "out", *own]) == 0
+    (tmp_path / "lists.csv").write_text("user,item,rank\nnobody,nothing,1\n")
+    capsys.readouterr()
+    assert main(["evaluate", "--datasets", "shop", "--topk", "lists.csv", *own]) == 2
+    assert "shop does not have 1 of 1 users" in " ".join(capsys.readouterr().err.split())
+    places = {"cache_dir": "cache", "card_dir": "my-cards"}
+    assert bench.load_data("shop", **places).name == "shop"
 
 
 @pytest.mark.parametrize(

@@ -81,11 +81,20 @@ def test_test_scores_come_after_the_last_run_sorted(call: Any, tmp_path: Path) -
         assert [row[0] for row in shown] == ["1", "2", "3"]
 
 
+def test_a_limit_of_the_profile_is_said_beside_the_protocol_s(call: Any) -> None:
+    _, out, _ = call("--datasets", "tiktok", "--models", "mf", "--source", "surrogate", "--scale", "0.01")
+    assert (
+        "1 run ended at the limit of 15 epochs and might have improved. --epochs 1000 is the protocol's limit."
+        in (" ".join(out))
+    )
+
+
 def test_warnings_stand_before_the_last_lines(call: Any) -> None:
     _, out, _ = call(*SMALL)
     said = " ".join(out)
     assert "1 seed: differences may be chance. --seeds 5 tells more." in said
     assert "4 runs ended at the limit of 2 epochs" in said
+    assert "the protocol's limit" not in said  # --epochs 2 made the limit of this call the protocol's own
     assert "SYNTHETIC DATA says nothing of real users: tiktok, movielens." in said
 
 

@@ -17,12 +17,13 @@ import torch
 from toy import build, random_data
 
 import bench
+from bench.cli.api import words_of
 from bench.cli.main import main
 from bench.core.errors import BenchError, DataError, ResultsError
 from bench.core.protocol import CUTOFFS, Protocol
 from bench.core.types import BenchmarkData, TopK
 from bench.data.raw import RawData
-from bench.data.topk_files import frame_of_lists, read_recommendations
+from bench.data.topk_files import frame_of_frame, frame_of_lists, read_recommendations
 from bench.engine.evaluate import Evaluator
 from bench.engine.recbole import without_padding
 from bench.report.leaderboard.build import refresh
@@ -350,6 +351,7 @@ def test_a_matrix_that_does_not_fit_is_refused(spoil: Callable[[Any], Any], word
         ("a.csv", "user,item,rank\n1,2,first\n", "no number"),
         ("a.jsonl", '{"user": "1", "items": ["2"]}\n[1]\n', "line 2"),
         ("a.jsonl", '{"user": "1", "items": ["2"]}\n{"user": "1", "item": "2", "score": 1}\n', "Use one of them"),
+        ("a.jsonl", f'{{"user": "1", "item": "2", "score": {"1" * 400}}}\n', "a score is too large"),
         ("a.xlsx", "", "ends with '.xlsx'"),
     ],
 )
@@ -358,6 +360,23 @@ def test_a_file_that_holds_no_lists_is_refused(tmp_path: Path, name: str, text: 
     with pytest.raises(BenchError) as problem:
         read_recommendations(tmp_path / name)
     assert words in str(problem.value)
+
+
+def test_ids_of_a_table_that_are_no_texts_are_refused(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"user": ["1"], "item": [["2", "3"]], "score": [1.0]})
+    rows.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="the column 'item' is of type list"):
+        read_recommendations(tmp_path / "a.parquet")
+
+
+def test_a_column_that_is_there_twice_is_refused() -> None:
+    frame = pd.DataFrame([["1", "2", "3", 1]], columns=["user", "item", "item", "rank"])
+    with pytest.raises(DataError, match="2 columns are named 'item'"):
+        frame_of_frame(frame)
+
+
+def test_several_folders_of_cards_are_given_from_python() -> None:
+    assert words_of("card_dir", ["a", "b"]) == ["--card-dir", "a", "--card-dir", "b"]
 
 
 @pytest.mark.parametrize(

@@ -276,6 +276,7 @@ def test_the_address_holds_what_was_chosen_and_brings_it_back(opened: Any, resul
     [
         "#%E0%A4%A", "#=&=&&", "#nothing", "#rank=recall@7&cost=gold&data=%3Cb%3E&split=&kind=graph,odd",
         "#sort=t:recall@10:descending&columns=recall@10,odd&row=a:b:c&compare=a:b", "#__proto__=1&row=__proto__:1",
+        "#compare=constructor:a:b:c",
     ],
 )  # fmt: skip
 def test_an_address_that_makes_no_sense_changes_nothing(browser: Any, results: Path, address: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from boards import add_run, facts_of
 
+from bench.core.errors import ResultsError
 from bench.core.protocol import Protocol
 from bench.engine import registry
 from bench.runs.estimate import Estimator, about
@@ -87,6 +88,18 @@ def test_runs_of_a_processor_say_nothing_of_a_gpu(estimator: Estimator, tmp_path
     run = planned(estimator.store, "ludp", facts_of())
     assert on_gpu.seconds(run) is None
     assert on_gpu.total([run], 1) is None
+
+
+def test_a_record_that_cannot_be_read_leaves_the_table(
+    estimator: Estimator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = add_run(tmp_path, "ludp").data
+
+    def locked(self: ResultsStore, path: Path) -> None:
+        raise ResultsError(f"{path} cannot be read (Permission denied).")
+
+    monkeypatch.setattr(ResultsStore, "read", locked)
+    assert estimator.seconds(planned(estimator.store, "ludp", facts)) is not None
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--empty-if-missing", action="store_true", help="count users without a list as zero")
     add_options(parser, WhatOptions, "--profile", "--base-seed")
     add_options(parser, ProtocolOptions)
-    add_options(parser, DataOptions, "--source", "--split", "--scale", "--data-dir", "--cache-dir")
+    add_options(parser, DataOptions, "--source", "--split", "--scale", "--data-dir", "--cache-dir", "--card-dir")
     add_options(parser, HowOptions, "--results-dir")
 
 
@@ -131,7 +131,8 @@ def load(
     from bench.data.load import load_with_raw
     from bench.runs.plan import profile
 
-    chosen = cards.choose(dataset, options.split)
+    with cards.also_in(options.card_dirs):
+        chosen = cards.choose(dataset, options.split)
     scale = profile(profile_name or "quick").scale
     request = options.request(split=chosen.split, base_seed=base_seed, default_scale=scale)
     data, raw = load_with_raw(chosen.card, request)

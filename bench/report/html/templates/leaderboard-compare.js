@@ -150,7 +150,7 @@
 
   // The address holds table, first row, second row and metric; without them the two best rows are compared.
   const known = ([id, first, second, key]) => {
-    const board = users[id];
+    const board = Object.hasOwn(users, id) ? users[id] : undefined;
     const rows = board?.rows.map(([row]) => row) ?? [];
     return rows.includes(first) && rows.includes(second) && board.metrics.some(([each]) => each === key);
   };

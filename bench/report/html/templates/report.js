@@ -2,7 +2,13 @@
 (() => {
   // Open whatever folds the target of a link, so that it can be seen.
   function unfold() {
-    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    let name = location.hash.slice(1);
+    try {
+      name = decodeURIComponent(name);
+    } catch {
+      return; // "%" without digits: an address that somebody mistyped
+    }
+    const target = name && document.getElementById(name);
     if (!target) return;
     const inner = target.matches("section") ? target.querySelector(":scope > details") : null;
     for (let each = inner ?? target; each; each = each.parentElement) {
