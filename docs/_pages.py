@@ -23,15 +23,10 @@ from bench.cli.main import NAME, RUN
 from bench.cli.options import parser as run_parser
 from bench.cli.parser import Parser
 from bench.engine import registry
+from bench.report.ranking import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = {"data.md": "datasets/README.md", "result-files.md": "results/README.md", "cluster.md": "CLUSTER.md"}
-FAMILIES = {
-    "cf": "collaborative",
-    "gcn": "graph",
-    "multimodal": "multimodal",
-    "control": "baseline",
-}
 REFERENCES = {"tiktok": "TikTok", "movielens": "MovieLens-100K"}  # folders of results/reference
 SHOWN = {"precision@10": "Precision@10", "recall@10": "Recall@10", "ndcg@10": "NDCG@10"}
 NOTEBOOK = "notebooks/first-steps"
@@ -117,7 +112,7 @@ def page(entry: registry.ModelEntry, rows: list[dict[str, str]]) -> str:
         [
             f"# {card.title}",
             "",
-            f"**{summary[:1].upper()}{summary[1:]}** {FAMILIES[card.family].capitalize()}, {content}. {cited}.",
+            f"**{summary[:1].upper()}{summary[1:]}** {KINDS[card.family].capitalize()}, {content}. {cited}.",
             "",
             "```",
             f"{NAME} run --datasets movielens --models {entry.name} ease",
@@ -206,7 +201,7 @@ def main() -> None:
         entry = registry.load(name)
         write(f"models/{name}.md", page(entry, rows), f"models/{name}.py")
         models.append(
-            (f"[{entry.card.title}]({name}.md)", f"`{name}`", FAMILIES[entry.card.family], entry.card.paper)
+            (f"[{entry.card.title}]({name}.md)", f"`{name}`", KINDS[entry.card.family], entry.card.paper)
         )
     head = (
         "# Models\n\nEach page says what the model is, with its scores, its hyperparameters and its equations.\n\n"

@@ -20,14 +20,13 @@ from bench.core.protocol import PRIMARY_CUTOFF, metric_key, short_metric
 from bench.core.text import in_seconds
 from bench.data.split_audit import audit
 from bench.data.split_audit import warnings as split_warnings
-from bench.engine import registry
-from bench.report.leaderboard.columns import FAMILIES
+from bench.report.comparisons import MIN_SEEDS
 from bench.report.material import Material
+from bench.report.ranking import kind_of, mean_seconds
 from bench.report.scores import Score
-from bench.report.wording import model_display, model_of
+from bench.report.wording import mean_over, model_display
 from bench.runs.records import DataFacts, RunRecord
 
-FEWEST_SEEDS = 3  # below, nothing can be said of differences between models
 WIDEST = 1000  # columns of a list for which there would be no limit
 MOST_NAMED = 6  # failed runs that the last line names
 
@@ -68,15 +67,12 @@ def ranked(material: Material, facts: DataFacts, metrics: Sequence[str]) -> list
     for label in material.labels:
         if label not in ran:
             continue
-        costs = [run.cost.total_seconds for run in material.runs(facts, label) if run.cost is not None]
-        card = registry.card_of(model_of(label))
-        kind = FAMILIES.get("" if card is None else card.family, "other")
         rows.append(
             Ranked(
                 name=model_display(label, material.paper),
-                kind="baseline" if kind == "control" else kind,
+                kind=kind_of(label),
                 scores=[material.scores.get(facts, label, metric) for metric in metrics],
-                seconds=sum(costs) / len(costs) if costs else None,
+                seconds=mean_seconds(material, facts, label),
             )
         )
     return sorted(rows, key=lambda row: row.rank_key)
@@ -89,8 +85,7 @@ def show_ranking(material: Material, facts: DataFacts, console: Console) -> None
     if not rows:
         return
     synthetic = f", {SYNTHETIC}" if facts.source == "surrogate" else ""
-    seeds = "1 seed" if material.n_seeds == 1 else f"mean of {material.n_seeds} seeds"
-    title = f"{facts.name}{synthetic}: test, {seeds}, ranked by {short_metric(metrics[0])}"
+    title = f"{facts.name}{synthetic}: test, {mean_over(material.n_seeds)}, ranked by {short_metric(metrics[0])}"
     console.print(f"\n{title}", style="bold", markup=False)
     console.print(ranking_table(rows, metrics, material.n_seeds > 1, console))
 
@@ -156,7 +151,7 @@ def _gap(score: Score) -> str:
 
 def warnings(material: Material) -> Iterator[str]:
     """Yield what a reader of the lists must know, one sentence each."""
-    if material.records and material.n_seeds < FEWEST_SEEDS:
+    if material.records and material.n_seeds < MIN_SEEDS:
         yield f"{counted(material.n_seeds, 'seed')}: differences may be chance. --seeds 5 tells more."
     capped = [record for record in _distinct(material.records) if record.stop_reason == "cap"]
     if capped:

@@ -20,7 +20,7 @@ from bench.report.comparisons import MIN_SEEDS, read_user_scores
 from bench.report.material import Material
 from bench.report.scores import Score
 from bench.report.statistics import LEVEL, N_RESAMPLES, means_over_resamples
-from bench.report.wording import model_display, model_of
+from bench.report.wording import mean_over, model_display, model_of
 from bench.runs.records import DataFacts
 
 KINDS = {
@@ -86,14 +86,15 @@ def standings(material: Material, facts: DataFacts) -> list[Standing]:
             model_display(label, material.paper),
             score,
             material.scores.get(facts, label, second_metric(metric)),
-            _seconds(material, facts, label),
+            mean_seconds(material, facts, label),
         )
         for label, score in complete.items()
     ]
     return sorted(found, key=lambda each: (each.place, each.name))
 
 
-def _seconds(material: Material, facts: DataFacts, label: str) -> float | None:
+def mean_seconds(material: Material, facts: DataFacts, label: str) -> float | None:
+    """Return the mean duration of the runs of a model; None if it was not recorded."""
     seconds = [run.cost.total_seconds for run in material.runs(facts, label) if run.cost is not None]
     return statistics.fmean(seconds) if seconds else None
 
@@ -136,4 +137,4 @@ def interval_name(n_seeds: int) -> str:
     """Return what an interval of `intervals` is, for axes and captions."""
     if n_seeds >= MIN_SEEDS:
         return f"mean, 95% interval over {n_seeds} seeds"
-    return f"{'1 seed' if n_seeds == 1 else f'mean of {n_seeds} seeds'}, 95% interval over users"
+    return f"{mean_over(n_seeds)}, 95% interval over users"

@@ -111,6 +111,11 @@ def seeds(n: int | None) -> str:
     return "no run yet" if n is None else f"n={n} seed{'' if n == 1 else 's'}"
 
 
+def mean_over(n_seeds: int) -> str:
+    """Return what a value of several seeds is: `1 seed` or `mean of 5 seeds`."""
+    return "1 seed" if n_seeds == 1 else f"mean of {n_seeds} seeds"
+
+
 def data_headings(facts: Sequence[DataFacts]) -> list[str]:
     """Return one heading per data set: its label, with split and hash if two labels are equal.
 

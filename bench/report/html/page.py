@@ -22,6 +22,7 @@ from bench.report.html.view import BADGES, content_security_policy, read_templat
 from bench.report.material import Material
 from bench.report.render import to_markdown as table_to_markdown
 from bench.report.table import Table
+from bench.report.wording import mean_over
 
 Written = Mapping[str, Table | Figure]
 MESSAGE = ("accuracy", "cost-figure", "content")
@@ -149,9 +150,8 @@ def _ranked_note(material: Material) -> str:
         for facts in material.facts
         for label in material.labels
     )
-    seeds = "1 seed" if material.n_seeds == 1 else f"mean of {material.n_seeds} seeds"
     rest = f" {n_left_out} without all their runs are not ranked." if n_left_out else ""
-    return f"Test scores, {seeds}; time is that of a whole run.{rest}"
+    return f"Test scores, {mean_over(material.n_seeds)}; time is that of a whole run.{rest}"
 
 
 def _items(written: Written, data_notes: Sequence[str]) -> Iterator[view.Item]:

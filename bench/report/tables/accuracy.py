@@ -16,7 +16,7 @@ from bench.report.labels import Name, name_points
 from bench.report.material import DataRuns, Material, runs_by_data
 from bench.report.ranking import Interval, Standing, interval_name, intervals, second_metric, standings
 from bench.report.table import CsvValue
-from bench.report.wording import DATA_FIELDS, data_values, is_control, metric_name, seeds
+from bench.report.wording import DATA_FIELDS, data_values, is_control, mean_over, metric_name, seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -169,7 +169,7 @@ def _draw_dots(panels: Sequence[Panel], material: Material) -> Drawing:
 def _draw_cost(panels: Sequence[Panel], material: Material) -> Drawing:
     drawing, places = _subplots(panels, COST_HEIGHT)
     metric = metric_name(material.protocol.selection_metric)
-    n_seeds = "1 seed" if material.n_seeds == 1 else f"mean of {material.n_seeds} seeds"
+    n_seeds = mean_over(material.n_seeds)
     names = []
     for axes, panel in zip(places, panels, strict=True):
         timed = [each for each in panel.ranked if each.seconds]

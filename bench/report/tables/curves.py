@@ -18,7 +18,7 @@ from bench.report.material import NO_MEAN, DataRuns, Material, runs_by_data
 from bench.report.paper import Paper
 from bench.report.stops import sign_legend, sign_notes, sign_sentence, stops_of
 from bench.report.table import CsvValue
-from bench.report.wording import DATA_FIELDS, data_values, metric_name, model_display, seeds
+from bench.report.wording import DATA_FIELDS, data_values, mean_over, metric_name, model_display, seeds
 from bench.runs.records import RunRecord
 
 if TYPE_CHECKING:
@@ -213,17 +213,13 @@ def _by_second(
     words = "; ".join(sign_legend(map(stops_of, same.by_label.values())))
     axes.set_title(words, fontsize=7, loc="left")
     axes.set_ylabel(f"validation {metric_name(same.protocol.selection_metric)}")
-    axes.set_xlabel(f"seconds of training and validation, log scale ({_what(same.n_asked)})")
+    axes.set_xlabel(f"seconds of training and validation, log scale ({mean_over(same.n_asked)})")
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < WIDE_RANGE * low else (1,)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
     return axes, names
-
-
-def _what(n_asked: int) -> str:
-    return "1 seed" if n_asked == 1 else f"mean of {n_asked} seeds"
 
 
 def _draw_model(axes: Axes, same: DataRuns, label: str, style: Style) -> Point:

@@ -15,7 +15,7 @@ from bench.report.labels import Name, name_line_ends
 from bench.report.material import NO_MEAN, DataRuns, Material, runs_by_data
 from bench.report.paper import Paper
 from bench.report.tables.curves import is_level
-from bench.report.wording import DATA_FIELDS, data_values, metric_name, model_display, seeds
+from bench.report.wording import DATA_FIELDS, data_values, mean_over, metric_name, model_display, seeds
 from bench.runs.records import RunRecord
 
 if TYPE_CHECKING:
@@ -137,6 +137,6 @@ def _label_axes(axes: Axes, same: DataRuns, y_label: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title(same.heading)
-    axes.set_xlabel(f"patience, epochs ({'1 seed' if same.n_asked == 1 else f'mean of {same.n_asked} seeds'})")
+    axes.set_xlabel(f"patience, epochs ({mean_over(same.n_asked)})")
     axes.set_ylabel(y_label)
     axes.xaxis.set_major_locator(MaxNLocator(N_TICKS, integer=True))
