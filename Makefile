@@ -64,8 +64,8 @@ printf '%s\n' \
   "Or name one: make setup PYTHON=/path/to/python3.12"; exit 2
 endef
 
-demo: setup  ## all models on MovieLens-100K, in the quick profile: eight minutes of CPU time
-	$(BIN)/python run_all.py --datasets movielens --source embedded --offline
+demo: setup  ## a first look: all models on MovieLens-100K, 5 epochs at most, two minutes on two cores
+	$(BIN)/python run_all.py --profile demo --datasets movielens --source embedded --offline
 
 run: setup  ## every table and figure on both data sets, in the quick profile, offline
 	$(BIN)/python run_all.py $(ARGS)
@@ -75,7 +75,10 @@ paper: setup  ## the same on the real data in the full profile: days on two core
 
 # One thread in each test process, so that processes x threads stay within the cores. Files start in the order of their names: by
 # the number of tests, those with few long tests would come last, and one core would wait.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Python keeps what it compiles, in a folder of its own and even where a variable forbids it, because tests start many processes;
+# of what tests wrote, nothing is kept.
+PYTEST := rm -rf .venv/pycache/tmp; PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/.venv/pycache OMP_NUM_THREADS=1 \
+  $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: setup  ## all tests but the slow ones, on all cores
 	$(PYTEST) -m "not slow"

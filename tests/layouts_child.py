@@ -1,9 +1,9 @@
 """Runs in a process of its own: breaks a reader's input in seeded ways, and says what came of each.
 
-    python layouts_child.py LAYOUT FIRST COUNT DIRECTORY
+    python layouts_child.py LAYOUT,LAYOUT... FIRST COUNT DIRECTORY
 
-One JSON line an input: "read" with every row accounted for, "refused" in one paragraph with exit code 2, or what
-is wrong. Memory is limited for the process, time for each input.
+One JSON line an input of a layout: "read" with every row accounted for, "refused" in one paragraph with exit code
+2, or what is wrong. Memory is limited for the process, time for each input.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pyarrow import parquet
 
 from bench.cli.main import main
 from bench.core.errors import BenchError
-from bench.data import cards
+from bench.data import card_files, cards
 from bench.data.cards import Counts, RatingsSource
 from bench.data.detect import Loaded, load_place
 from bench.data.encoders import ItemRows, read_texts
@@ -111,7 +111,7 @@ def lines_of(path: Path, head: int = 1) -> int:
 
 def rows_of(found: Loaded) -> int | None:
     """Rows of the files that the interactions came from; None for pickles, which nothing else here reads."""
-    place, layout = found.place.path, found.layout
+    place, layout = found.place.path, found.format
     if layout in ("table", "mmrec"):
         path = Path(found.raw.origin.partition("read from ")[2])
         return int(parquet.read_metadata(path).num_rows) if path.suffix.lower() == ".parquet" else lines_of(path)
@@ -207,14 +207,17 @@ def out_of_time(number: int, frame: Any) -> None:
 
 
 if __name__ == "__main__":
-    layout, first, count, root = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    layouts, first, count, root = sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
     signal.signal(signal.SIGALRM, out_of_time)
     own = root / "cards"
     own.mkdir(parents=True)
     shutil.copy(cards.DATASETS / "ml-1m.yaml", own)
-    cards.DATASETS = own
+    card_files.DATASETS = own
     cards.names.__defaults__ = cards.load.__defaults__ = (own,)
-    for seed in range(first, first + count):
-        (outcome, why), said = broken(layout, seed, root)
-        print(json.dumps({"seed": seed, "outcome": outcome, "why": why, "of": said}), flush=True)
+    for layout in layouts:
+        (own / "tiny.yaml").unlink(missing_ok=True)  # of the layout before
+        for seed in range(first, first + count):
+            (outcome, why), said = broken(layout, seed, root)
+            found = {"layout": layout, "seed": seed, "outcome": outcome, "why": why, "of": said}
+            print(json.dumps(found), flush=True)

@@ -16,9 +16,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+
+import torch
 
 from bench.core.errors import BenchError, ConfigError
 from bench.core.files import remove_leftovers
@@ -38,6 +41,9 @@ from bench.runs.task import PlannedRun, RunOptions, RunTask, Tasks, is_kept
 
 Run = Callable[[RunTask, OnEvent], RunRecord | None]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# What the server of `_server` imports for all workers: libraries that take long and start no thread. pandas starts
+# one. torch imports torch._dynamo when the first optimizer is made, which takes as long as torch itself.
+PRELOADED = ("torch", "torch._dynamo", "torch.utils.tensorboard", "scipy.sparse", "pydantic", "safetensors.torch")
 SECONDS_TO_END = 5.0
 SIGNALLED = 128  # a shell's exit code for signal n is 128 + n
 MAX_DEATHS = 3  # of workers with the same run, before it is recorded as failed
@@ -57,7 +63,8 @@ def start_worker(run: Run, hashes: Mapping[str, str], n_threads: int) -> tuple[B
     """Start a process that makes the tasks it is sent, until the parent closes its end of the pipe.
 
     The process sends back events, for each task what `run` returns, and a `BenchError` if the user made a mistake.
-    It loads the plugins of this process.
+    It loads the plugins of this process and has its environment variables. With one thread it is forked from a
+    process that has imported the libraries, because these imports take longer than many runs.
 
     Args:
         run: makes one task; importable by name.
@@ -67,10 +74,16 @@ def start_worker(run: Run, hashes: Mapping[str, str], n_threads: int) -> tuple[B
     Returns:
         The process and the parent's end of the pipe.
     """
-    context = multiprocessing.get_context("spawn")  # a fork after OpenMP has started may hang
+    variables = dict.fromkeys(THREAD_VARIABLES, str(n_threads))
+    # Libraries read the number of threads when they are imported. Those of macOS and CUDA are not made for forks.
+    is_forked = n_threads == 1 and sys.platform == "linux" and not torch.cuda.is_available()
+    context = _server(variables) if is_forked else multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, run, dict(hashes), locations()), daemon=True)
-    with _inherited(n_threads):
+    environment = {**os.environ, **variables}
+    process = context.Process(  # type: ignore[attr-defined]  # each of the two contexts has it
+        target=_serve, args=(theirs, run, environment, dict(hashes), locations()), daemon=True
+    )
+    with contextlib.nullcontext() if is_forked else _inherited(variables):
         process.start()
     theirs.close()  # so that the pipe ends with the process
     return process, ours
@@ -98,21 +111,44 @@ def end_processes(processes: Sequence[BaseProcess]) -> None:
         process.join()
 
 
+def _server(variables: Mapping[str, str]) -> BaseContext:
+    """Start the process that workers are forked from, unless it runs, and return the context that asks it.
+
+    A fork of this process may hang, because OpenMP has started threads here. The server has one thread only.
+
+    Args:
+        variables: those that libraries read when they are imported.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    # no module in the working directory takes the place of a library
+    with _inherited({**variables, "PYTHONSAFEPATH": "1"}):
+        forkserver.ensure_running()
+    return context
+
+
 @contextlib.contextmanager
-def _inherited(n_threads: int) -> Iterator[None]:
-    """Set what a process inherits at its start: thread counts, and a blocked Ctrl-C, which the parent handles."""
+def _inherited(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set what a process inherits at its start: variables, and a blocked Ctrl-C, which the parent handles."""
     resource_tracker.ensure_running()  # otherwise the first process would start it, and that lifts the block
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        # read when numpy and torch are imported
-        with with_variables(dict.fromkeys(THREAD_VARIABLES, str(n_threads))):
+        with with_variables(variables):
             yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _serve(connection: Connection, run: Run, hashes: Mapping[str, str], plugins: Sequence[str]) -> None:
+def _serve(
+    connection: Connection,
+    run: Run,
+    environment: Mapping[str, str],
+    hashes: Mapping[str, str],
+    plugins: Sequence[str],
+) -> None:
     """Make tasks until the pipe is closed; the main function of a worker process."""
+    os.environ.clear()  # it is that of the server, at its start
+    os.environ.update(environment)
     ending = threading.Event()
 
     def end(number: int, _frame: object) -> None:

@@ -47,7 +47,7 @@ def one_process(
     name: str, overrides: dict[str, Any], device: torch.device, folder: Path, last: int | None
 ) -> tuple[Any, TrainResult, Evaluation]:
     """Model, result and test evaluation; killed when the last of its epochs is kept, if there is one."""
-    model = toy.build(name, DATA, train_batch_size=16, learning_rate=0.02, **overrides).to(device)
+    model = toy.build_model(name, DATA, train_batch_size=16, learning_rate=0.02, **overrides).to(device)
     evaluator = Evaluator(DATA, Protocol(), device)
     checkpoint = Checkpoint(folder, blank(device), 1, pytest.fail)
     checkpoint.load()
@@ -80,7 +80,8 @@ def test_resumed_training_has_the_bits_of_an_undisturbed_one(
     after, whole, test = one_process(*arguments, tmp_path / "whole", None)
     n_epochs = len(whole.curve)
     assert n_epochs > 3
-    for last in (1, 3, n_epochs):  # after the last one, there is nothing left to train
+    # after the last one, there is nothing left to train
+    for last in (1, 3, n_epochs) if (name, overrides) == CASES[0] else (2, n_epochs):
         folder = tmp_path / str(last)
         with pytest.raises(Killed):
             one_process(*arguments, folder, last)

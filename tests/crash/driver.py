@@ -132,13 +132,16 @@ def until_ended(pid: int, holds: Callable[[], bool]) -> None:
 
 
 def workers(parent: int) -> list[int]:
-    """Worker processes of a process, by age; its other child is multiprocessing's resource tracker."""
-    found = []
+    """Worker processes of a process, by age; a child of it, the server of `bench.runs.pool`, forks them."""
     with contextlib.suppress(OSError):
-        for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split():
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(int(pid))
-    return found
+        for pid in children(parent):
+            if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return children(pid)
+    return []
+
+
+def children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ def undisturbed(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("stride", [41, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [97, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_operation_that_fails_is_said_and_nothing_is_lost(
     stride: int, driver: Driver, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ def trials(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("stride", [29, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [61, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_killed_search_makes_the_same_trials(stride: int, driver: Driver, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     whole.mkdir()

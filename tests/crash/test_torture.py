@@ -49,7 +49,7 @@ def check_finished(folder: Path, answer: dict[str, Any], undisturbed: dict[str, 
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("n_kills", [9, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_kills", [4, pytest.param(200, marks=pytest.mark.slow)])
 def test_kills_at_any_moment_lose_nothing(
     n_kills: int, driver: Driver, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:

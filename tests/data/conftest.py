@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from scipy.sparse import coo_matrix
 
-from bench.core.config import read_yaml, validated
+from bench.core.config import validated
 from bench.core.errors import BenchError
 from bench.core.types import Interactions
+from bench.core.yaml_files import read_yaml
 from bench.data import cards
 from bench.data.cards import DatasetCard
 

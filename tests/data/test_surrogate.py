@@ -66,6 +66,15 @@ def test_counts_are_exact(name: str, scale: float, source_of: Callable) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_tails_are_long_at_a_tenth(name: str, tenth: dict[str, RawData], source_of: Callable) -> None:
+    source: SurrogateSource = source_of(name, "surrogate")
+    of_users, of_items = degrees(tenth[name])
+    # measured over seeds 11, 2023 and 5: users at most 0.023 from the paper's, items 0.094 to 0.102 below it
+    assert gini(of_users) == pytest.approx(source.user_gini, abs=0.035)
+    assert gini(of_items) == pytest.approx(source.item_gini - 0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("name", [pytest.param("tiktok", marks=pytest.mark.slow), "movielens"])
 def test_full_size_is_the_paper_s_table_2(name: str, source_of: Callable) -> None:
     """A few seconds each; the tails are stated for this size."""
     source: SurrogateSource = source_of(name, "surrogate")

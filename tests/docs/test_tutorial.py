@@ -17,11 +17,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUN = ["--workers", "1"]
+DATA = [*RUN, "--epochs", "1", "--artifacts", "table3", "--results-dir", "results"]
 ADDED = {"leaderboard": ["--results-dir", "results"]}
 OF_RUN = {  # by the option that says what a run is for
     "--check": RUN,
     "--update-baseline": [*RUN, "--seeds", "2"],
-    "--datasets": [*RUN, "--epochs", "1", "--results-dir", "results"],
+    "--tune": [*DATA, "--confirm-settings", "1", "--confirm-seeds", "1"],
+    "--datasets": DATA,
 }
 
 

@@ -83,12 +83,12 @@ def test_two_workers_write_what_one_writes(two_cores: None, tmp_path: Path) -> N
 
 
 def test_a_users_error_in_a_worker_ends_with_2_and_one_paragraph(
-    two_cores: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    two_cores: None, tmp_path: Path, heard_workers: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "topk").write_text("a file, not a folder", encoding="utf-8")
     assert run(tmp_path, "--models", "mf", "--seeds", "2", "--epochs", "1", "--workers", "2") == 2
-    error = capfd.readouterr().err
+    error = heard_workers.readouterr().err
     assert error.startswith("error: ")
     assert len(error.strip().splitlines()) == 1
     assert "topk" in error

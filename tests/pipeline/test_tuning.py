@@ -65,13 +65,13 @@ def test_chosen_values_are_used_and_no_trial_is_made_twice(
     models = ["--models", "mf", "ludp@literal", "--workers", "1"]
     once = ["--seeds", "1", "--artifacts", "tuning", "budget", "table3"]
     before = {name: registry.load(name).path.read_bytes() for name in ("mf", "ludp")}
-    assert call(tmp_path, *models, "--tune", "3", *once, "--confirm-settings", "0") == 0
+    assert call(tmp_path, *models, "--tune", "2", *once, "--confirm-settings", "0") == 0
     made = trials(tmp_path)
     assert not trials(tmp_path, "confirm")
-    assert sorted(record["spec"]["model"] for record in made.values()) == ["ludp"] * 3 + ["mf"] * 3
+    assert sorted(record["spec"]["model"] for record in made.values()) == ["ludp"] * 2 + ["mf"] * 2
     assert not list((tmp_path / "results" / "checkpoints").glob(f"*{next(iter(made))}*"))
     rows = table(tmp_path, "tuning")
-    assert len(rows) == 6
+    assert len(rows) == 4
     for label in ("mf", "ludp@literal"):
         own = [row for row in rows if row["model"] == label]
         best = max(own, key=lambda row: float(row["valid"]))
@@ -86,9 +86,10 @@ def test_chosen_values_are_used_and_no_trial_is_made_twice(
     assert {name: registry.load(name).path.read_bytes() for name in ("mf", "ludp")} == before
     assert "chosen for data drawn at random" in " ".join(capsys.readouterr().out.split())
 
-    assert call(tmp_path, *models, "--tune", "4", "--confirm-seeds", "1", "--artifacts", "tuning") == 0
+    more = ["--confirm-settings", "1", "--confirm-seeds", "1", "--artifacts", "tuning"]
+    assert call(tmp_path, *models, "--tune", "3", *more) == 0
     again = trials(tmp_path)
-    assert len(again) == 8
+    assert len(again) == 6
     assert {key: again[key] for key in made} == made
 
 
@@ -130,8 +131,8 @@ def test_the_best_are_confirmed_over_fresh_seeds_whose_mean_chooses(
 
 
 TABLE = ["--seeds", "1", "--artifacts", "table3"]
-PRUNED = ["--models", "mf", "--tune", "12", "--epochs", "24", "--patience", "24", "--artifacts", "tuning"]
-PRUNED += ["--set", "mf.train_batch_size=1024", "--confirm-settings", "3", "--confirm-seeds", "2"]
+PRUNED = ["--models", "mf", "--tune", "8", "--epochs", "24", "--patience", "24", "--artifacts", "tuning"]
+PRUNED += ["--set", "mf.train_batch_size=4096", "--confirm-settings", "2", "--confirm-seeds", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -157,12 +158,12 @@ def outcomes(folder: Path) -> dict[str, Any]:
 def test_pruned_trials_count_and_are_not_confirmed(pruned: Path) -> None:
     made = trials(pruned)
     stopped = [record for record in made.values() if len(record["curve"]) < 24]
-    assert len(made) == 12
-    assert 1 <= len(stopped) <= 8
+    assert len(made) == 8
+    assert 1 <= len(stopped) <= 4
     assert all(len(record["curve"]) >= 20 for record in stopped)
     assert [record["spec"]["bounds"] for record in made.values()].count([]) == 4  # the first wave
     confirmed = [record["spec"]["params"] for record in trials(pruned, "confirm").values()]
-    assert len(confirmed) == min(3, 12 - len(stopped)) * 2
+    assert len(confirmed) == 2 * 2
     assert not [record for record in stopped if record["spec"]["params"] in confirmed]
     assert {json.dumps(record["spec"]["bounds"]) for record in trials(pruned, "confirm").values()} == {"[]"}
 
@@ -175,8 +176,8 @@ def test_two_workers_search_as_one_does(pruned: Path, early: None, tmp_path: Pat
 def test_a_search_with_a_larger_budget_goes_on_as_if_asked_at_once(
     pruned: Path, early: None, tmp_path: Path
 ) -> None:
-    for n_trials in ("2", "6", "12"):
-        alone = ["--confirm-settings", "0"] if n_trials != "12" else []
+    for n_trials in ("2", "6", "8"):
+        alone = ["--confirm-settings", "0"] if n_trials != "8" else []
         assert call(tmp_path, *PRUNED, "--workers", "1", "--tune", n_trials, *alone) == 0
     assert outcomes(tmp_path) == outcomes(pruned)
     for journal in (tmp_path / "results" / "trials").rglob("*.journal"):
@@ -185,21 +186,25 @@ def test_a_search_with_a_larger_budget_goes_on_as_if_asked_at_once(
     assert outcomes(tmp_path) == outcomes(pruned)
 
 
-@pytest.mark.parametrize(("event", "number"), [("run_done", 3), ("run_done", 6), ("epoch_done", 24 * 7 + 21)])
 def test_an_interrupted_search_makes_the_same_trials(
-    event: str, number: int, pruned: Path, early: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pruned: Path, early: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = getattr(RunDisplay, event), []
+    """Interrupted in the first wave, in the second, and within a trial."""
+    for event, number, n_made in (("run_done", 3, 3), ("run_done", 6, 6), ("epoch_done", 10, 6)):
+        real, calls = getattr(RunDisplay, event), []
 
-    def interrupted(self: RunDisplay, *given: Any) -> None:
-        real(self, *given)
-        calls.append(given)
-        if len(calls) == number:
-            raise KeyboardInterrupt
+        def interrupted(
+            self: RunDisplay, *given: Any, real: Any = real, calls: Any = calls, n: int = number
+        ) -> None:
+            real(self, *given)
+            calls.append(given)
+            if len(calls) == n:
+                raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(RunDisplay, event, interrupted)
-        assert call(tmp_path, *PRUNED, "--workers", "1") == 130
+        with monkeypatch.context() as patch:
+            patch.setattr(RunDisplay, event, interrupted)
+            assert call(tmp_path, *PRUNED, "--workers", "1") == 130
+        assert len(trials(tmp_path)) == n_made
     assert call(tmp_path, *PRUNED, "--workers", "1") == 0
     assert outcomes(tmp_path) == outcomes(pruned)
 
@@ -273,7 +278,8 @@ def test_a_search_in_use_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_what_the_user_sets_is_not_searched(tmp_path: Path) -> None:
-    assert call(tmp_path, "--models", "mf", "--set", "mf.reg_weight=0.3", "--tune", "2", *TABLE) == 0
+    alone = ["--models", "mf", "--workers", "1"]
+    assert call(tmp_path, *alone, "--set", "mf.reg_weight=0.3", "--tune", "2", *TABLE) == 0
     values = {record["spec"]["params"]["reg_weight"] for record in trials(tmp_path).values()}
     assert values == {0.3}
 

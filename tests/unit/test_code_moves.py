@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.core.places import shared_folder
 from bench.engine import registry
-from bench.engine.code_hash import code_hash, shared_folder
+from bench.engine.code_hash import code_hash
 
 HELPERS = [f"_{path.stem}" for path in sorted((shared_folder() / "layers").glob("[a-z]*.py"))]
 MODELS = sorted(registry.built_in_names())
@@ -19,8 +20,10 @@ MOVABLE = [*HELPERS, "base", "control"]
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
 
 
-def flat_copy(folder: Path) -> None:
-    """Copy all models, and what they share as files of one folder, `layers/graph.py` as `_graph.py`."""
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A copy of all models, what they share as files of one folder (`layers/graph.py` as `_graph.py`); hashes."""
+    folder = tmp_path_factory.mktemp("flat") / "models"
     shutil.copytree(shared_folder(), folder, ignore=shutil.ignore_patterns("__pycache__"))
     before = hashes(folder)
     for path in (folder / "layers").glob("[a-z]*.py"):
@@ -30,6 +33,7 @@ def flat_copy(folder: Path) -> None:
         text = re.sub(r"\bmodels\.layers\.(\w+)", r"models._\1", path.read_text(encoding="utf-8"))
         path.write_text(text, encoding="utf-8")
     assert hashes(folder) == before
+    return folder, before
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -180,10 +184,11 @@ def by_module(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("edit", [other_remarks, other_files, other_names, one_file_each, by_module])
-def test_moves_keep_every_hash(tmp_path: Path, edit: Callable[[Path], None]) -> None:
-    folder = tmp_path / "models"
-    flat_copy(folder)
-    before, texts = hashes(folder), {path.name: path.read_bytes() for path in folder.glob("*.py")}
+def test_moves_keep_every_hash(
+    flat: tuple[Path, dict[str, str]], tmp_path: Path, edit: Callable[[Path], None]
+) -> None:
+    folder, before = shutil.copytree(flat[0], tmp_path / "models"), flat[1]
+    texts = {path.name: path.read_bytes() for path in folder.glob("*.py")}
     assert len(set(before.values())) == len(MODELS)
     edit(folder)
     assert {path.name: path.read_bytes() for path in folder.glob("*.py")} != texts
@@ -203,11 +208,10 @@ def sites(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 @pytest.mark.parametrize("name", [*MODELS, *MOVABLE])
-def test_one_change_gives_another_hash(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / "models"
-    flat_copy(folder)
+def test_one_change_gives_another_hash(flat: tuple[Path, dict[str, str]], tmp_path: Path, name: str) -> None:
+    folder, before = shutil.copytree(flat[0], tmp_path / "models"), flat[1]
     path = folder / f"{name}.py"
-    text, before = path.read_text(encoding="utf-8"), hashes(folder)
+    text = path.read_text(encoding="utf-8")
     found = list(sites(ast.parse(text)))
     for place in sorted({0, len(found) // 2, len(found) - 1} if found else ()):
         tree = ast.parse(text)

@@ -281,12 +281,12 @@ def exits_become_import_errors(one: RunTask, tell: OnEvent) -> RunRecord | None:
         return run_task(one, tell)
 
 
-@pytest.mark.parametrize("how", ["terminated", "left alone"])
-def test_a_worker_that_is_ended_records_no_defect(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(("how", "n_threads"), [("terminated", 1), ("left alone", 2)])  # forked, and spawned
+def test_a_worker_that_is_ended_records_no_defect(tmp_path: Path, how: str, n_threads: int) -> None:
     one = task(tmp_path)
     (long,) = make_plan(["toy"], ["mf"], 1, 100_000, 2023, {})
     one = replace(one, blank=one.blank.model_copy(update={"spec": long}))
-    process, connection = start_worker(exits_become_import_errors, {}, 1)
+    process, connection = start_worker(exits_become_import_errors, {}, n_threads)
     connection.send(one)
     assert connection.recv().epoch == 1
     if how == "terminated":
