@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.core.errors import UsageError, listed, unknown_name
 from bench.report import experiments
 from bench.runs.plan import Variant
-from bench.runs.records import DataFacts, RunRecord
 
 if TYPE_CHECKING:
     from bench.report.figure import Figure
     from bench.report.material import Material
     from bench.report.table import Table
+    from bench.runs.records import DataFacts, RunRecord
+
+    Rows = Callable[[DataFacts], list[Variant]]
 
 Needs = Literal["nothing", "models", "rows", "studies"]
-Rows = Callable[[DataFacts], list[Variant]]
 
 
 def _rows(*families: Callable[[], Mapping[Any, Variant]]) -> Rows:

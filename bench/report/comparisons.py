@@ -59,6 +59,11 @@ class UserScores:
     scores: dict[str, FloatArray]
     incomplete: dict[str, str]
 
+    @property
+    def n_seeds(self) -> int:
+        """Return the number of seeds of each complete row; 0 without one."""
+        return next(iter(self.scores.values())).shape[1] if self.labels else 0
+
     def resamples(self, n_tests: int) -> Resamples | None:
         """Draw the sign flips and bootstrap resamples of these users; None if no row is complete.
 

@@ -6,11 +6,13 @@ with equal parameters share one run.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.core.types import Features
 from bench.runs.plan import Variant
-from bench.runs.records import DataFacts
+
+if TYPE_CHECKING:
+    from bench.core.types import Features
+    from bench.runs.records import DataFacts
 
 LUDP = "ludp"
 MAPPED_MODELS = ("lightgcn", LUDP)

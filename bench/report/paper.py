@@ -9,9 +9,11 @@ from typing import TypeVar
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from bench.core.config import Frozen, parse_yaml
+from bench.core.config import Frozen
 from bench.core.errors import ConfigError, listed, unknown_name
+from bench.core.files import os_errors
 from bench.core.places import shipped
+from bench.core.yaml_files import parse_yaml
 
 PAPER_FILE = shipped("results/reference") / "paper.yaml"
 MODALITY_ROWS = ("visual", "acoustic", "textual", "all")
@@ -126,12 +128,9 @@ def load_paper(path: Path = PAPER_FILE) -> Paper:
     Raises:
         ConfigError: the file cannot be read, is not YAML, or has a missing or unexpected row or value.
     """
-    try:
+    failure, advice = f"The published values in '{path}' cannot be used", "Restore the file."
+    with os_errors(failure, advice, ConfigError, UnicodeDecodeError, yaml.YAMLError, ValidationError):
         return Paper.model_validate(parse_yaml(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(
-            f"The published values in '{path}' cannot be used: {error}. Restore the file."
-        ) from error
 
 
 def _look_up(kind: str, values: Mapping[Key, Value], name: Key) -> Value:

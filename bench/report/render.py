@@ -10,8 +10,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.core.errors import ResultsError, UsageError
-from bench.core.files import write_text
+from bench.core.errors import UsageError
+from bench.core.files import os_errors, write_text
 from bench.core.text import for_csv, for_markdown
 from bench.report.table import Block, Cell, Column, Table, Tidy
 
@@ -227,14 +227,11 @@ def write_table(table: Table, directory: Path, name: str) -> list[Path]:
     # Render all forms first, so that an error in one leaves no half-written set.
     texts = {"md": to_markdown(table), "csv": to_csv(table), "tex": to_latex(table)}
     paths = {suffix: directory / f"{name}.{suffix}" for suffix in texts}
-    try:
+    with os_errors(
+        f"The table '{name}' cannot be written to '{directory}'", "Free the path or choose another directory."
+    ):
         for suffix, path in paths.items():
             write_text(path, texts[suffix])
-    except OSError as error:
-        raise ResultsError(
-            f"The table '{name}' cannot be written to '{directory}': {error}. Free the path or choose another "
-            f"directory."
-        ) from error
     return list(paths.values())
 
 

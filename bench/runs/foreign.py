@@ -18,18 +18,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.core.errors import DataError, ResultsError, UsageError, listed, nearest_hint
-from bench.core.files import check_plain
-from bench.core.hashing import SHORT
+from bench.core.errors import BenchError, DataError, ResultsError, UsageError, listed, nearest_hint
+from bench.core.files import check_plain, claim
+from bench.core.hashing import SHORT, hash_array, hash_value
 from bench.core.names import ALLOWED, FOREIGN, is_name
 from bench.core.protocol import CUTOFFS, TOPK_DEPTH, Protocol
 from bench.core.types import BenchmarkData, IntArray, Metrics, MetricsByPart, TopK
 from bench.data.columns import as_texts
 from bench.data.raw import RawData
 from bench.engine.evaluate import Evaluation, Evaluator
+from bench.runs.foreign_terms import IDS, WORDS, HeldOut, Ids, export_command
 from bench.runs.list_files import StoredLists
 from bench.runs.machine import describe
-from bench.runs.record_files import Damaged, run_key
+from bench.runs.record_files import run_key
 from bench.runs.records import DataFacts, ForeignLists, ProtocolFacts, RunRecord, RunSpec
 from bench.runs.store import ResultsStore
 
@@ -38,13 +39,6 @@ if TYPE_CHECKING:
 
     from bench.core.types import BoolArray
 
-Ids = Literal["own", "internal"]
-IDS: dict[str, str] = {
-    "own": "the data set's own ids, as its files hold them (default)",
-    "internal": "numbers from 0, the order of users.csv and items.csv of 'ludp-bench export --layout csv'",
-}
-HeldOut = Literal["valid", "test"]
-WORDS = {"valid": "validation", "test": "test"}
 CPU = torch.device("cpu")
 BLOCK_ROWS = 1024  # of a score matrix, when it is searched for NaN
 
@@ -63,6 +57,13 @@ class Given:
     form: Literal["lists", "scores"]
     notes: tuple[str, ...]
 
+    @property
+    def content_hash(self) -> str:
+        """Return the hash of the lists or scores, by which they are known again without being evaluated."""
+        model = self.model
+        arrays = [model.matrix] if isinstance(model, ScoreMatrix) else [model.users, model.items]
+        return hash_value([hash_array(each) for each in arrays])
+
 
 class ScoreMatrix:
     """Scores of all items for all users by their internal numbers, as the evaluator asks for them.
@@ -72,11 +73,11 @@ class ScoreMatrix:
     """
 
     def __init__(self, matrix: NDArray[Any]) -> None:
-        self._matrix = matrix
+        self.matrix = matrix
 
     def score_users(self, users: Tensor) -> Tensor:
         """Return scores `[len(users), n_items + 1]`, in RecBole's ids: user 1 is row 0, column 0 is padding."""
-        rows = np.asarray(self._matrix[users.cpu().numpy() - 1])
+        rows = np.asarray(self.matrix[users.cpu().numpy() - 1])
         rows = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
         return torch.nn.functional.pad(torch.from_numpy(np.ascontiguousarray(rows)), (1, 0), value=-torch.inf)
 
@@ -90,9 +91,12 @@ def read_scores(path: Path) -> NDArray[Any]:
     try:
         check_plain(path)
         return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as problem:
+    except BenchError:
+        raise
+    except Exception as problem:  # numpy documents no closed list of what malformed files raise
+        reason = " ".join(str(problem).split())[:300]
         raise DataError(
-            f"{path} cannot be read as a matrix ({problem}). Write it with numpy.save(FILE, scores), one row per "
+            f"{path} cannot be read as a matrix ({reason}). Write it with numpy.save(FILE, scores), one row per "
             "user and one column per item."
         ) from problem
 
@@ -118,7 +122,7 @@ def check_scores(matrix: NDArray[Any], data: BenchmarkData, raw: RawData, where:
     if shape != wanted:
         raise DataError(
             f"{where} has the shape {shape}; {data.name} needs {wanted}, users x items in the order of the files "
-            f"users.csv and items.csv that '{export_command(data)}' writes.{hints.get(shape, '')}"
+            f"users.csv and items.csv that '{export_command(data.name)}' writes.{hints.get(shape, '')}"
         )
     if matrix.dtype.kind not in "fiub":
         raise DataError(f"{where} is of type {matrix.dtype}; scores are numbers. Save it as float32.")
@@ -137,11 +141,6 @@ def check_scores(matrix: NDArray[Any], data: BenchmarkData, raw: RawData, where:
             )
     few = f"{n_short:,} users have fewer than {TOPK_DEPTH} items above -inf; each missing place counts as a miss."
     return Given(ScoreMatrix(matrix), "scores", (few,) if n_short else ())
-
-
-def export_command(data: BenchmarkData) -> str:
-    """Return the command that writes the parts and ids of a data set for another program."""
-    return f"ludp-bench export {data.name} --layout csv --to DIR"
 
 
 def check_lists(
@@ -343,7 +342,9 @@ def evaluate_test(
     file: str = "",
     command: str = "",
 ) -> tuple[RunRecord, bool]:
-    """Evaluate the test part and write the record with its lists.
+    """Evaluate the test part and write the record with its lists, unless this name was evaluated before.
+
+    Of several processes that evaluate one name on the same data, one does and the others wait for it.
 
     Args:
         given: checked lists or scores.
@@ -355,56 +356,73 @@ def evaluate_test(
         command: command line, for the record.
 
     Returns:
-        The record, and whether it is new; the same lists were perhaps evaluated before.
+        The record, and whether it is new; lists or scores that were evaluated before are not evaluated again.
 
     Raises:
         ResultsError: other lists of this name were evaluated on this data before; or a file cannot be written.
     """
     store.check_writable()
-    evaluation = Evaluator(data, protocol, CPU).test(given.model)
-    topk = evaluation.topk
-    lists_hash = StoredLists(topk.users, topk.items, evaluation.per_user).content_hash
-    record = _record(given, program, data, protocol, evaluation, lists_hash, file, command)
-    path = store.record_path(record.key, protocol, data.name, data.source, record.spec)
-    for earlier in (store.read(each) for each in sorted(path.parent.glob("*.json"))):
-        if isinstance(earlier, Damaged) or earlier is None:
-            continue
-        if earlier.key == record.key:
+    spec = RunSpec(
+        dataset=data.name, model=f"{FOREIGN}{program}", repetition=0, base_seed=0, max_epochs=0, params={}
+    )  # fmt: skip
+    folder = store.record_path("", protocol, data.name, data.source, spec).parent
+    name = hash_value(str(folder.relative_to(store.root)))
+    with claim(store.claim_path(f"lists-{name}"), on_wait=lambda: None):
+        earlier = _earlier(given, program, data, protocol, store, folder)
+        if earlier is not None:
             return earlier, False
-        same = (earlier.data.data_hash, earlier.data.split_hash) == (data.data_hash, data.split_hash)
-        if same and earlier.protocol.protocol == protocol:
-            raise ResultsError(
-                f"Other lists of '{program}' were evaluated on the test part of {data.name} before, on "
-                f"{earlier.started[:10]}. The test part is for one final result: choose settings with --part "
-                f"valid, and give another program another --name. If those lists were wrong, remove "
-                f"{path.with_name(earlier.key)}.json."
-            )
-    store.write_topk(record.key, topk, evaluation.per_user)
-    store.write_record(path, record)  # last, so that a record is complete
+        evaluation = Evaluator(data, protocol, CPU).test(given.model)
+        record = _record(given, spec, data, protocol, evaluation, file, command)
+        store.write_topk(record.key, evaluation.topk, evaluation.per_user)
+        store.write_record(folder / f"{record.key}.json", record)  # last, so that a record is complete
     return record, True
+
+
+def _earlier(
+    given: Given, program: str, data: BenchmarkData, protocol: Protocol, store: ResultsStore, folder: Path
+) -> RunRecord | None:
+    """Return the record of an earlier evaluation of the same lists or scores; None if the name is new.
+
+    Raises:
+        ResultsError: other lists of this name were evaluated on this data.
+    """
+    for earlier in (store.read(each) for each in sorted(folder.glob("*.json"))):
+        if not isinstance(earlier, RunRecord) or earlier.foreign is None:
+            continue
+        same = (earlier.data.data_hash, earlier.data.split_hash) == (data.data_hash, data.split_hash)
+        if not same or earlier.protocol.protocol != protocol:
+            continue
+        if earlier.foreign.given_hash == given.content_hash:
+            return earlier
+        raise ResultsError(
+            f"Other lists of '{program}' were evaluated on the test part of {data.name} before, on "
+            f"{earlier.started[:10]}. The test part is for one final result: choose settings with --part "
+            f"valid, and give another program another --name. If those lists were wrong, remove "
+            f"{folder / earlier.key}.json."
+        )
+    return None
 
 
 def _record(
     given: Given,
-    program: str,
+    spec: RunSpec,
     data: BenchmarkData,
     protocol: Protocol,
     evaluation: Evaluation,
-    lists_hash: str,
     file: str,
     command: str,
 ) -> RunRecord:
-    facts, code = DataFacts.of(data), lists_hash[:SHORT]
-    spec = RunSpec(
-        dataset=data.name, model=f"{FOREIGN}{program}", repetition=0, base_seed=0, max_epochs=0, params={}
-    )  # fmt: skip
-    lengths = (evaluation.topk.items >= 0).sum(axis=1)
+    facts, topk = DataFacts.of(data), evaluation.topk
+    lists_hash = StoredLists(topk.users, topk.items, evaluation.per_user).content_hash
+    code = lists_hash[:SHORT]
+    lengths = (topk.items >= 0).sum(axis=1)
     foreign = ForeignLists(
         file=file,
         form=given.form,
         longest=int(lengths.max(initial=0)),
         n_empty=int((lengths == 0).sum()),
         notes=list(given.notes),
+        given_hash=given.content_hash,
     )
     return RunRecord(
         key=run_key(spec, facts, protocol, code),

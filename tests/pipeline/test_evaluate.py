@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from toy import build, random_data
+from toy import build_model, random_data
 
 import bench
 from bench.cli.api import words_of
@@ -28,7 +30,7 @@ from bench.engine.evaluate import Evaluator
 from bench.engine.recbole import without_padding
 from bench.report.leaderboard.build import refresh
 from bench.report.scores import Scores
-from bench.runs.foreign import check_lists, check_scores, evaluate_test, evaluate_valid
+from bench.runs.foreign import check_lists, check_scores, evaluate_test, evaluate_valid, read_scores
 from bench.runs.list_files import StoredLists
 from bench.runs.record_checks import contradiction
 from bench.runs.record_files import Damaged, RecordFile, read_record, to_text
@@ -47,7 +49,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ["run", "--datasets", "tiktok", *SMALL, "--epochs", "1", "--seeds", "2", "--workers", "1"]
     places = ["--results-dir", str(home / "results"), "--cache-dir", str(home / "cache")]
     assert main([*command, "--models", "mf", "popularity", "--artifacts", "table3", *places]) == 0
-    assert main(["export", "tiktok", "--layout", "csv", "--to", str(home), *SMALL]) == 0
+    assert main(["export", "tiktok", "--format", "csv", "--to", str(home), *SMALL]) == 0
     return home
 
 
@@ -112,7 +114,7 @@ def test_the_saved_lists_of_a_model_have_exactly_its_metrics(
 
 def test_scores_give_the_metrics_of_the_model_that_made_them() -> None:
     data = random_data()
-    model = build("mf", data).eval()
+    model = build_model("mf", data).eval()
     with torch.no_grad():
         matrix = without_padding(model.score_users(torch.arange(1, data.n_users + 1))).numpy()
     given = check_scores(matrix, data, raw_of(data))
@@ -163,6 +165,42 @@ def test_the_test_part_is_evaluated_once_for_each_name(
     assert len(records(results)) == 1
     assert evaluate(home, results, "--topk", str(path), "--name", "other") == 0
     assert len(records(results)) == 2
+
+
+def test_an_earlier_result_is_found_without_ranking_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, store = random_data(), ResultsStore(tmp_path)
+    matrix = np.random.default_rng(1).random((data.n_users, data.n_items))
+    scores, lists = check_scores(matrix, data, raw_of(data)), check(good_lists(data), data)
+    made = {name: evaluate_test(given, name, data, PROTOCOL, store)[0]
+            for name, given in (("scores", scores), ("lists", lists))}  # fmt: skip
+    monkeypatch.setattr(Evaluator, "test", None)
+    for name, given, other in (("scores", scores, lists), ("lists", lists, scores)):
+        assert evaluate_test(given, name, data, PROTOCOL, store) == (made[name], False)
+        with pytest.raises(ResultsError, match="evaluated on the test part"):
+            evaluate_test(other, name, data, PROTOCOL, store)
+
+
+def test_two_evaluations_of_one_name_at_once_are_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, rank = random_data(), Evaluator.test
+    ranked = []
+
+    def slowly(evaluator: Evaluator, model: Any) -> Any:
+        ranked.append(model)
+        time.sleep(0.5)  # in which the other would rank, too
+        return rank(evaluator, model)
+
+    monkeypatch.setattr(Evaluator, "test", slowly)
+    given = [check(good_lists(data, depth), data) for depth in (50, 50, 5)]
+    with ThreadPoolExecutor() as pool:  # a lock holds between threads as between processes
+        calls = [pool.submit(evaluate_test, each, "one", data, PROTOCOL, ResultsStore(tmp_path)) for each in given]
+    failed = [call for call in calls if isinstance(call.exception(), ResultsError)]
+    assert len(ranked) == 1
+    assert [call.result()[1] for call in calls if call not in failed].count(True) == 1
+    assert len(failed) in (1, 2)  # those whose lists differ from the first one's
+    assert len(records(tmp_path)) == 1
+    assert list((tmp_path / "claims").iterdir()) == []
 
 
 def test_another_program_stands_on_the_leaderboard_and_is_submitted(home: Path, tmp_path: Path) -> None:
@@ -362,6 +400,23 @@ def test_a_file_that_holds_no_lists_is_refused(tmp_path: Path, name: str, text: 
     assert words in str(problem.value)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x93NUMPY\x01\x00",
+        b"\x93NUMPY\x01\x00\x0f\x00{'descr': '<f4" + bytes(64),  # numpy parses the header as Python
+        b"\x93NUMPY\x01\x00\x03\x00(((" + bytes(64),
+        b"\x93NUMPY\x01\x00\x04\x00\n  (" + bytes(64),
+        b"PK\x03\x04" + bytes(64),
+    ],
+)
+def test_a_file_that_holds_no_matrix_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "scores.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"scores\.npy cannot be read as a matrix"):
+        read_scores(tmp_path / "scores.npy")
+
+
 def test_ids_of_a_table_that_are_no_texts_are_refused(tmp_path: Path) -> None:
     rows = pd.DataFrame({"user": ["1"], "item": [["2", "3"]], "score": [1.0]})
     rows.to_parquet(tmp_path / "a.parquet")
@@ -382,7 +437,7 @@ def test_several_folders_of_cards_are_given_from_python() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "ludp-bench export tiktok --layout csv"),
+        ([], "ludp-bench export tiktok --format csv"),
         (["--topk", "x.csv", "--scores", "x.npy"], "either --topk FILE or --scores"),
         (["--topk", "x.csv"], "cannot be read"),
         (["--topk", "x.csv", "--part", "train"], "Available: test, valid"),
@@ -470,6 +525,26 @@ def test_python_does_what_the_command_does(home: Path, tmp_path: Path) -> None:
     assert again["n_runs"] == 4
     with pytest.raises(BenchError, match="trains models"):
         bench.run("tiktok", "mf", list=True)
+
+
+@pytest.mark.parametrize("more", [[], ["--profile", "smoke"]])
+def test_without_a_scale_a_run_an_export_and_an_evaluation_take_the_same_data(
+    tmp_path: Path, more: list[str]
+) -> None:
+    synthetic = ["--source", "surrogate", "--cache-dir", str(tmp_path / "cache"), *more]
+    results = ["--results-dir", str(tmp_path / "results")]
+    assert main(["export", "tiktok", "--format", "csv", "--to", str(tmp_path), *synthetic]) == 0
+    run = ["--models", "popularity", "--artifacts", "table3", "--workers", "1"]
+    assert main(["run", "--datasets", "tiktok", *run, *synthetic, *results]) == 0
+    (ran,) = records(tmp_path / "results")
+    users, items = (pd.read_csv(tmp_path / "tiktok" / f"{kind}.csv", dtype=str) for kind in ("users", "items"))
+    assert (ran.data.n_users, ran.data.n_items) == (len(users), len(items))
+    lists = ResultsStore(tmp_path / "results").read_lists(ran)
+    assert isinstance(lists, StoredLists)
+    rows_of(tmp_path, lists).to_csv(tmp_path / "same.csv", index=False)
+    given = ["--datasets", "tiktok", "--topk", str(tmp_path / "same.csv"), *synthetic, *results]
+    assert main(["evaluate", *given]) == 0
+    assert len({each.data.data_hash for each in records(tmp_path / "results")}) == 1
 
 
 def test_the_exported_parts_are_those_that_models_train_on(home: Path) -> None:

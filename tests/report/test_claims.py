@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,14 @@ def claim_of(rule: str, these: Any, those: Any = (), **more: Any) -> Claim:
 def verdict(paper: Any, make_facts: Any) -> Any:
     """The finding on rows whose users have these mean scores, with little noise; None is a row without runs."""
 
-    def weigh(claim: Claim, means: dict[str, float | None], **facts: Any) -> Any:
+    def weigh(claim: Claim, means: dict[str, float | None], n_seeds: int = 3, **facts: Any) -> Any:
         rng = np.random.default_rng(1)
         taste = rng.random(N_USERS) * 0.1
         rows = {label: mean for label, mean in means.items() if mean is not None}
-        values = np.array([mean + taste + 0.01 * rng.standard_normal((2, N_USERS)) for mean in rows.values()])
-        gaps = {label: "1 of 2 seeds" for label, mean in means.items() if mean is None}
+        values = np.array(
+            [mean + taste + 0.01 * rng.standard_normal((n_seeds, N_USERS)) for mean in rows.values()]
+        )
+        gaps = {label: f"1 of {n_seeds} seeds" for label, mean in means.items() if mean is None}
         scores = UserScores(
             make_facts(**facts), tuple(rows), N_USERS, dict.fromkeys(COMPARED, values - 0.05), gaps
         )
@@ -128,15 +131,34 @@ def test_a_claim_of_several_differences(verdict: Any) -> None:
     assert (level.verdict, level.reason) == ("not decidable here", "not every difference is significant in R@10")
 
 
+@pytest.mark.parametrize(
+    ("n_seeds", "expected"),
+    [
+        (1, ("not decidable here", "1 seed, 3 needed")),
+        (2, ("not decidable here", "2 seeds, 3 needed")),
+        (3, ("holds", "")),
+    ],
+)
+def test_fewer_than_three_seeds_decide_no_claim(
+    verdict: Any, paper: Any, n_seeds: int, expected: tuple[str, str]
+) -> None:
+    found = verdict(claim_of("above", ["ludp"], ["mf"]), {"ludp": 0.3, "mf": 0.2}, n_seeds=n_seeds)
+    assert (found.verdict, found.reason) == expected
+    assert our_words(found, paper).startswith("R@10 +")  # the difference is shown all the same
+    if n_seeds < 3:
+        refuted = verdict(claim_of("above", ["ludp"], ["mf"]), {"ludp": 0.1, "mf": 0.2}, n_seeds=n_seeds)
+        assert refuted.verdict == "not decidable here"
+
+
 def test_missing_runs_leave_it_open_unless_one_difference_refutes(verdict: Any, paper: Any) -> None:
     claim = claim_of("above", ["ludp"], ["mf", "grcn"])
     ahead = verdict(claim, {"ludp": 0.3, "mf": 0.2, "grcn": None})
     assert (ahead.verdict, ahead.reason) == ("not decidable here", "runs are missing")
     assert our_words(ahead, paper).startswith("R@10 +")
-    assert our_words(ahead, paper).endswith("; 1 of 2 seeds: GRCN")
+    assert our_words(ahead, paper).endswith("; 1 of 3 seeds: GRCN")
     assert verdict(claim, {"ludp": 0.1, "mf": 0.2, "grcn": None}).verdict == "does not hold"
     nothing = verdict(claim, {"ludp": None, "mf": 0.2, "grcn": None})
-    assert our_words(nothing, paper) == "– (1 of 2 seeds: LUDP, GRCN)"
+    assert our_words(nothing, paper) == "– (1 of 3 seeds: LUDP, GRCN)"
     mean = verdict(claim_of("mean_above", ["ludp"], ["mf", "grcn"]), {"ludp": 0.1, "mf": 0.2, "grcn": None})
     assert (mean.verdict, mean.contrasts) == ("not decidable here", {})
     blind = verdict(
@@ -240,6 +262,9 @@ def test_a_call_without_runs_has_every_row_and_no_number(
     assert {row["difference"] for row in rows} == {""}
     assert {row["verdict"] for row in rows} == {"not decidable here"}
     assert "| LUDP" not in to_markdown(table)
+    material = replace(material, n_seeds=1)
+    material.__dict__["facts"] = facts
+    assert "open: 1 seed, 3 needed." in claims_table(material, list(claims.values())).caption
     assert "tabular" not in to_latex(table)
 
 
@@ -339,7 +364,7 @@ def test_a_damaged_ledger_is_refused(
     ids=lambda claim: claim.rule,
 )
 def test_a_metric_that_cannot_tell_rows_apart_decides_nothing(paper: Any, make_facts: Any, claim: Claim) -> None:
-    same = dict.fromkeys(COMPARED, np.ones((2, 2, N_USERS)))  # a list holds all candidates: every user has 1
+    same = dict.fromkeys(COMPARED, np.ones((2, 3, N_USERS)))  # a list holds all candidates: every user has 1
     scores = UserScores(make_facts(), ("ludp", "mf"), N_USERS, same, {})
     found = judge(claim, scores, scores.resamples(20), paper)
     assert found.verdict == "not decidable here"

@@ -13,6 +13,7 @@ from bench.cli.ending import Ranked, ranked, ranking_metrics, ranking_table, sho
 from bench.core.protocol import PROTOCOLS
 from bench.report.material import Material
 from bench.report.paper import load_paper
+from bench.report.ranking import standings
 from bench.report.scores import Score
 from bench.runs.store import ResultsStore
 
@@ -27,7 +28,8 @@ def score(mean: float, n_asked: int = 1) -> Score:
 def rows() -> list[Ranked]:
     names = ("EASE", "MMGCN (reference)", LONG)
     return [
-        Ranked(name, "multimodal", [score(0.3123 - n / 100)] * 3, 171.0 * (n + 1)) for n, name in enumerate(names)
+        Ranked(n + 1, name, "multimodal", [score(0.3123 - n / 100)] * 3, 171.0 * (n + 1))
+        for n, name in enumerate(names)
     ]
 
 
@@ -80,6 +82,19 @@ def test_incomplete_rows_have_no_mean_and_come_last(tmp_path: Path) -> None:
     assert "1 of 2 seeds" in said
     last = said.splitlines()[-1].split()
     assert last[:2] == ["-", "LUDP"]
+
+
+def test_equal_scores_share_a_place_as_in_the_report(tmp_path: Path) -> None:
+    given = {"mf": 0.1, "lightgcn": 0.3, "vbpr": 0.3, "ludp": 0.2}
+    records = [record_of(label, 0, mean) for label, mean in given.items()]
+    material = Material({}, [*given], records, 1, load_paper(), ResultsStore(tmp_path))
+    order = ranked(material, records[0].data, METRICS)
+    assert [(row.place, row.name) for row in order] == [(1, "LightGCN"), (1, "VBPR"), (3, "LUDP"), (4, "MF")]
+    assert [row.place for row in order] == [each.place for each in standings(material, records[0].data)]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(ranking_table(order, METRICS, False, console))
+    assert isinstance(console.file, io.StringIO)
+    assert [line.split()[0] for line in console.file.getvalue().splitlines()[1:]] == ["1", "1", "3", "4"]
 
 
 def test_paths_are_short_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

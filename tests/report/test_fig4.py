@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy import build as build_model
-from toy import data_of, modality, pairs
+from toy import build_model, data_of, modality, pairs
 
 from bench.core.types import BenchmarkData
 from bench.engine import registry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench.core.errors import ResultsError
-from bench.core.files import claim, locked, remove_leftovers, write_atomically
+from bench.core.errors import DataError, ResultsError
+from bench.core.files import claim, locked, os_errors, remove_leftovers, write_atomically
 
 CONTEXT = multiprocessing.get_context("fork")  # what it runs here touches files only
 
@@ -122,3 +123,29 @@ def test_locks_of_the_dead_go_and_those_of_the_living_stay(other: Any, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["a.lock"]
     with locked(tmp_path / "a.lock", wait=False) as ours:
         assert not ours
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason"),
+    [
+        (PermissionError(13, "Permission denied", "/x/a.csv"), "Permission denied"),  # `failure` names the file
+        (PermissionError(13, "Permission denied", "/x/other.csv"), "/x/other.csv: Permission denied"),
+        (OSError(28, "No space left on device", "/x/.a.csv.1f.part"), "No space left on device"),
+        (
+            UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid\nstart byte"),
+            "'utf-8' codec can't decode byte 0xff",
+        ),
+        (EOFError(), "EOFError"),
+    ],
+)
+def test_an_error_of_the_system_becomes_one_for_users(problem: Exception, reason: str) -> None:
+    with (
+        pytest.raises(
+            DataError, match=rf"^/x/a\.csv cannot be read \({re.escape(reason)}.*\)\. Mend it\.$"
+        ) as caught,
+        os_errors("/x/a.csv cannot be read", "Mend it.", DataError, UnicodeDecodeError, EOFError),
+    ):
+        raise problem
+    assert caught.value.__cause__ is problem
+    with pytest.raises(KeyError), os_errors("a", "b"):
+        raise KeyError("left alone")

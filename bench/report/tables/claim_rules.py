@@ -2,7 +2,8 @@
 
 A claim of several differences holds if each is as claimed and significant. It does not hold if one is
 significantly the other way round. Everything between stays undecided, because the lack of a significant
-difference does not prove equality. Reads results/reference/claims.yaml; writes nothing.
+difference does not prove equality. Fewer than `MIN_SEEDS` seeds decide nothing. Reads
+results/reference/claims.yaml; writes nothing.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from bench.core.config import Frozen, parse_yaml
+from bench.core.config import Frozen
 from bench.core.errors import ConfigError, listed, unknown_name
+from bench.core.files import os_errors
+from bench.core.yaml_files import parse_yaml
 from bench.report import experiments
-from bench.report.comparisons import COMPARED, UserScores
+from bench.report.comparisons import COMPARED, MIN_SEEDS, UserScores
 from bench.report.paper import MODALITY_ROWS, PAPER_FILE, Paper
 from bench.report.statistics import Contrast, Resamples, Weights
 from bench.report.wording import metric_title, model_display
@@ -113,10 +116,9 @@ def load_claims(paper: Paper, path: Path = CLAIMS_FILE) -> list[Claim]:
         ConfigError: the file cannot be read or is not YAML, or a claim has too few or too many fields.
         UsageError: a claim names a row, data set or metric that does not exist.
     """
-    try:
+    failure, advice = f"The claims in '{path}' cannot be used", "Restore the file."
+    with os_errors(failure, advice, ConfigError, UnicodeDecodeError, yaml.YAMLError, ValidationError):
         claims = TypeAdapter(list[Claim]).validate_python(parse_yaml(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"The claims in '{path}' cannot be used: {error}. Restore the file.") from error
     known = {"row": [*paper.models, *_variations()], "data set": [*paper.datasets], "metric": [*paper.metrics]}
     for claim in claims:
         named = {"row": claim.labels, "data set": claim.datasets, "metric": claim.metrics}
@@ -234,6 +236,8 @@ def _verdict(
     """Return verdict and reason from the outcomes by metric."""
     if scores.facts.source != "real":
         return "not decidable here", SOURCES[scores.facts.source]
+    if outcomes and scores.n_seeds < MIN_SEEDS:
+        return "not decidable here", few_seeds(scores.n_seeds)
     against, still_open = (
         listed(metric_title(metric) for metric, outcome in outcomes.items() if outcome == each)
         for each in ("against", "open")
@@ -247,6 +251,11 @@ def _verdict(
     if "open" in outcomes.values():
         return "not decidable here", f"{_open_words(claim)} in {still_open}"
     return "holds", ""
+
+
+def few_seeds(n_seeds: int) -> str:
+    """Say that so few seeds decide no claim, for example `1 seed, 3 needed`."""
+    return f"{n_seeds} {'seed' if n_seeds == 1 else 'seeds'}, {MIN_SEEDS} needed"
 
 
 def _outcome(claim: Claim, tested: list[Contrast], metric: str, scores: UserScores, paper: Paper) -> Outcome:

@@ -10,7 +10,14 @@ from collections.abc import Callable, Sequence
 from itertools import product
 
 from bench.core.errors import listed
-from bench.report.comparisons import CONTRAST_FIELDS, contrast_values, read_user_scores, shown_difference, shown_p
+from bench.report.comparisons import (
+    CONTRAST_FIELDS,
+    MIN_SEEDS,
+    contrast_values,
+    read_user_scores,
+    shown_difference,
+    shown_p,
+)
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.scores import data_key
@@ -21,6 +28,7 @@ from bench.report.tables.claim_rules import (
     Claim,
     Finding,
     Verdict,
+    few_seeds,
     judge,
     load_claims,
     printed,
@@ -238,7 +246,7 @@ def claims_table(material: Material, claims: Sequence[Claim]) -> Table:
             notes.append(_elsewhere_note(heading, beside[data_key(facts)]))
             continue
         findings, n_users = _findings(material, facts, claims)
-        counts.append(_count_sentence(findings, facts, heading))
+        counts.append(_count_sentence(findings, facts, heading, material.n_seeds))
         if any(each.verdict != UNDECIDED for each in findings):
             blocks += _blocks(findings, facts, heading, material)
         notes += [*data_notes(facts, heading, material.paper), *_split_note(facts, heading)]
@@ -287,20 +295,18 @@ def _block(findings: Sequence[Finding], facts: DataFacts, heading: str, material
 
 
 def _caption(material: Material) -> str:
-    n_seeds = material.n_seeds
-    seeds = "one seed (n=1)" if n_seeds == 1 else f"n={n_seeds} seeds"
     return (
-        f"Empirical claims of the paper's section 5, {seeds}. Differences are relative to the row or mean "
-        "that is compared with; in brackets the 95% bootstrap interval over users; p of the paired permutation "
-        "test over users, corrected by Holm's method over what a claim compares on one data set in one metric. "
-        "A claim holds if every difference it is made of is significant at 5% in every metric, and does not "
-        "hold if one is significantly the other way; a size holds if it lies in the interval, closeness if the "
-        "interval lies within the margin; all else stays open. A verdict is about its data set alone. "
+        f"Empirical claims of the paper's section 5, n={material.n_seeds} seeds. Differences are relative to the "
+        "row or mean that is compared with; in brackets the 95% bootstrap interval over users; p of the paired "
+        "permutation test over users, corrected by Holm's method over what a claim compares on one data set in "
+        "one metric. A claim holds if every difference it is made of is significant at 5% in every metric, and "
+        "does not hold if one is significantly the other way; a size holds if it lies in the interval, closeness "
+        "if the interval lies within the margin; all else stays open. A verdict is about its data set alone. "
         "Explanations ('may be caused by') are left out: the paper tests none."
     )
 
 
-def _count_sentence(findings: Sequence[Finding], facts: DataFacts, heading: str) -> str:
+def _count_sentence(findings: Sequence[Finding], facts: DataFacts, heading: str, n_seeds: int) -> str:
     """Count the verdicts on a data set, and say why if none is decided."""
     counts = [
         f"{sum(each.verdict == verdict for each in findings)} {words}"
@@ -308,7 +314,8 @@ def _count_sentence(findings: Sequence[Finding], facts: DataFacts, heading: str)
     ]
     why = ""
     if all(each.verdict == UNDECIDED for each in findings):
-        why = f": {SOURCES.get(facts.source, 'no difference is significant, or runs are missing')}"
+        usual = few_seeds(n_seeds) if n_seeds < MIN_SEEDS else "no difference is significant, or runs are missing"
+        why = f": {SOURCES.get(facts.source, usual)}"
     return f"{heading}: of {len(findings)} claims {', '.join(counts[:-1])} and {counts[-1]}{why}."
 
 
