@@ -200,15 +200,16 @@ def emptied(table: Any, rng: Random, k: int) -> Any:
 
 
 def array(change: Callable[[Any, Random], Any]) -> Mutation:
-    """A change of an .npy file's array; other files get bytes flipped."""
+    """A change of an .npy file's array; other files, and arrays that cannot change so, get bytes flipped."""
 
     def changed(content: bytes, rng: Random) -> bytes:
         try:
             values = np.load(io.BytesIO(content), allow_pickle=False)
-        except Exception:
+            values = change(values, rng) if isinstance(values, np.ndarray) else np.zeros(3)
+        except Exception:  # no array, or one that an earlier change left without room for this one
             return flip(content, rng)
         stream = io.BytesIO()
-        np.save(stream, change(values, rng) if isinstance(values, np.ndarray) else np.zeros(3), allow_pickle=True)
+        np.save(stream, values, allow_pickle=True)
         return stream.getvalue()
 
     return changed

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.core.errors import DataError, UsageError, listed
-from bench.core.files import check_plain
+from bench.core.files import check_plain, os_errors
 from bench.data.roles import find_column, plain_name, require_column
 from bench.data.tables import parquet_names, read_header, read_parquet, read_text, row_number
 
@@ -48,12 +48,8 @@ def read_recommendations(path: Path) -> pd.DataFrame:
             f"{path} ends with '{path.suffix}'; lists are read from files that end with {listed(FORMATS)}. "
             f"Each has {FORM}."
         )
-    try:
+    with os_errors(f"{path} cannot be read", "Correct the path or its permissions.", DataError):
         check_plain(path, MOST_BYTES)
-    except OSError as problem:
-        raise DataError(
-            f"{path} cannot be read: {problem.strerror}. Correct the path or its permissions."
-        ) from problem
     if ending in JSON_LINES:
         return _of_rows(path, _json_rows(path))
     names = parquet_names(path) if ending == ".parquet" else read_header(path, DELIMITERS[ending])
@@ -144,7 +140,10 @@ def _of_rows(path: Path, rows: Iterator[tuple[int, dict[str, Any]]]) -> pd.DataF
         role = role_here
         for each in (own, *names):
             if isinstance(each, bool) or not isinstance(each, str | int):
-                raise DataError(f"{path}, line {number}: the id {each!r} is neither a text nor a whole number.")
+                raise DataError(
+                    f"{path}, line {number}: the id {repr(each)[:80]} is neither a text nor a whole number. "
+                    "Correct that line."
+                )
         users += [str(own)] * len(names)
         items += map(str, names)
         order += places

@@ -11,9 +11,11 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench.core.config import read_yaml, validated
+from bench.core.config import validated
 from bench.core.errors import ConfigError, UsageError
+from bench.core.yaml_files import read_yaml
 from bench.data import cards
+from bench.data.card_files import headings
 
 SHIPPED = ("movielens", "tiktok")
 GOOD = (cards.DATASETS / "tiktok.yaml").read_text(encoding="utf-8")
@@ -161,3 +163,21 @@ def test_names_needs_no_heavy_import() -> None:
     code = f"import sys, bench.data.cards as c; c.names(); print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=cards.DATASETS.parent, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_headings_are_those_of_the_cards() -> None:
+    expected = {name: cards.load(name) for name in cards.names()}
+    found = headings()
+    assert found == {name: (card.title, card.kinds, card.split) for name, card in expected.items()}
+    assert len(found) > 3
+
+
+@pytest.mark.parametrize("line", ["title: TikTok micro-videos", "split: random"])
+def test_a_heading_that_a_card_lacks_is_named(line: str, tmp_path: Path, refused: Callable) -> None:
+    assert f"\n{line}\n" in GOOD
+    (tmp_path / "tiktok.yaml").write_text(GOOD.replace(line, ""), encoding="utf-8")
+    with refused(ConfigError, "tiktok.yaml", f"'{line.partition(':')[0]}' is missing"):
+        headings(tmp_path)
+    (tmp_path / "tiktok.yaml").write_text("a list\n", encoding="utf-8")
+    with refused(ConfigError, "tiktok.yaml"):
+        headings(tmp_path)

@@ -114,7 +114,7 @@ TABLES: dict[str, tuple[Callable[[list[str]], list[str]], list[str]]] = {
     "text id": (change(4, 0, "alice"), ["row 5", "userID", "'alice'"]),
     "empty id": (change(3, 0, ""), ["row 4", "userID", "whole number"]),
     "huge id": (change(3, 0, "99999999999999999999"), ["row 4", "userID"]),
-    "label 3": (change(6, 4, "3"), ["row 7", "x_label is 3", "0 (training), 1 (validation) or 2 (test)"]),
+    "label 3": (change(6, 4, "3"), ["row 7", "x_label is 3", "1 (validation) or 2 (test). Correct"]),
     "label text": (change(6, 4, "train"), ["row 7", "x_label is 'train'"]),
     "label missing": (change(6, 4, ""), ["row 7", "x_label"]),
     "empty validation": (relabelled("1"), ["x_label 1", "validation part is empty"]),

@@ -16,7 +16,7 @@ from bench.core.types import DataRequest
 from bench.data import cards
 from bench.data.cards import DatasetCard, SourceCard
 from bench.data.features import Extraction, Extractor, description_path
-from bench.data.formats.registry import LAYOUTS, SOURCES
+from bench.data.formats.registry import FORMATS, SOURCES
 from bench.data.load import load_from_card
 from bench.data.pins import git_blob, package_directory
 
@@ -115,4 +115,4 @@ def test_a_broken_file_of_another_version_is_told_as_both(
 def test_every_layout_of_a_card_has_a_format() -> None:
     of_cards = {get_args(model.model_fields["layout"].annotation)[0] for model in get_args(SourceCard)}
     assert of_cards == set(SOURCES)
-    assert list(LAYOUTS)[-1] == "table"  # most other formats would pass for one
+    assert list(FORMATS)[-1] == "table"  # most other formats would pass for one

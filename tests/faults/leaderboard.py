@@ -43,7 +43,7 @@ FAULTS = [
     Fault("submit: copied before the leaderboard is built", "submit", "    build(merged, None, load_paper(), MergedLists(kept))\n", "", f"{SUBMIT} -k can_be_built", slow=True),
     Fault("cache: code is not in the name", "ArrayCache.__call__", 'own = f"{key}-code-{self._code}"', "own = key", f"{STORE} -k other_code", slow=True),
     Fault("cache: the checksum is not compared", "_read", "[CHECKSUM] == _checksum(arrays, key) else None", "[CHECKSUM] else None", f"{STORE} -k other_code", slow=True),
-    Fault("baseline: infinite tolerance", "NumberRecord._drift_is_a_part_of_the_value", "if self.drift > most + self.step or", "if False and", "tests/regression/test_compare.py -k allows_everything", slow=True),
+    Fault("baseline: infinite tolerance", "NumberRecord._drift_is_a_part_of_the_value", "if drift > most + self.step or", "if False and", "tests/regression/test_compare.py -k allows_everything", slow=True),
     Fault("names: escapes reach the terminal", "SafeConsole.render", "Segment(for_terminal(each.text), each.style)", "each", "tests/unit/test_safe_text.py -k as_they_are", slow=True),
     Fault("names: links in Markdown", "MARKDOWN", '"\\\\|*_`~["', '"\\\\|*_`~"', "tests/unit/test_safe_text.py -k no_name_is_markup", slow=True),
     Fault("CSV: formulas", "for_csv", "if FORMULA.match(safe) and", "if False and", "tests/unit/test_safe_text.py -k formula", slow=True),

@@ -12,7 +12,7 @@ FAULTS = [
     Fault("pruning: before the twentieth epoch", "bound_at", "if place and epoch >= MIN_EPOCHS else None", "if place else None", f"{PRUNING} -k twentieth", slow=True),
     Fault("pruning: an equal score is below", "_is_over", "result.best_score < bound", "result.best_score <= bound", f"{PRUNING} -k best_is_below", slow=True),
     Fault("pruning: bounds do not reach the training", "_train_and_test", "        bounds=blank.spec.bounds,\n", "", f"{PIPELINE} -k pruned_trials", slow=True),
-    Fault("pruning: by the same wave", "Progress.specs", "self.records[: wave_of(wave[0].number).start]", "self.records", f"{PIPELINE} -k larger_budget", slow=True),
+    Fault("pruning: by the same wave", "Progress.specs", "self.records[: wave_of(wave[0].number).start]", "self.records", f"{PRUNING} -k earlier_waves", slow=True),
     Fault("key without the bounds", "run_key", '**({"bounds": spec.bounds} if spec.bounds else {}),', "", f"{PRUNING} -k bounds_are_in", slow=True),
     Fault("search: numbers without an order", "SearchSpace.distributions", "            if _ordered(values)\n", "            if False\n", f"{STUDY} -k numbers_have", slow=True),
     Fault("search: begins where another ended", "search_space", "entry.params(dataset, variant, pinned, with_tuned=False)", "entry.params(dataset, variant, pinned)", f"{STUDY} -k left_out", slow=True),

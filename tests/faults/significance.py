@@ -26,6 +26,7 @@ FAULTS = [
     Fault("claims: two verdicts on two splits", "claims_table", "if data_key(facts) in beside:", "if False:", f"{LEDGER} -k papers_split_alone", slow=True),
     Fault("ranks: a data set counted by its splits", "independent", "if one_split[each.card, each.data_hash] is each]", "if True]", f"{TESTS} -k two_splits", slow=True),
     Fault("claims: generated data decide", "_verdict", 'if scores.facts.source != "real":', "if False:", f"{LEDGER} -k decide_nothing"),
+    Fault("claims: one seed decides", "_verdict", "scores.n_seeds < MIN_SEEDS", "scores.n_seeds < 1", f"{LEDGER} -k three_seeds_decide"),
     Fault("claims: missing rows do not matter", "_verdict", "if is_partial:", "if False:", f"{LEDGER} -k missing_runs", slow=True),
     Fault("claims: what is not significant holds", "_outcome", '"against" if min(signs) < 0 else "for" if min(signs) > 0 else "open"', '"against" if min(signs) < 0 else "for"', f"{LEDGER} -k several_differences", slow=True),
     Fault("claims: an overlap is closeness", "_closeness", "if -margin <= low and high <= margin:", "if low <= margin and -margin <= high:", f"{LEDGER} -k closeness", slow=True),

@@ -21,9 +21,9 @@ CPU_SECONDS, SECONDS = 30.0, 150  # of a command; other work on the machine slow
 
 def use_cards(folder: Path) -> None:
     """Have every function that looks for data cards look there."""
-    from bench.data import cards
+    from bench.data import card_files, cards
 
-    cards.DATASETS = folder
+    card_files.DATASETS = folder
     for function in (cards.names, cards.load):
         function.__defaults__ = (folder,)
 

@@ -26,7 +26,8 @@ from safetensors.numpy import save_file
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("driver.py")
-MEMORY = {"parameters": 16 << 30}  # of addresses; loading torch takes many
+TORCH = 16 << 30  # of addresses; loading torch takes many
+MEMORY = dict.fromkeys(("parameters", "lists.csv", "lists.jsonl", "scores"), TORCH)
 SECONDS, MOST_TOLD = 550, 5
 ODD_VALUES = (
     "null", "true", "-1", "0", "1e999", ".inf", ".nan", "[]", "{}", "[[1]]", "'x'", "2020-01-01", "1:30", "007",
@@ -116,6 +117,7 @@ def other_indent(lines: list[str], rng: Random) -> list[str]:
 
 
 BYTES = (flip, flip_bit, cut, repeat, retype)
+LINES = (*BYTES[:4], *map(by_lines, (lost_lines, moved_lines)))
 TEXT = (*BYTES[:4], *map(by_lines, (other_value, other_value, other_key, lost_lines, moved_lines, other_indent)))
 
 
@@ -158,6 +160,54 @@ def parameters(root: Path) -> bytes:
     return (root / "mine" / "mine.yaml").read_bytes()
 
 
+def lists(kind: str) -> Callable[[Path], bytes]:
+    """The recommendations of another program: every item that is not in the training part of its user."""
+
+    def made(root: Path) -> bytes:
+        card(root)
+        drive([["export", "good", "--format", "csv", "--to", "parts", "--cache-dir", "cache"]], root)
+        trained = (root / "parts" / "good" / "train.csv").read_text().splitlines()
+        known = {tuple(line.split(",")[:2]) for line in trained}
+        pairs = [(user, item) for user in examples.USER_IDS for item in examples.ITEM_IDS]
+        rows = [(*pair, rank) for rank, pair in enumerate(pairs) if pair not in known]
+        if kind == "csv":
+            return "\n".join(["user,item,rank", *(f"{user},{item},{rank}" for user, item, rank in rows)]).encode()
+        if kind == "jsonl":
+            return "\n".join(json.dumps({"user": u, "item": i, "score": -rank}) for u, i, rank in rows).encode()
+        np.save(root / "scores.npy", np.arange(len(pairs), dtype=np.float32).reshape(examples.USERS, -1))
+        return (root / "scores.npy").read_bytes()
+
+    return made
+
+
+def as_lists(kind: str) -> Callable[[Path, int, bytes], list[str]]:
+    """Lists or scores, evaluated on the validation part."""
+
+    def placed(root: Path, number: int, content: bytes) -> list[str]:
+        (root / f"lists-{number}.{kind}").write_bytes(content)
+        given = ["--scores" if kind == "npy" else "--topk", f"lists-{number}.{kind}", "--results-dir", "results"]
+        return ["evaluate", "--datasets", "good", "--cache-dir", "cache", "--part", "valid", *given]
+
+    return placed
+
+
+def item_order(root: Path) -> bytes:
+    """A table of item ids in the order of the rows of a feature file."""
+    return "\n".join(["row,item_id", *(f"{row},{item}" for row, item in enumerate(examples.ITEM_IDS))]).encode()
+
+
+def as_item_order(root: Path, number: int, content: bytes) -> list[str]:
+    """The order of a feature file without ids."""
+    folder = root / f"in-{number}"
+    examples.make("csv", folder)
+    for path in folder.iterdir():
+        if path.suffix != ".csv":
+            path.unlink()
+    np.save(folder / "text_feat.npy", examples.TEXTUAL)
+    (root / f"order-{number}.csv").write_bytes(content)
+    return ["inspect", folder.name, "--item-order", f"order-{number}.csv"]
+
+
 def beside_a_table(name: str) -> Callable[[Path, int, bytes], list[str]]:
     """A feature file beside a table of whole numbers as item ids, so that every kind of ids fits."""
 
@@ -185,7 +235,7 @@ def as_a_card(root: Path, number: int, content: bytes) -> list[str]:
     (root / "cards" / f"good{number}.yaml").write_bytes(
         content.replace(b"name: good\n", b"name: good%d\n" % number, 1)
     )
-    return ["export", f"good{number}", "--layout", "mmrec", "--to", f"out/{number}/a/b", "--cache-dir", "cache"]
+    return ["export", f"good{number}", "--format", "mmrec", "--to", f"out/{number}/a/b", "--cache-dir", "cache"]
 
 
 def as_parameters(root: Path, number: int, content: bytes) -> list[str]:
@@ -212,6 +262,10 @@ KINDS: dict[str, tuple[Callable[[Path], bytes], Mutators, Callable[[Path, int, b
     "pickle": (pickled, (*BYTES, other_opcode, other_opcode), as_a_part),
     "card": (card, TEXT, as_a_card),
     "parameters": (parameters, TEXT, as_parameters),
+    "lists.csv": (lists("csv"), LINES, as_lists("csv")),
+    "lists.jsonl": (lists("jsonl"), LINES, as_lists("jsonl")),
+    "scores": (lists("npy"), BYTES, as_lists("npy")),
+    "item order": (item_order, LINES, as_item_order),
     **{
         kind: (feature_file(kind), BYTES, beside_a_table(f"text_feat.{kind}"))
         for kind in ("npy", "npz", "parquet", "safetensors")

@@ -23,13 +23,10 @@ from hostile.limits import CALL, ROOT, limited, one_paragraph
 ODD = b"caf\xe9-\xff"
 CONSOLES = [
     {"PYTHONIOENCODING": "ascii"},
-    {"PYTHONIOENCODING": "cp1252"},
-    {"PYTHONIOENCODING": "gbk"},
-    {"PYTHONIOENCODING": "latin-1:strict"},
     {"LANG": "C", "LC_ALL": "C"},
     {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    {"PYTHONIOENCODING": "utf-8"},
 ]
+ENCODINGS = ["cp1252:strict", "gbk:strict", "latin-1:strict", "utf-8:strict"]
 
 
 @pytest.fixture
@@ -55,6 +52,23 @@ for line in sys.argv[1:]:
 """
 
 
+ENCODED = """
+import sys
+from hostile.driver import use_cards
+from pathlib import Path
+use_cards(Path("cards"))
+from bench.cli.main import main
+encodings, *lines = sys.argv[1:]
+for number, one in enumerate(encodings.split()):
+    encoding, _, errors = one.partition(":")
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding=encoding, errors=errors)
+    for line in lines:
+        code = main(line.replace("odd-name", f"odd-{number}").split(chr(1)))
+        assert code == 0, (code, one, line)
+"""
+
+
 def line(*words: str | Path) -> str:
     return "\x01".join(map(str, words))
 
@@ -70,6 +84,17 @@ def test_a_console_without_the_letters(console: dict[str, str], odd_data: Path, 
     assert ROOT.is_dir()
     card = (tmp_path / "cards" / "odd.yaml").read_text(encoding="utf-8")
     assert "caf" in card
+
+
+def test_more_encodings_of_a_console(odd_data: Path, tmp_path: Path) -> None:
+    """In one process, whose streams get one encoding after the other."""
+    (tmp_path / "cards").mkdir()
+    commands = [line("inspect", odd_data), line("import", odd_data, "--name", "odd-name", "--cache-dir", "cache")]
+    done = limited(ENCODED, " ".join(ENCODINGS), *commands, line("--help"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("6 users, 9 items") >= len(ENCODINGS)
+    for number in range(len(ENCODINGS)):
+        assert "caf" in (tmp_path / "cards" / f"odd-{number}.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("layout", examples.EXAMPLES)
@@ -112,8 +137,8 @@ def test_runs_tables_and_boards_in_such_a_folder(odd_data: Path, tmp_path: Path)
         line(*run, "--artifacts", "table3"),
         line("leaderboard", "--results-dir", home / "results"),
         line("submit", home / "results", "--to", home / "board"),
-        line("export", "odd", "--layout", "mmrec", "--to", home / "out", "--cache-dir", home / "cache"),
-        line("export", "odd", "--layout", "recbole", "--to", home / "out2", "--cache-dir", home / "cache"),
+        line("export", "odd", "--format", "mmrec", "--to", home / "out", "--cache-dir", home / "cache"),
+        line("export", "odd", "--format", "recbole", "--to", home / "out2", "--cache-dir", home / "cache"),
     ]
     done = limited(HOME, *commands, cwd=tmp_path, seconds=280, memory=16 << 30, PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -194,7 +219,7 @@ def test_a_card_that_names_a_package_of_the_working_directory(tmp_path: Path) ->
     )
     (tmp_path / "cards" / "movielens.yaml").write_text(text, encoding="utf-8")
     code = HOME.replace("    assert code == 0", "    sys.exit(code)\n    assert code == 0")
-    command = line("export", "movielens", "--layout", "mmrec", "--to", "out", "--source", "embedded")
+    command = line("export", "movielens", "--format", "mmrec", "--to", "out", "--source", "embedded")
     told = one_paragraph(limited(code, command, cwd=tmp_path))
     assert "Python package payload.sub" in told
     assert not (tmp_path / "marker").exists()

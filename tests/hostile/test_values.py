@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import bench
 from bench.cli.main import main
 from bench.cli.options import overrides
 from bench.core.config import validated
 from bench.core.errors import ConfigError, UsageError
-from bench.engine import registry
+from bench.core.yaml_files import dump_yaml
+from bench.engine import model_file, registry
 from bench.engine.model_file import ModelFile
+from models import mf
 
 WRONG = {
     "mf.learning_rate=.inf": "'learning_rate' is inf, expected a finite number",
@@ -128,3 +132,61 @@ def test_numbers_of_the_command_line(option: str, tmp_path: Path, capsys: pytest
     told = capsys.readouterr().err
     assert code == 2 or (code == 0 and option == "--base-seed -1"), told
     assert "Traceback" not in told
+
+
+TUNED = {
+    "dataset": "tiktok", "split": "random", "values": {"learning_rate": 0.0}, "metric": "recall@10", "valid": 0.5,
+    "trials": 20, "sampler": "tpe", "base_seed": 1, "max_epochs": 9, "protocol": "p1", "data": "tiktok [real]",
+    "split_hash": "1", "code_hash": "2", "date": "2023-01-01",
+}  # fmt: skip
+
+
+def test_a_value_is_checked_once_on_its_way_to_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry, seen = registry.load("mf"), []
+    monkeypatch.setattr(model_file, "validated", lambda *given: seen.append(given) or validated(*given))
+    params = entry.params("tiktok@random", overrides={"embedding_size": 8})
+    again = entry.checked_before(params.model_dump())
+    assert again == params
+    assert len(seen) == 1
+    with pytest.raises(ConfigError, match=r"mf\.embedding_size=0 in place of .* Correct the given value"):
+        entry.params("tiktok@random", overrides={"embedding_size": 0})
+
+
+def test_a_bad_value_is_refused_at_every_entrance(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By `--set`, a plugin's YAML, its tuned YAML and the Python API: one paragraph, before anything runs."""
+    source = Path(str(mf.__file__))
+    text = source.with_suffix(".yaml").read_text(encoding="utf-8")
+    code = source.read_text(encoding="utf-8").replace("class MF(", "class Own(")
+    places = ["--results-dir", str(tmp_path / "results"), "--datasets", "tiktok", "--offline"]
+    own, yaml = tmp_path / "own.py", tmp_path / "own.yaml"
+    own.write_text(code, encoding="utf-8")
+    yaml.write_text(text, encoding="utf-8")
+
+    def refused(*words: str) -> str:
+        assert main(["run", *places, *words]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        assert "Traceback" not in error
+        return error
+
+    plugin = ("--plugin", str(own), "--models", "own")
+    assert "mf.learning_rate=0 in place of" in refused("--models", "mf", "--set", "mf.learning_rate=0")
+    assert "own.learning_rate=0 in place of" in refused(*plugin, "--set", "own.learning_rate=0")
+    with pytest.raises(ConfigError, match=r"mf\.learning_rate=0 in place of"):
+        bench.run("tiktok", "mf", results_dir=str(tmp_path / "results"), set={"mf.learning_rate": 0}, offline=True)
+    number = re.search(r"learning_rate: (\S+)", text)
+    assert number
+    yaml.write_text(text.replace(number.group(), "learning_rate: 0", 1), encoding="utf-8")
+    registry._loaded.cache_clear()
+    said = refused(*plugin)
+    assert f"{yaml}: 'learning_rate' is 0" in said
+    assert f"{yaml}: 'learning_rate' is 0" in refused(
+        *plugin, "--set", "own.embedding_size=8"
+    )  # not the given value
+    yaml.write_text(text, encoding="utf-8")
+    registry._loaded.cache_clear()
+    tuned = tmp_path / "own.tuned.yaml"
+    tuned.write_text(dump_yaml([TUNED]), encoding="utf-8")
+    assert f"{tuned}: the entry for tiktok, split 'random': 'learning_rate' is 0" in refused(*plugin)
+    assert not (tmp_path / "results").exists()

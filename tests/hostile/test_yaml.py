@@ -12,8 +12,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.core.config import dump_yaml, parse_yaml, read_yaml
 from bench.core.errors import ConfigError
+from bench.core.yaml_files import dump_yaml, parse_yaml, read_yaml
 from bench.data import cards
 
 ALIASES = "\n".join(

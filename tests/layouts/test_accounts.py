@@ -267,7 +267,7 @@ def test_layouts_without_columns_refuse_them(name: str, given: dict[str, Any], t
 def test_an_untyped_inter_with_ids_of_text_is_a_table(tmp_path: Path) -> None:
     (tmp_path / "d.inter").write_text('user_id\titem_id\ttitle\nu1\ti1\t"a\nu2\ti2\tb\nu3\ti1\t"c\n')
     found = load_place(tmp_path)
-    assert (found.layout, len(found.raw.parts[0])) == ("table", 3)
+    assert (found.format, len(found.raw.parts[0])) == ("table", 3)
 
 
 # --- ids in two forms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -245,11 +246,15 @@ def test_the_shop_from_inspect_to_a_run(
     last = told.splitlines()[-1].removeprefix("Next: ").split()
     assert last[-2:] == ["--card-dir", "my-cards"]
     assert set(cards.DATASETS.iterdir()) == before
+    again = shlex.split(cards.load("shop", Path("my-cards")).sources[0].how_to_get.partition(": ")[2])
+    assert ["--card-dir", str(tmp_path / "my-cards")] == again[5:7]
+    assert main([*again[1:], *own[:2]]) == 0  # what the card says writes the same card again
+    assert set(cards.DATASETS.iterdir()) == before
     run = ["--models", "popularity", "--epochs", "1", "--results-dir", "results", "--workers", "1"]
     assert main([*last[1:], *run]) == 0
     assert main(["run", "--datasets", "shop", *run]) == 2  # without the folder of its card
     assert "name the folder of its card with --card-dir" in " ".join(capsys.readouterr().err.split())
-    assert main(["export", "shop", "--layout", "recbole", "--to", "out", *own]) == 0
+    assert main(["export", "shop", "--format", "recbole", "--to", "out", *own]) == 0
     (tmp_path / "lists.csv").write_text("user,item,rank\nnobody,nothing,1\n")
     capsys.readouterr()
     assert main(["evaluate", "--datasets", "shop", "--topk", "lists.csv", *own]) == 2

@@ -66,7 +66,7 @@ def test_capitals_in_endings(ending: str, folder: Path) -> None:
 
 def test_capitals_in_the_endings_of_tables(folder: Path, tmp_path: Path) -> None:
     (folder / "d.inter").rename(folder / "D.INTER")
-    assert load_place(folder).layout == "mmrec"
+    assert load_place(folder).format == "mmrec"
     for name, text in (("A.CSV", "user,item\na,b\n"), ("B.TSV", "user\titem\na\tb\n")):
         (tmp_path / name).write_text(text)
         assert load_place(tmp_path / name).raw.parts[0].n_users == 1

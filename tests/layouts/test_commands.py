@@ -17,7 +17,7 @@ def cards_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Cards go to a directory of the test's own."""
     folder = tmp_path / "cards"
     folder.mkdir()
-    monkeypatch.setattr(cards, "DATASETS", folder)
+    monkeypatch.setattr("bench.data.card_files.DATASETS", folder)
     monkeypatch.setattr(cards.names, "__defaults__", (folder,))
     monkeypatch.setattr(cards.load, "__defaults__", (folder,))
     return folder
@@ -28,7 +28,7 @@ def test_inspect(name: str, tmp_path: Path, cards_dir: Path, capsys: pytest.Capt
     folder = examples.make(name, tmp_path / "mine")
     assert main(["inspect", str(folder)]) == 0
     told = capsys.readouterr().out
-    assert f"layout      {examples.LAYOUT_OF[name]}: " in told
+    assert f"format      {examples.FORMAT_OF[name]}: " in told
     assert f"6 users, 9 items, {len(examples.PAIRS)} interactions" in told
     assert "modality    visual: 4 columns, 88.9% of the items (8)" in told
     assert f"ludp-bench import {folder} --name mine" in told
@@ -48,7 +48,7 @@ def test_inspect_tells_of_a_split_by_index(
     ]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "mine.inter").write_text("\n".join(["userID\titemID\tx_label", *rows]) + "\n")
-    assert main(["inspect", str(tmp_path / "mine"), "--layout", "mmrec"]) == 0
+    assert main(["inspect", str(tmp_path / "mine"), "--format", "mmrec"]) == 0
     told = capsys.readouterr().out
     assert "320 training, 40 validation, 40 test" in told
     assert (
@@ -81,7 +81,7 @@ def test_import_run_and_export(tmp_path: Path, cards_dir: Path, capsys: pytest.C
     assert main(["import", str(folder), "--name", "mine", "--cache-dir", cache]) == 0
     assert "Next: ludp-bench run --datasets mine" in capsys.readouterr().out
     out = str(tmp_path / "out")
-    assert main(["export", "mine", "--layout", "mmrec", "--to", out, "--cache-dir", cache]) == 0
+    assert main(["export", "mine", "--format", "mmrec", "--to", out, "--cache-dir", cache]) == 0
     assert "mine: REAL DATA" in capsys.readouterr().out
     assert (tmp_path / "out" / "mine" / "mine.inter").read_text().splitlines()[
         0
@@ -98,7 +98,7 @@ def test_import_run_and_export(tmp_path: Path, cards_dir: Path, capsys: pytest.C
         "mine": (examples.PART.count(1), examples.PART.count(2)),  # the publisher's parts
         "mine@user": (6, 6),  # one and one of each of six users
     }
-    again = ["--layout", "mmrec", "--to", out, "--cache-dir", cache]
+    again = ["--format", "mmrec", "--to", out, "--cache-dir", cache]
     assert main(["export", "mine", "--split", "user", *again]) == 2  # the same data set, so the place is taken
     assert "mine@user exists already" in capsys.readouterr().err
     assert main(["export", "mine@usr", *again]) == 2

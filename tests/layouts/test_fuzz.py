@@ -22,7 +22,7 @@ from bench.data.raw import check
 
 FIX = re.compile(
     r"\b(Correct|Write|Fetch|fetch|Replace|Remove|Number|Save|Keep|Name|Put|Take|Give|Merge|Leave|Look|Complete|Move|"
-    r"Rename|Import|Label|Key|must name|name the layout)\b"
+    r"Rename|Import|Label|Key|Use|Add|Unpack|must name|name the format)\b"
 )
 QUIET = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 CASES = st.tuples(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,49 +14,52 @@ import pytest
 
 from bench.cli.main import main
 from bench.core.errors import BenchError, DataError
-from bench.data import cards
+from bench.data import card_files, cards
 from bench.data.detect import load_place
 from bench.data.importing import import_data
 from bench.data.inspecting import inspect
 from bench.data.roles import Columns
 
 ROOT = Path(__file__).resolve().parents[2]
-WRAPPER = """#!{python}
-import sys
-from pathlib import Path
-from bench.data import cards
-from bench.cli.commands import import_
-folder = Path({cards!r})
-cards.DATASETS = folder
-cards.names.__defaults__ = (folder,)
-cards.load.__defaults__ = (folder,)
-from bench.cli.main import main
-words = sys.argv[1:]
-extra = ["--cache-dir", {cache!r}]
-if words[0] == "run":
-    extra += ["--models", "popularity", "--artifacts", "table3", "--workers", "1", "--results-dir", {results!r}]
-sys.exit(main([*words, *extra]))
-"""
+# what the shell made of the words, and no process of Python for each command
+WRAPPER = '#!/bin/sh\nprintf "%s\\0" "$#" "$@" >> "{calls}"\n'
 
 
 @pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+def typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str], str]:
     """Give a command as printed to a shell, where cards, cache and results are the test's own."""
     places = {name: str(tmp_path / name) for name in ("cards", "cache", "results", "bin")}
     for place in places.values():
         Path(place).mkdir()
     script = Path(places["bin"]) / "ludp-bench"
-    script.write_text(WRAPPER.format(python=sys.executable, **places))
+    calls = tmp_path / "calls"
+    script.write_text(WRAPPER.format(calls=calls))
     script.chmod(0o755)
-    monkeypatch.setattr(cards, "DATASETS", Path(places["cards"]))
+    for module in (cards, card_files):
+        monkeypatch.setattr(module, "DATASETS", Path(places["cards"]))
+    for function in (cards.names, cards.load):
+        monkeypatch.setattr(function, "__defaults__", (Path(places["cards"]),))
     monkeypatch.setenv("PATH", f"{places['bin']}:{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.chdir(tmp_path)
+    of_run = ["--models", "popularity", "--artifacts", "table3", "--workers", "1"]
+    of_run += ["--results-dir", places["results"]]
 
     def run(command: str) -> str:
-        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+        calls.write_text("")
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        words, out = calls.read_text().split("\0")[:-1], ""
+        assert words
+        while words:
+            count, words = int(words[0]), words[1:]
+            given, words = words[:count], words[count:]
+            code = main([*given, "--cache-dir", places["cache"], *(of_run if given[0] == "run" else [])])
+            said = capsys.readouterr()
+            assert code == 0, f"{given}\n{said}"
+            out += said.out
+        return out
 
     return run
 
@@ -90,8 +92,8 @@ def test_the_next_step_keeps_every_option(typed: Callable[[str], str], tmp_path:
 
 def test_the_next_step_names_the_layout_where_it_was_named(tmp_path: Path) -> None:
     folder = examples.make("csv", tmp_path / "mine")
-    assert " --layout table &&" in next_of(folder, layout="table")
-    assert "--layout" not in next_of(folder)
+    assert " --format table &&" in next_of(folder, format="table")
+    assert "--format" not in next_of(folder)
 
 
 def test_a_count_that_is_known_in_another_layout_is_imported(typed: Callable[[str], str], tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_recbole_s_own_copy_is_the_embedded_data() -> None:
 def test_the_next_step_of_an_import_names_its_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cards, "DATASETS", tmp_path)
+    monkeypatch.setattr(card_files, "DATASETS", tmp_path)
     folder = examples.make("csv", tmp_path / "given")
     assert main(["import", str(folder), "--name", "mine", "--cache-dir", str(tmp_path / "my cache")]) == 0
     assert f"Next: ludp-bench run --datasets mine --cache-dir '{tmp_path / 'my cache'}'" in capsys.readouterr().out
@@ -190,7 +192,7 @@ def test_what_is_lacking_is_said(case: str, tmp_path: Path) -> None:
         with pytest.raises(BenchError) as caught:
             load_place(path, columns=Columns(**given))
         assert words in str(caught.value)
-        assert str(caught.value).endswith("See datasets/README.md, or name the layout with --layout.")
+        assert str(caught.value).endswith("See datasets/README.md, or name the format with --format.")
         assert len(str(caught.value)) < 400 + len(str(path))  # not the needs of every layout
 
 

@@ -41,8 +41,8 @@ def test_content_by_original_ids(name: str, tmp_path: Path) -> None:
     found = loaded(name, tmp_path)
     raw = found.raw
     check(raw)
-    assert (found.layout, found.problems, len(raw.parts)) == (
-        examples.LAYOUT_OF[name],
+    assert (found.format, found.problems, len(raw.parts)) == (
+        examples.FORMAT_OF[name],
         (),
         3 if name in PARTED else 1,
     )
@@ -83,7 +83,7 @@ def test_numbers_are_sorted_by_value_and_texts_by_code_point(tmp_path: Path) -> 
 def test_columns_by_name_of_the_user_s_own(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("who;what;when\na;x;2024-01-01\nb;y;2024-01-02\n")
-    with pytest.raises(DataError, match="no interactions in a known layout"):
+    with pytest.raises(DataError, match="no interactions in a known format"):
         load_place(table)
     raw = load_place(table, columns=Columns("who", "what", "when")).raw
     assert raw.parts[0].timestamps is not None

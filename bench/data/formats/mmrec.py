@@ -1,4 +1,4 @@
-"""MMRec's layout: one tab-separated NAME.inter, one .npy or .json file per modality, rows ordered by itemID.
+"""MMRec's format: one tab-separated NAME.inter, one .npy or .json file per modality, rows ordered by itemID.
 
 The column names of the table have no types; optional mapping files hold the original ids. Reads files; writes
 nothing.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError, listed, nearest_hint
-from bench.core.files import check_plain
+from bench.core.files import check_plain, os_errors
 from bench.core.types import IntArray, Interactions
 from bench.data.cards import MmrecSource
 from bench.data.columns import as_texts, column_ids, number_ids
@@ -84,7 +84,7 @@ class _Numbering:
 def read_table(directory: Path, title: str, columns: Columns | None = None) -> tuple[RawData, ItemKeys]:
     """Read the interactions without features, and the keys that match feature rows (by itemID) to items.
 
-    If MMRec's mapping files give the original ids, users and items are indexed by these, as in every layout.
+    If MMRec's mapping files give the original ids, users and items are indexed by these, as in every format.
 
     Args:
         directory: directory with exactly one .inter file.
@@ -192,12 +192,9 @@ def _read_table(path: Path, columns: Columns) -> pd.DataFrame:
     import pandas as pd
 
     check_plain(path)
-    try:
+    # pandas' parser errors are ValueErrors
+    with os_errors(f"{path} is not a tab-separated table", "Correct it.", DataError, ValueError):
         table = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE)
-    except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
-        raise DataError(
-            f"{path} is not a tab-separated table: {' '.join(str(error).split())}. Correct it."
-        ) from error
     names = [str(column) for column in table.columns]
     for needed in (columns.user or USER, columns.item or ITEM):
         if needed not in names:
@@ -275,7 +272,8 @@ def _labels(path: Path, table: pd.DataFrame) -> IntArray:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DataError(
-            f"{path}, row {row + 2}: {LABEL} is {labels[row]}, expected 0 (training), 1 (validation) or 2 (test)."
+            f"{path}, row {row + 2}: {LABEL} is {labels[row]}, expected 0 (training), 1 (validation) or 2 (test). "
+            "Correct that row."
         )
     for value, part in enumerate(LABELS):
         if not (labels == value).any():
@@ -320,7 +318,7 @@ def _notes(
 
 
 def recognise(place: Place) -> str | None:
-    """Return why the files are in this layout, or None if they are not."""
+    """Return why the files are in this format, or None if they are not."""
     tables = place.ending(".inter")
     if len(tables) != 1:
         return None

@@ -6,7 +6,7 @@
 | `users.parquet`, `items.parquet` | `id`: the original id of each index (int64 or text); the index itself where the files had none |
 | `MODALITY.npy` | one row per item, in the narrowest float type that holds the values exactly; zeros: the item lacks it |
 
-A copy is also a layout of its own, so that it can be inspected and imported again.
+A copy is also a format of its own, so that it can be inspected and imported again.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _numbers(path: Path, name: str, column: Any) -> NDArray[Any]:
 
 
 def recognise(place: Place) -> str | None:
-    """Return why the files are in this layout, or None if they are not."""
+    """Return why the files are in this format, or None if they are not."""
     names = {path.name for path in place.files}
     return "the directory holds the tables of an earlier import" if names.issuperset(FILES) else None
 

@@ -1,4 +1,4 @@
-"""Layout of MMSSL and DiffMM: one pickled sparse matrix per part and one .npy file per modality.
+"""Format of MMSSL and DiffMM: one pickled sparse matrix per part and one .npy file per modality.
 
 Unpickles nothing: `safe_pickle` interprets the matrices. Reads files; writes nothing.
 """
@@ -85,7 +85,7 @@ def _notes(cells: Sequence[Cells], n_zero: int) -> tuple[str, ...]:
 
 
 def recognise(place: Place) -> str | None:
-    """Return why the files are in this layout, or None if they are not."""
+    """Return why the files are in this format, or None if they are not."""
     files = part_files(place.files, PATTERN)
     if files is None:
         return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.core.errors import DataError, UsageError, listed
-from bench.core.files import check_plain
+from bench.core.files import check_plain, os_errors
 from bench.core.names import LONGEST
 from bench.core.types import Modality
 from bench.data.adjusting import Adjustments
@@ -58,7 +58,7 @@ class Place:
         path: the path as given.
         files: the files in the directory, sorted by name; or the one file.
         columns: column options of the user.
-        adjustments: the user's options for data in any layout.
+        adjustments: the user's options for data in any format.
         others: entries that are not files, such as broken links, each with a description.
         below: files in subdirectories.
     """
@@ -90,18 +90,18 @@ class Content:
     used: tuple[Path, ...]
 
 
-class Layout(Protocol):
+class Format(Protocol):
     """A format that users can import. A module of `bench.data.formats` is one if it has these names.
 
     To add a format:
 
     1. Write a module here with the names below, and one of `SourceFormat` if data cards name the format too.
-    2. Add the module to `LAYOUTS` in `bench.data.formats.registry`, before any format that would also take its
+    2. Add the module to `FORMATS` in `bench.data.formats.registry`, before any format that would also take its
        files; a format of data cards also to `SOURCES`, and its model to `bench.data.cards.SourceCard`.
     3. Add an example to `tests/examples.py`. The tests of readers, round trips and broken files then cover it.
 
     Attributes:
-        NAME: name of the format, as in `--layout NAME`.
+        NAME: name of the format, as in `--format NAME`.
         NEEDS: files that it needs, in words.
         TAKES_COLUMNS: whether its tables have named columns, which options of the user can choose.
     """
@@ -175,13 +175,11 @@ def list_place(path: Path, columns: Columns) -> Place:
     if not path.is_dir():
         check_plain(path)
         return Place(path, (path,), columns)
-    try:
+    with os_errors(f"{path} cannot be listed", "Correct its permissions.", DataError):
         entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
         files = tuple(entry for entry in entries if entry.is_file())
         others = tuple((entry, describe_non_file(entry)) for entry in entries if not entry.is_file())
         below = tuple(_files_below(entry for entry in entries if entry.is_dir()))
-    except OSError as problem:
-        raise DataError(f"{path} cannot be listed: {problem.strerror}. Correct its permissions.") from problem
     return Place(path, files, columns, others, below)
 
 
@@ -222,7 +220,7 @@ def part_files(files: Iterable[Path], pattern: str) -> tuple[Path, ...] | None:
     return tuple(matched) if len(matched) == len(PARTS) else None
 
 
-def required_parts(place: Place, pattern: str, layout: str, needs: str) -> tuple[Path, ...]:
+def required_parts(place: Place, pattern: str, format: str, needs: str) -> tuple[Path, ...]:
     """Return the training, validation and test file of a place; see `part_files`.
 
     Raises:
@@ -230,7 +228,7 @@ def required_parts(place: Place, pattern: str, layout: str, needs: str) -> tuple
     """
     files = part_files(place.files, pattern)
     if files is None:
-        raise DataError(f"{place.path} is not in the layout {layout}, which needs {needs}.")
+        raise DataError(f"{place.path} is not in the format {format}, which needs {needs}.")
     return files
 
 

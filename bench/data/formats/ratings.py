@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError
+from bench.core.files import os_errors
 from bench.core.types import Interactions
 from bench.data.cards import RatingsSource
 from bench.data.formats.place import SourceOptions
@@ -57,7 +58,7 @@ def _numbers(path: Path, separator: str) -> tuple[NDArray[Any], ...]:
     """Read the four columns, `[n]` each: ids as int64, stars and times as float64."""
     import pandas as pd
 
-    try:
+    with os_errors(f"{path} is not a table of ratings", "Fetch it again.", DataError, ValueError):
         text = path.read_text(encoding="utf-8")
         table = pd.read_csv(
             io.StringIO(text.replace(separator, "\t")),  # pandas' fast parser takes one character only
@@ -67,9 +68,6 @@ def _numbers(path: Path, separator: str) -> tuple[NDArray[Any], ...]:
             quoting=3,
             na_filter=False,
         )
-    except (OSError, ValueError) as problem:
-        reason = " ".join(str(problem).split())
-        raise DataError(f"{path} is not a table of ratings ({reason}). Fetch it again.") from problem
     n_lines = count_lines(path)
     if len(table) != n_lines:
         raise DataError(f"{path} has {n_lines:,} lines, but {len(table):,} ratings were read. Fetch it again.")

@@ -40,7 +40,7 @@ TYPES = ("token", "token_seq", "float", "float_seq")
 
 
 def recognise(place: Place) -> str | None:
-    """Return why the files are in this layout, or None if they are not."""
+    """Return why the files are in this format, or None if they are not."""
     tables = place.ending(".inter")
     names = read_header(tables[0], "\t") if tables else []
     if not any(":" in name for name in names):

@@ -33,7 +33,7 @@ NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?")
 
 
 def recognise(place: Place) -> str | None:
-    """Return why the files are in this layout, or None if they are not."""
+    """Return why the files are in this format, or None if they are not."""
     tables = _interaction_tables(place)
     if not tables:
         return None
@@ -107,7 +107,7 @@ def _explain_columns(path: Path, place: Place) -> str:
     missing = _missing_roles(names, place)
     wanted = " and ".join(f"'{name}'" if name else f"one of {role}s" for role, name in missing.items())
     if path.suffix.lower() == ".inter" and any(":" in name for name in names):
-        return f"{path.name} has the typed columns {listed(names)}: read it with --layout recbole."
+        return f"{path.name} has the typed columns {listed(names)}: read it with --format recbole."
     message = f"{path.name} has the columns {listed(names)} and lacks {wanted}"
     if len(names) == 1 and path.suffix.lower() != ".parquet":
         message += f": its fields are not separated by {' '.join(map(repr, DELIMITERS[path.suffix.lower()]))}"

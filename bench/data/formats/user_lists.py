@@ -1,4 +1,4 @@
-"""LATTICE's layout: train.json, val.json and test.json, each an object from user to a list of items.
+"""LATTICE's format: train.json, val.json and test.json, each an object from user to a list of items.
 
 Reads files; writes nothing.
 """
@@ -25,7 +25,7 @@ ID = re.compile(r"0|[1-9][0-9]{0,17}")  # fits 64 bits; without leading zeros, s
 
 
 def recognise(place: Place) -> str | None:
-    """Return why the files are in this layout, or None if they are not."""
+    """Return why the files are in this format, or None if they are not."""
     files = part_files(place.files, PATTERN)
     if files is None:
         return None
