@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def heard_workers(capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    """Captures what worker processes print as well: the server that forks them starts anew and writes to it."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # the standard library's own tests do so
+    return capfd
 
 
 @pytest.fixture(scope="session")

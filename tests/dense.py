@@ -36,7 +36,7 @@ def small_data(n_modalities: int = 3, absent: Sequence[Sequence[int]] = ABSENT, 
 
 def build(name: str, data: BenchmarkData, seed: int = 3, **overrides: Any) -> Any:
     """A model with all parameters drawn anew, biases too, in evaluation mode."""
-    model = toy.build(name, data, **{"embedding_size": 3, "reg_weight": 0.3, **overrides})
+    model = toy.build_model(name, data, **{"embedding_size": 3, "reg_weight": 0.3, **overrides})
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -142,7 +142,7 @@ def under_threads(name: str, **overrides: Any) -> list[Tensor]:
     torch.set_num_threads(2)
     torch.set_default_dtype(torch.float32)
     try:
-        model = toy.build(name, data, embedding_size=16, **overrides).train()
+        model = toy.build_model(name, data, embedding_size=16, **overrides).train()
         loss = loss_of(model, toy.triples(data, n=256))
         return [loss.detach(), *gradients(loss, model).values()]
     finally:

@@ -1,4 +1,4 @@
-"""One tiny data set in every layout that users have, with features that are aligned by id and not by position."""
+"""One tiny data set in every format that users have, with features that are aligned by id and not by position."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ EXAMPLES: dict[str, Callable[[Path], None]] = {
     "tsv": tsv,
     "parquet": parquet_table,
 }
-LAYOUT_OF = {
+FORMAT_OF = {
     name: name if name in ("pickled-coo", "mmrec", "lattice", "recbole") else "table" for name in EXAMPLES
 }
 

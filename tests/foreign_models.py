@@ -12,7 +12,7 @@ from bench.core.types import BenchmarkData
 from bench.engine.evaluate import Evaluation, Evaluator
 from bench.engine.model_file import ModelEntry
 from bench.engine.recbole import TrainingView, model_config
-from bench.engine.recbole_catalogue import entry_of_class
+from bench.engine.recbole_entries import entry_of_class
 from bench.engine.recbole_models import sampler_for
 from bench.engine.trainer import TrainingState, TrainResult, TrainSettings, train
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from bench.checks.contract.toys import (
-    build,
+    build_model,
     data_of,
     is_control,
     modality,
@@ -20,7 +20,17 @@ from bench.checks.contract.toys import (
 from bench.core.types import BenchmarkData
 from bench.engine import registry
 
-__all__ = ["build", "data_of", "is_control", "modality", "pairs", "random_data", "scores", "small", "triples"]
+__all__ = [
+    "build_model",
+    "data_of",
+    "is_control",
+    "modality",
+    "pairs",
+    "random_data",
+    "scores",
+    "small",
+    "triples",
+]
 
 GOLDEN_EDGES = [(0, 0), (0, 1), (1, 1), (1, 2)]
 GOLDEN_USERS = [[1.0, 0.0], [0.0, 1.0]]

@@ -11,9 +11,8 @@ from pathlib import Path
 from bench.core.errors import UsageError
 from bench.core.files import os_errors, write_text
 from bench.core.names import LONGEST
-from bench.core.places import ROOT
+from bench.core.places import ROOT, shared_folder
 from bench.engine import registry
-from bench.engine.code_hash import shared_folder
 from bench.engine.recbole_catalogue import shipped
 from bench.engine.registry import NOT_MODELS
 

@@ -22,7 +22,7 @@ from bench.data.split_audit import audit
 from bench.data.split_audit import warnings as split_warnings
 from bench.report.comparisons import MIN_SEEDS
 from bench.report.material import Material
-from bench.report.ranking import kind_of, mean_seconds
+from bench.report.ranking import standings
 from bench.report.scores import Score
 from bench.report.wording import mean_over, model_display
 from bench.runs.records import DataFacts, RunRecord
@@ -36,22 +36,18 @@ class Ranked:
     """One row of a list.
 
     Attributes:
+        place: 1 for the best, as in the report; equal scores share a place.
         name: displayed name of the model.
         kind: kind of model in a word.
         scores: by metric, in the order of the list.
         seconds: mean seconds of a finished run; None without one.
     """
 
+    place: int
     name: str
     kind: str
     scores: Sequence[Score]
     seconds: float | None
-
-    @property
-    def rank_key(self) -> tuple[float, str]:
-        """Return the key by which rows are sorted: best first, incomplete ones last."""
-        mean = self.scores[0].complete
-        return (1.0 if mean is None else -mean, self.name)
 
 
 def ranking_metrics(selection_metric: str) -> list[str]:
@@ -61,21 +57,19 @@ def ranking_metrics(selection_metric: str) -> list[str]:
 
 
 def ranked(material: Material, facts: DataFacts, metrics: Sequence[str]) -> list[Ranked]:
-    """Return the models of the call that ran on a data set, best first."""
-    rows = []
+    """Return the models of the call that ran on a data set, best first, and last those that lack runs."""
     ran = {record.spec.label for record in material.records if record.spec.dataset == facts.name}
-    for label in material.labels:
-        if label not in ran:
-            continue
-        rows.append(
-            Ranked(
-                name=model_display(label, material.paper),
-                kind=kind_of(label),
-                scores=[material.scores.get(facts, label, metric) for metric in metrics],
-                seconds=mean_seconds(material, facts, label),
-            )
+    return [
+        Ranked(
+            each.place,
+            each.name,
+            each.kind,
+            [material.scores.get(facts, each.label, metric) for metric in metrics],
+            each.seconds,
         )
-    return sorted(rows, key=lambda row: row.rank_key)
+        for each in standings(material, facts, with_incomplete=True)
+        if each.label in ran
+    ]
 
 
 def show_ranking(material: Material, facts: DataFacts, console: Console) -> None:
@@ -123,14 +117,14 @@ def _table(rows: Sequence[Ranked], metrics: Sequence[str], left_out: Sequence[st
     for name in shown:
         title = short_metric(name) if name in metrics else name
         table.add_column(title, justify="left" if name == "kind" else "right", no_wrap=True)
-    for number, row in enumerate(rows, 1):
+    for row in rows:
         cells = {"kind": row.kind, "time": "" if row.seconds is None else in_seconds(row.seconds)}
         # the deviation stands beside the ranking metric alone, for want of room
         for place, (metric, score) in enumerate(zip(metrics, row.scores, strict=True)):
             cells[metric] = _number(score, has_deviation and place == 0)
         if row.scores[0].complete is None:
             cells[metrics[0]] = _gap(row.scores[0])
-        rank = "-" if row.scores[0].complete is None else str(number)
+        rank = "-" if row.scores[0].complete is None else str(row.place)
         table.add_row(rank, Text(row.name), *(Text(cells[name]) for name in shown))
     return table
 

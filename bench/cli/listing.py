@@ -11,7 +11,7 @@ from rich.text import Text
 from bench.cli.parser import fit_console
 from bench.core.errors import listed
 from bench.core.names import SPLITS
-from bench.data import cards
+from bench.data.card_files import Heading, headings
 from bench.engine import registry
 from bench.engine.plugins import problems
 from bench.engine.recbole_catalogue import PREFIX, usable
@@ -22,9 +22,8 @@ from bench.runs.plan import PROFILES
 def show_names(console: Console) -> None:
     """Print data sets, models, artifacts and profiles; no model is imported."""
     fit_console(console)
-    datasets = [(name, cards.load(name)) for name in cards.names()]
     title = f"data sets, as NAME or NAME@SPLIT ({listed(SPLITS)})"
-    _section(console, title, ((name, f"{card.title} ({_sources(card)})") for name, card in datasets))
+    _section(console, title, ((name, f"{each.title} ({_sources(each)})") for name, each in headings().items()))
     _section(console, "models", registry.labelled_models())
     recbole = listed(name.removeprefix(PREFIX) for name in usable())
     _section(console, "models of RecBole", [(f"{PREFIX}NAME", recbole)])
@@ -34,8 +33,8 @@ def show_names(console: Console) -> None:
     _section(console, "profiles", ((name, chosen.purpose) for name, chosen in PROFILES.items()))
 
 
-def _sources(card: cards.DatasetCard) -> str:
-    return f"{', '.join(source.kind for source in card.sources)}; split {card.split}"
+def _sources(heading: Heading) -> str:
+    return f"{', '.join(heading.kinds)}; split {heading.split}"
 
 
 def _section(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> None:

@@ -57,9 +57,9 @@ def dispatch(given: Sequence[str], console: Console) -> int:
     further = getattr(parsed, "card_dir", None)
     if not further:
         return command.run(parsed, console)
-    from bench.data import cards  # heavy
+    from bench.data.card_files import also_in
 
-    with cards.also_in(further):
+    with also_in(further):
         return command.run(parsed, console)
 
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -33,15 +33,17 @@ from bench.cli.declare import (
     switch,
 )
 from bench.cli.parser import Parser
-from bench.core.config import parse_yaml
 from bench.core.errors import UsageError
 from bench.core.names import SPLITS
 from bench.core.places import WORK
 from bench.core.protocol import CUTOFFS, PROTOCOLS, SELECTABLE, HideAtTest, Protocol, ProtocolName, get_protocol
-from bench.core.types import DataRequest, Source
+from bench.core.yaml_files import parse_yaml
 from bench.engine.plugins import resolve_location
 from bench.runs.plan import profile
 from bench.runs.tuning.pruning import N_SEEDS, N_SETTINGS, Budget
+
+if TYPE_CHECKING:
+    from bench.core.types import DataRequest, Source
 
 MISSING = ("mask", "zero", "mean", "neighbour-mean")
 CACHE = WORK / "datasets" / "cache"
@@ -131,7 +133,9 @@ class WhatOptions:
         "--reference", metavar="MODEL",
         help="row that stars, %%Improv. and tests compare the others with (default: ludp, else the first named)",
     )  # fmt: skip
-    profile: str | None = option("--profile", metavar="NAME", help="quick (default), smoke or full; see --list")
+    profile: str | None = option(
+        "--profile", metavar="NAME", help="quick (default), demo, smoke or full; see --list"
+    )
     n_seeds: int | None = option("--seeds", type=int, metavar="N", help="repetitions (default: the profile's)")
     base_seed: int = option(
         "--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)"
@@ -262,6 +266,8 @@ class DataOptions:
         Args:
             more: fields of `DataRequest` that these options do not set, such as the split of this data set.
         """
+        from bench.core.types import DataRequest  # heavy
+
         return DataRequest(self.source, self.data_dirs, self.cache_dir, self.scale, **more)
 
 

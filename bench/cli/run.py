@@ -21,13 +21,12 @@ from bench.cli.parser import exit_code_of, fit_console
 from bench.core.errors import unknown_name
 from bench.core.names import readable
 from bench.core.text import shorten_below, shorten_paths
-from bench.data import cards
+from bench.data.card_files import also_in
 from bench.engine import registry
 from bench.engine.plugins import use_plugins
 from bench.report.artifacts import ARTIFACTS, needs_other_models, rows_of, with_rows, write
 from bench.report.artifacts import check_names as check_artifacts
 from bench.runs.plan import profile
-from bench.runs.records import DataFacts
 
 if TYPE_CHECKING:
     from bench.cli.opening import Plan
@@ -88,7 +87,7 @@ def run(
         BenchError: it failed for a reason that the user can fix.
     """
     data = options.data
-    with use_plugins(options.what.plugins), cards.also_in(data.card_dirs), shorten_below(data.data_dirs):
+    with use_plugins(options.what.plugins), also_in(data.card_dirs), shorten_below(data.data_dirs):
         registry.check_plugins()
         if options.how.list_names:
             from bench.cli.listing import show_names
@@ -173,6 +172,8 @@ def plan_artifacts(
         data: the data sets by name.
         tuned: chosen values by data set and label.
     """
+    from bench.runs.records import DataFacts  # heavy
+
     models = [label.partition("@")[0] for label in labels]
     shown = labels if any(ARTIFACTS[name].needs == "models" for name in artifacts) else []
     rows = {name: rows_of(artifacts, DataFacts.of(each), models) for name, each in data.items()}
@@ -203,6 +204,7 @@ def leave_out(
         ConfigError: a modality is named that no data set of the call has.
     """
     from bench.runs.plan import check_runs_remain, left_out_sentences, split_by_content
+    from bench.runs.records import DataFacts
 
     content = {name: [modality.name for modality in each.modalities] for name, each in data.items()}
     (kept, named), (others, more) = split_by_content(requested, content), split_by_content(plan, content)
@@ -239,6 +241,8 @@ def check_names(options: Options) -> tuple[dict[str, DatasetChoice], list[str]]:
     Raises:
         UsageError: a data set, split or model does not exist.
     """
+    from bench.data import cards  # heavy
+
     choices = (cards.choose(name, options.data.split) for name in options.what.datasets)
     datasets = {choice.name: choice for choice in choices}
     for label in options.what.models:

@@ -27,6 +27,8 @@ from pathlib import Path
 from bench.core.errors import BenchError, DataError, ResultsError
 from bench.core.names import readable
 
+PART = ".part"  # ending of a file that is being written
+MOST_REASON = 400  # characters of an error that are shown
 FREE_BYTES = 64 << 20  # a file up to this size may be all holes
 HOLES = 100  # of a larger file, at least a hundredth must be stored
 KINDS = {
@@ -173,7 +175,7 @@ def write_atomically(path: Path, write: Callable[[Path], None], durable: bool = 
         OSError: the folder cannot be created or written; the temporary file is removed, `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
     with locked(temporary):
         try:
             write(temporary)
@@ -203,18 +205,30 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def os_errors(failure: str, advice: str, kind: type[BenchError] = ResultsError) -> Iterator[None]:
+def os_errors(
+    failure: str, advice: str, kind: type[BenchError] = ResultsError, *also: type[Exception]
+) -> Iterator[None]:
     """Turn an `OSError` of the body into an error for users: `FAILURE (the system's reason). ADVICE`.
 
     Args:
         failure: what went wrong, for example `results/x.json cannot be written`.
         advice: what is kept and what to do, as whole sentences.
         kind: class of the error.
+        also: further exceptions to turn, such as those of a parser.
     """
+    turned: tuple[type[Exception], ...] = (OSError, *also)
     try:
         yield
-    except OSError as problem:
-        raise kind(f"{failure} ({problem.strerror or problem}). {advice}") from problem
+    except turned as problem:
+        raise kind(f"{failure} ({_reason(problem, failure)}). {advice}") from problem
+
+
+def _reason(problem: Exception, failure: str) -> str:
+    """Return the reason of an error in one line, with the file that the system names if `failure` does not."""
+    reason = getattr(problem, "strerror", None) or " ".join(str(problem).split())[:MOST_REASON]
+    name = getattr(problem, "filename", None)
+    is_named = not isinstance(name, str) or name in failure or name.endswith(PART)
+    return (reason or type(problem).__name__) if is_named else f"{name}: {reason}"
 
 
 @contextlib.contextmanager
@@ -255,7 +269,7 @@ def _lock(path: Path, wait: bool) -> int | None:
         os.close(handle)  # the file was removed between our opening and our lock: try again
 
 
-def remove_leftovers(folder: Path, pattern: str = ".*.part") -> None:
+def remove_leftovers(folder: Path, pattern: str = f".*{PART}") -> None:
     """Remove files that killed processes left below a folder; files of live processes are locked and stay.
 
     Args:

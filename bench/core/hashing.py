@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SHORT = 16  # hexadecimal digits
 
 
 def hash_array(array: NDArray[Any]) -> str:
     """Hash an array's type, shape and content with sha256, shortened to 16 hexadecimal digits."""
+    import numpy as np  # heavy
+
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:SHORT]

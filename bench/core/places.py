@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the packages `bench` and `models`
 PACKED = ROOT / "bench" / "shipped"  # in a wheel only: a folder `datasets` beside `bench` would be Hugging Face's
 IN_CHECKOUT = not PACKED.is_dir()
+SHARED = "models"  # package of our models; every model may import from it
 WORK = ROOT if IN_CHECKOUT else Path.cwd()  # for data, imported cards and results
 
 
@@ -17,3 +18,8 @@ def shipped(folder: str) -> Path:
         folder: its place in the checkout, "datasets" or "results/reference".
     """
     return ROOT / folder if IN_CHECKOUT else PACKED / Path(folder).name
+
+
+def shared_folder() -> Path:
+    """Return the folder of the package `models`."""
+    return ROOT / SHARED

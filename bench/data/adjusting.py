@@ -1,6 +1,6 @@
 """What a user has done to data at an import: a k-core, and item ids for the rows of a feature file.
 
-Both work on numbered data, so that the same data gives the same result in every layout. `read_item_order` reads
+Both work on numbered data, so that the same data gives the same result in every format. `read_item_order` reads
 the file that it is given; everything else is pure.
 """
 
@@ -31,7 +31,7 @@ DELIMITERS = {".csv": ",;\t", ".tsv": "\t"}
 
 @dataclass(frozen=True)
 class Adjustments:
-    """The user's options for data in any layout; None leaves the data as it is.
+    """The user's options for data in any format; None leaves the data as it is.
 
     Attributes:
         k_core: users and items with fewer interactions are left out, repeatedly.
@@ -149,7 +149,7 @@ def read_item_order(path: Path, columns: Columns) -> NDArray[np.object_]:
     ids = list(_ids_of_table(path, columns) if path.suffix.lower() in (*DELIMITERS, ".parquet") else _lines(path))
     if len(set(ids)) < len(ids):
         repeated = next(each for each, n in Counter(ids).items() if n > 1)
-        raise DataError(f"--item-order {path} lists the item '{repeated}' twice. One row belongs to one item.")
+        raise DataError(f"--item-order {path} lists the item '{repeated}' twice. Remove one of them.")
     return np.array(ids, dtype=object)
 
 

@@ -1,14 +1,11 @@
 """Data cards, `datasets/NAME.yaml`: what is known of a data set before its files are read. Reads cards only.
 
-A card lists sources. There is one model per layout of a source's files, and the field `layout` tells them apart.
+A card lists sources. There is one model per format of a source's files, and the field `layout` tells them apart.
 `Download` says where the files can be fetched, and with which sizes and checksums.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -16,16 +13,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from bench.core.config import Frozen, read_yaml, validated
+from bench.core.config import Frozen, validated
 from bench.core.errors import ConfigError, UsageError, listed, unknown_name
 from bench.core.names import SEPARATOR, SPLITS, SplitName, base_and_split, canonical, checked_name
-from bench.core.places import IN_CHECKOUT, WORK, shipped
 from bench.core.types import Source
+from bench.core.yaml_files import read_yaml
+from bench.data.card_files import DATASETS, card_files, names
 
-_ALSO: ContextVar[tuple[Path, ...]] = ContextVar("further directories of cards", default=())
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-DATASETS = WORK / "datasets"  # cards of imports are written here
-SHIPPED = () if IN_CHECKOUT else (shipped("datasets"),)  # looked into after DATASETS
 
 
 def inside(path: str) -> str:
@@ -379,39 +374,6 @@ class DatasetCard(Frozen):
         return [source.kind for source in self.sources]
 
 
-def names(directory: Path = DATASETS) -> list[str]:
-    """Return the sorted names of the data cards, without reading any."""
-    return sorted(_files(directory))
-
-
-def _files(directory: Path) -> dict[str, Path]:
-    """Return the cards by name; one in `directory` hides one of the same name elsewhere."""
-    folders = (*SHIPPED, *_ALSO.get(), directory)
-    return {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
-
-
-def path_of(name: str, directory: Path = DATASETS) -> Path | None:
-    """Return the file of a card, or None if there is no such card."""
-    return _files(directory).get(name)
-
-
-@contextlib.contextmanager
-def also_in(directories: Sequence[Path]) -> Iterator[None]:
-    """Also look for cards in these directories while the body runs.
-
-    Raises:
-        UsageError: one of them does not exist.
-    """
-    for directory in directories:
-        if not directory.is_dir():
-            raise UsageError(f"--card-dir {directory} is not a directory. Give the folder of your data cards.")
-    token = _ALSO.set(tuple(directories))
-    try:
-        yield
-    finally:
-        _ALSO.reset(token)
-
-
 def load(name: str, directory: Path = DATASETS) -> DatasetCard:
     """Read the data card `<directory>/<name>.yaml`.
 
@@ -419,7 +381,7 @@ def load(name: str, directory: Path = DATASETS) -> DatasetCard:
         UsageError: there is no such card.
         ConfigError: the card is malformed, or bears another name than its file.
     """
-    files = _files(directory)
+    files = card_files(directory)
     if name not in files:
         advice = f"Add {directory / 'NAME.yaml'} for a new one, or name the folder of its card with --card-dir."
         raise unknown_name("data set", name, sorted(files), advice)

@@ -2,7 +2,7 @@
 
 Users and items are numbered in the order of their ids: by value where every id is a whole number, else by the code
 points of the text. The numbers depend on the set of ids alone, so the same data has the same indices in every
-layout. `load_json` reads the file it is given; everything else is pure.
+format. `load_json` reads the file it is given; everything else is pure.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ def column_ids(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArra
     if pa.types.is_null(kind):
         raise DataError(f"{path}: the column '{name}' is empty. Write an id in every row.")
     if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise DataError(f"{path}: the column '{name}' is of type {kind}, expected whole numbers or text as ids.")
+        raise DataError(
+            f"{path}: the column '{name}' is of type {kind}, expected whole numbers or text as ids. Save it "
+            "as text."
+        )
     text = not pa.types.is_integer(kind)
     odd = pc.is_null(column)
     if text:
@@ -62,7 +65,9 @@ def column_ids(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArra
     try:
         return column.cast(pa.large_string() if text else pa.int64())
     except pa.ArrowInvalid as problem:
-        raise DataError(f"{path}: the column '{name}' holds an id beyond 64 bits ({problem}).") from problem
+        raise DataError(
+            f"{path}: the column '{name}' holds an id beyond 64 bits ({problem}). Save the ids as text."
+        ) from problem
 
 
 def number_ids(columns: Sequence[pa.ChunkedArray]) -> tuple[list[IntArray], NDArray[Any]]:
@@ -387,7 +392,7 @@ def ragged_matrix(path: Path, name: str, lengths: NDArray[Any], values: NDArray[
             f"{path}, {row}: '{name}' has {lengths[odd[0]]} numbers, other rows have {dim}. Correct it."
         )
     if values.dtype.kind not in "fiu":
-        raise DataError(f"{path}: '{name}' holds {values.dtype}, expected numbers.")
+        raise DataError(f"{path}: '{name}' holds {values.dtype}, expected numbers. Correct it.")
     if len(lengths) * dim > FREE_CELLS + CELLS_PER_NUMBER * len(values):
         raise DataError(
             f"{path}: '{name}' has {dim:,} numbers in few of its {len(lengths):,} rows. Leave empty rows out."

@@ -1,4 +1,4 @@
-"""Detection and loading of a user's data: its layout, its content, the matching data cards and the next command.
+"""Detection and loading of a user's data: its format, its content, the matching data cards and the next command.
 
 Problems of feature files are collected, so that an inspection can report all of them; a problem of the
 interactions is raised at once. Reads files and data cards; writes nothing.
@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import BenchError, DataError, UsageError, listed, unknown_name
+from bench.core.files import os_errors
 from bench.data import cards
 from bench.data.adjusting import Adjustments, k_core, ordered_keys, read_item_order
+from bench.data.card_files import names
 from bench.data.cards import DataFile, DirectorySource, SourceCard
 from bench.data.feature_files import read_feature_files
 from bench.data.formats.place import Content, Place, in_order, list_place
-from bench.data.formats.registry import LAYOUTS
+from bench.data.formats.registry import FORMATS
 from bench.data.pins import Difference, count_differences, differences_table, exchanged, git_blob
 from bench.data.raw import RawData, check, count_facts
 from bench.data.roles import Columns
 from bench.data.split import make_split, shipped_split
 
-NAMED = "named with --layout"
+NAMED = "named with --format"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +37,15 @@ class Loaded:
 
     Attributes:
         place: the path with its files.
-        layout: name of the layout.
-        reason: why it is this layout.
-        raw: interactions and valid modalities, in one order whatever the layout.
+        format: name of the format.
+        reason: why it is this format.
+        raw: interactions and valid modalities, in one order whatever the format.
         problems: problems of the feature files, each with file, row and fix.
         unread: files that are neither interactions nor features, with a reason if it helps.
     """
 
     place: Place
-    layout: str
+    format: str
     reason: str
     raw: RawData
     problems: tuple[str, ...]
@@ -52,7 +54,7 @@ class Loaded:
 
 def load_place(
     path: Path,
-    layout: str | None = None,
+    format: str | None = None,
     columns: Columns | None = None,
     adjustments: Adjustments | None = None,
 ) -> Loaded:
@@ -60,62 +62,59 @@ def load_place(
 
     Args:
         path: a directory, or one table of interactions.
-        layout: name of the layout; None detects it.
+        format: name of the format; None detects it.
         columns: column options of the user.
-        adjustments: options of the user for data in any layout.
+        adjustments: options of the user for data in any format.
 
     Raises:
-        UsageError: the path does not exist, the layout is unknown, or an option has no effect.
-        DataError: no layout fits, or the interactions are malformed; the message names the place.
+        UsageError: the path does not exist, the format is unknown, or an option has no effect.
+        DataError: no format fits, or the interactions are malformed; the message names the place.
     """
     place = replace(list_place(path, columns or Columns()), adjustments=adjustments or Adjustments())
     try:
-        name, reason = detect(place, layout)
-        content = _in_given_order(place, LAYOUTS[name].read(place))
-        return _adjusted(_with_features(place, name, reason, content))
+        with os_errors(f"{path} cannot be read", "Correct its permissions.", DataError):
+            name, reason = detect(place, format)
+            content = _in_given_order(place, FORMATS[name].read(place))
+            return _adjusted(_with_features(place, name, reason, content))
     except DataError as problem:
         if str(path) in str(problem):  # the message names the file already
             raise
         raise DataError(f"{path}: {problem}") from problem
-    except OSError as problem:
-        raise DataError(
-            f"{problem.filename or path} cannot be read: {problem.strerror}. Correct its permissions."
-        ) from problem
 
 
-def detect(place: Place, layout: str | None) -> tuple[str, str]:
-    """Return the name of the layout and the reason for it.
+def detect(place: Place, format: str | None) -> tuple[str, str]:
+    """Return the name of the format and the reason for it.
 
     Raises:
-        UsageError: the layout is unknown, or column options are given for a layout without named columns.
-        DataError: no layout fits.
+        UsageError: the format is unknown, or column options are given for a format without named columns.
+        DataError: no format fits.
     """
-    if layout is not None:
-        if layout not in LAYOUTS:
-            raise unknown_name("layout", layout, LAYOUTS)
-        _check_column_options(place, layout)
-        return layout, NAMED
-    for name, module in LAYOUTS.items():
+    if format is not None:
+        if format not in FORMATS:
+            raise unknown_name("format", format, FORMATS)
+        _check_column_options(place, format)
+        return format, NAMED
+    for name, module in FORMATS.items():
         reason = module.recognise(place)
         if reason:
             _check_column_options(place, name)
             return name, reason
-    raise DataError(" ".join([f"{place.path} holds no interactions in a known layout.", *_explained(place)]))
+    raise DataError(" ".join([f"{place.path} holds no interactions in a known format.", *_explained(place)]))
 
 
 def _explained(place: Place) -> list[str]:
-    """Explain why no layout fits: what is amiss with files that come near one, else what each layout needs."""
+    """Explain why no format fits: what is amiss with files that come near one, else what each format needs."""
     links = [f"{path.name} is {what}." for path, what in place.others if not path.is_dir()]
-    reasons = [message for module in LAYOUTS.values() for message in module.explain(place)]
-    advice = "See datasets/README.md, or name the layout with --layout."
+    reasons = [message for module in FORMATS.values() for message in module.explain(place)]
+    advice = "See datasets/README.md, or name the format with --format."
     if reasons:
         return [*reasons, *links, advice]
-    needs = "; ".join(f"{name} needs {module.NEEDS}" for name, module in LAYOUTS.items() if name != "normalised")
+    needs = "; ".join(f"{name} needs {module.NEEDS}" for name, module in FORMATS.items() if name != "normalised")
     return [
         f"{_list_some(place.files)}.",
         *_suggest_folders(place.path),
         *links,
-        f"Layouts tried: {needs}. {advice}",
+        f"Formats tried: {needs}. {advice}",
     ]
 
 
@@ -135,14 +134,14 @@ def _adjusted(loaded: Loaded) -> Loaded:
     return loaded if k is None else replace(loaded, raw=k_core(loaded.raw, k))
 
 
-def _check_column_options(place: Place, layout: str) -> None:
-    """Raise a UsageError if column options are given for a layout without named columns."""
+def _check_column_options(place: Place, format: str) -> None:
+    """Raise a UsageError if column options are given for a format without named columns."""
     given = place.columns.given
-    if given and not LAYOUTS[layout].TAKES_COLUMNS:
+    if given and not FORMATS[format].TAKES_COLUMNS:
         raise UsageError(
-            f"{place.path} is in the layout {layout}, whose files have no named columns, so that "
+            f"{place.path} is in the format {format}, whose files have no named columns, so that "
             f"{listed(f'{option} {value}' for option, value in given)} has no effect. Leave it out, or name "
-            "another layout with --layout."
+            "another format with --format."
         )
 
 
@@ -160,7 +159,7 @@ def _list_some(files: tuple[Path, ...]) -> str:
     return f"Its files are {listed(path.name for path in files[:10])}{more}"
 
 
-def _with_features(place: Place, layout: str, reason: str, content: Content) -> Loaded:
+def _with_features(place: Place, format: str, reason: str, content: Content) -> Loaded:
     """Add the modalities of all feature files to the content of the tables."""
     features = read_feature_files(place, content)
     if place.adjustments.item_order is not None and not features.has_rows_by_position:
@@ -170,7 +169,7 @@ def _with_features(place: Place, layout: str, reason: str, content: Content) -> 
         )
     ordered = in_order(features.modalities.values())
     raw = replace(content.raw, modalities=ordered, notes=(*content.raw.notes, *features.notes))
-    return Loaded(place, layout, reason, raw, tuple(features.problems), tuple(features.unread))
+    return Loaded(place, format, reason, raw, tuple(features.problems), tuple(features.unread))
 
 
 def import_problems(loaded: Loaded) -> list[str]:
@@ -192,17 +191,21 @@ def _split_problems(loaded: Loaded) -> list[str]:
     return []
 
 
-def import_command(place: Place, name: str, path: Path | None = None, layout: str | None = None) -> str:
+def import_command(
+    place: Place, name: str, path: Path | None = None, format: str | None = None, card_dir: Path | None = None
+) -> str:
     """Return the command line that imports a place, quoted and with every option.
 
     Args:
         place: the place, with the column options of the user.
         name: name of the data set.
         path: path to write; None takes the path as the user gave it.
-        layout: name of the layout, if it is to be given.
+        format: name of the format, if it is to be given.
+        card_dir: folder of the card, if it is to be given.
     """
     words = ["ludp-bench", "import", str(path or place.path), "--name", name]
-    words += ["--layout", layout] if layout else []
+    words += ["--card-dir", str(card_dir)] if card_dir else []
+    words += ["--format", format] if format else []
     # a path of another folder is that of a card's command, which is typed anywhere
     adjustments = place.adjustments if path is None else place.adjustments.absolute()
     words += [word for option in (*place.columns.given, *adjustments.given) for word in option]
@@ -260,33 +263,33 @@ class Match:
         return f"{link_command(path, str(folder))} && {run_command(self.card, path.parent)}"
 
 
-def find_matches(path: Path, files: Iterable[Path], raw: RawData, layout: str, directory: Path) -> list[Match]:
+def find_matches(path: Path, files: Iterable[Path], raw: RawData, format: str, directory: Path) -> list[Match]:
     """Find the cards that describe this data or another version of it; those that fit come first.
 
     Args:
         path: path of the data; if it begins with the name of a card, the data counts as a version of that card.
         files: the files at the path.
         raw: content of the files.
-        layout: layout of the files; a card with another layout does not fit.
+        format: format of the files; a card with another format does not fit.
         directory: directory of the cards.
     """
     blobs = {file.name: git_blob(file) for file in files}
     matches = []
-    for name in cards.names(directory):
+    for name in names(directory):
         for source in cards.load(name, directory).sources:
             namesake = isinstance(source, DirectorySource) and path.resolve().stem.lower().startswith(name)
             match = _match(name, source, blobs, raw, namesake)
             if match is not None:
-                matches.append(replace(match, fits=match.fits and _is_readable(source, layout, set(blobs))))
+                matches.append(replace(match, fits=match.fits and _is_readable(source, format, set(blobs))))
     return sorted(matches, key=lambda match: not match.fits)
 
 
-def _is_readable(source: SourceCard, layout: str, present: set[str]) -> bool:
-    """Return whether the card would read these files: they have its layout, and no required file is missing."""
+def _is_readable(source: SourceCard, format: str, present: set[str]) -> bool:
+    """Return whether the card would read these files: they have its format, and no required file is missing."""
     if not isinstance(source, DirectorySource):
         return True  # such a source reads its own copy
     needed = {Path(file.path).name for file in files_of(source) if not getattr(file, "optional", False)}
-    return source.layout == layout and needed <= present
+    return source.layout == format and needed <= present
 
 
 def _match(name: str, source: SourceCard, blobs: dict[str, str], raw: RawData, namesake: bool) -> Match | None:
@@ -340,7 +343,7 @@ def describe_card_files(path: Path, directory: Path) -> tuple[str, str] | None:
     Returns:
         A description and the command that uses the files; None if no card uses a file of the directory.
     """
-    for name in cards.names(directory):
+    for name in names(directory):
         for source in cards.load(name, directory).sources:
             used = [file.path for file in files_of(source) if "/" in file.path and _lies_in(path, file.path)]
             if used:
@@ -360,7 +363,7 @@ def _lies_in(path: Path, file: str) -> bool:
 
 def suggested_name(wanted: str, raw: RawData, directory: Path) -> str:
     """Return a free name made of the wanted one and, if needed, the counts, for example `tiktok-9308`."""
-    taken = set(cards.names(directory))
+    taken = set(names(directory))
     stem = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-") or "data"
     base = next((name for name in sorted(taken, key=len) if stem.startswith(name)), stem)
     if stem not in taken and base == stem:

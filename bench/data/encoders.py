@@ -97,7 +97,8 @@ def read_texts(path: Path, fields: Sequence[str], items: ItemRows) -> tuple[Cont
     texts: Contents = {}
     unknown: list[Any] = []
     seen: set[str] = set()
-    try:
+    advice = "Save it as UTF-8, or name another file with --input."
+    with os_errors(f"{path} cannot be read as UTF-8 text", advice, DataError, UnicodeDecodeError):
         check_plain(path)
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
@@ -113,10 +114,6 @@ def read_texts(path: Path, fields: Sequence[str], items: ItemRows) -> tuple[Cont
                 texts[row] = ". ".join(
                     part for field in fields for part in _field_texts(record.get(field), f"{where}: {field}")
                 )
-    except OSError as problem:
-        raise DataError(f"{path} cannot be read: {problem.strerror}. Name another file with --input.") from problem
-    except UnicodeDecodeError as problem:
-        raise DataError(f"{path} cannot be read as text ({problem}). Save it as UTF-8.") from problem
     for field in fields:
         if field not in seen:
             hint = nearest_hint(field, seen)
@@ -166,12 +163,8 @@ def find_files(folder: Path, kind: str, items: ItemRows) -> tuple[Contents, int]
     """
     files: Contents = {}
     unknown: list[str] = []
-    try:
+    with os_errors(f"{folder} is not a readable folder", "Name another with --input.", DataError):
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES[kind])
-    except OSError as problem:
-        raise DataError(
-            f"{folder} is not a readable folder ({problem.strerror}). Name another with --input."
-        ) from problem
     if not paths:
         raise DataError(f"{folder} holds no {kind} files: none ends with {listed(SUFFIXES[kind])}.")
     for path in paths:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.config import dump_yaml
-from bench.core.errors import ResultsError, UsageError, unknown_name
+from bench.core.errors import UsageError, unknown_name
+from bench.core.files import os_errors
 from bench.core.names import ALLOWED, base_name, is_name
 from bench.core.types import BenchmarkData, IntArray, Interactions, Modality
+from bench.core.yaml_files import dump_yaml
 from bench.data.columns import as_texts
 from bench.data.formats.normalised import narrowest
 from bench.data.raw import RawData
@@ -49,20 +50,20 @@ class ExportData:
     modalities: tuple[Modality, ...]
 
 
-def check_place(name: str, layout: str, to: Path, force: bool) -> Path:
+def check_place(name: str, format: str, to: Path, force: bool) -> Path:
     """Return the directory to write, `to/<name>`, after checking the options; called before the data is loaded.
 
     Args:
         name: name of the data set.
-        layout: "csv", "recbole" or "mmrec".
+        format: "csv", "recbole" or "mmrec".
         to: a directory.
         force: whether an existing export may be replaced.
 
     Raises:
-        UsageError: the layout is unknown, or the directory exists.
+        UsageError: the format is unknown, or the directory exists.
     """
-    if layout not in WRITERS:
-        raise unknown_name("layout to export", layout, WRITERS)
+    if format not in WRITERS:
+        raise unknown_name("format to export", format, WRITERS)
     directory = to / name
     if directory.exists() and not force:
         raise UsageError(f"{directory} exists already. Name another place with --to, or replace it with --force.")
@@ -70,14 +71,14 @@ def check_place(name: str, layout: str, to: Path, force: bool) -> Path:
 
 
 def export(
-    data: BenchmarkData, raw: RawData, layout: str, to: Path, whole: bool = False, force: bool = False
+    data: BenchmarkData, raw: RawData, format: str, to: Path, whole: bool = False, force: bool = False
 ) -> Path:
     """Write a data set to `to/<name>`.
 
     Args:
         data: the data set with its split.
         raw: the raw data that it was made of.
-        layout: "csv", "recbole" or "mmrec".
+        format: "csv", "recbole" or "mmrec".
         to: a directory.
         whole: leave the split out.
         force: replace an existing export.
@@ -86,15 +87,15 @@ def export(
         The directory with the files.
 
     Raises:
-        UsageError: the layout is unknown, the directory exists, or an id cannot be written in that layout.
+        UsageError: the format is unknown, the directory exists, or an id cannot be written in that format.
         ResultsError: the directory cannot be written.
     """
-    directory = check_place(data.name, layout, to, force)
+    directory = check_place(data.name, format, to, force)
     split = {"train": data.split.train, "valid": data.split.valid, "test": data.split.test}
     users, items = as_texts(raw.user_ids, data.n_users), as_texts(raw.item_ids, data.n_items)
     exported = ExportData(data.name, {"": raw.whole} if whole else split, users, items, data.modalities)
     for ids in (users, items):
-        _refuse_unwritable(ids, layout)
+        _refuse_unwritable(ids, format)
     for name in (base_name(data.name), *(modality.name for modality in data.modalities)):
         if not is_name(name):
             raise UsageError(
@@ -103,27 +104,24 @@ def export(
     # written beside the final place and renamed, so that an export appears completely or not at all
     temporary = to / f".{data.name}.{secrets.token_hex(8)}.part"
     try:
-        temporary.mkdir(parents=True)
-        WRITERS[layout](exported, temporary)
-        if directory.exists():
-            shutil.rmtree(directory)
-        temporary.rename(directory)
-    except OSError as problem:
-        raise ResultsError(
-            f"{directory} cannot be written: {problem.strerror}. Name another place with --to."
-        ) from problem
+        with os_errors(f"{directory} cannot be written", "Name another place with --to."):
+            temporary.mkdir(parents=True)
+            WRITERS[format](exported, temporary)
+            if directory.exists():
+                shutil.rmtree(directory)
+            temporary.rename(directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return directory
 
 
-def _refuse_unwritable(ids: NDArray[np.object_], layout: str) -> None:
+def _refuse_unwritable(ids: NDArray[np.object_], format: str) -> None:
     """Raise a UsageError for ids that a tab-separated table cannot hold or that pandas reads as missing."""
-    missing, more = set(READ_AS_MISSING).intersection(ids), "," if layout == "csv" else ""
+    missing, more = set(READ_AS_MISSING).intersection(ids), "," if format == "csv" else ""
     for text in ids:
         if text in missing or any(character in text for character in (*UNWRITABLE, *more)):
             raise UsageError(
-                f"The id {text!r} cannot be written in the layout {layout}: a reader would not get it "
+                f"The id {text!r} cannot be written in the format {format}: a reader would not get it "
                 "back unchanged. Rename it in the original data and import that again."
             )
 

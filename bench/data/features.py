@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from bench.core.config import Frozen
 from bench.core.errors import DataError, listed
-from bench.core.files import check_plain
+from bench.core.files import check_plain, os_errors
 from bench.core.hashing import hash_array
 from bench.core.names import is_readable
 from bench.core.types import FloatArray, IntArray, Modality
@@ -165,7 +165,10 @@ def _from_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> list[FeatureMat
     """Return every array of floats, with the ids of the array that is named like ids."""
     ids = next((array for name, array in arrays.items() if plain_name(name) in IDS), None)
     if ids is not None and (ids.ndim != 1 or ids.dtype.kind not in "iuUS"):
-        raise DataError(f"{path}: the ids are of type {ids.dtype} and shape {ids.shape}, expected one id per row.")
+        raise DataError(
+            f"{path}: the ids are of type {ids.dtype} and shape {ids.shape}, expected one id per row. Save "
+            "them as texts or whole numbers."
+        )
     texts = None if ids is None else (np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids.astype(str))
     blocks = []
     for name, array in arrays.items():
@@ -296,7 +299,7 @@ class Extraction(Frozen):
 
 def description_path(path: Path) -> Path:
     """Return the path of the description of a feature file."""
-    return path.with_name(f"{path.name}.origin")  # not .json, which holds features in some layouts
+    return path.with_name(f"{path.name}.origin")  # not .json, which holds features in some formats
 
 
 def read_extraction(path: Path, checksums: Checksums | None = None) -> Extraction | None:
@@ -306,20 +309,17 @@ def read_extraction(path: Path, checksums: Checksums | None = None) -> Extractio
         DataError: the description is malformed, or is about another file.
     """
     description = description_path(path)
-    try:
+    with os_errors(f"{description} cannot be read", "Correct or remove it.", DataError, UnicodeDecodeError):
+        if not description.exists():
+            return None
         check_plain(description, MOST_BYTES)
         text = description.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise DataError(f"{description} cannot be read ({problem}). Correct or remove it.") from problem
-    try:
+    failure, advice = (
+        f"{description} does not say how {path.name} was made",
+        "Remove it, or both and extract again.",
+    )
+    with os_errors(failure, advice, DataError, ValidationError):
         extraction = Extraction.model_validate_json(text)
-    except ValidationError as problem:
-        reason = " ".join(str(problem).split())[:300]
-        raise DataError(
-            f"{description} does not say how {path.name} was made: {reason}. Remove it, or both and extract again."
-        ) from problem
     if extraction.features != (checksums or Checksums()).of(path):
         raise DataError(
             f"{description} describes another {path.name} than the one beside it. Remove it, or "

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.core.config import dump_yaml, validated
+from bench.core.config import validated
 from bench.core.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.core.files import locked, write_text
 from bench.core.names import SEPARATOR, base_and_split, base_name, readable
+from bench.core.yaml_files import dump_yaml
 from bench.data import cards
 from bench.data.adjusting import Adjustments
+from bench.data.card_files import DATASETS, path_of
 from bench.data.cards import DatasetCard
 from bench.data.detect import Loaded, import_command, import_problems, load_place, suggested_name
 from bench.data.formats import normalised
@@ -43,7 +45,7 @@ def import_data(
     name: str,
     cards_dir: Path,
     cache_dir: Path,
-    layout: str | None = None,
+    format: str | None = None,
     columns: Columns | None = None,
     force: bool = False,
     adjustments: Adjustments | None = None,
@@ -55,10 +57,10 @@ def import_data(
         name: name of the new card.
         cards_dir: directory of the card.
         cache_dir: cache directory; the copy goes to `imported/<name>` below it.
-        layout: name of the layout; None detects it.
+        format: name of the format; None detects it.
         columns: column options of the user.
         force: replace the result of an earlier import.
-        adjustments: options of the user for data in any layout.
+        adjustments: options of the user for data in any format.
 
     Raises:
         UsageError: the name is invalid or taken, the path does not exist, or an option has no effect.
@@ -66,7 +68,7 @@ def import_data(
         ResultsError: the copy or the card cannot be written.
     """
     _check_name(name)
-    loaded = load_place(path, layout, columns, adjustments)
+    loaded = load_place(path, format, columns, adjustments)
     _refuse_broken(loaded)
     directory = cache_dir / FOLDER / name
     _refuse_taken(name, loaded.raw, directory, cards_dir, force)
@@ -118,7 +120,7 @@ def _refuse_broken(loaded: Loaded) -> None:
 def _refuse_taken(name: str, raw: RawData, directory: Path, cards_dir: Path, force: bool) -> None:
     """Raise a UsageError if the name is taken, unless `force` lets an import replace an earlier import."""
     suggestion = suggested_name(name, raw, cards_dir)
-    card = cards.path_of(name, cards_dir)
+    card = path_of(name, cards_dir)
     if card is not None:
         try:
             is_import = {source.layout for source in cards.load(name, cards_dir).sources} == {"normalised"}
@@ -155,7 +157,7 @@ def _write(loaded: Loaded, name: str, directory: Path, card: Path) -> None:
     try:
         temporary.mkdir()
         normalised.write(loaded.raw, temporary)
-        text = card_text(loaded, name, temporary)
+        text = card_text(loaded, name, temporary, card.parent.resolve())
         if directory.exists():
             directory.rename(replaced)
         temporary.rename(directory)
@@ -173,15 +175,16 @@ def _write(loaded: Loaded, name: str, directory: Path, card: Path) -> None:
 
 
 def _notes(raw: RawData) -> list[str]:
-    """Return the notes of the data, with one on merged rows if the layout has not added it."""
+    """Return the notes of the data, with one on merged rows if the format has not added it."""
     if raw.n_repeated == 0 or any("were merged" in note for note in raw.notes):
         return list(raw.notes)
     return [*raw.notes, f"{raw.n_repeated:,} rows that repeat an interaction were merged."]
 
 
-def card_text(loaded: Loaded, name: str, copy: Path) -> str:
-    """Return the card as YAML, with the counts, dims and checksums of the copy."""
+def card_text(loaded: Loaded, name: str, copy: Path, cards_dir: Path) -> str:
+    """Return the card, which will lie in `cards_dir`, as YAML, with the counts, dims and checksums of the copy."""
     raw, path = loaded.raw, loaded.place.path.resolve()
+    elsewhere = None if cards_dir == DATASETS.resolve() else cards_dir
     pins = [
         {"path": file, "git_blob": git_blob(copy / file)}
         for file in (normalised.INTERACTIONS, normalised.USERS, normalised.ITEMS)
@@ -193,14 +196,14 @@ def card_text(loaded: Loaded, name: str, copy: Path) -> str:
     source: dict[str, Any] = {
         "kind": "real",
         "layout": "normalised",
-        "title": f"imported from {readable(path.name)} in the layout {loaded.layout}",
+        "title": f"imported from {readable(path.name)} in the format {loaded.format}",
         "directory": f"{FOLDER}/{name}",
         "files": pins,
         "features": features,
         "expected": {key: int(count) for key, count in count_facts(raw).items()},
         "notes": [readable(note) for note in _notes(raw)],
         "how_to_get": readable(
-            f"Import it again: {import_command(loaded.place, name, path, loaded.layout)} --force"
+            f"Import it again: {import_command(loaded.place, name, path, loaded.format, elsewhere)} --force"
         ),
     }
     content = {

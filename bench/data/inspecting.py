@@ -1,4 +1,4 @@
-"""Report on a user's data before an import: its layout, its content and its problems.
+"""Report on a user's data before an import: its format, its content and its problems.
 
 Reads files; writes nothing.
 """
@@ -58,7 +58,7 @@ class Inspection:
 def inspect(
     path: Path,
     cards_dir: Path,
-    layout: str | None = None,
+    format: str | None = None,
     columns: Columns | None = None,
     adjustments: Adjustments | None = None,
 ) -> Inspection:
@@ -67,26 +67,26 @@ def inspect(
     Args:
         path: a directory, or one table of interactions.
         cards_dir: directory of the data cards.
-        layout: name of the layout; None detects it.
+        format: name of the format; None detects it.
         columns: column options of the user.
-        adjustments: options of the user for data in any layout.
+        adjustments: options of the user for data in any format.
 
     Raises:
-        UsageError: the path does not exist, the layout is unknown, or an option has no effect.
+        UsageError: the path does not exist, the format is unknown, or an option has no effect.
         DataError: no interactions can be read.
     """
     try:
-        loaded = load_place(path, layout, columns, adjustments)
+        loaded = load_place(path, format, columns, adjustments)
     except DataError:
         content = describe_card_files(path, cards_dir)
-        if content is None or layout is not None:
+        if content is None or format is not None:
             raise
         return Inspection((("holds", content[0]), ("next", content[1])), ())
     raw = loaded.raw
     problems = import_problems(loaded)
     split_lines = [] if problems else _split_lines(raw)
     lines = [
-        ("layout", f"{loaded.layout}: {loaded.reason}"),
+        ("format", f"{loaded.format}: {loaded.reason}"),
         *_count_lines(raw),
         ("ids", _ids_line(raw)),
         ("time", _time_line(raw)),
@@ -207,7 +207,7 @@ def _split_lines(raw: RawData) -> list[tuple[str, str]]:
 def _card_lines(loaded: Loaded, cards_dir: Path, has_problems: bool) -> list[tuple[str, str]]:
     """Return lines on the cards that describe this data or another version of it, and on what to do next."""
     path, raw = loaded.place.path, loaded.raw
-    matches = find_matches(path, loaded.place.files, raw, loaded.layout, cards_dir)
+    matches = find_matches(path, loaded.place.files, raw, loaded.format, cards_dir)
     lines = [("card", match.text) for match in matches] or [("card", "none of the data cards describes this data")]
     fitting = next((match for match in matches if match.fits), None)
     if has_problems:
@@ -216,5 +216,5 @@ def _card_lines(loaded: Loaded, cards_dir: Path, has_problems: bool) -> list[tup
     if advice is not None:
         return [*lines, ("next", advice)]
     name = suggested_name(matches[0].card if matches else path.resolve().stem, raw, cards_dir)
-    layout = loaded.layout if loaded.reason == NAMED else None
-    return [*lines, ("next", f"{import_command(loaded.place, name, layout=layout)} && {run_command(name)}")]
+    format = loaded.format if loaded.reason == NAMED else None
+    return [*lines, ("next", f"{import_command(loaded.place, name, format=format)} && {run_command(name)}")]

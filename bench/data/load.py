@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.core.errors import DataError, UsageError, listed
+from bench.core.files import os_errors
 from bench.core.hashing import derive_seed, hash_array, hash_value
 from bench.core.names import SPLITS, canonical
 from bench.core.types import BenchmarkData, DataRequest, Interactions, Modality, Split
@@ -282,8 +283,7 @@ def prepare(
         if not offline:
             reports += fetch(source.download, request.cache_dir, source.directory, timeouts, watch, check=True)
             continue
-        try:
-            reports += examine(source.download, request.cache_dir / source.directory)
-        except OSError as problem:
-            raise DataError(f"{problem.filename} cannot be read: {problem.strerror}.") from problem
+        directory = request.cache_dir / source.directory
+        with os_errors(f"{directory} cannot be read", "Correct its permissions.", DataError):
+            reports += examine(source.download, directory)
     return reports

@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from bench.core.errors import DataError, UsageError, listed, unknown_name
-from bench.core.files import check_plain
+from bench.core.files import check_plain, os_errors
 from bench.core.types import DataRequest
 from bench.data.cards import (
     Counts,
@@ -61,12 +61,8 @@ class Checksums:
             DataError: it cannot be read, is not a regular file, or is sparse.
         """
         if path not in self._known:
-            try:
+            with os_errors(f"{path} cannot be read", "Correct its permissions.", DataError):
                 self._known[path] = git_blob(path)
-            except OSError as problem:
-                raise DataError(
-                    f"{path} cannot be read: {problem.strerror}. Correct its permissions."
-                ) from problem
         return self._known[path]
 
 

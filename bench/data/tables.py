@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.core.errors import DataError, listed
-from bench.core.files import check_plain
+from bench.core.files import check_plain, os_errors
 from bench.core.names import is_readable
 
 if TYPE_CHECKING:
@@ -164,16 +164,13 @@ def read_header(path: Path, delimiter: str) -> list[str]:
     Raises:
         DataError: the file cannot be read, or its first line is not UTF-8 text or names a column twice.
     """
-    try:
+    advice = "Save the table as UTF-8 text with the column names in its first row."
+    failure = f"{path}, row 1: the column names cannot be read"
+    with os_errors(failure, advice, DataError, UnicodeDecodeError, csv.Error):
         check_plain(path)
         with path.open("rb") as stream:
             line = stream.readline(MAX_HEADER)
         names = next(csv.reader(io.StringIO(line.decode("utf-8-sig")), delimiter=delimiter), [])
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise DataError(
-            f"{path}, row 1: the column names cannot be read ({problem}). Save the table as UTF-8 text with the "
-            "column names in its first row."
-        ) from problem
     names = [name.strip() for name in names]
     if len(names) > MAX_COLUMNS:
         raise DataError(
@@ -247,18 +244,18 @@ def count_lines(path: Path) -> int:
         DataError: the file cannot be read.
     """
     count, before_ends = 0, True
-    try:
-        with path.open("rb") as stream:
-            if stream.read(len(BOM)) != BOM:
-                stream.seek(0)
-            while block := stream.read(BLOCK):
-                characters = np.frombuffer(block, dtype=np.uint8)
-                ends = (characters == LF) | (characters == CR)
-                starts = ~ends[1:] & ends[:-1]  # blank lines and the LF of CR LF start no line
-                count += int(starts.sum()) + int(before_ends and not ends[0])
-                before_ends = bool(ends[-1])
-    except OSError as problem:
-        raise DataError(f"{path} cannot be read: {problem.strerror}. Correct its permissions.") from problem
+    with (
+        os_errors(f"{path} cannot be read", "Correct its permissions.", DataError),
+        path.open("rb") as stream,
+    ):
+        if stream.read(len(BOM)) != BOM:
+            stream.seek(0)
+        while block := stream.read(BLOCK):
+            characters = np.frombuffer(block, dtype=np.uint8)
+            ends = (characters == LF) | (characters == CR)
+            starts = ~ends[1:] & ends[:-1]  # blank lines and the LF of CR LF start no line
+            count += int(starts.sum()) + int(before_ends and not ends[0])
+            before_ends = bool(ends[-1])
     return count
 
 
@@ -421,7 +418,9 @@ def read_parquet(path: Path, wanted: Sequence[str]) -> pa.Table:
     file = _open_parquet(path)
     for name in wanted:
         if file.schema_arrow.names.count(name) != 1:
-            raise DataError(f"{path} has the columns {listed(file.schema_arrow.names)}; expected one '{name}'.")
+            raise DataError(
+                f"{path} has the columns {listed(file.schema_arrow.names)}; expected one '{name}'. Rename them."
+            )
     kinds = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
     # Read texts as dictionaries: the size that they take in full can then be checked before they take it.
     texts = [name for name in wanted if pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])]

@@ -19,7 +19,6 @@ from typing import NamedTuple
 from bench.core.hashing import hash_value
 from bench.engine.code_tokens import Source, Use, source_of
 
-SHARED = "models"  # every model may import from here
 OURS = "bench"  # the names of its modules do not count
 ALL = "*"  # instead of a definition: all definitions of the module
 AT_RUN_TIME = frozenset({"importlib.import_module", "__import__", "eval", "exec", "globals", "sys.modules"})
@@ -33,13 +32,6 @@ class Node(NamedTuple):
 
     module: str
     name: str | int
-
-
-def shared_folder() -> Path:
-    """Return the folder of the package `models`."""
-    import models
-
-    return Path(str(models.__file__)).parent
 
 
 def code_hash(module: str, packages: Mapping[str, Path]) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import reprlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from bench.core.config import read_yaml, validated
+from bench.core.config import validated
 from bench.core.errors import ConfigError, UsageError, listed, nearest_hint, unknown_name
 from bench.core.names import base_name, checked_name
+from bench.core.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -123,12 +125,19 @@ class ModelEntry:
                     f"{self.name} has no parameter '{key}'.{nearest_hint(key, allowed)} "
                     f"Its parameters: {listed(allowed)}."
                 )
-        params = checked_params(self.model_class.Params, merged, str(self.path))
         if not overrides:
-            return params
+            return checked_params(self.model_class.Params, merged, str(self.path))
         given = listed(f"{self.name}.{key}={reprlib.repr(value)}" for key, value in overrides.items())
         source, advice = f"{given} in place of the values in {self.path}", "Correct the given value."
-        return checked_params(self.model_class.Params, {**merged, **overrides}, source, advice)
+        try:
+            return checked_params(self.model_class.Params, {**merged, **overrides}, source, advice)
+        except ConfigError:
+            checked_params(self.model_class.Params, merged, str(self.path))  # an error of the file names the file
+            raise
+
+    def checked_before(self, values: Mapping[str, Any]) -> ModelParams:
+        """Return values that `params` has checked, such as those of a run spec, without checking them again."""
+        return self.model_class.Params.model_construct(**values)
 
 
 def checked_params(

@@ -18,14 +18,13 @@ from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
 from bench.core.errors import ConfigError, UsageError
 from bench.core.hashing import hash_value
 from bench.core.names import ALLOWED, is_name
-from bench.engine.code_hash import SHARED, code_hash, shared_folder
+from bench.core.places import SHARED, shared_folder
 
 GROUP = "ludp_bench.models"
 ALIAS = "plugin"  # name of a folder in code hashes, which must not depend on its path
@@ -54,6 +53,8 @@ class ModelLocation:
 
     def code_hash(self) -> str:
         """Hash its code with everything that it imports from its own package and from `models`."""
+        from bench.engine.code_hash import code_hash  # heavy
+
         inner = ".".join(self.path.relative_to(self.folder).with_suffix("").parts)
         return code_hash(f"{self.package}.{inner}", {self.package: self.folder, SHARED: shared_folder()})
 
@@ -109,6 +110,8 @@ def problems() -> list[str]:
 @cache
 def _installed() -> tuple[tuple[tuple[ModelLocation, ...], str], ...]:
     """Return the models of each entry point, or the problem with it."""
+    from importlib.metadata import entry_points  # heavy
+
     results: list[tuple[tuple[ModelLocation, ...], str]] = []
     for point in entry_points(group=GROUP):
         label = f"the entry point '{point.name} = {point.value}' of an installed package"

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 import models
 from bench.core.errors import UsageError, unknown_name
+from bench.core.places import SHARED, shared_folder
 from bench.engine import plugins, recbole_catalogue
-from bench.engine.code_hash import SHARED, shared_folder
-from bench.engine.model_file import ModelEntry, entry_of
 from bench.engine.plugins import ModelLocation
-from bench.engine.tuned import with_tuned
 
 if TYPE_CHECKING:
+    from bench.engine.model_file import ModelEntry
     from models.base import ModelCard
 
 NOT_MODELS = ("base", "control")  # modules with base classes
@@ -71,14 +70,18 @@ def load(name: str) -> ModelEntry:
             values are damaged.
     """
     if recbole_catalogue.is_recbole(name):
-        from bench.engine.recbole_catalogue import recbole_entry
+        from bench.engine.recbole_entries import recbole_entry
 
         return recbole_entry(name)
+    from bench.engine.tuned import with_tuned  # heavy
+
     return with_tuned(_loaded(place_of(name)))
 
 
 @cache
 def _loaded(place: ModelLocation) -> ModelEntry:
+    from bench.engine.model_file import entry_of  # heavy
+
     return entry_of(place.name, plugins.import_module(place), place.path.with_suffix(".yaml"))
 
 
@@ -94,7 +97,7 @@ def card_of(name: str) -> ModelCard | None:
 def code_hash(name: str) -> str:
     """Hash a model's code with everything that it imports from its package and `models`, except comments."""
     if recbole_catalogue.is_recbole(name):
-        from bench.engine.recbole_catalogue import recbole_hash
+        from bench.engine.recbole_entries import recbole_hash
 
         return recbole_hash(name)
     return place_of(name).code_hash()

@@ -15,10 +15,11 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field
 
-from bench.core.config import Frozen, read_yaml, validated
+from bench.core.config import Frozen, validated
 from bench.core.errors import ConfigError, listed, nearest_hint
 from bench.core.files import locked, os_errors, write_text
 from bench.core.names import base_and_split
+from bench.core.yaml_files import read_yaml
 from bench.engine.model_file import ModelEntry, Values, checked_params
 
 HEADER = """\

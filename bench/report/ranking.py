@@ -35,7 +35,7 @@ class Standing:
     """A model with all its runs on one data set.
 
     Attributes:
-        place: 1 for the best; equal scores share a place.
+        place: 1 for the best; equal scores share a place. Models that lack runs share the last.
         label: of its runs.
         name: as displayed.
         score: test score in the metric that selects.
@@ -73,22 +73,28 @@ def second_metric(metric: str) -> str:
     return recall if metric == ndcg else ndcg
 
 
-def standings(material: Material, facts: DataFacts) -> list[Standing]:
-    """Return the models of a call with all their runs, best first; ties are in the order of their names."""
+def standings(material: Material, facts: DataFacts, with_incomplete: bool = False) -> list[Standing]:
+    """Return the models of a call, best first; ties are in the order of their names.
+
+    Args:
+        material: scores of the call.
+        facts: the data set.
+        with_incomplete: whether to append the models that lack runs, which have no mean.
+    """
     metric = material.protocol.selection_metric
     scores = {label: material.scores.get(facts, label, metric) for label in material.labels}
-    complete = {label: score for label, score in scores.items() if score.complete is not None}
-    means = sorted((score.mean or 0.0 for score in complete.values()), reverse=True)
+    means = sorted((score.complete for score in scores.values() if score.complete is not None), reverse=True)
     found = [
         Standing(
-            1 + means.index(score.mean or 0.0),
+            1 + (len(means) if score.complete is None else means.index(score.complete)),
             label,
             model_display(label, material.paper),
             score,
             material.scores.get(facts, label, second_metric(metric)),
             mean_seconds(material, facts, label),
         )
-        for label, score in complete.items()
+        for label, score in scores.items()
+        if with_incomplete or score.complete is not None
     ]
     return sorted(found, key=lambda each: (each.place, each.name))
 

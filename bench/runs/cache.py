@@ -32,8 +32,9 @@ from bench.core.files import (
     write_bytes,
 )
 from bench.core.hashing import hash_array, hash_in_full, hash_value
+from bench.core.places import SHARED, shared_folder
 from bench.core.types import BenchmarkData
-from bench.engine.code_hash import SHARED, module_hash, shared_folder
+from bench.engine.code_hash import module_hash
 from bench.runs.records import DataFacts
 
 Arrays = dict[str, NDArray[Any]]
@@ -166,17 +167,14 @@ def open_shared(shared: SharedData) -> BenchmarkData:
     """
 
     def mapped(array: StoredArray) -> NDArray[Any]:
-        try:
+        failure = f"The shared array {array.path} cannot be read"
+        advice = "Do not change the cache folder while runs are in progress, and give the same command again."
+        with os_errors(failure, advice, DataError, ValueError, EOFError):
             check_regular(array.path)
             # copy on write: torch warns of arrays that it may not write, and nothing written reaches the file
             opened = np.asarray(np.load(array.path, mmap_mode="c"))
             if hash_array(opened) != array.path.stem:
                 raise ValueError("its content does not match the hash in its name")
-        except (OSError, ValueError, EOFError) as problem:
-            raise DataError(
-                f"The shared array {array.path} cannot be read ({problem}). Do not change the cache folder "
-                f"while runs are in progress, and give the same command again."
-            ) from problem
         return opened
 
     opened: BenchmarkData = _with_arrays(shared.outline, StoredArray, mapped)

@@ -166,14 +166,10 @@ def connected(cluster: Cluster) -> Iterator[Client]:
         raise UsageError(
             "--executor dask needs the package distributed: pip install 'ludp-bench[cluster]'."
         ) from problem
-    try:
+    advice = "Start one with 'dask scheduler', and give the address that it prints, such as tcp://HOST:8786."
+    with os_errors(f"No Dask scheduler answers at '{cluster.address}'", advice, UsageError, ValueError):
         get_address_host_port(cluster.address)  # a client of a malformed address takes long to give up
         client = Client(cluster.address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as problem:
-        raise UsageError(
-            f"No Dask scheduler answers at '{cluster.address}' ({problem}). Start one with 'dask scheduler', and "
-            f"give the address that it prints, such as tcp://HOST:8786."
-        ) from problem
     with client:
         yield client
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from bench.core.config import Frozen, read_yaml
+from bench.core.config import Frozen
 from bench.core.errors import ResultsError
+from bench.core.yaml_files import read_yaml
 from bench.runs.record_files import Damaged
 from bench.runs.records import RunRecord
 from bench.runs.store import ResultsStore

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import ConfigError, UsageError, listed, nearest_hint, unknown_name
-from bench.core.types import Features
-from bench.data.cards import full_name
 from bench.engine import registry
-from bench.runs.records import RunSpec
+
+if TYPE_CHECKING:
+    from bench.core.types import Features
+    from bench.runs.records import RunSpec
 
 MOST_SEEDS = 10_000  # a plan is a list of all its runs
 
@@ -40,6 +41,8 @@ class Profile:
 PROFILES = {
     # as much as every table and figure needs in minutes; the cap ends most trainings, as their captions say
     "quick": Profile(1, 15, 0.02, "one seed, at most 15 epochs, synthetic data of 2 % of the size: minutes"),
+    # few epochs, so that all models on MovieLens-100K take two minutes on two cores
+    "demo": Profile(1, 5, 0.02, "one seed, at most 5 epochs, for a first look: two minutes for `make demo`"),
     "smoke": Profile(
         1, 10, 0.01, "one seed, 10 epochs, tiny synthetic data; with --check, its own data: a minute"
     ),
@@ -185,6 +188,9 @@ def merge_overrides(labels: Sequence[str], everywhere: Mapping[str, Any], overri
 def _spec(
     one: Variant, dataset: str, values: Mapping[str, Any], repetition: int, base_seed: int, max_epochs: int
 ) -> RunSpec:
+    from bench.data.cards import full_name  # heavy, like the next
+    from bench.runs.records import RunSpec
+
     params = registry.load(one.model).params(full_name(dataset), one.variant, {**values, **one.values})
     return RunSpec(
         dataset=dataset,

@@ -246,6 +246,7 @@ class ForeignLists(Frozen):
         longest: items of the longest evaluated list, at most the protocol's depth.
         n_empty: evaluated users without any item, each of which counts as zero.
         notes: what was remarked about them, as sentences.
+        given_hash: hash of the lists or scores as they were given; the same are not evaluated again.
     """
 
     file: str
@@ -253,6 +254,7 @@ class ForeignLists(Frozen):
     longest: int
     n_empty: int
     notes: list[str]
+    given_hash: str = ""
 
 
 class RunRecord(Frozen):

@@ -69,7 +69,7 @@ def final_vectors(
     spec = record.spec
     seen = with_features(data, spec.features, spec.base_seed, spec.repetition)
     entry = registry.load(spec.model)
-    model = build_model(entry.model_class, entry.model_class.Params(**spec.params), seen, record.seeds["init"])
+    model = build_model(entry.model_class, entry.checked_before(spec.params), seen, record.seeds["init"])
     try:
         model.load_state_dict(state)
     except RuntimeError:  # raised by torch if names or shapes differ
@@ -342,7 +342,7 @@ def _derivation_code_hash(blank: RunRecord) -> str:
 
 def _build(blank: RunRecord, data: BenchmarkData, options: RunOptions) -> Recommender:
     entry = registry.load(blank.spec.model)
-    params = entry.model_class.Params(**blank.spec.params)
+    params = entry.checked_before(blank.spec.params)
     cache = ArrayCache(options.cache_dir / "graphs", _derivation_code_hash(blank))
     try:
         model = build_model(entry.model_class, params, data, blank.seeds["init"], cache)

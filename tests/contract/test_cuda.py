@@ -47,7 +47,7 @@ def drawn(device: torch.device) -> Iterator[dict[str, torch.Tensor]]:
 def test_losses_and_lists_equal_those_of_the_cpu(name: str) -> None:
     given, cuda = list(drawn(torch.device("cpu"))), torch.device("cuda")
     switches = {"message_dropout": 0.0} if name == "ngcf" else {}
-    here, there = (toy.build(name, DATA, embedding_size=16, **switches).train() for _ in range(2))
+    here, there = (toy.build_model(name, DATA, embedding_size=16, **switches).train() for _ in range(2))
     there = there.to(cuda)
     torch.testing.assert_close(
         losses(there, given, quiet=False), losses(here, given, quiet=False), rtol=1e-4, atol=0
@@ -62,7 +62,7 @@ def test_losses_and_lists_equal_those_of_the_cpu(name: str) -> None:
 
 @pytest.mark.parametrize("name", toy.controls())
 def test_lists_of_controls_equal_those_of_the_cpu(name: str) -> None:
-    here, there = toy.build(name, DATA), toy.build(name, DATA).to("cuda")
+    here, there = toy.build_model(name, DATA), toy.build_model(name, DATA).to("cuda")
     users = torch.arange(1, DATA.n_users + 1)
     expected, scores = here.score_users(users), there.score_users(users.to("cuda"))
     assert scores.is_cuda
@@ -73,7 +73,8 @@ def test_lists_of_controls_equal_those_of_the_cpu(name: str) -> None:
 def test_same_bits_twice(name: str) -> None:
     given = list(drawn(torch.device("cuda")))
     first, second = (
-        losses(toy.build(name, DATA, embedding_size=16).train().to("cuda"), given, quiet=False) for _ in range(2)
+        losses(toy.build_model(name, DATA, embedding_size=16).train().to("cuda"), given, quiet=False)
+        for _ in range(2)
     )
     assert torch.equal(first, second)
 
@@ -81,7 +82,7 @@ def test_same_bits_twice(name: str) -> None:
 @pytest.mark.parametrize("name", toy.trained())
 def test_no_step_waits_for_the_device(name: str) -> None:
     given = list(drawn(torch.device("cuda")))
-    losses(toy.build(name, DATA, embedding_size=16).train().to("cuda"), given, quiet=True)
+    losses(toy.build_model(name, DATA, embedding_size=16).train().to("cuda"), given, quiet=True)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_no_step_waits_for_the_device(name: str) -> None:
 def test_recorded_epochs_have_the_bits_of_the_others(name: str, overrides: dict[str, Any]) -> None:
     sampler, states = TripleSampler(DATA.split.train, torch.device("cuda")), []
     for recorded in (True, False):
-        model = toy.build(name, DATA, embedding_size=16, **overrides).to("cuda")
+        model = toy.build_model(name, DATA, embedding_size=16, **overrides).to("cuda")
         assert model.static_step
         model.static_step = recorded
         stepper, generator = Stepper(model, adam(model)), torch.Generator("cuda").manual_seed(5)

@@ -42,8 +42,8 @@ def test_renaming_users_and_items_renames_the_scores(name: str) -> None:
     users, items = rng.permutation(DATA.n_users), rng.permutation(DATA.n_items)
     # no other parameter may have as many rows as there are users, items or nodes
     sizes: dict[str, Any] = {"embedding_size": 8}
-    model = toy.build(name, DATA, **sizes)
-    other = toy.build(name, permuted(DATA, users, items), **sizes)
+    model = toy.build_model(name, DATA, **sizes)
+    other = toy.build_model(name, permuted(DATA, users, items), **sizes)
     other.load_state_dict(reordered(model.state_dict(), users, items))
     renamed = toy.scores(other)[users][:, items]
     torch.testing.assert_close(renamed, toy.scores(model), rtol=1e-9, atol=1e-9)
@@ -53,6 +53,6 @@ def test_renaming_users_and_items_renames_the_scores(name: str) -> None:
 def test_renaming_users_and_items_renames_the_scores_of_controls(name: str) -> None:
     rng = np.random.default_rng(8)
     users, items = rng.permutation(DATA.n_users), rng.permutation(DATA.n_items)
-    model = toy.build(name, DATA, **toy.small(name))
-    other = toy.build(name, permuted(DATA, users, items), **toy.small(name))
+    model = toy.build_model(name, DATA, **toy.small(name))
+    other = toy.build_model(name, permuted(DATA, users, items), **toy.small(name))
     torch.testing.assert_close(toy.scores(other)[users][:, items], toy.scores(model), rtol=1e-9, atol=1e-12)

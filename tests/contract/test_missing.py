@@ -37,7 +37,7 @@ def _without_gaps(modality: Modality, shared: Any, policy: str) -> Modality:
 
 
 def scores(name: str, data: BenchmarkData, **options: Any) -> torch.Tensor:
-    model = toy.build(name, data, **toy.small(name), **options)
+    model = toy.build_model(name, data, **toy.small(name), **options)
     with torch.no_grad():
         return toy.scores(model)
 
@@ -87,7 +87,7 @@ def test_filled_rows_depend_on_training_alone_and_are_named_by_it() -> None:
     swapped = replace(DATA, split=replace(DATA.split, valid=DATA.split.test, test=held))
     shorter = replace(DATA, split=replace(DATA.split, train=train.take(np.arange(len(train) - 8))))
     one, two, three = (
-        toy.build("vbpr", data, missing="neighbour-mean").features for data in (DATA, swapped, shorter)
+        toy.build_model("vbpr", data, missing="neighbour-mean").features for data in (DATA, swapped, shorter)
     )
     for first, second, third in zip(one, two, three, strict=True):
         assert torch.equal(first.raw, second.raw)

@@ -100,7 +100,7 @@ def test_features_follow_recboles_item_numbering(name: str, tmp_path: Path) -> N
     entry = registry.load(name)
     params = entry.params("toy", overrides=toy.small(name))
     made = session(entry.model_class, params.model_dump(), tmp_path)
-    ours = toy.build(name, DATA, **toy.small(name))
+    ours = toy.build_model(name, DATA, **toy.small(name))
     theirs = entry.model_class(made.config, made.train_data.dataset).eval()
     users = made.dataset.field2id_token[USER_FIELD][1:].astype(int)
     items = made.dataset.field2id_token[ITEM_FIELD][1:].astype(int)

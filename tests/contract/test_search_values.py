@@ -25,7 +25,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "key", "value"), CASES, ids=lambda value: str(value))
 def test_a_step_with_every_searched_value(name: str, key: str, value: Any) -> None:
-    model = toy.build(name, DATA, **{"embedding_size": 8, key: value}).train()
+    model = toy.build_model(name, DATA, **{"embedding_size": 8, key: value}).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=model.params.learning_rate)
     for seed in (0, 1):
         optimizer.zero_grad()

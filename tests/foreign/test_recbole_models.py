@@ -42,7 +42,7 @@ def test_ease_scores_as_ours_does_item_by_item() -> None:
     part = DATA.split.train
     data = toy.data_of(part.take(part.users != 3), DATA.split.valid, DATA.split.test)
     theirs = built(registry.load("recbole:EASE"), data=data, reg_weight=20.0)
-    ours = toy.build("ease", data, reg_weight=20.0)
+    ours = toy.build_model("ease", data, reg_weight=20.0)
     assert not torch.equal(theirs.item_ids, torch.arange(data.n_items + 1))
     assert theirs.user_ids[4] == data.n_users
     torch.testing.assert_close(scores(theirs), scores(ours), rtol=1e-4, atol=1e-5)
@@ -50,7 +50,7 @@ def test_ease_scores_as_ours_does_item_by_item() -> None:
 
 def test_bpr_with_our_weights_scores_and_learns_as_ours_does() -> None:
     theirs = built(registry.load("recbole:BPR"))
-    ours = toy.build("mf", DATA, embedding_size=8, reg_weight=0.0)
+    ours = toy.build_model("mf", DATA, embedding_size=8, reg_weight=0.0)
     with torch.no_grad():
         theirs.theirs.user_embedding.weight[theirs.user_ids] = ours.user_embedding.weight
         theirs.theirs.item_embedding.weight[theirs.item_ids] = ours.item_embedding.weight
@@ -64,7 +64,7 @@ def test_bpr_with_our_weights_scores_and_learns_as_ours_does() -> None:
 
 
 def test_popularity_counts_every_interaction() -> None:
-    theirs, ours = built(registry.load("recbole:Pop")), toy.build("popularity", DATA)
+    theirs, ours = built(registry.load("recbole:Pop")), toy.build_model("popularity", DATA)
     counts = torch.bincount(torch.from_numpy(DATA.split.train.items), minlength=DATA.n_items)
     torch.testing.assert_close(scores(theirs), (counts / counts.max()).expand(DATA.n_users, -1).float())
     assert torch.equal(scores(theirs).argmax(1), scores(ours).argmax(1))
@@ -175,7 +175,7 @@ def test_the_hash_is_of_recboles_release_and_the_models_source(monkeypatch: pyte
     first, other = registry.code_hash("recbole:EASE"), registry.code_hash("recbole:BPR")
     assert first == registry.code_hash("recbole:EASE") != other
     monkeypatch.setattr(recbole, "__version__", "9.9")
-    from bench.engine.recbole_catalogue import recbole_hash
+    from bench.engine.recbole_entries import recbole_hash
 
     assert recbole_hash.__wrapped__("recbole:EASE") != first
 

@@ -76,7 +76,7 @@ class Fit(NamedTuple):
 
 def fit(name: str, data: BenchmarkData, seed: int, epochs: int, **overrides: Any) -> Fit:
     """Train a model of the registry for some epochs, select by validation, test once."""
-    model = toy.build(name, data, seed, **{"train_batch_size": 256, **overrides})
+    model = toy.build_model(name, data, seed, **{"train_batch_size": 256, **overrides})
     evaluator = Evaluator(data, Protocol(), CPU)
     result = train(
         model,

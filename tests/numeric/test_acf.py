@@ -144,7 +144,7 @@ def test_leaving_out_the_only_item_leaves_the_user_embedding() -> None:
 
 
 def test_golden_scores_with_uniform_attention() -> None:
-    model = toy.build("acf", toy.golden(), embedding_size=2, feat_norm="none")
+    model = toy.build_model("acf", toy.golden(), embedding_size=2, feat_norm="none")
     toy.set_rows(model.user_embedding, toy.GOLDEN_USERS)
     toy.set_rows(model.item_embedding, toy.GOLDEN_ITEMS)
     toy.set_rows(model.history_embedding, [[0, 2], [2, 0], [1, 1]])
@@ -189,7 +189,7 @@ def test_the_two_variants_differ_in_the_pooled_vector_and_in_the_attention() -> 
     code.load_state_dict({key: paper.state_dict()[key] for key in code.state_dict()})
     assert (toy.scores(paper) - toy.scores(code)).abs().max() > 1e-2
     assert set(paper.item_attention.weights) - set(code.item_attention.weights) == {"v", "p"}
-    fresh = toy.build("acf", data, acf_variant="code")
+    fresh = toy.build_model("acf", data, acf_variant="code")
     assert not fresh.user_embedding.weight.any()
     assert not fresh.item_embedding.weight.any()
 
@@ -208,7 +208,7 @@ def test_parameter_counts() -> None:
     n_users, n_items, features = 6, 8, 4 + 3 + 2
 
     def count(variant: str) -> int:
-        model = toy.build("acf", dense.small_data(), acf_variant=variant)
+        model = toy.build_model("acf", dense.small_data(), acf_variant=variant)
         return sum(parameter.numel() for parameter in model.parameters())
 
     expected = 64 * n_users + 128 * n_items + 64 * features + 6 * 64 * 64 + 4 * 64

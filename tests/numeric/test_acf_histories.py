@@ -96,18 +96,20 @@ def test_chunks_change_nothing(variant: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_longest_history_is_cut_and_the_choice_is_fixed() -> None:
     data = toy.random_data(n_users=300, n_items=200, per_user=20)
     before = torch.random.get_rng_state()
-    model = toy.build("acf", data, acf_max_history=7)
-    full = toy.build("acf", data)
+    model = toy.build_model("acf", data, acf_max_history=7)
+    full = toy.build_model("acf", data)
     assert torch.equal(model.user_embedding.weight, full.user_embedding.weight), "took global random numbers"
     torch.random.set_rng_state(before)
     ids = torch.repeat_interleave(model.histories.offsets.diff())
     pairs = set(zip(ids.tolist(), model.histories.items.tolist(), strict=True))
     assert pairs < set(zip(full.train_users.tolist(), full.train_items.tolist(), strict=True))
     assert model.histories.offsets.diff()[1:].tolist() == [7] * data.n_users
-    assert torch.equal(toy.build("acf", data, seed=2, acf_max_history=7).histories.items, model.histories.items)
+    assert torch.equal(
+        toy.build_model("acf", data, seed=2, acf_max_history=7).histories.items, model.histories.items
+    )
     means = [float(one.histories.items.double().mean()) for one in (model, full)]
     assert means[0] == pytest.approx(means[1], rel=0.05), "not spread over the item ids"
-    everything = toy.build("acf", data, acf_max_history=18)
+    everything = toy.build_model("acf", data, acf_max_history=18)
     assert torch.equal(everything.histories.items, full.histories.items)
 
 
@@ -130,7 +132,7 @@ class Shapes(TorchDispatchMode):
 def test_no_pair_meets_the_features(switches: dict[str, Any]) -> None:
     """With 2,400 pairs or so over 60 items, no tensor has both many rows and a feature's columns."""
     data = toy.random_data(n_users=80, n_items=60, dims=(23, 29, 31), per_user=32)
-    model = toy.build("acf", data, embedding_size=4, acf_hidden=5, **switches).train()
+    model = toy.build_model("acf", data, embedding_size=4, acf_hidden=5, **switches).train()
     with Shapes() as shapes:
         dense.loss_of(model, toy.triples(data, n=100)).backward()
     many = [shape for shape in shapes.seen if len(shape) > 1 and shape[0] > 200]

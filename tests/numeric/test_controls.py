@@ -49,7 +49,7 @@ def matrix(data: BenchmarkData = DATA) -> np.ndarray:
 
 
 def scores(name: str, data: BenchmarkData = DATA, **params: Any) -> np.ndarray:
-    return toy.scores(toy.build(name, data, **params)).numpy()
+    return toy.scores(toy.build_model(name, data, **params)).numpy()
 
 
 def best(values: list[float], own: int, k: int) -> list[int]:
@@ -156,7 +156,7 @@ def test_ease_equals_the_inverse_and_solves_its_problem(reg_weight: float) -> No
     gram = x.T @ x
     inverse = np.linalg.inv(gram + reg_weight * np.eye(N_ITEMS))
     expected = np.eye(N_ITEMS) - inverse @ np.diag(1 / np.diag(inverse))
-    model = toy.build("ease", DATA, reg_weight=reg_weight)
+    model = toy.build_model("ease", DATA, reg_weight=reg_weight)
     b = model.matrix.numpy()[1:, 1:]
     np.testing.assert_allclose(b, expected, rtol=1e-10, atol=1e-12)
     assert not np.diag(b).any()
@@ -246,7 +246,7 @@ def test_only_content_reaches_an_item_without_interactions() -> None:
 @pytest.mark.parametrize("name", PERSONAL)
 def test_no_item_speaks_for_itself(name: str) -> None:
     """With the same weights, taking the scored item out of the user's history changes nothing of its score."""
-    model = toy.build(name, DATA)
+    model = toy.build_model(name, DATA)
     before = toy.scores(model).numpy()
     for user, item in zip(DATA.split.train.users, DATA.split.train.items, strict=True):
         model.profiles[user + 1, item + 1] = 0.0
@@ -268,7 +268,9 @@ def test_equal_neighbours_are_taken_by_the_lowest_id(name: str) -> None:
     edges = [(user, item) for user in range(3) for item in (3, 1, 0, 2)]
     rows = [[1.0, 0.2]] + [[0.9, 0.4]] * 3 + [[-1.0, 0.0]]
     held = toy.pairs([(3, 4)], 4, 5)
-    model = toy.build(name, toy.data_of(toy.pairs(edges, 4, 5), held, held, toy.modality("visual", rows)), knn_k=2)
+    model = toy.build_model(
+        name, toy.data_of(toy.pairs(edges, 4, 5), held, held, toy.modality("visual", rows)), knn_k=2
+    )
     assert (model.weights()[:, 1].nonzero()[0] - 1).tolist() == [1, 2]
 
 
@@ -284,7 +286,7 @@ def test_a_list_longer_than_the_catalogue_is_no_error() -> None:
 
 
 def test_state_is_linear_in_the_length_of_the_lists() -> None:
-    model = toy.build("itemknn", DATA, knn_k=2)
+    model = toy.build_model("itemknn", DATA, knn_k=2)
     assert len(model.values) == len(model.columns) <= 2 * N_ITEMS
     assert len(model.offsets) == N_ITEMS + 2
 

@@ -18,7 +18,7 @@ def close(actual: torch.Tensor, expected: Any) -> None:
 
 
 def build(name: str, **overrides: Any) -> Any:
-    model = toy.build(name, toy.golden(), embedding_size=2, **overrides)
+    model = toy.build_model(name, toy.golden(), embedding_size=2, **overrides)
     toy.set_rows(model.user_embedding, toy.GOLDEN_USERS)
     toy.set_rows(model.item_embedding, toy.GOLDEN_ITEMS)
     return model

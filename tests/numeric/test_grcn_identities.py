@@ -26,7 +26,7 @@ def golden(n_routings: int, **overrides: Any) -> Any:
     train = toy.pairs(toy.GOLDEN_EDGES, 2, 3)
     data = toy.data_of(train, train, train, toy.modality("visual", [[1, 0], [1, 1], [0, 1]]))
     settings = {"embedding_size": 2, "feat_norm": "none", "n_routings": n_routings, **overrides}
-    model = toy.build("grcn", data, **settings)
+    model = toy.build_model("grcn", data, **settings)
     with torch.no_grad():
         model.contents[0].preference[1:] = torch.tensor([[1, 0.5], [0.2, 1]])
         model.contents[0].weight.copy_(torch.eye(2))
@@ -115,12 +115,12 @@ def test_an_item_without_any_modality_passes_no_message() -> None:
 
 def test_confidences_start_as_asked() -> None:
     data = toy.random_data()
-    ones = toy.build("grcn", data, grcn_conf_init="one").confidence
+    ones = toy.build_model("grcn", data, grcn_conf_init="one").confidence
     assert torch.equal(ones, torch.ones_like(ones))
-    drawn = toy.build("grcn", data).confidence
+    drawn = toy.build_model("grcn", data).confidence
     assert (drawn < 0).any()
     assert (drawn > 0).any()
-    assert toy.build("grcn", data, grcn_weight="mean").confidence is None
+    assert toy.build_model("grcn", data, grcn_weight="mean").confidence is None
 
 
 def test_order_of_modalities_does_not_matter() -> None:
@@ -146,7 +146,7 @@ def test_scale_of_features_does_not_matter() -> None:
 @pytest.mark.parametrize("n_modalities", [1, 2, 3])
 def test_parameter_count(n_modalities: int) -> None:
     data = toy.random_data(dims=(30, 20, 10)[:n_modalities])
-    model = toy.build("grcn", data)
+    model = toy.build_model("grcn", data)
     n_users, n_nodes = data.n_users + 1, data.n_users + data.n_items + 2
     content = sum(64 * n_users + 64 * (dim + 1) for dim in (30, 20, 10)[:n_modalities])
     expected = 64 * n_nodes + n_modalities * n_nodes + content
@@ -167,7 +167,7 @@ def test_elem_mean_is_the_mean_of_each_table() -> None:
 
 def test_a_zero_projection_does_not_explode() -> None:
     """With zero rows for missing features and zero biases, an unsafe normalisation sends gradients of 1e12."""
-    model = toy.build("grcn", dense.small_data(), embedding_size=3, missing="zero")
+    model = toy.build_model("grcn", dense.small_data(), embedding_size=3, missing="zero")
     gradients = dense.gradients(dense.loss_of(model), model)
     assert all(gradient.abs().max() < 100 for gradient in gradients.values())
 

@@ -33,7 +33,7 @@ def densify(model: Any) -> Tensor:
 
 def golden(**overrides: Any) -> Any:
     """Y = X, so that the projections are identities of the features' widths."""
-    model = toy.build("lattice", toy.golden(), embedding_size=2, feat_norm="none", **{**K2, **overrides})
+    model = toy.build_model("lattice", toy.golden(), embedding_size=2, feat_norm="none", **{**K2, **overrides})
     toy.set_rows(model.user_embedding, toy.GOLDEN_USERS)
     toy.set_rows(model.item_embedding, toy.GOLDEN_ITEMS)
     for modality in model.modalities:
@@ -121,7 +121,8 @@ def test_scale_of_features_does_not_matter() -> None:
     scaled = toy.data_of(*parts, *(toy.modality(m.name, m.matrix * 8, m.present) for m in data.modalities))
     for frozen in (False, True):
         one, other = (
-            toy.build("lattice", d, embedding_size=3, feat_trainable=not frozen, **K2) for d in (data, scaled)
+            toy.build_model("lattice", d, embedding_size=3, feat_trainable=not frozen, **K2)
+            for d in (data, scaled)
         )
         torch.testing.assert_close(toy.scores(one), toy.scores(other), rtol=1e-9, atol=1e-12)
 
@@ -131,7 +132,7 @@ def test_scale_of_features_does_not_matter() -> None:
 def test_parameter_count(n_modalities: int, trainable: bool) -> None:
     dims = (30, 20, 10)[:n_modalities]
     data = toy.random_data(dims=dims)
-    model = toy.build("lattice", data, feat_trainable=trainable)
+    model = toy.build_model("lattice", data, feat_trainable=trainable)
     n_nodes, n_items = data.n_users + data.n_items + 2, data.n_items + 1
     expected = 64 * n_nodes + 64 * sum(dims) + 64 * n_modalities + n_modalities
     assert sum(value.numel() for value in model.parameters()) == expected + trainable * n_items * sum(dims)

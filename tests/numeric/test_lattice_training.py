@@ -124,7 +124,7 @@ def test_no_tensor_has_the_square_of_the_items(schedule: str) -> None:
     train = toy.pairs([(0, item) for item in range(0, n_items, 7)], 1, n_items)
     data = toy.data_of(train, train, train, toy.modality("visual", rng.normal(size=(n_items, 4))))
     with dense.Largest() as spy:
-        model = toy.build("lattice", data, embedding_size=4, lattice_graph_grad=schedule).train()
+        model = toy.build_model("lattice", data, embedding_size=4, lattice_graph_grad=schedule).train()
         for _ in range(2):
             dense.loss_of(model, batch(*torch.tensor([[1, 1], [1, 8], [3, 4]]))).backward()
         toy.scores(model.eval())

@@ -113,7 +113,7 @@ def golden(**overrides: Any) -> Any:
     train = toy.pairs(toy.GOLDEN_EDGES, 2, 3)
     data = toy.data_of(train, train, train, toy.modality("visual", [[1, 0], [1, 1], [0, 1]]))
     settings = {"embedding_size": 2, "n_layers": 1, "mmgcn_combine": "ele", "feat_norm": "none", **overrides}
-    model = toy.build("mmgcn", data, **settings)
+    model = toy.build_model("mmgcn", data, **settings)
     toy.set_rows(model.user_embedding, toy.GOLDEN_USERS)
     toy.set_rows(model.item_embedding, toy.GOLDEN_ITEMS)
     branch = model.branches[0]
@@ -219,7 +219,7 @@ def test_scale_of_features_does_not_matter() -> None:
 def test_parameter_count(latent: Any, widths: tuple[int, ...], combine: str) -> None:
     dims = (128, 300, 768)
     data = toy.random_data(dims=dims)
-    model = toy.build("mmgcn", data, mmgcn_latent=latent, mmgcn_combine=combine)
+    model = toy.build_model("mmgcn", data, mmgcn_latent=latent, mmgcn_combine=combine)
     n_users, n_nodes = data.n_users + 1, data.n_users + data.n_items + 2
     expected = 64 * n_nodes
     for g, dim, name in zip(widths, dims, ("visual", "acoustic", "textual"), strict=True):

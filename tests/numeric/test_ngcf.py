@@ -106,7 +106,7 @@ def test_gradcheck(variant: str, dropout: dict[str, float]) -> None:
 
 
 def golden(variant: str) -> tuple[Tensor, Tensor]:
-    model = toy.build("ngcf", toy.golden(), embedding_size=2, hidden_sizes=[2, 2], ngcf_variant=variant)
+    model = toy.build_model("ngcf", toy.golden(), embedding_size=2, hidden_sizes=[2, 2], ngcf_variant=variant)
     toy.set_rows(model.user_embedding, toy.GOLDEN_USERS)
     toy.set_rows(model.item_embedding, toy.GOLDEN_ITEMS)
     with torch.no_grad():
@@ -178,7 +178,7 @@ def test_message_dropout_drops_its_share_and_keeps_the_mean() -> None:
 
 def test_parameter_counts() -> None:
     data = dense.small_data()
-    model = toy.build("ngcf", data)
+    model = toy.build_model("ngcf", data)
     assert sum(parameter.numel() for parameter in model.parameters()) == 64 * (6 + 8) + 24_960
 
 

@@ -88,7 +88,7 @@ def test_gradcheck(switches: dict[str, Any]) -> None:
 
 
 def golden(**overrides: Any) -> Any:
-    model = toy.build("vbpr", toy.golden(), embedding_size=2, feat_norm="none", **overrides)
+    model = toy.build_model("vbpr", toy.golden(), embedding_size=2, feat_norm="none", **overrides)
     for table, rows in (
         (model.user_embedding, toy.GOLDEN_USERS),
         (model.item_embedding, toy.GOLDEN_ITEMS),
@@ -171,7 +171,7 @@ def test_parameter_counts() -> None:
     n_users, n_items, features = 6, 8, 4 + 3 + 2
 
     def count(**overrides: Any) -> int:
-        model = toy.build("vbpr", data, embedding_size=64, **overrides)
+        model = toy.build_model("vbpr", data, embedding_size=64, **overrides)
         return sum(parameter.numel() for parameter in model.parameters())
 
     base = 128 * n_users + 64 * n_items + 64 * features
@@ -183,7 +183,7 @@ def test_parameter_counts() -> None:
 
 def test_half_needs_an_even_width() -> None:
     with pytest.raises(ConfigError, match="even embedding_size"):
-        toy.build("vbpr", dense.small_data(), embedding_size=3, vbpr_dim="half")
+        toy.build_model("vbpr", dense.small_data(), embedding_size=3, vbpr_dim="half")
 
 
 def test_same_bits_with_two_threads() -> None:

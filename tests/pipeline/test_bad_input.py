@@ -123,19 +123,20 @@ def test_broken_data_ends_the_same_way(tmp_path: Path) -> None:
     assert "m.inter" in done.stderr
 
 
-def test_unwritable_results_directory(tmp_path: Path) -> None:
+def test_unwritable_results_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "results").write_text("a file, not a folder", encoding="utf-8")
-    done = run(tmp_path, "--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01")
-    assert done.returncode == 2
-    assert "--results-dir" in done.stderr
+    folders = ["--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
+    assert main([*folders, "--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01"]) == 2
+    assert "--results-dir" in capsys.readouterr().err
     assert (tmp_path / "results").read_text(encoding="utf-8") == "a file, not a folder"
 
 
 def test_a_parameter_file_with_a_wrong_type_names_file_and_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.core.config import read_yaml, validated
+    from bench.core.config import validated
     from bench.core.errors import ConfigError
+    from bench.core.yaml_files import read_yaml
     from bench.engine.model_file import ModelFile
 
     path = tmp_path / "mf.yaml"

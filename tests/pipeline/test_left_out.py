@@ -22,7 +22,6 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """Run the command line where `bare` has interactions alone and `rich` visual content besides."""
     folder = tmp_path / "cards"
     folder.mkdir()
-    monkeypatch.setattr(cards, "DATASETS", folder)
     monkeypatch.setattr(cards.names, "__defaults__", (folder,))
     monkeypatch.setattr(cards.load, "__defaults__", (folder,))
     rng = np.random.default_rng(5)

@@ -24,7 +24,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
 
 def trained(data: BenchmarkData, name: str, loss: Callable[[Any, dict[str, Any], bool], torch.Tensor]) -> Any:
     """Losses of all steps, and the model after them; `loss` is told which batches begin an epoch."""
-    model = toy.build(name, data, embedding_size=16, reg_weight=0.01, **SWITCHES.get(name, {})).train()
+    model = toy.build_model(name, data, embedding_size=16, reg_weight=0.01, **SWITCHES.get(name, {})).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.005, fused=True)
     sampler, generator = TripleSampler(data.split.train, torch.device("cpu")), torch.Generator().manual_seed(5)
     losses = []

@@ -56,8 +56,8 @@ def test_a_module_and_a_package_are_found(package: str, tmp_path: Path) -> None:
     for location in (f"{package}.inner.outer", f"{package}.inner"):
         with use_plugins([resolve_location(location)]):
             assert registry.load("outer").model_class.__module__ == f"{package}.inner.outer"
-            model = toy.build("outer", toy.random_data(), embedding_size=8)
-            plain = toy.build("lightgcn", toy.random_data(), embedding_size=8)
+            model = toy.build_model("outer", toy.random_data(), embedding_size=8)
+            plain = toy.build_model("lightgcn", toy.random_data(), embedding_size=8)
             plain.load_state_dict(model.state_dict())
             assert (toy.scores(model) / toy.scores(plain)).mean().item() == pytest.approx(4.0)
 

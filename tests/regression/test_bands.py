@@ -41,6 +41,7 @@ def test_the_same_seed_may_differ_as_machines_do() -> None:
     assert band == Band.around(0.5, DRIFT_FACTOR * 0.02)
     assert band.holds(0.5 + 0.079)
     assert not band.holds(0.5 + 0.081)
+    assert same_seed_band(0.5, None, 0.001) == Band.around(0.5, LEAST_STEPS * 0.001)
 
 
 def test_what_no_seed_decides_on_must_be_equal() -> None:

@@ -227,6 +227,22 @@ def test_a_band_that_holds_every_value_is_red(change: dict[str, Any], base_seed:
     assert not all(row.holds for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("drift", "here", "fails"), [(None, True, True), (None, False, False), (0.001, False, True)]
+)
+def test_another_processor_may_round_otherwise(drift: float | None, here: bool, fails: bool) -> None:
+    """A miss that the seeds' spread allows counts on the baseline's processor, or beyond a recorded drift."""
+    model = ModelRecord(numbers={"test recall@10": RECALL.model_copy(update={"drift": drift})}, speed=[2.0])
+    known = a_baseline(models={"mf": model})
+    moved, equal = (Measured({"test recall@10": Value(value, 0.002)}) for value in (0.309, 0.300))
+    rows = compare_numbers(known, "mf", moved, 1, here)
+    assert [(row.against, row.holds) for row in rows] == [("same seed", False), ("seeds", True)]
+    assert any(row.failed for row in rows) is fails
+    assert all(row.holds for row in compare_numbers(known, "mf", equal, 1, here))
+    far = Measured({"test recall@10": Value(0.9, 0.002)})
+    assert [row.failed for row in compare_numbers(known, "mf", far, 1, here)] == [fails, True]
+
+
 def test_a_trained_model_without_a_measured_speed_is_red() -> None:
     model = ModelRecord(numbers={"test recall@10": RECALL}, speed=[])
     rows = speed_rows(["mf"], a_baseline(models={"mf": model}), {}, 1.5)

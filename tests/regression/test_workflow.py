@@ -60,6 +60,9 @@ def test_what_it_uploads_is_what_it_makes() -> None:
     (upload,) = [step for step in JOB["steps"] if step.get("uses", "").startswith("actions/upload-artifact")]
     assert upload["if"] == "always()"
     paths = upload["with"]["path"].splitlines()
-    assert paths == ["check.xml", "${{ env.BASELINE }}"]  # `with` takes an expression; the shell's variables are not set here
+    assert paths == [
+        "check.xml",
+        "${{ env.BASELINE }}",
+    ]  # `with` takes an expression; the shell's variables are not set here
     assert "BASELINE" in JOB["env"]
     assert any("--junit check.xml" in command for command in COMMANDS)

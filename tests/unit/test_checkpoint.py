@@ -203,7 +203,7 @@ def test_states_of_finished_runs_are_dropped_and_claimed_ones_are_not(tmp_path: 
 
 
 def trained(resume: TrainingState | None = None, **parameters: Any) -> tuple[Any, TrainingState]:
-    model = toy.build("mf", DATA, embedding_size=4, **parameters)
+    model = toy.build_model("mf", DATA, embedding_size=4, **parameters)
     states: list[TrainingState] = []
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     settings = TrainSettings(max_epochs=2, patience=9, triples_seed=1, model_seed=2)

@@ -129,7 +129,7 @@ def trained(protocol: Protocol) -> Any:
     script = iter(SCRIPT)
     settings = TrainSettings(len(SCRIPT), protocol.patience, 1, 2, protocol.selection_metric)
     sampler = TripleSampler(toy.random_data().split.train, torch.device("cpu"))
-    model = toy.build("mf", toy.random_data(), embedding_size=4)
+    model = toy.build_model("mf", toy.random_data(), embedding_size=4)
     return train(
         model, sampler, lambda: dict(zip(("recall@10", "recall@20"), next(script), strict=True)), settings
     )

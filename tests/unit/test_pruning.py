@@ -17,6 +17,9 @@ from bench.engine.trainer import TrainingState, TrainSettings, train
 from bench.runs.record_files import RecordFile, place_of_record, read_record, run_key, to_text
 from bench.runs.records import DataFacts, RunRecord, RunSpec
 from bench.runs.tuning.pruning import MEDIAN, Budget, PruningRule, spent, steps_per_epoch
+from bench.runs.tuning.search import Progress, Search, TuningSettings
+from bench.runs.tuning.space import SearchSpace
+from bench.runs.tuning.study import Trial
 
 DATA = toy.random_data(n_users=25)  # 100 training pairs
 CPU = torch.device("cpu")
@@ -67,6 +70,17 @@ def test_failed_trials_controls_and_few_trials_bound_nothing() -> None:
     assert MEDIAN.bounds([*good, good[0], failed, control], METRIC)
 
 
+def test_the_bounds_of_a_wave_come_from_earlier_waves_alone() -> None:
+    """Trials 4 to 6 are one wave: what 4 and 5 reached bounds none of them, in whatever order they end."""
+    records = [record_of(rising(40, last), 100) for last in (0.1, 0.2, 0.3, 0.4, 0.8, 0.9)]
+    study: Any = None  # no trial is proposed here
+    progress = Progress(Search("mf", DATA, SearchSpace({}, {})), study, records)
+    settings = TuningSettings(Budget(10), "tpe", 5, 1, {})
+    specs = progress.specs([Trial(number, {}, None, "running") for number in (4, 5, 6)], settings, Protocol())
+    assert [spec.bounds for spec in specs] == [MEDIAN.bounds(records[:4], METRIC)] * 3
+    assert MEDIAN.bounds(records, METRIC) != MEDIAN.bounds(records[:4], METRIC)
+
+
 def test_a_lower_quantile_is_milder() -> None:
     trials = [record_of([score] * 30, 100) for score in (0.1, 0.2, 0.3, 0.4, 0.5)]
     assert PruningRule(quantile=0.25).bounds(trials, METRIC) == ((2000, 0.2),)
@@ -98,7 +112,7 @@ def test_a_bound_holds_from_its_steps_and_the_twentieth_epoch_on(
 def made(scores: list[float], bounds: Bounds, resume: TrainingState | None = None, max_epochs: int = 60) -> Any:
     """A training with scripted scores and a hundred steps an epoch; every state beside the result."""
     assert len(DATA.split.train) == 100
-    model = toy.build("mf", DATA, embedding_size=4, train_batch_size=1)
+    model = toy.build_model("mf", DATA, embedding_size=4, train_batch_size=1)
     script, states = iter(scores), []
     settings = TrainSettings(max_epochs, 1000, triples_seed=1, model_seed=2, bounds=bounds)
     result = train(

@@ -23,7 +23,7 @@ def settings(max_epochs: int = 30, patience: int = 3) -> TrainSettings:
 
 def run(scores: list[float], model: Any = None, **bounds: int) -> Any:
     """Train with a scripted validation score per epoch; the states of all epochs are kept beside the result."""
-    model = model or toy.build("mf", DATA, embedding_size=4)
+    model = model or toy.build_model("mf", DATA, embedding_size=4)
     script, states = iter(scores), []
 
     def validate() -> dict[str, float]:
@@ -71,7 +71,7 @@ def test_scores_that_differ_beyond_any_rounding_decide() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_ends_the_run_with_epoch_and_step(value: float) -> None:
-    model = toy.build("mf", DATA, embedding_size=4, train_batch_size=16)
+    model = toy.build_model("mf", DATA, embedding_size=4, train_batch_size=16)
     n_steps = -(-len(DATA.split.train) // 16)
     inner, calls = model.calculate_loss, []
 
@@ -90,7 +90,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_epoch_and_step(value: float
 def test_training_neither_reads_nor_moves_the_global_random_state() -> None:
     states = []
     for seed in (10, 20):
-        model = toy.build("ludp", DATA, embedding_size=4)
+        model = toy.build_model("ludp", DATA, embedding_size=4)
         torch.manual_seed(seed)
         before = torch.random.get_rng_state()
         result, _ = run([0.1, 0.2], model, max_epochs=2)
@@ -101,14 +101,14 @@ def test_training_neither_reads_nor_moves_the_global_random_state() -> None:
 
 def test_listener_is_told_of_every_epoch() -> None:
     told: list[EpochFacts] = []
-    model = toy.build("mf", DATA, embedding_size=4)
+    model = toy.build_model("mf", DATA, embedding_size=4)
     train(model, TripleSampler(DATA.split.train, CPU), lambda: {"recall@20": 0.0}, settings(2), told.append)
     assert [facts.epoch for facts in told] == [1, 2]
     assert all(facts.loss > 0 for facts in told)
 
 
 def test_loss_falls_on_average() -> None:
-    model = toy.build("lightgcn", DATA, embedding_size=8, learning_rate=0.01)
+    model = toy.build_model("lightgcn", DATA, embedding_size=8, learning_rate=0.01)
     result, _ = run([0.0] * 30, model, max_epochs=30, patience=30)
     losses = [epoch.loss for epoch in result.curve]
     thirds = [sum(losses[start : start + 10]) for start in (0, 10, 20)]
@@ -119,7 +119,7 @@ def test_loss_falls_on_average() -> None:
 def test_the_step_size_shrinks_from_epoch_to_epoch_as_torchs_schedule_does(decay: float, over: int) -> None:
     def built() -> Any:
         switches = {"lr_decay": decay, "lr_decay_epochs": over, "train_batch_size": 16, "learning_rate": 0.01}
-        return toy.build("lattice", toy.random_data(absent=True), embedding_size=8, **switches)
+        return toy.build_model("lattice", toy.random_data(absent=True), embedding_size=8, **switches)
 
     data, model, other = toy.random_data(absent=True), built(), built()
     sampler = TripleSampler(data.split.train, CPU)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.core.config import read_yaml
 from bench.core.errors import ConfigError, ResultsError
+from bench.core.yaml_files import read_yaml
 from bench.data import cards
 from bench.engine import registry
 from bench.engine.model_file import ModelEntry, ModelFile

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.checks.contract.toys import (
     CPU,
-    build,
+    build_model,
     data_of,
     fit,
     float64,
@@ -40,7 +40,7 @@ def saved_model_scores_the_same(name: str) -> None:
     """Check that a checkpoint gives the same scores in another process."""
     data = random_data()
     model = fit(name, data)
-    other = build(name, data, seed=99, **small(name))
+    other = build_model(name, data, seed=99, **small(name))
     for value in other.state_dict().values() if is_control(name) else ():
         value.zero_()  # or it would score the same without loading
     differs = not torch.equal(scores(model), scores(other))  # fills the cache, which loading must drop
@@ -130,13 +130,13 @@ def missing_features_as_zeros(name: str) -> None:
 def duplicates_change_nothing(name: str) -> None:
     """Check that an interaction that is given twice counts once."""
     data = random_data()
-    model = build(name, data, **small(name))
+    model = build_model(name, data, **small(name))
     doubled = copy.copy(data.split.train)
     object.__setattr__(doubled, "users", data.split.train.users.repeat(2))
     object.__setattr__(doubled, "items", data.split.train.items.repeat(2))
     twice = data_of(doubled, data.split.valid, data.split.test, *data.modalities)
     require(
-        torch.equal(scores(model), scores(build(name, twice, **small(name)))),
+        torch.equal(scores(model), scores(build_model(name, twice, **small(name)))),
         "Interactions that are given twice change the scores.",
         "Feedback is implicit: a pair exists or not. Graph weights must not count copies.",
         "Use self.train_users and self.train_items, which are distinct, rather than dataset.inter_matrix().",
@@ -160,7 +160,7 @@ def every_parameter_moves(name: str) -> None:
     """Check that an epoch moves every parameter, and that every trained tensor is a parameter."""
     # an item without content gives VBPR's projection bias, which cancels otherwise, a gradient of its own
     data = random_data(absent=True)
-    model = build(name, data, **small(name)).train()
+    model = build_model(name, data, **small(name)).train()
     before = {key: value.detach().clone() for key, value in model.named_parameters()}
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for batch in batches(TripleSampler(data.split.train, CPU).epoch(torch.Generator()), 16):
@@ -193,7 +193,7 @@ def batch_path_equals_all_nodes(name: str) -> None:
     """Check that `embed_batch` returns the rows of `embed`."""
     data = random_data()
     with float64():
-        model = build(name, data, **small(name)).eval()
+        model = build_model(name, data, **small(name)).eval()
         interaction = triples(data, n=30)
         ids = (interaction["user_id"], interaction["item_id"], interaction["neg_item_id"])
         users, items = model.embed()
@@ -215,7 +215,7 @@ def batch_path_equals_all_nodes(name: str) -> None:
 def scores_follow_the_last_step(name: str) -> None:
     """Check that scores are computed from the parameters after the last step."""
     data = random_data()
-    model = build(name, data, **small(name))
+    model = build_model(name, data, **small(name))
     before = scores(model).clone()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
     model.train()
@@ -241,7 +241,7 @@ def short_batch_is_normalised(name: str) -> None:
     """Check that the loss of a batch does not grow with its size."""
     data = random_data()
     with float64():
-        model = build(name, data, **small(name), reg_weight=0.5).eval()
+        model = build_model(name, data, **small(name), reg_weight=0.5).eval()
         one = {key: ids[:1] for key, ids in triples(data).items()}
         twice = {key: ids.repeat(2) for key, ids in one.items()}
         losses = total(model.calculate_loss(one)), total(model.calculate_loss(twice))
@@ -268,7 +268,7 @@ def same_seed_same_bits(name: str) -> None:
 def another_seed_differs(name: str) -> None:
     """Check that the seed matters for a trained model, and not for a control."""
     data = random_data()
-    other = build(name, data, seed=5, **small(name))
+    other = build_model(name, data, seed=5, **small(name))
     same = torch.equal(scores(fit(name, data)), scores(other))
     require(
         same == is_control(name),
@@ -296,7 +296,7 @@ def interrupted_training_goes_on(name: str) -> None:
 def _train(name: str, resume: TrainingState | None) -> tuple[TrainResult, list[TrainingState]]:
     """Train four epochs; return the result and copies of the states after each."""
     data = random_data(absent=True)
-    model = build(name, data, **small(name), learning_rate=0.02, train_batch_size=16)
+    model = build_model(name, data, **small(name), learning_rate=0.02, train_batch_size=16)
     evaluator, states = Evaluator(data, Protocol(), CPU), list[TrainingState]()
     settings = TrainSettings(max_epochs=4, patience=9, triples_seed=1, model_seed=2)
 

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from bench.checks.contract.toys import CPU, SETTINGS, build, random_data, require, scores, small, triples
+from bench.checks.contract.toys import CPU, SETTINGS, build_model, random_data, require, scores, small, triples
 from bench.core.errors import ConfigError, listed
 from bench.core.hashing import hash_array, hash_value
 from bench.core.types import BenchmarkData
@@ -90,7 +90,7 @@ class _Trial:
         key = look, hash_value(dict(values))
         if key not in self.outcomes:
             try:
-                self.outcomes[key] = look(build(self.name, self.data, **values), self.data)
+                self.outcomes[key] = look(build_model(self.name, self.data, **values), self.data)
             except Exception:  # values that do not go together; the other checks report errors of the model's code
                 self.outcomes[key] = None
         return self.outcomes[key]

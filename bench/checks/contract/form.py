@@ -19,7 +19,7 @@ import torch
 from bench.checks.contract.toys import (
     CPU,
     SETTINGS,
-    build,
+    build_model,
     is_control,
     random_data,
     require,
@@ -28,10 +28,10 @@ from bench.checks.contract.toys import (
     triples,
 )
 from bench.core.errors import BenchError, listed
+from bench.core.places import shared_folder
 from bench.core.protocol import Protocol
 from bench.core.types import BenchmarkData, EpochFacts
 from bench.engine import registry
-from bench.engine.code_hash import shared_folder
 from bench.engine.evaluate import Evaluator
 from bench.engine.recbole import recbole_session, shielded
 from bench.engine.sampling import TripleSampler
@@ -150,7 +150,7 @@ def trains_under_recbole(name: str) -> None:
 def tables_have_the_right_shape(name: str) -> None:
     """Check that the tables have one row per user and item, padding included, and that losses are finite."""
     data = random_data()
-    model = build(name, data, **small(name))
+    model = build_model(name, data, **small(name))
     users, items = model.embed()
     sizes = (data.n_users + 1, data.n_items + 1)
     require(
@@ -172,7 +172,7 @@ def tables_have_the_right_shape(name: str) -> None:
 def scores_have_the_right_shape(name: str) -> None:
     """Check that every item gets one score, and that single pairs get the same scores."""
     data = random_data()
-    model, interaction = build(name, data, **small(name)), triples(data)
+    model, interaction = build_model(name, data, **small(name)), triples(data)
     two = model.score_users(torch.tensor([1, 2]))
     flat = model.full_sort_predict(interaction)
     require(
@@ -193,7 +193,7 @@ def scores_have_the_right_shape(name: str) -> None:
 
 def only_controls_have_nothing_to_train(name: str) -> None:
     """Check that a card says control if and only if the model has no parameters."""
-    model = build(name, random_data())
+    model = build_model(name, random_data())
     facts = (isinstance(model, Control), is_control(name), not list(model.parameters()))
     require(
         len(set(facts)) == 1,
@@ -207,7 +207,7 @@ def only_controls_have_nothing_to_train(name: str) -> None:
 def controls_have_one_epoch(name: str) -> None:
     """Check that a control has no loss and no vectors, and that its training is one epoch that changes nothing."""
     data = random_data()
-    model = build(name, data)
+    model = build_model(name, data)
     for call in (lambda: model.calculate_loss(triples(data)), model.embed):
         message = ""
         try:
@@ -244,7 +244,7 @@ def controls_have_one_epoch(name: str) -> None:
 def losses_are_finite_and_two(name: str) -> None:
     """Check that the loss is a pair of ranking loss and weighted regularisation, to be summed."""
     data = random_data()
-    losses = build(name, data, **small(name)).calculate_loss(triples(data))
+    losses = build_model(name, data, **small(name)).calculate_loss(triples(data))
     require(
         isinstance(losses, tuple) and len(losses) == 2 and total(losses).requires_grad,
         f"calculate_loss() returns {type(losses).__name__} of {len(losses) if isinstance(losses, tuple) else 1}.",

@@ -105,7 +105,7 @@ def random_data(
     return data_of(train_part, valid, test, *content)
 
 
-def build(name: str, data: BenchmarkData, seed: int = 1, **overrides: Any) -> Any:
+def build_model(name: str, data: BenchmarkData, seed: int = 1, **overrides: Any) -> Any:
     """Build a model of the registry on a data set, in the current default floating type and evaluation mode."""
     entry = registry.load(name)
     params = entry.params(data.name, overrides=overrides)
@@ -115,7 +115,7 @@ def build(name: str, data: BenchmarkData, seed: int = 1, **overrides: Any) -> An
 
 def fit(name: str, data: BenchmarkData, **overrides: Any) -> Any:
     """Train a small model for two epochs."""
-    model = build(name, data, **small(name), **overrides)
+    model = build_model(name, data, **small(name), **overrides)
     evaluator, sampler = Evaluator(data, Protocol(), CPU), TripleSampler(data.split.train, CPU)
     train(model, sampler, lambda: evaluator.valid(model).metrics.values, SETTINGS)
     return model.eval()

@@ -34,21 +34,21 @@ class NumberRecord(Finite):
     Attributes:
         values: one value per seed, in the same order for all models; only one if it does not depend on seeds.
         step: the smallest possible difference, see `bench.checks.regression.compare.Value`.
-        drift: the largest difference between kinds of machines at equal seeds.
+        drift: the largest difference between kinds of machines at equal seeds, which earlier versions measured;
+            else None.
     """
 
     values: list[float] = Field(min_length=1)
     step: float = Field(ge=0)
-    drift: float = Field(default=0.0, ge=0)
+    drift: float | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _drift_is_a_part_of_the_value(self) -> NumberRecord:
         """Refuse a drift or a step that would allow any value."""
         most = max(abs(value) for value in self.values)
-        if self.drift > most + self.step or self.step > max(most, 1.0):
-            raise ValueError(
-                f"a step of {self.step:g} or drift of {self.drift:g} is more than the values themselves"
-            )
+        drift = self.drift or 0.0
+        if drift > most + self.step or self.step > max(most, 1.0):
+            raise ValueError(f"a step of {self.step:g} or drift of {drift:g} is more than the values themselves")
         return self
 
     @property
@@ -77,7 +77,7 @@ class SuiteFacts(Frozen):
 class Change(Frozen):
     """An entry of the history: who made or changed the baseline, when, why and with what.
 
-    `drift_over` holds the environment variables of the process that the drift was measured with.
+    `drift_over` holds the environment variables with which earlier versions measured the drift, else nothing.
     """
 
     date: str
@@ -88,7 +88,7 @@ class Change(Frozen):
     modified: bool | None
     models: list[str]
     n_seeds: int
-    drift_over: dict[str, str]
+    drift_over: dict[str, str] = Field(default_factory=dict)
     environment: dict[str, Any]
 
 
@@ -165,7 +165,8 @@ def write(path: Path, baseline: Baseline) -> None:
     for name, each in models.items():
         text = text.replace(f'"@{name}@"', json.dumps(each["speed"]))
         for number, values in each["numbers"].items():
-            text = text.replace(f'"{marks[name][number]}"', json.dumps(values, allow_nan=False))
+            given = {key: value for key, value in values.items() if value is not None}
+            text = text.replace(f'"{marks[name][number]}"', json.dumps(given, allow_nan=False))
     with os_errors(
         f"The baseline {path} cannot be written",
         "Its earlier content is kept: make its folder writable or choose another file.",

@@ -187,8 +187,10 @@ def verdict(rows: Sequence[Comparison], options: CheckRequest) -> str:
             "machine; if the code is meant to be slower, allow it with --max-slowdown X, or measure again: "
             f"{options.update_command(slow)}"
         )
-    warning = f" Slower than in the baseline, on another processor: {', '.join(slow)}." if slow else ""
-    return f"Metrics unchanged.{warning}"
+    apart = dict.fromkeys(row.model for row in rows if row.against == "same seed" and not row.holds)
+    warnings = (("Slower than in the baseline", slow), ("Other numbers at the baseline's own seed", apart))
+    texts = [f" {what}, on another processor: {', '.join(models)}." for what, models in warnings if models]
+    return f"Metrics unchanged.{''.join(texts)}"
 
 
 def _moved(failed: Sequence[Comparison]) -> dict[str, str]:
@@ -224,11 +226,13 @@ def check(options: CheckRequest, command: str, console: Console) -> int:
     )
     specs = plan(request)  # for its errors, before anything is compared
     rows = compare_suite(baseline.suite, facts_of(suite_data()))
+    here = _machine(describe(torch.device("cpu")))
     if all(row.holds for row in rows):
         with RunDisplay(console, len(specs), Protocol()) as display:
             measured = measure(request, display)
         for name in names:
-            rows += compare_numbers(baseline, name, measured[name][0], options.base_seed)
+            is_here = _machine(baseline.environment_of(name)) == here
+            rows += compare_numbers(baseline, name, measured[name][0], options.base_seed, is_here)
         finished = [name for name in names if not measured[name][0].failure]
         rows += speed_rows(finished, baseline, request.overrides, options.max_slowdown)
     seconds = time.perf_counter() - start

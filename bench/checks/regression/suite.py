@@ -7,12 +7,9 @@ as all others, so that a fault in any part of it shows.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,14 +19,12 @@ import torch
 from bench.checks.regression.baseline import SuiteFacts
 from bench.checks.regression.compare import NAME, Measured, numbers_of, suite_data
 from bench.checks.regression.request import PROFILE
-from bench.core.errors import TrainingError
 from bench.core.files import os_errors
 from bench.core.protocol import VERSION, Protocol
 from bench.core.types import BenchmarkData, EpochFacts
 from bench.engine import registry
 from bench.engine.plugins import use_plugins
 from bench.runs.events import Listener
-from bench.runs.machine import with_variables
 from bench.runs.plan import PROFILES, make_plan
 from bench.runs.pool import execute
 from bench.runs.record_files import Damaged
@@ -157,23 +152,6 @@ def measure(request: MeasureRequest, listener: Listener | None = None) -> dict[s
         for record in records:
             measured[record.spec.model].append(_measured(record, store, data))
     return measured
-
-
-def measure_with_variables(request: MeasureRequest, variables: Mapping[str, str]) -> dict[str, list[Measured]]:
-    """Measure as `measure`, in a new process with environment variables that libraries read when they are loaded.
-
-    Raises:
-        BenchError: as `measure`; or the process died.
-    """
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(1, mp_context=context) as pool, with_variables(variables):
-            return pool.submit(measure, request).result()
-    except BrokenProcessPool as problem:
-        assignments = " ".join(f"{name}={value}" for name, value in variables.items())
-        raise TrainingError(
-            f"The process with {assignments} died, perhaps out of memory; its output says why. Try --workers 1."
-        ) from problem
 
 
 def _measured(record: RunRecord, store: ResultsStore, data: BenchmarkData) -> Measured:

@@ -1,14 +1,9 @@
-"""`--update-baseline`: measures the suite with many seeds and on two kinds of machine, and writes the baseline.
-
-The other kind of machine is this one with torch and the linear algebra restricted to their oldest vector
-instructions. Rounding then differs as it does between processors, and the effect after ten epochs is measured.
-"""
+"""`--update-baseline`: measures the suite with many seeds and the speed, and writes the baseline."""
 
 from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -25,7 +20,6 @@ from bench.checks.regression.suite import (
     facts_of,
     is_control,
     measure,
-    measure_with_variables,
     plan,
     settings_of,
 )
@@ -43,8 +37,6 @@ if TYPE_CHECKING:
 FALSE_ALARM_RATE = 0.001
 MAX_SLOWDOWN = 1.5
 SPEED_ROUNDS = 3
-OLD_INSTRUCTIONS = {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "OPENBLAS_CORETYPE": "NEHALEM"}
-DRIFT_SEEDS = 2
 
 
 def update(options: CheckRequest, command: str, console: Console) -> int:
@@ -115,23 +107,9 @@ def measure_models(request: MeasureRequest, console: Console) -> dict[str, Model
     """
     with RunDisplay(console, len(plan(request)), Protocol()) as display:
         measured = measure(request, display)
-    whole = {name: _numbers(name, runs) for name, runs in measured.items()}
-    few = replace(request, n_seeds=min(DRIFT_SEEDS, request.n_seeds), folder=None)
-    console.print(
-        f"Repeating {few.n_seeds} seeds as an older processor would compute them: the difference is the tolerance "
-        "for other machines.",
-        soft_wrap=True,
-    )
-    other = measure_with_variables(few, OLD_INSTRUCTIONS)
-    drifts = {name: _drifts(whole[name], other[name]) for name in whole}
-    speeds = _speeds([name for name in whole if not is_control(name)], console)
-    return {
-        name: ModelRecord(
-            numbers={key: each.model_copy(update={"drift": drifts[name][key]}) for key, each in numbers.items()},
-            speed=speeds.get(name, []),
-        )
-        for name, numbers in whole.items()
-    }
+    numbers = {name: _numbers(name, runs) for name, runs in measured.items()}
+    speeds = _speeds([name for name in numbers if not is_control(name)], console)
+    return {name: ModelRecord(numbers=own, speed=speeds.get(name, [])) for name, own in numbers.items()}
 
 
 def _numbers(name: str, runs: Sequence[Measured]) -> dict[str, NumberRecord]:
@@ -154,17 +132,6 @@ def _numbers(name: str, runs: Sequence[Measured]) -> dict[str, NumberRecord]:
             )
         numbers[key] = NumberRecord(values=values if step > 0 else values[:1], step=step)
     return numbers
-
-
-def _drifts(numbers: Mapping[str, NumberRecord], runs: Sequence[Measured]) -> dict[str, float]:
-    """Return the largest difference of each number at equal seeds."""
-    return {
-        key: max(
-            abs(run.numbers[key].value - own)
-            for run, own in zip(runs, each.values, strict=False)  # fewer seeds, or one value for all
-        )
-        for key, each in numbers.items()
-    }
 
 
 def _speeds(names: Sequence[str], console: Console) -> dict[str, list[float]]:
@@ -201,6 +168,5 @@ def _change(options: CheckRequest, names: Sequence[str], command: str) -> Change
         modified=git["modified"],
         models=list(names),
         n_seeds=options.n_seeds,
-        drift_over=OLD_INSTRUCTIONS,
         environment={**environment, "threads": 1},
     )

@@ -18,6 +18,7 @@ from bench.cli.declare import add_options, read_options
 from bench.cli.options import DataOptions, HowOptions, ProtocolOptions, WhatOptions
 from bench.cli.parser import Parser
 from bench.core.errors import UsageError, unknown_name
+from bench.runs.foreign_terms import IDS, PARTS, export_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,13 +27,11 @@ if TYPE_CHECKING:
     from bench.core.protocol import Protocol
     from bench.core.types import BenchmarkData, Metrics
     from bench.data.raw import RawData
-    from bench.runs.foreign import Given, HeldOut, Ids
+    from bench.runs.foreign import Given
+    from bench.runs.foreign_terms import HeldOut, Ids
     from bench.runs.records import RunRecord
 
 SUMMARY = "put the lists or scores of another program under this evaluator and on the leaderboard"
-PARTS = ("test", "valid")
-IDS = ("own", "internal")
-TRAIN_FIRST = "To train on the same parts, write them with: ludp-bench export {} --layout csv --to DIR."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,8 +71,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     check_choices(a)
     if (a.topk is None) == (a.scores is None):
         raise UsageError(
-            f"Give either --topk FILE or --scores FILE.npy. {TRAIN_FIRST.format(a.datasets)} A list holds the "
-            "best items of a user that are not in those parts."
+            f"Give either --topk FILE or --scores FILE.npy. To train on the same parts, write them with: "
+            f"{export_command(a.datasets)}. A list holds the best items of a user that are not in those parts."
         )
     file: Path = a.topk or a.scores
     from bench.core.names import readable
@@ -128,10 +127,11 @@ def load(
     """
     from bench.cli.opening import show_data
     from bench.data import cards
+    from bench.data.card_files import also_in
     from bench.data.load import load_with_raw
     from bench.runs.plan import profile
 
-    with cards.also_in(options.card_dirs):
+    with also_in(options.card_dirs):
         chosen = cards.choose(dataset, options.split)
     scale = profile(profile_name or "quick").scale
     request = options.request(split=chosen.split, base_seed=base_seed, default_scale=scale)

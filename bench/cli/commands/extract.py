@@ -14,10 +14,9 @@ from rich.console import Console
 from bench.cli.declare import add_options, read_options
 from bench.cli.options import DataOptions
 from bench.core.errors import UsageError
-from bench.data import cards
-from bench.data.cards import DatasetCard, DirectorySource, FeatureFile, Ml100kSource
 
 if TYPE_CHECKING:
+    from bench.data.cards import DatasetCard, FeatureFile
     from bench.data.encoders import Contents, ItemRows
     from bench.data.raw import RawData
 
@@ -56,7 +55,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         BenchError: the data set, its content or the encoder is missing, or the file cannot be written.
     """
-    from bench.data import encoders
+    from bench.data import cards, encoders
     from bench.data.load import load_with_raw
 
     card = cards.choose(arguments.name).card  # features are those of all splits
@@ -144,6 +143,8 @@ def target(
     Raises:
         UsageError: the data set would not read the file, and the user gave no other path.
     """
+    from bench.data.cards import DirectorySource, Ml100kSource
+
     source = next(each for each in card.sources if each.kind == kind)
     if output is not None:
         return output.with_suffix(".npy"), None

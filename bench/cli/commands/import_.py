@@ -35,16 +35,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         BenchError: the name is taken, or the data is malformed; nothing was written.
     """
-    from bench.data import cards
+    from bench.data.card_files import DATASETS, also_in
     from bench.data.detect import run_command
     from bench.data.importing import import_data
 
     a = arguments
-    to = a.card_to or cards.DATASETS
-    with cards.also_in(
-        [cards.DATASETS] if cards.DATASETS.is_dir() else []
-    ):  # a name is taken wherever its card lies
-        done = import_data(a.path, a.name, to, a.cache_dir, a.layout, columns_of(a), a.force, adjustments_of(a))
+    to = a.card_to or DATASETS
+    # a name is taken wherever its card lies
+    with also_in([DATASETS] if DATASETS.is_dir() else []):
+        done = import_data(a.path, a.name, to, a.cache_dir, a.format, columns_of(a), a.force, adjustments_of(a))
     for note in done.loaded.raw.notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     for unread in done.loaded.unread:

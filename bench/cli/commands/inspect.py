@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from bench.cli.declare import count
-from bench.data.roles import Columns
 
 if TYPE_CHECKING:
     from bench.data.adjusting import Adjustments
+    from bench.data.roles import Columns
 
-SUMMARY = "describe your data: its layout, its contents and its problems"
+SUMMARY = "describe your data: its format, its contents and its problems"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,8 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that describe the data, shared with `import`."""
     parser.add_argument("path", type=Path, metavar="PATH", help="a directory with data, or one table")
     parser.add_argument(
-        "--layout",
+        "--format",
+        "--layout",  # the name in earlier versions
         metavar="NAME",
         help="pickled-coo, mmrec, lattice, recbole, table or normalised (default: detected)",
     )
@@ -68,12 +69,14 @@ def _number(text: str) -> float:
 
 def columns_of(arguments: argparse.Namespace) -> Columns:
     """Collect the user's options about columns."""
+    from bench.data.roles import Columns  # heavy
+
     a = arguments
     return Columns(a.user_column, a.item_column, a.time_column, a.rating_column, a.min_rating, a.positive)
 
 
 def adjustments_of(arguments: argparse.Namespace) -> Adjustments:
-    """Collect the user's options for data in any layout."""
+    """Collect the user's options for data in any format."""
     from bench.data.adjusting import Adjustments
 
     return Adjustments(arguments.k_core, arguments.item_order)
@@ -85,10 +88,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         BenchError: no data can be read.
     """
-    from bench.data import cards
+    from bench.data.card_files import DATASETS
     from bench.data.inspecting import inspect
 
     a = arguments
-    report = inspect(a.path, cards.DATASETS, a.layout, columns_of(a), adjustments_of(a))
+    report = inspect(a.path, DATASETS, a.format, columns_of(a), adjustments_of(a))
     console.print(f"{arguments.path}\n{report.text}", markup=False, soft_wrap=True)
     return 2 if report.problems else 0

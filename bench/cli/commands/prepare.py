@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -12,8 +13,9 @@ from rich.text import Text
 from bench.cli.declare import add_options, read_options
 from bench.cli.options import DataOptions
 from bench.core.errors import DataError, listed
-from bench.data import cards
-from bench.data.cards import DatasetCard, DatasetChoice
+
+if TYPE_CHECKING:
+    from bench.data.cards import DatasetCard, DatasetChoice
 
 SUMMARY = "fetch a data set into the cache, check every file, and describe the data"
 BAD = ("absent", "damaged")
@@ -34,6 +36,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         UsageError: a data set or split does not exist.
         DataError: a file cannot be fetched, is absent or damaged, or does not hold what its card promises.
     """
+    from bench.data import cards  # heavy
+
     chosen = {choice.name: choice for choice in map(cards.choose, arguments.names)}
     options = read_options(DataOptions, arguments)
     for choice in chosen.values():
@@ -89,8 +93,10 @@ def _fetch_and_check(card: DatasetCard, options: DataOptions, console: Console) 
 
 def _targets(card: DatasetCard) -> dict[str, bool]:
     """Return whether each file of the card's downloads is optional, by path."""
+    from bench.data.cards import DirectorySource
+
     targets: dict[str, bool] = {}
     for source in card.sources:
-        if isinstance(source, cards.DirectorySource) and source.download is not None:
+        if isinstance(source, DirectorySource) and source.download is not None:
             targets |= source.download.targets
     return targets

@@ -13,12 +13,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from bench.core.protocol import MIN_EPOCHS, Bounds
-from bench.runs.records import RunRecord
+
+if TYPE_CHECKING:
+    from bench.runs.records import RunRecord
 
 N_SETTINGS, N_SEEDS = 5, 3  # best settings that are trained again, and fresh seeds of each
 LEAST_UNKNOWN = 60.0  # CPU seconds of a trial, if no trial's time is known
@@ -101,6 +101,8 @@ class PruningRule:
             earlier: trials of earlier waves; failed ones, and models without training steps, are skipped.
             metric: the selection metric.
         """
+        import numpy as np  # heavy
+
         # The rungs are fixed in the trial's spec before it starts. So it ends at the same epoch whatever runs in
         # parallel, however often it is interrupted, and on any machine.
         curves = [curve for record in earlier if (curve := _best_by_steps(record, metric))]
