@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import cards
+from bench.data import card_files, cards
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ("datasets/README.md", "reference/claims.yaml", "reference/paper.yaml", "reference/smoke-baseline.json")
@@ -152,6 +152,6 @@ def test_the_lock_file_holds_what_the_project_asks_for() -> None:
 def test_cards_of_the_user_hide_shipped_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = (ROOT / "datasets" / "tiktok.yaml").read_text(encoding="utf-8")
     (tmp_path / "tiktok.yaml").write_text(text.replace("title: ", "title: my own ", 1), encoding="utf-8")
-    monkeypatch.setattr(cards, "SHIPPED", (ROOT / "datasets",))
+    monkeypatch.setattr(card_files, "SHIPPED", (ROOT / "datasets",))
     assert cards.load("tiktok", tmp_path).title.startswith("my own")
     assert cards.load("movielens", tmp_path).name == "movielens"

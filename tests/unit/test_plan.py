@@ -12,8 +12,9 @@ import toy
 from bench.cli.options import MISSING, overrides, parse
 from bench.cli.run import check_reference
 from bench.core.errors import ConfigError, UsageError
+from bench.core.places import shared_folder
 from bench.core.protocol import Protocol
-from bench.engine import registry
+from bench.engine import plugins, registry
 from bench.report.artifacts import check_names
 from bench.report.material import default_reference
 from bench.report.paper import load_paper
@@ -98,10 +99,9 @@ def test_key_changes_with_everything_that_could_change_a_number() -> None:
 
 
 def test_code_hash_follows_code_and_ignores_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import models
-
-    shutil.copytree(Path(str(models.__file__)).parent, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr(models, "__file__", str(tmp_path / "__init__.py"))
+    shutil.copytree(shared_folder(), tmp_path, dirs_exist_ok=True)
+    for module in (registry, plugins):
+        monkeypatch.setattr(module, "shared_folder", lambda: tmp_path)
     before = registry.code_hash("mf")
     source = (tmp_path / "layers" / "losses.py").read_text(encoding="utf-8")
     (tmp_path / "layers" / "losses.py").write_text("# a remark\n" + source.replace("Loss", "loss", 1))
