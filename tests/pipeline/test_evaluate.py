@@ -88,6 +88,25 @@ def records(results: Path) -> list[RunRecord]:
     return [each for each in ResultsStore(results).records() if isinstance(each, RunRecord)]
 
 
+def test_validation_lists_that_all_miss_say_why(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lists for validation that leave out the validation items, as those for test do."""
+    parts = {part: pd.read_csv(home / "tiktok" / f"{part}.csv", dtype=str) for part in ("train", "valid")}
+    items = pd.read_csv(home / "tiktok" / "items.csv", dtype=str)["item"]
+    both = pd.concat(parts.values()).groupby("user")["item"].agg(set)
+    hint = "leave out the items of training alone"
+    for left_out, is_said in ((both, True), (parts["train"].groupby("user")["item"].agg(set), False)):
+        rows = [
+            (user, item, rank)
+            for user in parts["valid"]["user"].unique()
+            for rank, item in enumerate([each for each in items if each not in left_out.get(user, ())], start=1)
+        ]
+        pd.DataFrame(rows, columns=["user", "item", "rank"]).to_csv(tmp_path / "lists.csv", index=False)
+        assert evaluate(home, tmp_path, "--topk", str(tmp_path / "lists.csv"), "--part", "valid") == 0
+        assert (hint in " ".join(capsys.readouterr().out.split())) == is_said
+
+
 @pytest.mark.parametrize("ending", ["csv", "tsv", "parquet", "jsonl", "lines.jsonl"])
 @pytest.mark.parametrize("model", ["mf", "popularity"])
 def test_the_saved_lists_of_a_model_have_exactly_its_metrics(

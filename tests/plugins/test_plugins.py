@@ -12,6 +12,7 @@ import toy
 import yaml
 
 from bench.cli import run
+from bench.cli.main import main
 from bench.core.errors import ConfigError, UsageError
 from bench.engine import plugins, registry
 from bench.engine.plugins import resolve_location, use_plugins
@@ -222,6 +223,11 @@ def test_runs_of_a_plugin_are_made_in_workers(own, tmp_path: Path) -> None:
     with use_plugins([str(path)]):
         assert kept["code_hash"] == registry.code_hash("afar")
     assert "Afar" in (results / "tables" / "table3.md").read_text(encoding="utf-8")
+    board = results / "leaderboard.md"
+    command = ["leaderboard", "--results-dir", str(results)]
+    for more, title in (([], "| afar"), (["--plugin", str(path)], "| Afar"), ([], "| afar")):
+        assert main([*command, *more]) == 0
+        assert title in board.read_text(encoding="utf-8")
 
 
 def test_tuning_writes_beside_the_plugins_yaml(own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="own (default: the data set's own ids) or internal (numbers from 0, see ludp-bench export)",
     )  # fmt: skip
     parser.add_argument("--empty-if-missing", action="store_true", help="count users without a list as zero")
-    add_options(parser, WhatOptions, "--profile", "--base-seed")
+    add_options(parser, WhatOptions, "--plugin", "--profile", "--base-seed")
     add_options(parser, ProtocolOptions)
     add_options(parser, DataOptions, "--source", "--split", "--scale", "--data-dir", "--cache-dir", "--card-dir")
     add_options(parser, HowOptions, "--results-dir")
@@ -78,13 +78,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from bench.core.names import readable
     from bench.core.text import shorten_below, shorten_paths
     from bench.data.topk_files import read_recommendations
+    from bench.engine.plugins import use_plugins
     from bench.runs.foreign import check_program, read_scores
 
     name = check_program(a.name or file.stem)
     data_options = read_options(DataOptions, a)
     protocol = read_options(ProtocolOptions, a).protocol()
     given = read_recommendations(file) if a.scores is None else read_scores(file)
-    with shorten_below(data_options.data_dirs):
+    # the leaderboard is built again, and takes the titles of rows from the models' files
+    with use_plugins(read_options(WhatOptions, a).plugins), shorten_below(data_options.data_dirs):
         data, raw = load(a.datasets, data_options, a.profile, a.base_seed, console)
         checked = check(given, data, raw, protocol, a.part, a.ids, a.empty_if_missing, str(file))
         words = shorten_paths(readable(shlex.join(a.words)))
@@ -192,6 +194,12 @@ def show(
     if part == "valid":
         metrics = evaluate_valid(given, data, protocol).metrics
         print_metrics(name, "validation", metrics, console)
+        if not any(metrics.values.values()):
+            console.print(
+                "Every list misses: it holds no validation item of its user. Lists for --part valid leave out the "
+                "items of training alone; lists for the test part leave out those of validation, too.",
+                soft_wrap=True,
+            )
         console.print("Nothing was written. Evaluate the test part once, with the final lists.", soft_wrap=True)
         return metrics.values
     store = ResultsStore(results_dir)

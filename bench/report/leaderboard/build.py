@@ -18,6 +18,7 @@ from bench.core.files import os_errors, read_regular, write_text
 from bench.core.hashing import hash_bytes
 from bench.core.places import ROOT
 from bench.core.text import for_line
+from bench.engine import plugins
 from bench.report.leaderboard.entries import entries_of
 from bench.report.leaderboard.forms import Section, csv_text, headings, is_unchanged, json_text, markdown
 from bench.report.leaderboard.page import Surroundings, to_html
@@ -198,3 +199,5 @@ def _inputs(root: Path) -> Iterator[Path]:
         yield from sorted(
             path for path in ROOT.glob(pattern) if path.suffix not in (".pyc", "") and path.is_file()
         )
+    for place in plugins.places():  # titles of rows and "Parameters from" follow these files
+        yield from sorted(place.path.parent.glob(f"{place.path.stem}.*"))
