@@ -35,6 +35,7 @@ SIMILAR = {
     "item": ("item", "product", "sku", "article", "asin", "isbn", "movie", "film", "video", "song", "track",
              "book", "game", "recipe", "hotel", "restaurant",
              "business", "venue", "course", "app", "news", "good"),
+    "time": ("when", "time", "timestamp", "date", "datetime", "day", "epoch", "unix", "at", "created", "moment"),
 }  # fmt: skip
 RATING_WORDS = frozenset({
     "rating", "ratings", "rate", "rated", "star", "stars", "score", "scores", "grade", "overall", "relevance",
@@ -103,7 +104,7 @@ def find_column(names: Sequence[str], role: str, given: str | None) -> str | Non
 
 
 def propose_column(names: Sequence[str], role: str) -> str | None:
-    """Return the column that is most likely to be that of users or items by the words in its name, or None."""
+    """Return the column that is most likely to have a role, by the words in its name, or None."""
     similar, ranked = SIMILAR[role], []
     for name in names:
         words = {each.lower() for each in WORDS.findall(name)}

@@ -213,10 +213,22 @@ def test_an_order_that_nothing_needs_or_that_is_not_there(shop: Path, tmp_path: 
         (["product_name", "product_id"], "item", "product_id"),
         (["buyers", "articles"], "item", "articles"),
         (["a", "production"], "item", None),
+        (["bought_at", "price"], "time", "bought_at"),
+        (["format", "lifetime"], "time", None),
     ],
 )
 def test_likely_columns(names: list[str], role: str, expected: str | None) -> None:
     assert propose_column(names, role) == expected
+
+
+@pytest.mark.parametrize(("column", "is_proposed"), [("when", True), ("remark", False), ("timestamp", False)])
+def test_a_likely_column_of_times_is_named_with_its_option(
+    column: str, is_proposed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"u{n % 20},i{n % 13},{1_600_000_000 + n}" for n in range(120)]
+    (tmp_path / "plain.csv").write_text("\n".join([f"user_id,item_id,{column}", *rows]) + "\n", encoding="utf-8")
+    assert main(["inspect", str(tmp_path / "plain.csv")]) == 0
+    assert ("--time-column when" in " ".join(capsys.readouterr().out.split())) == is_proposed
 
 
 def test_the_shop_from_inspect_to_a_run(

@@ -175,6 +175,9 @@ def _rows(path: Path, place: Place) -> Rows:
     rated = rated_columns(names, by_role)
     unused = [name for name in names if name not in (*by_role.values(), *rated)]
     notes = [f"Columns of {path.name} that are not used: {listed(unused)}."] if unused else []
+    likely = None if "time" in by_role else propose_column(unused, "time")
+    if likely is not None:
+        notes.append(f"Times were not read. If '{likely}' holds them, add --time-column {shlex.quote(likely)}.")
     wanted = list(dict.fromkeys([*by_role.values(), *rated]))
     if path.suffix.lower() == ".parquet":
         table = read_parquet(path, wanted)
