@@ -128,7 +128,8 @@ class TrialPlan:
         """Return the number of trials and confirmation runs; for a budget of minutes, of the searches."""
         if self.settings is None:
             return 0
-        return count_runs(self.searches, self.settings) or len(self.searches)
+        counts = count_runs(self.searches, self.settings)
+        return len(self.searches) if counts is None else sum(counts)
 
     @property
     def size(self) -> str:
@@ -138,7 +139,9 @@ class TrialPlan:
         of_searches = counted(len(self.searches), "search", "searches")
         if self.settings.budget.minutes is not None:
             return f"{of_searches} of {self.settings.budget.words}"
-        return f"{counted(self.count, 'trial')} of {of_searches}"
+        n_trials, n_confirmations = count_runs(self.searches, self.settings) or (0, 0)
+        more = f" and {counted(n_confirmations, 'confirmation')}" if n_confirmations else ""
+        return f"{counted(n_trials, 'trial')}{more} of {of_searches}"
 
     def seconds(self, estimator: Estimator) -> float | None:
         """Return the seconds of all trials on one worker, as if none was made yet; None if they are not known."""
@@ -163,7 +166,7 @@ def _seconds_of_search(search: Search, settings: TuningSettings, estimator: Esti
     data = {search.data.name: search.data}
     (run,) = planned_runs([spec], data, estimator.store, estimator.options.protocol)
     seconds = estimator.seconds(run)
-    return None if seconds is None else seconds * (count_runs([search], settings) or 0)
+    return None if seconds is None else seconds * sum(count_runs([search], settings) or ())
 
 
 def show_profile(options: Options, console: Console) -> None:

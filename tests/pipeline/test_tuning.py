@@ -285,8 +285,12 @@ def test_what_the_user_sets_is_not_searched(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_names_the_trials_and_makes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(tmp_path, "--models", "mf", "--tune", "7", "--dry-run") == 0
-    assert "trials" in capsys.readouterr().out
+    for more, words in (
+        ((), "7 trials and 15 confirmations of 1 search"),
+        (("--confirm-settings", "0"), "7 trials of 1"),
+    ):
+        assert call(tmp_path, "--models", "mf", "--tune", "7", "--dry-run", *more) == 0
+        assert words in " ".join(capsys.readouterr().out.split())
     assert not (tmp_path / "results").exists()
 
 

@@ -142,14 +142,14 @@ def plan_searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], over
     return searches
 
 
-def count_runs(searches: Sequence[Search], settings: TuningSettings) -> int | None:
-    """Count the trials and confirmation runs of all studies; None if CPU minutes limit them."""
+def count_runs(searches: Sequence[Search], settings: TuningSettings) -> tuple[int, int] | None:
+    """Count the trials and the confirmation runs of all studies; None if CPU minutes limit them."""
     if settings.budget.n_trials is None:
         return None
     # a space may have fewer settings than the budget
     trials = [settings.budget.limit(search.space.size) for search in searches]
     confirmed = [min(settings.n_confirmed(search), n) for search, n in zip(searches, trials, strict=True)]
-    return sum(trials) + settings.n_seeds * sum(confirmed)
+    return sum(trials), settings.n_seeds * sum(confirmed)
 
 
 def tune(
@@ -335,7 +335,8 @@ def run_tuning(
         size = search.space.size
         if settings.budget.n_trials is not None and size < settings.budget.n_trials:
             console.print(f"{search.label}: its search space has {size} settings; all are tried.")
-    with RunDisplay(console, count_runs(searches, settings), options.protocol) as display:
+    counts = count_runs(searches, settings)
+    with RunDisplay(console, None if counts is None else sum(counts), options.protocol) as display:
         results = tune(searches, settings, store, options, display)
     for result in results:
         _write_chosen(result, settings, options, console)
