@@ -40,7 +40,7 @@ FAULTS = [
     Fault("checksum not compared", "_contents", "if checksum != _checksum(tensors, texts):", "if False:", STATES, slow=True),
     Fault("another state's facts", "Checkpoint._read", "if facts.get(name) != value:", "if False:", STATES),
     Fault("the last state removed first", "Checkpoint.keep", "write_bytes(path, content, durable=flush)", "[old.unlink() for old in before]; write_bytes(path, content, durable=flush)", f"{GOING_ON} -k full_disk", slow=True),
-    Fault("a lock on a file that is gone", "_lock", "if path.exists() and os.path.samestat(path.stat(), os.fstat(handle)):", "if True:", f"{CLAIMS} -k turns"),
+    Fault("a lock on a file that is gone", "_lock", "if path.exists() and os.path.samestat(path.stat(), os.fstat(handle)):", "if True:", f"{CLAIMS} -k another_removed"),
     Fault("leftovers of the living removed", "remove_leftovers", "            if ours:\n                path.unlink()", "            path.unlink()", CLAIMS, slow=True),
     Fault("threads by what is left", "_cores", "n_runs = len({each.key for each in plan})", "n_runs = len(due)", f"{GOING_ON} -k threads"),
     Fault("threads of now", "Checkpoint.load", "self.state, self.n_threads = self._read(path)", "self.state, _ = self._read(path)", f"{GOING_ON} -k interrupted_run", slow=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import re
@@ -90,6 +91,28 @@ def test_turns_are_taken_though_the_file_comes_and_goes(tmp_path: Path) -> None:
         process.join(60)
         assert process.exitcode == 0
     assert (tmp_path / "log").read_text(encoding="ascii") == "in out\n" * 90
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_lock_on_a_file_that_another_removed_is_taken_anew(
+    comes_back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process removes the file between our opening and our lock, and perhaps makes a new one."""
+    path, real, calls = tmp_path / "a.lock", fcntl.flock, []
+
+    def flock(handle: int, operation: int) -> None:
+        if not calls:
+            path.unlink()
+            if comes_back:
+                path.touch()
+        calls.append(handle)
+        real(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(path, wait=False) as ours:
+        assert ours
+        assert len(calls) == 2
+        assert path.exists()
 
 
 def test_a_claim_that_cannot_be_made_is_said(tmp_path: Path) -> None:
