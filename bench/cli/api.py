@@ -109,6 +109,7 @@ def evaluate(
     import pandas as pd
 
     from bench.cli.commands.evaluate import check, load, options_of, show
+    from bench.cli.main import known_too
     from bench.report.frame import frame_of
     from bench.runs.foreign import check_program
 
@@ -116,15 +117,16 @@ def evaluate(
     protocol, data_options, a = options_of(["--datasets", dataset, "--part", part, "--ids", ids, *words])
     console = _console(verbose)
     given, file = _recommendations(recommendations)
-    data, raw = load(dataset, data_options, a.profile, a.base_seed, console)
     where = file or "The recommendations"
-    checked = check(given, data, raw, protocol, part, ids, empty_if_missing, where)
-    for note in () if verbose else checked.notes:
-        warnings.warn(note, stacklevel=2)
     command = f"{FROM_PYTHON}bench.evaluate(..., {dataset!r}, name={name!r})"
-    shown = show(
-        checked, check_program(name), data, protocol, part, a.results_dir, Path(file).name, command, console
-    )
+    with known_too(a):
+        data, raw = load(dataset, data_options, a.profile, a.base_seed, console)
+        checked = check(given, data, raw, protocol, part, ids, empty_if_missing, where)
+        for note in () if verbose else checked.notes:
+            warnings.warn(note, stacklevel=2)
+        shown = show(
+            checked, check_program(name), data, protocol, part, a.results_dir, Path(file).name, command, console
+        )
     if isinstance(shown, dict):
         return pd.DataFrame([{"dataset": data.name, "model": name, "part": part, **shown}])
     return frame_of([shown])
@@ -144,10 +146,12 @@ def load_data(dataset: str, **options: Any) -> BenchmarkData:
         BenchError: the data set does not exist or cannot be read.
     """
     from bench.cli.commands.evaluate import load, options_of
+    from bench.cli.main import known_too
 
     words = [word for name, value in options.items() for word in words_of(name, value)]
     _, data_options, a = options_of(["--datasets", dataset, *words])
-    return load(dataset, data_options, a.profile, a.base_seed, _console(False))[0]
+    with known_too(a):
+        return load(dataset, data_options, a.profile, a.base_seed, _console(False))[0]
 
 
 def load_results(results_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:

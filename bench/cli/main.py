@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -54,13 +56,31 @@ def dispatch(given: Sequence[str], console: Console) -> int:
     command.add_arguments(parser)
     parsed = parser.parse_strictly(given[1:])
     parsed.words = [NAME, *given]  # for a record
-    further = getattr(parsed, "card_dir", None)
-    if not further:
+    with known_too(parsed):
         return command.run(parsed, console)
-    from bench.data.card_files import also_in
 
-    with also_in(further):
-        return command.run(parsed, console)
+
+@contextlib.contextmanager
+def known_too(options: argparse.Namespace) -> Iterator[None]:
+    """Make the cards of `--card-dir` and the models of `--plugin` known while the body runs.
+
+    Raises:
+        UsageError: a folder or plugin does not exist, or two models have the same name.
+    """
+    with contextlib.ExitStack() as around:
+        if getattr(options, "card_dir", None):
+            from bench.data.card_files import also_in
+
+            around.enter_context(also_in(options.card_dir))
+        if getattr(options, "plugin", None):
+            from bench.cli.declare import read_options
+            from bench.cli.options import WhatOptions
+            from bench.engine import registry
+            from bench.engine.plugins import use_plugins
+
+            around.enter_context(use_plugins(read_options(WhatOptions, options).plugins))
+            registry.check_plugins()
+        yield
 
 
 def show_commands(console: Console) -> None:

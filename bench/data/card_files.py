@@ -67,11 +67,11 @@ def headings(directory: Path = DATASETS) -> dict[str, Heading]:
     Raises:
         ConfigError: a card has no such headings.
     """
-    return {name: _heading(name, directory) for name in names(directory)}
+    return {name: _heading(name, path, directory) for name, path in sorted(card_files(directory).items())}
 
 
-def _heading(name: str, directory: Path) -> Heading:
-    card = read_yaml(card_files(directory)[name])
+def _heading(name: str, path: Path, directory: Path) -> Heading:
+    card = read_yaml(path)
     try:
         heading = Heading(card["title"], [source["kind"] for source in card["sources"]], card["split"])
         if all(isinstance(word, str) for word in (heading.title, heading.split, *heading.kinds)):

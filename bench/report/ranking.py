@@ -91,7 +91,7 @@ def standings(material: Material, facts: DataFacts, with_incomplete: bool = Fals
             model_display(label, material.paper),
             score,
             material.scores.get(facts, label, second_metric(metric)),
-            mean_seconds(material, facts, label),
+            _mean_seconds(material, facts, label),
         )
         for label, score in scores.items()
         if with_incomplete or score.complete is not None
@@ -99,7 +99,7 @@ def standings(material: Material, facts: DataFacts, with_incomplete: bool = Fals
     return sorted(found, key=lambda each: (each.place, each.name))
 
 
-def mean_seconds(material: Material, facts: DataFacts, label: str) -> float | None:
+def _mean_seconds(material: Material, facts: DataFacts, label: str) -> float | None:
     """Return the mean duration of the runs of a model; None if it was not recorded."""
     seconds = [run.cost.total_seconds for run in material.runs(facts, label) if run.cost is not None]
     return statistics.fmean(seconds) if seconds else None

@@ -7,10 +7,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toy
 import yaml
 
+import bench
 from bench.cli import run
 from bench.cli.main import main
 from bench.core.errors import ConfigError, UsageError
@@ -228,6 +230,11 @@ def test_runs_of_a_plugin_are_made_in_workers(own, tmp_path: Path) -> None:
     for more, title in (([], "| afar"), (["--plugin", str(path)], "| Afar"), ([], "| afar")):
         assert main([*command, *more]) == 0
         assert title in board.read_text(encoding="utf-8")
+    data = {"source": "surrogate", "scale": 0.01, "cache_dir": tmp_path / "cache", "epochs": 1}
+    made = bench.load_data("movielens", **data)
+    scores = np.arange(made.n_users * made.n_items).reshape(made.n_users, made.n_items)
+    bench.evaluate(scores, "movielens", name="theirs", results_dir=results, plugin=str(path), **data)
+    assert "| Afar" in board.read_text(encoding="utf-8")
 
 
 def test_tuning_writes_beside_the_plugins_yaml(own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import argparse
 
 from rich.console import Console
 
-from bench.cli.declare import add_options, read_options
+from bench.cli.declare import add_options
 from bench.cli.options import WhatOptions
 
 SUMMARY = "check that a model follows the contract, and explain what to fix"
@@ -27,7 +27,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     from bench.core.errors import UsageError
     from bench.engine import registry
-    from bench.engine.plugins import use_plugins
     from bench.engine.recbole_catalogue import is_recbole
 
     if is_recbole(arguments.model):
@@ -35,9 +34,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             f"{arguments.model} is RecBole's own model and does not follow this contract; run it with --models. "
             "check-model is for models of this project and of plugins."
         )
-    with use_plugins(read_options(WhatOptions, arguments).plugins):
-        registry.load(arguments.model)
-        return _checked(arguments.model, console)
+    registry.load(arguments.model)
+    return _checked(arguments.model, console)
 
 
 def _checked(model: str, console: Console) -> int:

@@ -78,15 +78,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from bench.core.names import readable
     from bench.core.text import shorten_below, shorten_paths
     from bench.data.topk_files import read_recommendations
-    from bench.engine.plugins import use_plugins
     from bench.runs.foreign import check_program, read_scores
 
     name = check_program(a.name or file.stem)
     data_options = read_options(DataOptions, a)
     protocol = read_options(ProtocolOptions, a).protocol()
     given = read_recommendations(file) if a.scores is None else read_scores(file)
-    # the leaderboard is built again, and takes the titles of rows from the models' files
-    with use_plugins(read_options(WhatOptions, a).plugins), shorten_below(data_options.data_dirs):
+    with shorten_below(data_options.data_dirs):
         data, raw = load(a.datasets, data_options, a.profile, a.base_seed, console)
         checked = check(given, data, raw, protocol, a.part, a.ids, a.empty_if_missing, str(file))
         words = shorten_paths(readable(shlex.join(a.words)))
@@ -129,12 +127,10 @@ def load(
     """
     from bench.cli.opening import show_data
     from bench.data import cards
-    from bench.data.card_files import also_in
     from bench.data.load import load_with_raw
     from bench.runs.plan import profile
 
-    with also_in(options.card_dirs):
-        chosen = cards.choose(dataset, options.split)
+    chosen = cards.choose(dataset, options.split)
     scale = profile(profile_name or "quick").scale
     request = options.request(split=chosen.split, base_seed=base_seed, default_scale=scale)
     data, raw = load_with_raw(chosen.card, request)

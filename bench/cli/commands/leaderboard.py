@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench.cli.declare import add_options, read_options
+from bench.cli.declare import add_options
 from bench.cli.options import HowOptions, WhatOptions
 from bench.core.errors import ResultsError, UsageError
 from bench.core.names import is_foreign
@@ -53,14 +53,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     if arguments.seeds is not None and arguments.seeds < 1:
         raise UsageError(f"--seeds must be at least 1, not {arguments.seeds}.")
-    from bench.engine import registry
-    from bench.engine.plugins import use_plugins
     from bench.report.leaderboard.build import outcome, refresh
 
     publication = _publication(arguments)
-    with use_plugins(read_options(WhatOptions, arguments).plugins):
-        registry.check_plugins()
-        paths, is_new = refresh(arguments.results_dir, arguments.seeds, publication)
+    paths, is_new = refresh(arguments.results_dir, arguments.seeds, publication)
     if not paths:
         raise ResultsError(
             f"There is no result record below {arguments.results_dir / 'runs'}. Make runs with run_all.py, or "
