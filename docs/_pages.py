@@ -26,10 +26,10 @@ from bench.engine import registry
 from bench.report.ranking import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = {"data.md": "datasets/README.md", "result-files.md": "results/README.md", "cluster.md": "CLUSTER.md"}
 REFERENCES = {"tiktok": "TikTok", "movielens": "MovieLens-100K"}  # folders of results/reference
 SHOWN = {"precision@10": "Precision@10", "recall@10": "Recall@10", "ndcg@10": "NDCG@10"}
-NOTEBOOK = "notebooks/first-steps"
+SOURCES: dict[str, str] = mkdocs_gen_files.config["extra"]["sources"]  # name of a page: file that it is made of
+COMMANDS, NOTEBOOK, MODELS = "commands.md", "notebooks/first-steps.md", "models/index.md"
 
 
 def shown(value: Any) -> str:
@@ -176,11 +176,11 @@ def _invocation(action: argparse.Action) -> str:
 
 def notebook() -> Iterator[str]:
     """Yield the cells of the notebook as Markdown."""
-    cells = json.loads((ROOT / "docs" / f"{NOTEBOOK}.ipynb").read_text(encoding="utf-8"))["cells"]
+    cells = json.loads((ROOT / SOURCES[NOTEBOOK]).read_text(encoding="utf-8"))["cells"]
     for cell in cells:
         text = "".join(cell["source"])
         yield text + "\n" if cell["cell_type"] == "markdown" else f"```python\n{text}\n```\n"
-    yield f"This page is the notebook `docs/{NOTEBOOK}.ipynb`; the tests run it.\n"
+    yield f"This page is the notebook `{SOURCES[NOTEBOOK]}`; the tests run it.\n"
 
 
 def write(name: str, text: str, source: str) -> None:
@@ -192,10 +192,6 @@ def write(name: str, text: str, source: str) -> None:
 
 def main() -> None:
     """Write all generated pages and the index of the models."""
-    for name, source in COPIED.items():
-        write(name, (ROOT / source).read_text(encoding="utf-8"), source)
-    write("commands.md", "\n".join(reference()) + "\n", "bench/cli/options.py")
-    write(f"{NOTEBOOK}.md", "\n".join(notebook()), f"docs/{NOTEBOOK}.ipynb")
     rows, models = committed(), []
     for name in registry.names():
         entry = registry.load(name)
@@ -206,7 +202,13 @@ def main() -> None:
     head = (
         "# Models\n\nEach page says what the model is, with its scores, its hyperparameters and its equations.\n\n"
     )
-    write("models/index.md", head + table(models, ("model", "name", "family", "paper")) + "\n", "models")
+    made = {
+        COMMANDS: "\n".join(reference()) + "\n",
+        NOTEBOOK: "\n".join(notebook()),
+        MODELS: head + table(models, ("model", "name", "family", "paper")) + "\n",
+    }
+    for name, source in SOURCES.items():
+        write(name, made[name] if name in made else (ROOT / source).read_text(encoding="utf-8"), source)
 
 
 main()

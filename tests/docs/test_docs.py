@@ -107,6 +107,30 @@ def test_the_python_entry_and_the_notebook_have_pages(site: Path) -> None:
     assert "PureSVD" in (site / "notebooks" / "first-steps.html").read_text(encoding="utf-8")
 
 
+TEXTS = [each for folder in (".", "docs", "datasets", "results") for each in sorted((ROOT / folder).glob("*.md"))]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
+def test_links_work_in_a_checkout(text: Path) -> None:
+    """A reader of the repository follows them before anything is built."""
+    for link, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)", text.read_text(encoding="utf-8")):
+        target = text.parent / link if link else text
+        assert target.exists(), link
+        assert not anchor or anchor in _headings(target), anchor
+
+
+def _headings(path: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_links_to_files_lead_to_the_pages_made_of_them(site: Path) -> None:
+    page = (site / "glossary.html").read_text(encoding="utf-8")
+    for made in ("data.html", "result-files.html", "models/index.html", "models/popularity.html"):
+        assert f'href="{made}' in page[page.index("<article") :]
+    assert not [each for each in site.rglob("*.html") if re.search(r'href="[^":]*README', each.read_text("utf-8"))]
+
+
 WORDS = {  # what users type, and the heading that they must find
     "hyperparameter": "Hyperparameter",
     "early stopping": "Early stopping",
