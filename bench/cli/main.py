@@ -50,7 +50,7 @@ def dispatch(given: Sequence[str], console: Console) -> int:
     if given[0] == RUN:
         from bench.cli.run import main as run_all
 
-        return run_all(given[1:])
+        return run_all(given[1:], f"{NAME} {RUN}")
     command = commands.load(given[0])
     parser = Parser(prog=f"{NAME} {given[0]}", description=f"{command.SUMMARY}.", allow_abbrev=False)
     command.add_arguments(parser)

@@ -51,17 +51,18 @@ RESULTS = WORK / "results"
 DATA_VARIABLE = "LUDP_BENCH_DATA"
 OFFLINE_VARIABLE = "LUDP_BENCH_OFFLINE"
 FIELD, PAPER = PROTOCOLS["field"], PROTOCOLS["paper"]
+SCRIPT, COMMAND = "run_all.py", "ludp-bench run"  # the two ways to call what this module describes
 SHOWN = ("--dry-run", "--status", "--list", "--verbose", "--quiet")
 DESCRIPTION = """\
 Train and compare multimodal recommenders under one protocol, and write tables,
 a report and a leaderboard.
 
 examples:
-  python run_all.py --datasets movielens --models mf lightgcn ease
+  {command} --datasets movielens --models mf lightgcn ease
       three models on one data set
-  python run_all.py --datasets movielens tiktok --seeds 5 --dry-run
+  {command} --datasets movielens tiktok --seeds 5 --dry-run
       show the runs of a call, and how long they would take
-  python run_all.py --plugin mymodel.py --models mymodel ease --tune 20
+  {command} --plugin mymodel.py --models mymodel ease --tune 20
       compare a model of your own, after 20 trials for each model"""
 
 
@@ -356,15 +357,16 @@ class Options:
         return own if self.evaluation.max_epochs or not cap else min(cap, own)
 
 
-def parser() -> Parser:
-    """Build the parser of run_all.py."""
+def parser(program: str = SCRIPT) -> Parser:
+    """Build the parser of run_all.py, for a user who called `program`."""
+    other = COMMAND if program == SCRIPT else f"python {SCRIPT}"
     p = Parser(
-        prog="run_all.py",
-        usage="%(prog)s [OPTIONS]   or: ludp-bench run [OPTIONS]",
-        description=DESCRIPTION,
+        prog=program,
+        usage=f"%(prog)s [OPTIONS]   or: {other} [OPTIONS]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    p.description = DESCRIPTION.format(command=p.command)
     p.add_argument("--version", action="version", version=f"ludp-bench {__version__}", help="print the version")
     add_options(p.add_argument_group("what to run"), WhatOptions)
     add_options(p.add_argument_group("protocol"), ProtocolOptions)
@@ -377,13 +379,13 @@ def parser() -> Parser:
     return p
 
 
-def parse(arguments: Sequence[str]) -> Options:
-    """Parse the command line of run_all.py.
+def parse(arguments: Sequence[str], program: str = SCRIPT) -> Options:
+    """Parse the command line of run_all.py; messages name `program`, as the user called it.
 
     Raises:
         UsageError: an option does not exist, a value is not allowed, or options cannot be combined.
     """
-    p = parser()
+    p = parser(program)
     a = p.parse_strictly(arguments)
     given = p.flags_given(a)
     mode = check_mode(given)

@@ -31,13 +31,18 @@ MOST_SHOWN = 400  # characters of one word of an error; a Linux path can have 4,
 LONG_WORD = re.compile(rf"\S{{{MOST_SHOWN + 1},}}")
 
 
+def called(program: str) -> str:
+    """Return how a user calls a program: a script needs `python` before it."""
+    return f"python {program}" if program.endswith(".py") else program
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises UsageError, with the nearest option in the message."""
 
     @property
     def command(self) -> str:
         """Return how a user calls this program."""
-        return f"python {self.prog}" if self.prog.endswith(".py") else self.prog
+        return called(self.prog)
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError instead of printing the usage and exiting."""

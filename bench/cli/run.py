@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench.cli.options import Options, parse
-from bench.cli.parser import exit_code_of, fit_console
+from bench.cli.options import SCRIPT, Options, parse
+from bench.cli.parser import called, exit_code_of, fit_console
 from bench.core.errors import unknown_name
 from bench.core.names import readable
 from bench.core.text import shorten_below, shorten_paths
@@ -46,16 +46,21 @@ if TYPE_CHECKING:
     OnRecords = Callable[[Sequence[RunRecord]], object]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0 success, 1 failed runs or checks, 2 a user's error."""
+def main(arguments: Sequence[str] | None = None, program: str = SCRIPT) -> int:
+    """Run the command line and return the exit code: 0 success, 1 failed runs or checks, 2 a user's error.
+
+    Args:
+        arguments: the words after the program's name; None takes this process's.
+        program: how the user called it, for help, messages and records.
+    """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = readable(shlex.join(["python", "run_all.py", *given]))
+    command = readable(shlex.join([*called(program).split(), *given]))
     kept = "Interrupted. Finished runs are kept, and unfinished ones up to their last finished epoch."
     interrupted = f"{kept} The same command resumes from there: {command}"
     # the message is needed before the arguments are parsed, so it looks at the words
     if any(word.startswith(("--check", "--update-baseline")) for word in given):
         interrupted = "Interrupted. The baseline is unchanged."
-    return exit_code_of(lambda console: dispatch(parse(given), command, console), interrupted)
+    return exit_code_of(lambda console: dispatch(parse(given, program), command, console), interrupted)
 
 
 def dispatch(options: Options, command: str, console: Console) -> int:

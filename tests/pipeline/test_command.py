@@ -32,4 +32,6 @@ def test_run_is_run_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--list"]) == 0
     assert "movielens" in capsys.readouterr().out
     assert main(["run", "--dataset", "tiktok"]) == 2
-    assert "Did you mean '--datasets'?" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "Did you mean '--datasets'?" in error
+    assert "See 'ludp-bench run --help'" in error  # a user of the command may have no run_all.py

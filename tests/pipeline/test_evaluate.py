@@ -260,6 +260,8 @@ def test_status_and_a_repeated_run_do_not_mistake_lists_for_a_model(
     assert list(frame["model"]) == ["mf", "mf"]
     assert frame["recall@10"].nunique() == 2
     assert pd.isna(frame["seed"].iloc[0])
+    (trained,) = [each for each in records(results) if each.foreign is None]
+    assert trained.command.startswith("ludp-bench run --datasets tiktok")  # as it was called
     assert pd.isna(frame["train_seconds"].iloc[0])
 
 

@@ -185,3 +185,12 @@ def test_lists_and_helps_import_nothing_heavy() -> None:
         "paper",
     ):
         assert name in done.stdout
+
+
+@pytest.mark.parametrize("program", ["run_all.py", "ludp-bench run"])
+def test_help_and_errors_name_the_program_as_it_was_called(program: str) -> None:
+    """Only one of the two exists where the user is: the script in a checkout, the command elsewhere."""
+    built = parser(program)
+    assert built.format_help().count(f"  {built.command} --") == 3
+    with pytest.raises(UsageError, match=f"See '{built.command} --help'"):
+        parse(["--dataset", "tiktok"], program)
