@@ -16,7 +16,7 @@ from bench.core.config import validated
 from bench.core.errors import ConfigError, DataError, ResultsError, UsageError
 from bench.core.files import locked, write_text
 from bench.core.names import SEPARATOR, base_and_split, base_name, readable
-from bench.core.yaml_files import dump_yaml
+from bench.core.yaml_files import dump_yaml, read_yaml
 from bench.data import cards
 from bench.data.adjusting import Adjustments
 from bench.data.card_files import DATASETS, path_of
@@ -28,6 +28,7 @@ from bench.data.raw import RawData, count_facts
 from bench.data.roles import Columns
 
 FOLDER = "imported"  # below the cache directory
+HEAD = "# Written by `ludp-bench import`; datasets/README.md explains the fields.\n"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -218,5 +219,22 @@ def card_text(loaded: Loaded, name: str, copy: Path, cards_dir: Path) -> str:
         "sources": [source],
     }
     validated(DatasetCard, content, copy / "card")
-    head = "# Written by `ludp-bench import`; datasets/README.md explains the fields.\n"
-    return head + dump_yaml(content)
+    return HEAD + dump_yaml(content)
+
+
+def with_modality(name: str, modality: str) -> tuple[Path, str]:
+    """Return the card of imported data, and its text with a further modality that is read from `MODALITY.npy`.
+
+    The file is not pinned, so that another encoder may replace it; the description beside it holds its checksum.
+
+    Raises:
+        ConfigError: the card cannot be read, or the modality's name cannot be that of a file.
+    """
+    card = cards.load(name)  # so that a card which is missing or malformed is refused
+    path = path_of(card.name) or DATASETS / f"{name}.yaml"
+    content = read_yaml(path)
+    (source,) = (each for each in content["sources"] if each["layout"] == normalised.NAME)
+    source["features"][modality] = {"path": f"{modality}.npy"}
+    content["modalities"].append(modality)
+    validated(DatasetCard, content, f"--modality '{modality}'", "Take a name that can be that of a file.")
+    return path, HEAD + dump_yaml(content)

@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from rich.console import Console
@@ -20,9 +21,11 @@ from bench.cli.commands import extract as command
 from bench.core.errors import BenchError, DataError, UsageError
 from bench.core.types import DataRequest
 from bench.data import encoders
+from bench.data.card_files import also_in
 from bench.data.cards import FeatureFile
 from bench.data.encoders import ItemRows, encode_items, find_files, read_texts, write
 from bench.data.features import Extractor, description_path, read_extraction, read_modality
+from bench.data.importing import import_data
 from bench.data.load import load_dataset
 
 
@@ -301,14 +304,17 @@ def test_where_features_go(loose_tiktok: Any, tmp_path: Path) -> None:
     assert command.target(movielens, "embedded", "textual", tmp_path, None) == (
         tmp_path / "ml-100k/text_feat.npy",
         384,
+        False,
     )
     assert command.target(movielens, "embedded", "visual", tmp_path, None) == (
         tmp_path / "ml-100k/image_feat.npy",
         None,
+        False,
     )
     assert command.target(movielens, "real", "visual", tmp_path, None) == (
         tmp_path / "movielens/image_feat.npy",
         None,
+        False,
     )
     assert command.target(loose_tiktok, "real", "visual", tmp_path, None)[0] == tmp_path / "tiktok/image_feat.npy"
     for card, source, modality, words in (
@@ -318,3 +324,67 @@ def test_where_features_go(loose_tiktok: Any, tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=words):
             command.target(card, source, modality, tmp_path, None)
+
+
+def test_imported_data_gets_a_modality_of_the_users_own(
+    tmp_path: Path, lines: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a table of interactions and a file of texts to data with content: nothing is written by hand."""
+    monkeypatch.setattr(encoders, "load_encoder", lambda *_: Lengths())
+    table, cards_dir, cache = tmp_path / "clicks.csv", tmp_path / "cards", tmp_path / "cache"
+    table.write_text("user_id,item_id\n" + "".join(f"u{k % 3},B{k:02}\n" for k in range(12)), encoding="utf-8")
+    cards_dir.mkdir()
+    card = import_data(table, "mine", cards_dir, cache).card
+    licence = card.read_text(encoding="utf-8").replace("not stated; write it here", "CC BY", 1)
+    card.write_text(licence, encoding="utf-8")
+    texts = lines({"item_id": "B03", "title": "Heat"}, {"item_id": "B11", "title": "Up"})
+    given = ["--input", str(texts), "--fields", "title", "--cache-dir", str(cache)]
+    request = DataRequest(cache_dir=cache)
+    with also_in([cards_dir]):
+        assert not load_dataset("mine", request).modalities
+        told = call("mine", "--modality", "textual", *given)
+        assert "2 of 12 items have it" in told
+        assert f"entered on {card}: 'mine' has the modality 'textual'" in told
+        data = load_dataset("mine", request)
+        (modality,) = data.modalities
+        assert modality.name == "textual"
+        assert "extracted by made-up 1.2" in modality.origin
+        assert modality.matrix[[3, 11], 0].tolist() == [4, 2]
+        assert "licence: CC BY" in card.read_text(encoding="utf-8")
+        monkeypatch.setattr(Lengths, "encode", lambda self, contents: np.ones((len(contents), 5)))
+        before = card.read_bytes()
+        assert "entered" not in call("mine", "--modality", "textual", *given)  # another encoder's takes its place
+        assert card.read_bytes() == before
+        assert load_dataset("mine", request).modalities[0].matrix.shape == (12, 5)
+        with pytest.raises(BenchError, match=r"--modality '\.\./x'"):
+            call("mine", "--modality", "../x", "--kind", "text", *given)
+
+
+def test_a_modality_that_was_imported_is_not_replaced(
+    tmp_path: Path, lines: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "load_encoder", lambda *_: Lengths())
+    folder, cards_dir, cache = tmp_path / "mine", tmp_path / "cards", tmp_path / "cache"
+    folder.mkdir()
+    cards_dir.mkdir()
+    frame = pd.DataFrame({"user_id": [k % 3 for k in range(12)], "item_id": range(12)})
+    frame.to_csv(folder / "clicks.csv", index=False)
+    content = pd.DataFrame({"item_id": [str(k) for k in range(12)], "a": np.arange(1.0, 13.0)})
+    content.to_parquet(folder / "textual.parquet")
+    import_data(folder, "mine", cards_dir, cache)
+    given = [
+        "--input",
+        str(lines({"item_id": 1, "title": "Heat"})),
+        "--fields",
+        "title",
+        "--cache-dir",
+        str(cache),
+    ]
+    with also_in([cards_dir]):
+        before = load_dataset("mine", DataRequest(cache_dir=cache)).modalities[0].matrix.tolist()
+        with pytest.raises(UsageError, match=r"imported with a file for the modality 'textual'.*--modality NAME"):
+            call("mine", "--modality", "textual", *given)
+        assert "entered on" in call("mine", "--modality", "plots", "--kind", "text", *given)
+        modalities = load_dataset("mine", DataRequest(cache_dir=cache)).modalities
+    assert [each.name for each in modalities] == ["textual", "plots"]
+    assert modalities[0].matrix.tolist() == before

@@ -1,6 +1,6 @@
 """`ludp-bench extract`: encode texts, images or sounds of items as the feature file of a data set.
 
-Reads the contents and the data set; writes the feature file.
+Reads the contents and the data set; writes the feature file, and enters it on the card of imported data.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from rich.console import Console
 from bench.cli.declare import add_options, read_options
 from bench.cli.options import DataOptions
 from bench.core.errors import UsageError
+from bench.core.files import os_errors, write_text
 
 if TYPE_CHECKING:
-    from bench.data.cards import DatasetCard, FeatureFile
+    from bench.data.cards import DatasetCard
     from bench.data.encoders import Contents, ItemRows
     from bench.data.raw import RawData
 
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         BenchError: the data set, its content or the encoder is missing, or the file cannot be written.
     """
     from bench.data import cards, encoders
+    from bench.data.importing import with_modality
     from bench.data.load import load_with_raw
 
     card = cards.choose(arguments.name).card  # features are those of all splits
@@ -67,7 +69,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, not {arguments.batch_size}.")
     data, raw = load_with_raw(card, read_options(DataOptions, arguments).request())
-    place, width = target(card, data.source, arguments.modality, arguments.cache_dir, arguments.output)
+    place, width, is_new = target(card, data.source, arguments.modality, arguments.cache_dir, arguments.output)
+    entered = with_modality(card.name, arguments.modality) if is_new else None
     contents, n_others, made_of = _read_contents(arguments, kind, item_rows(raw, arguments.first_id))
     encoder = encoders.load_encoder(kind, arguments.encoder, arguments.device)
     with console.status(f"{arguments.name}: {arguments.modality}") as status:
@@ -82,9 +85,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             "another encoder, or give another file with --output FILE and write a data card that reads it."
         )
     made = encoders.write(place, rows, arguments.modality, encoder, made_of)
+    if entered is not None:
+        with os_errors(f"{entered[0]} cannot be written", "Make its folder writable and extract again."):
+            write_text(*entered)
     shown: dict[str, Any] = {"soft_wrap": True, "markup": False}
     console.print(f"wrote {place}: {rows.shape[0]:,} x {rows.shape[1]}, {made.in_words()}", **shown)
     console.print(f"{made.n_described:,} of {made.n_items:,} items have it", **shown)
+    if entered is not None:
+        console.print(f"entered on {entered[0]}: '{card.name}' has the modality '{arguments.modality}'", **shown)
     if n_others:
         console.print(
             f"{n_others:,} contents belong to items that are not in the data set; they were left out", **shown
@@ -130,8 +138,8 @@ def item_rows(raw: RawData, first_id: int | None) -> ItemRows:
 
 def target(
     card: DatasetCard, kind: str, modality: str, cache: Path, output: Path | None
-) -> tuple[Path, int | None]:
-    """Return the path of the feature file, and its number of columns if the card fixes it.
+) -> tuple[Path, int | None, bool]:
+    """Return the path of the feature file, its columns if the card fixes them, and whether the card lacks it.
 
     Args:
         card: of the data set.
@@ -143,19 +151,25 @@ def target(
     Raises:
         UsageError: the data set would not read the file, and the user gave no other path.
     """
-    from bench.data.cards import DirectorySource, Ml100kSource
+    from bench.data.cards import DirectorySource, Ml100kSource, NormalisedSource
 
-    source = next(each for each in card.sources if each.kind == kind)
     if output is not None:
-        return output.with_suffix(".npy"), None
-    file: FeatureFile | None = None
-    if isinstance(source, DirectorySource | Ml100kSource):
-        file = source.features.get(modality)
+        return output.with_suffix(".npy"), None, False
+    source = next(each for each in card.sources if each.kind == kind)
+    file = source.features.get(modality) if isinstance(source, DirectorySource | Ml100kSource) else None
     folder = cache / source.directory if isinstance(source, DirectorySource) else cache
+    if isinstance(source, NormalisedSource):
+        if file is None:
+            return folder / f"{modality}.npy", None, True
+        if file.git_blob is not None:
+            raise UsageError(
+                f"'{card.name}' was imported with a file for the modality '{modality}'. Give yours another name "
+                "with --modality NAME --kind KIND, or import the data again without that file."
+            )
     if file is None or file.git_blob is not None:
         why = "reads no file for it" if file is None else "pins the publisher's file for it"
         raise UsageError(
             f"The {kind} source of '{card.name}' {why}, so your own features of the modality '{modality}' need "
             f"another path. Give it with --output FILE, and write a data card that reads it."
         )
-    return folder / file.path, file.dim
+    return folder / file.path, file.dim, False
