@@ -242,6 +242,25 @@ def test_another_program_stands_on_the_leaderboard_and_is_submitted(home: Path, 
     assert {each.spec.model for each in records(tmp_path / "to")} == set(rows)
 
 
+def test_a_result_that_can_be_compared_with_no_run_says_so(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, path = tmp_path / "results", tmp_path / "mine.csv"
+    shutil.copytree(home / "results", results)
+    _, lists = own_run(home, "mf")
+    rows_of(home, lists).to_csv(path, index=False)
+    assert evaluate(home, results, "--topk", str(path)) == 0
+    assert "alone" not in capsys.readouterr().out
+    assert evaluate(home, results, "--topk", str(path), "--protocol", "paper") == 0
+    told = capsys.readouterr().out
+    assert "alone in its table (tiktok [surrogate" in told
+    assert "protocol p2-paper-epochs1): results are compared on the same data, split and protocol only" in told
+    assert "random split], protocol p2-field-epochs1. --datasets NAME@SPLIT, --protocol" in told
+    alone = tmp_path / "fresh"
+    assert evaluate(home, alone, "--topk", str(path)) == 0
+    assert "alone" not in capsys.readouterr().out  # there is nothing that it could stand beside
+
+
 def test_status_and_a_repeated_run_do_not_mistake_lists_for_a_model(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

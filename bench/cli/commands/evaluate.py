@@ -182,6 +182,7 @@ def show(
         ResultsError: the test part was evaluated with other lists of this name, or a file cannot be written.
     """
     from bench.report.leaderboard.build import outcome, refresh
+    from bench.report.leaderboard.rows import why_alone
     from bench.runs.foreign import evaluate_test, evaluate_valid
     from bench.runs.store import ResultsStore
 
@@ -205,6 +206,8 @@ def show(
     path = store.record_path(record.key, protocol, data.name, data.source, record.spec)
     console.print(f"{'wrote' if is_new else 'evaluated before:'} {path}", markup=False, soft_wrap=True)
     console.print(outcome(*refresh(results_dir)), markup=False, soft_wrap=True)
+    if (alone := why_alone(results_dir, record)) is not None:
+        console.print(f"note: {alone}", markup=False, soft_wrap=True)
     return record
 
 

@@ -153,6 +153,22 @@ def boards(records: Iterable[RunRecord], n_asked: int | None) -> tuple[list[Boar
     return found, +left_out  # the plus drops reasons with a count of 0
 
 
+def why_alone(root: Path, record: RunRecord) -> str | None:
+    """Say why a record's table has no other row, if the directory has other tables; None if it has company."""
+    found, _ = boards([file.record for file in read_results(root).runs], None)
+    own = (data_key(record.data), record.protocol.protocol)
+    others = [board for board in found if (data_key(board.facts), board.protocol) != own]
+    n_beside = sum(len(board.rows) for board in found if board not in others)
+    if not others or n_beside > 1:
+        return None
+    named = "; ".join(f"{board.facts.label}, protocol {board.protocol.tag}" for board in others)
+    return (
+        f"This result is alone in its table ({record.data.label}, protocol {record.protocol.protocol.tag}): "
+        f"results are compared on the same data, split and protocol only. {root} has runs of: {named}. "
+        "--datasets NAME@SPLIT, --protocol, --select and --hide-at-test choose them."
+    )
+
+
 def _usual_repetitions(groups: Sequence[Sequence[RunRecord]]) -> int:
     """Return the largest number of repetitions that more than half of the rows have started.
 
