@@ -132,7 +132,8 @@ class WhatOptions:
     )  # fmt: skip
     reference: str | None = option(
         "--reference", metavar="MODEL",
-        help="row that stars, %%Improv. and tests compare the others with (default: ludp, else the first named)",
+        help="row that stars, %%Improv. and tests compare the others with (default: a model of your own, "
+        "else ludp, else the first named)",
     )  # fmt: skip
     profile: str | None = option(
         "--profile", metavar="NAME", help="quick (default), demo, smoke or full; see --list"

@@ -12,10 +12,11 @@ from functools import cached_property
 from bench.core.errors import ResultsError, listed
 from bench.core.protocol import Protocol
 from bench.core.types import BenchmarkData
+from bench.engine import registry
 from bench.report.paper import Paper
 from bench.report.scores import Scores, data_key
 from bench.report.stops import each_once
-from bench.report.wording import data_headings, data_notes, model_display, row_order
+from bench.report.wording import data_headings, data_notes, model_display, model_of, row_order
 from bench.runs.list_files import StoredLists
 from bench.runs.record_files import Damaged
 from bench.runs.records import DataFacts, RunRecord
@@ -55,7 +56,7 @@ class Material:
     def reference(self) -> str:
         """Return the label of the row that all others are compared with.
 
-        By default it is the paper's model, or the first model of the call if that one is not among them.
+        By default it is the first model from outside this project, else the paper's model, else the first one.
         """
         return self.asked_reference or default_reference(self.labels, self.paper)
 
@@ -108,8 +109,15 @@ class Material:
 
 
 def default_reference(labels: Sequence[str], paper: Paper) -> str:
-    """Return the row that all others are compared with unless the call names one; "" without rows."""
-    return paper.proposed if paper.proposed in labels else next(iter(labels), "")
+    """Return the row that all others are compared with unless the call names one; "" without rows.
+
+    Whoever adds a model of their own asks how it compares, so the first plugin's model goes before the paper's.
+    """
+    own = {*registry.names()} - registry.built_in_names()
+    for wanted in (lambda label: model_of(label) in own, lambda label: label == paper.proposed):
+        if found := next(filter(wanted, labels), None):
+            return found
+    return next(iter(labels), "")
 
 
 @dataclass(frozen=True)

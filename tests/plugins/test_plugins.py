@@ -18,6 +18,8 @@ from bench.cli.main import main
 from bench.core.errors import ConfigError, UsageError
 from bench.engine import plugins, registry
 from bench.engine.plugins import resolve_location, use_plugins
+from bench.report.material import default_reference
+from bench.report.paper import load_paper
 
 CALL = ["--datasets", "movielens", "--source", "surrogate", "--scale", "0.02", "--seeds", "1", "--epochs", "1"]
 
@@ -249,6 +251,15 @@ def test_tuning_writes_beside_the_plugins_yaml(own, tmp_path: Path, monkeypatch:
     assert run.main([*CALL, *places, *tune, "--workers", "1", "--save-tuned"]) == 0
     (entry,) = yaml.safe_load(path.with_suffix(".tuned.yaml").read_text(encoding="utf-8"))
     assert (entry["dataset"], entry["trials"], list(entry["values"])) == ("movielens", 2, ["embedding_size"])
+
+
+def test_a_model_of_ones_own_is_the_row_that_others_are_compared_with(own) -> None:
+    path = own("trial")
+    labels = ["mf", "ludp", "trial@wide", "trial"]
+    assert default_reference(labels, load_paper()) == "ludp"
+    with use_plugins([str(path)]):
+        assert default_reference(labels, load_paper()) == "trial@wide"
+        assert default_reference(["mf", "ease"], load_paper()) == "mf"
 
 
 def test_no_plugin_outlives_its_call(own) -> None:

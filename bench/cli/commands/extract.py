@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -61,24 +61,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from bench.data.load import load_with_raw
 
     card = cards.choose(arguments.name).card  # features are those of all splits
-    kind = arguments.kind or KINDS.get(arguments.modality)
-    if kind is None:
-        raise UsageError(
-            f"The kind of content of the modality '{arguments.modality}' is unknown. Give it with --kind."
-        )
-    if arguments.batch_size < 1:
-        raise UsageError(f"--batch-size must be at least 1, not {arguments.batch_size}.")
+    kind = _kind_of(arguments)
     data, raw = load_with_raw(card, read_options(DataOptions, arguments).request())
     place, width, is_new = target(card, data.source, arguments.modality, arguments.cache_dir, arguments.output)
     entered = with_modality(card.name, arguments.modality) if is_new else None
     contents, n_others, made_of = _read_contents(arguments, kind, item_rows(raw, arguments.first_id))
     encoder = encoders.load_encoder(kind, arguments.encoder, arguments.device)
-    with console.status(f"{arguments.name}: {arguments.modality}") as status:
-
-        def on_progress(done: int) -> None:
-            status.update(f"{arguments.name}: {arguments.modality}, {done:,} of {len(contents):,} items")
-
-        rows = encoders.encode_items(contents, data.n_items, encoder, arguments.batch_size, on_progress)
+    what = f"{arguments.name}: {arguments.modality}"
+    with console.status(what) as status:
+        rows = encoders.encode_items(
+            contents, data.n_items, encoder, arguments.batch_size,
+            lambda done: status.update(f"{what}, {done:,} of {len(contents):,} items"),
+        )  # fmt: skip
     if width not in (None, rows.shape[1]):
         raise UsageError(
             f"The encoder gives {rows.shape[1]} columns, and '{card.name}' reads {width} from {place}. Use "
@@ -88,16 +82,30 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if entered is not None:
         with os_errors(f"{entered[0]} cannot be written", "Make its folder writable and extract again."):
             write_text(*entered)
-    shown: dict[str, Any] = {"soft_wrap": True, "markup": False}
-    console.print(f"wrote {place}: {rows.shape[0]:,} x {rows.shape[1]}, {made.in_words()}", **shown)
-    console.print(f"{made.n_described:,} of {made.n_items:,} items have it", **shown)
-    if entered is not None:
-        console.print(f"entered on {entered[0]}: '{card.name}' has the modality '{arguments.modality}'", **shown)
-    if n_others:
-        console.print(
-            f"{n_others:,} contents belong to items that are not in the data set; they were left out", **shown
-        )
+    told = [
+        f"wrote {place}: {rows.shape[0]:,} x {rows.shape[1]}, {made.in_words()}",
+        f"{made.n_described:,} of {made.n_items:,} items have it",
+        entered and f"entered on {entered[0]}: '{card.name}' has the modality '{arguments.modality}'",
+        n_others and f"{n_others:,} contents belong to items that are not in the data set; they were left out",
+    ]
+    console.print(*filter(None, told), sep="\n", soft_wrap=True, markup=False)
     return 0
+
+
+def _kind_of(arguments: argparse.Namespace) -> str:
+    """Return the kind of content: that of `--kind`, or the usual one of the modality.
+
+    Raises:
+        UsageError: the modality has no usual kind, or the batch size is not positive.
+    """
+    kind: str | None = arguments.kind or KINDS.get(arguments.modality)
+    if kind is None:
+        raise UsageError(
+            f"The kind of content of the modality '{arguments.modality}' is unknown. Give it with --kind."
+        )
+    if arguments.batch_size < 1:
+        raise UsageError(f"--batch-size must be at least 1, not {arguments.batch_size}.")
+    return kind
 
 
 def _read_contents(arguments: argparse.Namespace, kind: str, items: ItemRows) -> tuple[Contents, int, str]:
