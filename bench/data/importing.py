@@ -197,7 +197,7 @@ def card_text(loaded: Loaded, name: str, copy: Path, cards_dir: Path) -> str:
     source: dict[str, Any] = {
         "kind": "real",
         "layout": "normalised",
-        "title": f"imported from {readable(path.name)} in the format {loaded.format}",
+        "title": f"imported from {readable(path.name)}, format {loaded.format}",
         "directory": f"{FOLDER}/{name}",
         "files": pins,
         "features": features,
