@@ -7,7 +7,7 @@ nothing again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import combinations
 
 import numpy as np
@@ -31,6 +31,8 @@ SMALLEST_SHOWN = 0.001
 CONTRAST_FIELDS = (
     *("difference", "ci_low", "ci_high", "relative", "relative_low", "relative_high", "cohens_dz"),
     *("p", "p_holm", "p_by_seed", "n_seeds_agreeing"),
+    *("ci_low_over_seeds", "ci_high_over_seeds", "relative_low_over_seeds", "relative_high_over_seeds"),
+    "detectable",
 )
 METHOD = (
     "p: paired permutation test over users, two-sided; a user's difference flips its sign in all seeds at once, "
@@ -231,6 +233,25 @@ def shown_difference(contrast: Contrast) -> str:
     return f"{contrast.relative:+.1%} [{contrast.relative_low:+.1%}, {contrast.relative_high:+.1%}]"
 
 
+def shown_over_seeds(contrast: Contrast) -> str:
+    """Format the interval over users and seeds as `shown_difference` does; "" for one seed."""
+    wide = contrast.over_seeds
+    if wide is None:
+        return ""
+    if contrast.relative is None or wide.relative_low is None or contrast.relative_low is None:
+        return f"[{wide.low:+.4f}, {wide.high:+.4f}]"
+    return f"[{wide.relative_low:+.1%}, {wide.relative_high:+.1%}]"
+
+
+def shown_detectable(contrast: Contrast) -> str:
+    """Format the detectable difference, relative where the difference is; "" where users do not vary."""
+    if contrast.detectable is None:
+        return ""
+    if contrast.relative_detectable is None or contrast.relative_low is None:
+        return f"{contrast.detectable:.4f}"
+    return f"{contrast.relative_detectable:.1%}"
+
+
 def star(contrast: Contrast) -> str:
     """Return a blank and a star for a significant difference over at least `MIN_SEEDS` seeds, else ""."""
     return f" {STAR}" if contrast.sign and len(contrast.p_by_seed) >= MIN_SEEDS else ""
@@ -244,6 +265,8 @@ def contrast_values(contrast: Contrast | None) -> tuple[CsvValue, ...]:
         *(contrast.difference, contrast.low, contrast.high),
         *(contrast.relative, contrast.relative_low, contrast.relative_high, contrast.effect),
         *(contrast.p, contrast.p_holm, ";".join(map(repr, contrast.p_by_seed)), contrast.n_agreeing),
+        *(astuple(contrast.over_seeds) if contrast.over_seeds else (None,) * 4),
+        contrast.detectable,
     )
 
 

@@ -11,8 +11,18 @@ repetitions, and the sum of the standardised statistics of the repetitions is co
 over the flips (nonparametric combination, Pesarin and Salmaso 2010). This is valid under any dependence between
 repetitions, and with one repetition it is the plain test.
 
-**Interval.** The percentile bootstrap, over users, of the difference of scores averaged over repetitions. It is
-about the models as trained here: repetitions are not resampled.
+**Interval over users.** The percentile bootstrap, over users, of the difference of scores averaged over
+repetitions. It is about the models as trained here: repetitions are not resampled.
+
+**Interval over users and seeds.** It is about further trainings, too. Each resample of the users is shifted by
+what other seeds could give: for each row a draw from Student's t with n - 1 degrees of freedom times the standard
+error of its n repetitions, without the part that the users' own chance gives to their means, since the resamples
+hold it already. Drawing few repetitions with replacement would give too little: the variance of three is
+underestimated by a third, and their distribution has heavy tails. The tests simulate the coverage.
+
+**Detectable difference.** The true difference that the test over users finds with a power of 80 % at the level
+that Holm's method asks of the smallest p-value of a family of m tests: (z(1 - 0.05 / 2m) + z(0.8)) times the
+standard error over users. A smaller difference may well exist where the test finds none.
 
 `Resamples` tests any contrasts of rows, and `gaps` tests many rows against one reference at lower cost.
 """
@@ -33,11 +43,22 @@ N_FLIPS = 9_999
 FLIPS_PER_TEST = 80  # the smallest p-value stays below 0.05 after Holm's correction, for any number of tests
 N_RESAMPLES = 2_000
 LEVEL = 0.05
+POWER = 0.8
 CHUNK = 250  # flips or resamples at once: memory stays at CHUNK x n_users
 TIE = 1e-9  # sums closer than this fraction of their deviation count as equal
 
 FloatArray = NDArray[np.float64]
 Weights = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """The 95% interval of a difference over users and seeds, absolute and relative as in `Contrast`."""
+
+    low: float
+    high: float
+    relative_low: float | None
+    relative_high: float | None
 
 
 @dataclass(frozen=True)
@@ -52,6 +73,8 @@ class Contrast:
         relative: the difference divided by the mean of the rows with negative weight; None if that is 0.
         relative_low: lower end of its 95% interval; None if that mean is 0 in some resample.
         relative_high: upper end.
+        over_seeds: the interval over users and seeds; None for one repetition.
+        detectable: the detectable difference, absolute; None where users do not vary.
         effect: Cohen's d_z, the mean over users divided by its standard deviation; None if that is 0.
         p: two-sided, of all repetitions together, uncorrected.
         p_holm: `p` corrected by Holm's method over the family of the contrast.
@@ -67,12 +90,21 @@ class Contrast:
     relative: float | None
     relative_low: float | None
     relative_high: float | None
+    over_seeds: OverSeeds | None
+    detectable: float | None
     effect: float | None
     p: float
     p_holm: float
     p_by_seed: tuple[float, ...]
     n_users: int
     n_agreeing: int
+
+    @property
+    def relative_detectable(self) -> float | None:
+        """Return the detectable difference divided by what `relative` is divided by; None without either."""
+        if self.detectable is None or not self.relative:
+            return None
+        return self.detectable * self.relative / self.difference
 
     @property
     def sign(self) -> int:
@@ -103,6 +135,8 @@ class Resamples:
         resampled = means_over_resamples(stacked.mean(axis=2), derive_seed(seed, "bootstrap"), N_RESAMPLES)
         self._flipped = dict(zip(self._scores, flipped, strict=True))
         self._resampled = dict(zip(self._scores, resampled, strict=True))
+        self._n_seeds = stacked.shape[2]
+        self._shifts = {metric: seed_shifts(values, labels, seed) for metric, values in self._scores.items()}
 
     def family(self, metric: str, weights: Sequence[Weights]) -> list[Contrast]:
         """Test contrasts together: Holm's correction counts all of them.
@@ -114,7 +148,7 @@ class Resamples:
         p_values = [_p_values(*self._weighted(metric, each)) for each in weights]
         corrected = holm([p for p, _ in p_values])
         return [
-            self._contrast(metric, each, p, p_holm, by_seed)
+            self._contrast(metric, each, p, p_holm, by_seed, len(weights))
             for each, (p, by_seed), p_holm in zip(weights, p_values, corrected, strict=True)
         ]
 
@@ -126,20 +160,15 @@ class Resamples:
         return users, np.sum([weight * flipped[row] for weight, row in terms], axis=0)
 
     def _contrast(
-        self, metric: str, weights: Weights, p: float, p_holm: float, by_seed: tuple[float, ...]
+        self, metric: str, weights: Weights, p: float, p_holm: float, by_seed: tuple[float, ...], size: int
     ) -> Contrast:
         users, _ = self._weighted(metric, weights)
         averaged = users.mean(axis=0)
         difference, spread = float(averaged.mean()), float(averaged.std(ddof=1)) if averaged.size > 1 else 0.0
-        resampled, base = np.zeros(N_RESAMPLES), np.zeros(N_RESAMPLES)
-        level = 0.0
-        for label, weight in weights.items():
-            means = self._resampled[metric][self._rows[label]]
-            resampled += weight * means
-            base += max(-weight, 0.0) * means
-            level += max(-weight, 0.0) * float(self._scores[metric][self._rows[label]].mean())
-        low, high = _percentiles(resampled)
-        relative_low, relative_high = _percentiles(resampled / base) if base.min() > 0 else (None, None)
+        below = {label: max(-weight, 0.0) for label, weight in weights.items()}
+        level = sum(w * float(self._scores[metric][self._rows[label]].mean()) for label, w in below.items())
+        means, shifted = self._resampled[metric], self._resampled[metric] + self._shifts[metric]
+        low, high, relative_low, relative_high = self._interval(means, weights, below)
         return Contrast(
             weights=weights,
             difference=difference,
@@ -148,6 +177,8 @@ class Resamples:
             relative=difference / level if level > 0 else None,
             relative_low=relative_low,
             relative_high=relative_high,
+            over_seeds=OverSeeds(*self._interval(shifted, weights, below)) if self._n_seeds > 1 else None,
+            detectable=detectable(spread / np.sqrt(averaged.size), size) if spread > 0 else None,
             effect=difference / spread if spread > 0 else None,
             p=p,
             p_holm=p_holm,
@@ -155,6 +186,54 @@ class Resamples:
             n_users=averaged.size,
             n_agreeing=int((np.sign(users.mean(axis=1)) == np.sign(difference)).sum()),
         )
+
+    def _interval(
+        self, means: FloatArray, weights: Weights, below: Weights
+    ) -> tuple[float, float, float | None, float | None]:
+        """Return the interval of a contrast, and of the contrast relative to the rows `below`.
+
+        Args:
+            means: means of every row in every resample, `[n_rows, n_resamples]`.
+            weights: weight of every row.
+            below: weight of every row in the base of the relative difference.
+        """
+        resampled = np.sum([weight * means[self._rows[label]] for label, weight in weights.items()], axis=0)
+        base = np.sum([weight * means[self._rows[label]] for label, weight in below.items()], axis=0)
+        return *_percentiles(resampled), *(_percentiles(resampled / base) if base.min() > 0 else (None, None))
+
+
+def seed_shifts(scores: FloatArray, labels: Sequence[str], seed: int) -> FloatArray:
+    """Draw what other repetitions could add to the mean of each row, `[n_rows, N_RESAMPLES]`.
+
+    Args:
+        scores: `[n_rows, n_seeds, n_users]`.
+        labels: names of the rows; the draws of a row depend on its name and not on the other rows.
+        seed: root seed of the draws.
+    """
+    from scipy.special import stdtrit
+
+    n_rows, n_seeds, n_users = scores.shape
+    if n_seeds == 1:
+        return np.zeros((n_rows, N_RESAMPLES))
+    # evenly spaced quantiles in random order, because the tails of random draws would be rough
+    quantiles = stdtrit(n_seeds - 1, (np.arange(N_RESAMPLES) + 0.5) / N_RESAMPLES)
+    drawn = [np.random.default_rng(derive_seed(seed, "seeds", label)).permutation(quantiles) for label in labels]
+    of_means = scores.mean(axis=2).var(axis=1, ddof=1)
+    of_chance = scores.var(axis=1, ddof=1).mean(axis=1) / n_users
+    errors = np.sqrt(np.maximum(of_means - of_chance, 0.0) / n_seeds)
+    return np.asarray(errors[:, None] * np.array(drawn))
+
+
+def detectable(error: float, n_tests: int = 1) -> float:
+    """Return the difference that a test of a family of `n_tests` finds with a power of `POWER`.
+
+    Args:
+        error: standard error of the difference over users.
+        n_tests: size of the family.
+    """
+    from scipy.special import ndtri
+
+    return float((ndtri(1 - LEVEL / 2 / n_tests) + ndtri(POWER)) * error)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -29,7 +29,7 @@ from bench.report.comparisons import (
 from bench.report.figure import write_figure
 from bench.report.material import Material
 from bench.report.render import to_csv, to_latex, to_markdown
-from bench.report.statistics import Resamples, holm, pair
+from bench.report.statistics import Resamples, detectable, holm, pair
 from bench.report.tables.ablation import ablation_pairs
 from bench.report.tables.ablation import build as ablation_table
 from bench.report.tables.critical import Ranking, has_enough_data
@@ -115,6 +115,57 @@ def test_nulls_are_found_significant_as_often_as_promised(n_seeds: int) -> None:
     if n_seeds > 1:  # what multiplying the p-values of the same users would do
         fisher = [stats.combine_pvalues(each.p_by_seed).pvalue for each in found]
         assert sum(p < 0.05 for p in fisher) > high
+
+
+@pytest.mark.parametrize("n_seeds", [2, 3, 5])
+@pytest.mark.parametrize("luck", [0.0, 0.02])
+def test_the_interval_over_users_and_seeds_covers_what_other_seeds_give(n_seeds: int, luck: float) -> None:
+    """300 pairs of models with the same scores but for the luck of their seeds; Recall is 0.07 on average."""
+    rng = np.random.default_rng(29)
+    n, n_users = 300, 400
+    scores = sparse(rng, 2 * n, n_seeds, n_users) + luck * rng.standard_normal((2 * n, n_seeds, 1))
+    labels = [f"{side}{number}" for side in "ab" for number in range(n)]
+    resamples = Resamples(labels, {R10: scores}, seed=2)
+    found = [resamples.family(R10, [pair(f"a{number}", f"b{number}")])[0] for number in range(n)]
+    low, _ = stats.binom.ppf([0.005, 0.995], n, 0.95)
+    for first, last in (("low", "high"), ("relative_low", "relative_high")):
+        wide = [each.over_seeds for each in found if getattr(each.over_seeds, first) is not None]
+        covered = sum(getattr(each, first) <= 0 <= getattr(each, last) for each in wide)
+        assert covered >= low - n + len(wide)  # it may be too wide, not too narrow
+    covered_by_users = sum(each.low <= 0 <= each.high for each in found)
+    assert covered_by_users < 0.75 * n if luck else covered_by_users >= low
+    widths = [(each.over_seeds.high - each.over_seeds.low) / (each.high - each.low) for each in found]
+    assert n_seeds == 2 or luck or np.median(widths) < 1.5  # without luck it is not much wider
+
+
+def test_rows_without_seeds_have_the_interval_over_users_alone() -> None:
+    rng = np.random.default_rng(31)
+    first, second = sparse(rng, 2, 1, 300)
+    found = contrast(np.repeat(first, 3, axis=0), np.repeat(second, 3, axis=0))
+    wide = found.over_seeds
+    assert (wide.low, wide.high) == pytest.approx((found.low, found.high))
+    assert (wide.relative_low, wide.relative_high) == pytest.approx((found.relative_low, found.relative_high))
+    assert contrast(first, second).over_seeds is None
+
+
+@pytest.mark.parametrize("n_tests", [1, 12])
+def test_the_detectable_difference_is_found_four_times_of_five(n_tests: int) -> None:
+    rng = np.random.default_rng(37)
+    n, n_users = 300, 600
+    base = sparse(rng, 2, n, 1, n_users)
+    spread = (base[0] - base[1]).std()
+    planted = detectable(spread / np.sqrt(n_users), n_tests)
+    scores = np.concatenate([base[0] + planted, base[1]])
+    labels = [f"{side}{number}" for side in "ab" for number in range(n)]
+    resamples = Resamples(labels, {R10: scores}, seed=2)
+    found = [resamples.family(R10, [pair(f"a{number}", f"b{number}")])[0] for number in range(n)]
+    low, high = stats.binom.ppf([0.005, 0.995], n, 0.8)
+    assert low <= sum(each.p < 0.05 / n_tests for each in found) <= high
+    assert np.mean([each.detectable for each in found]) == pytest.approx(
+        detectable(spread / np.sqrt(n_users)), rel=0.02
+    )
+    family = resamples.family(R10, [pair(f"a{number}", f"b{number}") for number in range(12)])
+    assert family[0].detectable == pytest.approx(found[0].detectable * detectable(1, 12) / detectable(1))
 
 
 def test_repetitions_that_contradict_each_other_are_no_evidence() -> None:
@@ -264,9 +315,10 @@ def test_a_partial_result_shows_as_partial_and_is_not_compared(material: Any, sc
     call = material(scores, 3)
     table = significance_table(call)
     shown = {row.cells[1].text: [cell.text for cell in row.cells[2:]] for row in table.blocks[0].rows}
-    assert shown["GRCN"] == ["– (GRCN: 1 of 3 seeds)", "–", "–"] * 3
-    assert shown["MF"][1] == "<0.001 *"
-    assert not shown["LightGCN"][1].endswith("*")
+    assert len(table.blocks) == len(COMPARED)
+    assert shown["GRCN"] == ["– (GRCN: 1 of 3 seeds)", *["–"] * 4]
+    assert shown["MF"][2] == "<0.001 *"
+    assert not shown["LightGCN"][2].endswith("*")
     partial = [row for row in rows_of(table) if "grcn" in (row["first"], row["second"])]
     assert len(partial) == 3 * (1 + 3)
     assert {(row["p_holm"], row["difference"], row["not_compared"]) for row in partial} == {

@@ -221,7 +221,8 @@ def judge(claim: Claim, scores: UserScores, resamples: Resamples | None, paper: 
         contrasts = {metric: resamples.family(metric, weights) for metric in claim.metrics}
     outcomes = {metric: _outcome(claim, tested, metric, scores, paper) for metric, tested in contrasts.items()}
     blind = [metric for metric, tested in contrasts.items() if any(map(_is_blind, tested))]
-    verdict, reason = _verdict(claim, scores, outcomes, bool(missing), blind)
+    unclear = [each for metric, outcome in outcomes.items() if outcome == "open" for each in contrasts[metric]]
+    verdict, reason = _verdict(claim, scores, outcomes, bool(missing), blind, unclear)
     return Finding(claim, contrasts, verdict, reason, _missing_words(missing, scores, paper))
 
 
@@ -231,9 +232,14 @@ def strongest(contrasts: list[Contrast]) -> Contrast:
 
 
 def _verdict(
-    claim: Claim, scores: UserScores, outcomes: dict[str, Outcome], is_partial: bool, blind: list[str]
+    claim: Claim,
+    scores: UserScores,
+    outcomes: dict[str, Outcome],
+    is_partial: bool,
+    blind: list[str],
+    unclear: Sequence[Contrast],
 ) -> tuple[Verdict, str]:
-    """Return verdict and reason from the outcomes by metric."""
+    """Return verdict and reason from the outcomes by metric; `unclear` are the contrasts of open outcomes."""
     if scores.facts.source != "real":
         return "not decidable here", SOURCES[scores.facts.source]
     if outcomes and scores.n_seeds < MIN_SEEDS:
@@ -249,7 +255,7 @@ def _verdict(
     if "open" in outcomes.values() and blind:
         return "not decidable here", f"{listed(map(metric_title, blind))} cannot tell rows apart: {BLIND}"
     if "open" in outcomes.values():
-        return "not decidable here", f"{_open_words(claim)} in {still_open}"
+        return "not decidable here", f"{_open_words(claim)} in {still_open}{_unseen(claim, unclear)}"
     return "holds", ""
 
 
@@ -309,6 +315,15 @@ def _open_words(claim: Claim) -> str:
     if claim.rule == "close":
         return f"the interval reaches across the margin of {claim.margin_percent:g}%"
     return "no difference is significant" if claim.rule == "differ" else "not every difference is significant"
+
+
+def _unseen(claim: Claim, unclear: Sequence[Contrast]) -> str:
+    """Say how large a difference tests without a result could have missed; "" where it is not known."""
+    sizes = [each.relative_detectable for each in unclear if not each.sign]
+    largest = max((size for size in sizes if size is not None), default=None)
+    if largest is None or claim.rule == "close":
+        return ""
+    return f"; differences below {largest:.1%} would often go unseen"
 
 
 def _missing_words(missing: list[str], scores: UserScores, paper: Paper) -> str:

@@ -12,7 +12,9 @@ from bench.report.comparisons import (
     compare_all,
     contrast_values,
     family_name,
+    shown_detectable,
     shown_difference,
+    shown_over_seeds,
     shown_p,
     star,
     untested,
@@ -37,7 +39,11 @@ CSV_HEADER = (
     *CONTRAST_FIELDS,
     *("n_seeds", "n_users", "not_compared"),
 )
-EFFECT = "d: Cohen's d of paired differences. All of this concerns the models as trained with these seeds."
+MORE = (
+    "Users and seeds: the interval for further trainings of these models, with what other seeds could give; all "
+    "else concerns the models as trained with these seeds. d: Cohen's d of paired differences. Detectable: the "
+    "smallest true difference that this test finds with a power of 80%; a smaller one may exist unseen."
+)
 
 
 def build(material: Material) -> Table:
@@ -54,38 +60,41 @@ def build(material: Material) -> Table:
     csv_rows: list[tuple[CsvValue, ...]] = []
     for facts, heading in zip(material.facts, data_headings(material.facts), strict=True):
         families = compare_all(material, facts)
-        blocks.append(_block(families[0], heading, material.paper))
+        blocks += [_block(families[0], metric, heading, material.paper) for metric in COMPARED]
         notes += [*data_notes(facts, heading, material.paper), _count_note(families[-1], heading)]
         csv_rows += [row for family in families for row in _csv_rows(family, material)]
     return Table("Significance", _caption(material), tuple(blocks), tuple(notes), CSV_HEADER, tuple(csv_rows))
 
 
-def _block(family: Comparisons, heading: str, paper: Paper) -> Block:
-    """Build the block of a data set: one row per pair; difference, p and d as columns of every metric."""
+def _block(family: Comparisons, metric: str, heading: str, paper: Paper) -> Block:
+    """Build the block of a data set and a metric: one row per pair."""
+    group = f"{heading}, {metric_title(metric)}"
     columns = [Column("First", align="left"), Column("Second", align="left")]
-    for metric in COMPARED:
-        title = metric_title(metric)
-        columns += [Column(head, group=heading) for head in (title, f"{title} p", f"{title} d")]
+    columns += [Column(head, group=group) for head in ("difference", "users and seeds", "p", "d", "detectable")]
     rows = []
     for pair in family.pairs:
-        cells = [Cell(words=model_display(label, paper)) for label in pair]
-        gap = family.gap(pair, paper)
-        for metric in COMPARED:
-            contrast = family.contrasts.get((metric, pair))
-            cells += _cells(contrast) if contrast else [Cell(words=f"{DASH} ({gap})"), *[Cell(words=DASH)] * 2]
-        rows.append(Row(tuple(cells)))
+        contrast = family.contrasts.get((metric, pair))
+        gap = Cell(words=f"{DASH} ({family.gap(pair, paper)})")
+        cells = _cells(contrast) if contrast else [gap, *[Cell(words=DASH)] * (len(columns) - 3)]
+        rows.append(Row((*(Cell(words=model_display(label, paper)) for label in pair), *cells)))
     return Block(tuple(columns), tuple(rows))
 
 
 def _cells(contrast: Contrast) -> list[Cell]:
     effect = Cell(words=DASH) if contrast.effect is None else Cell(contrast.effect, form="+.3f")
-    return [Cell(words=shown_difference(contrast)), Cell(words=shown_p(contrast.p_holm) + star(contrast)), effect]
+    return [
+        Cell(words=shown_difference(contrast)),
+        Cell(words=shown_over_seeds(contrast) or DASH),
+        Cell(words=shown_p(contrast.p_holm) + star(contrast)),
+        effect,
+        Cell(words=shown_detectable(contrast) or DASH),
+    ]
 
 
 def _caption(material: Material) -> str:
     return (
         f"Differences between models over the same users, n={material.n_seeds} seeds: the first minus the second, "
-        f"relative to the second. {STAR} marks p < 0.05. {METHOD.format(family=family_name(material))} {EFFECT} "
+        f"relative to the second. {STAR} marks p < 0.05. {METHOD.format(family=family_name(material))} {MORE} "
         f"The CSV has every pair, corrected over all pairs."
     )
 
