@@ -6,6 +6,7 @@ A card lists sources. There is one model per format of a source's files, and the
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -384,6 +385,8 @@ def load(name: str, directory: Path = DATASETS) -> DatasetCard:
     files = card_files(directory)
     if name not in files:
         advice = f"Add {directory / 'NAME.yaml'} for a new one, or name the folder of its card with --card-dir."
+        if Path(name).exists():
+            advice = f"To use that file or folder, import it first: ludp-bench inspect {shlex.quote(name)}."
         raise unknown_name("data set", name, sorted(files), advice)
     file = files[name]
     card = validated(DatasetCard, read_yaml(file), file)

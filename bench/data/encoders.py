@@ -97,8 +97,8 @@ def read_texts(path: Path, fields: Sequence[str], items: ItemRows) -> tuple[Cont
     texts: Contents = {}
     unknown: list[Any] = []
     seen: set[str] = set()
-    advice = "Save it as UTF-8, or name another file with --input."
-    with os_errors(f"{path} cannot be read as UTF-8 text", advice, DataError, UnicodeDecodeError):
+    advice = "Give a file with one JSON object a line, in UTF-8, with --input."
+    with os_errors(f"{path} cannot be read", advice, DataError, UnicodeDecodeError):
         check_plain(path)
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
@@ -118,7 +118,8 @@ def read_texts(path: Path, fields: Sequence[str], items: ItemRows) -> tuple[Cont
         if field not in seen:
             hint = nearest_hint(field, seen)
             raise UsageError(
-                f"No line of {path} has the field '{field}'.{hint} The fields are: {listed(sorted(seen))}."
+                f"No line of {path} has the field '{field}'.{hint} The fields are: {listed(sorted(seen))}. "
+                "Name those of the text with --fields."
             )
     _require_known_items(path, len(texts), unknown, items)
     return {row: text for row, text in sorted(texts.items()) if text}, len(unknown)

@@ -271,7 +271,8 @@ def positives(path: Path, name: str, column: pa.ChunkedArray, columns: Columns) 
     if not kept.any():
         wanted = listed(" ".join(each) for each in columns.given if each[0] in ("--min-rating", "--positive"))
         raise DataError(
-            f"{path}: with {wanted} no row is a positive; '{name}' holds {describe_values(column)}. Correct it."
+            f"{path}: with {wanted} no row is a positive; '{name}' holds {describe_values(column)}. Give a value "
+            "that it holds."
         )
     return kept
 

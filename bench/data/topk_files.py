@@ -176,6 +176,11 @@ def frame_of(columns: Mapping[str, Any], path: Path = FROM_PYTHON) -> pd.DataFra
             f"{path}: {len(odd):,} of {len(numbers):,} rows have a {role} that is no number, for example "
             f"'{given.iloc[first]}' of item '{items[first]}' for user '{users[first]}'. Correct or remove them."
         )
+    if role == "rank" and (numbers < 0).any():
+        raise DataError(
+            f"{path}: the smallest rank is {numbers.min():g}, and ranks count from 0 or 1. If they are scores, of "
+            "which the highest is the best, name the column 'score'."
+        )
     return pd.DataFrame({"user": users, "item": items, "place": numbers if role == "rank" else -numbers})
 
 

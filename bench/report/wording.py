@@ -204,7 +204,9 @@ def _comparability(facts: DataFacts, heading: str, paper: Paper) -> str:
 
 
 def _split_and_hash(facts: DataFacts) -> str:
-    return f"split {facts.split} {facts.split_hash[:SHORT_HASH]}, data {facts.data_hash[:SHORT_HASH]}"
+    content = f"with {listed(each.name for each in facts.modalities)}" if facts.modalities else "without content"
+    hashes = f"split {facts.split} {facts.split_hash[:SHORT_HASH]}, data {facts.data_hash[:SHORT_HASH]}"
+    return f"{content}, {hashes}"
 
 
 def _bare(sentence: str) -> str:

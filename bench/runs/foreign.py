@@ -7,6 +7,7 @@ record and the lists of the test part through `ResultsStore`.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -244,7 +245,11 @@ def _repeated(
     if not len(twice):
         return []
     user, item = names[0][twice[0] // data.n_items], names[1][twice[0] % data.n_items]
-    return [f"{len(twice):,} items stand twice in a list, for example '{item}' in that of user '{user}'"]
+    verb = "item stands" if len(twice) == 1 else "items stand"
+    return [
+        f"{len(twice):,} {verb} twice in a list, for example '{item}' in that of user '{user}'; "
+        "leave one of each out"
+    ]
 
 
 def _hidden(
@@ -265,7 +270,8 @@ def _hidden(
             user, item = names[0][users[odd[0]]], names[1][items[odd[0]]]
             problems.append(
                 f"{len(odd):,} recommended items are in the {words} part of their user, for example '{item}' of "
-                f"user '{user}'; every model here skips such items, so leave them out"
+                f"user '{user}'; every model here skips such items, so leave them out, unless the lists were made "
+                f"for another split than {DataFacts.of(data).label}: then name theirs, as NAME@SPLIT"
             )
     return problems
 
@@ -359,14 +365,15 @@ def evaluate_test(
         The record, and whether it is new; lists or scores that were evaluated before are not evaluated again.
 
     Raises:
-        ResultsError: other lists of this name were evaluated on this data before; or a file cannot be written.
+        ResultsError: other lists of this name were evaluated on this data before, under any protocol; or a file
+            cannot be written.
     """
     store.check_writable()
     spec = RunSpec(
         dataset=data.name, model=f"{FOREIGN}{program}", repetition=0, base_seed=0, max_epochs=0, params={}
     )  # fmt: skip
     folder = store.record_path("", protocol, data.name, data.source, spec).parent
-    name = hash_value(str(folder.relative_to(store.root)))
+    name = hash_value([folder.parent.name, folder.name])  # for all protocols, which share the test part
     with claim(store.claim_path(f"lists-{name}"), on_wait=lambda: None):
         earlier = _earlier(given, program, data, protocol, store, folder)
         if earlier is not None:
@@ -381,26 +388,29 @@ def evaluate_test(
 def _earlier(
     given: Given, program: str, data: BenchmarkData, protocol: Protocol, store: ResultsStore, folder: Path
 ) -> RunRecord | None:
-    """Return the record of an earlier evaluation of the same lists or scores; None if the name is new.
+    """Return the record of an earlier evaluation of the same lists or scores; None if they are new here.
 
     Raises:
-        ResultsError: other lists of this name were evaluated on this data.
+        ResultsError: other lists of this name were evaluated on this data, under this protocol or another one.
     """
-    for earlier in (store.read(each) for each in sorted(folder.glob("*.json"))):
+    found = None
+    here = "/".join(map(glob.escape, (folder.parent.name, folder.name)))
+    of_any_protocol = folder.parent.parent.parent.glob(f"*/{here}/*.json")
+    for path in sorted(of_any_protocol):
+        earlier = store.read(path)
         if not isinstance(earlier, RunRecord) or earlier.foreign is None:
             continue
-        same = (earlier.data.data_hash, earlier.data.split_hash) == (data.data_hash, data.split_hash)
-        if not same or earlier.protocol.protocol != protocol:
+        if (earlier.data.data_hash, earlier.data.split_hash) != (data.data_hash, data.split_hash):
             continue
         if earlier.foreign.given_hash == given.content_hash:
-            return earlier
+            found = earlier if earlier.protocol.protocol == protocol else found
+            continue
         raise ResultsError(
             f"Other lists of '{program}' were evaluated on the test part of {data.name} before, on "
             f"{earlier.started[:10]}. The test part is for one final result: choose settings with --part "
-            f"valid, and give another program another --name. If those lists were wrong, remove "
-            f"{folder / earlier.key}.json."
+            f"valid, and give another program another --name. If those lists were wrong, remove {path}."
         )
-    return None
+    return found
 
 
 def _record(

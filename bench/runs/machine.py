@@ -6,6 +6,7 @@ Reads the operating system and git; writes nothing.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import platform
 import re
@@ -25,6 +26,13 @@ from bench.core.places import IN_CHECKOUT, ROOT
 PACKAGES = ("ludp-bench", "torch", "recbole", "numpy", "scipy", "pandas", "scikit-learn", "safetensors")
 DEVICES = ("auto", "cpu", "cuda")
 CGROUP = Path("/sys/fs/cgroup")
+LATE = ("torch._dynamo",)  # an optimiser imports it at its first use, which takes seconds
+
+
+def load_libraries() -> None:
+    """Import what the first training of a process would, so that its run seems no slower than later ones."""
+    for name in LATE:
+        importlib.import_module(name)
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ from bench.engine.trainer import (
 from bench.runs.cache import ArrayCache, SharedData, neighbour_code_hash, open_shared
 from bench.runs.checkpoint import Checkpoint
 from bench.runs.events import OnEvent, observe_run
-from bench.runs.machine import CoreShare, PeakMemory, describe, threads
+from bench.runs.machine import CoreShare, PeakMemory, describe, load_libraries, threads
 from bench.runs.record_files import run_key, seeds_of
 from bench.runs.records import Cost, DataFacts, Failure, ProtocolFacts, RunRecord, RunSpec
 from bench.runs.store import ResultsStore
@@ -206,6 +206,7 @@ def run_task(task: RunTask, on_event: OnEvent = lambda event: None) -> RunRecord
             gives a record with the status "failed".
     """
     keep_freed_memory()
+    load_libraries()
     with use_plugins(task.options.plugins):
         return _claim_and_run(task, on_event)
 

@@ -293,7 +293,11 @@ def test_the_command_makes_what_the_data_set_then_reads(
         call("movielens", "--modality", "textual", "--input", str(path), "--fields", "title", *folders[:2])
     with pytest.raises(UsageError, match="--first-id 1 is for data without ids"):
         call("movielens", "--modality", "textual", "--input", str(path), *folders, "--first-id", "1")
-    with pytest.raises(UsageError, match="--kind"):
+    with pytest.raises(UsageError, match=r"No line of .* has the field 'genre'.*--fields"):
+        call("movielens", "--modality", "textual", "--input", str(path), *folders)
+    with pytest.raises(DataError, match=r"nope\.jsonl cannot be read.*one JSON object a line.*--input"):
+        call("movielens", "--modality", "textual", "--input", str(tmp_path / "nope.jsonl"), *folders)
+    with pytest.raises(UsageError, match=r"--kind .audio, image, text.*textual, visual, acoustic"):
         call("movielens", "--modality", "smell", "--input", str(path), *folders)
 
 

@@ -231,6 +231,24 @@ def test_a_likely_column_of_times_is_named_with_its_option(
     assert ("--time-column when" in " ".join(capsys.readouterr().out.split())) == is_proposed
 
 
+def test_a_table_without_usual_names_is_told_all_its_options_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"c{n % 20},s{n % 13},{n % 5 + 1},{1_600_000_000 + n}" for n in range(120)]
+    path = tmp_path / "shop.csv"
+    path.write_text("\n".join(["customer,sku,stars,when", *rows]) + "\n", encoding="utf-8")
+    assert main(["inspect", str(path)]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    options = ["--user-column", "customer", "--item-column", "sku", "--time-column", "when"]
+    assert f"say {' '.join(options)}." in told
+    assert main(["inspect", str(path), *options]) == 0
+    assert "named like a rating" not in capsys.readouterr().out
+    assert main(["inspect", str(path), *options[:-1], "stars"]) == 0
+    assert "The times are read from 'stars', which is named like a rating" in capsys.readouterr().out
+    assert main(["run", "--datasets", str(path), "--dry-run"]) == 2
+    assert f"import it first: ludp-bench inspect {path}" in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_shop_from_inspect_to_a_run(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -199,6 +199,19 @@ def test_an_earlier_result_is_found_without_ranking_test(tmp_path: Path, monkeyp
             evaluate_test(other, name, data, PROTOCOL, store)
 
 
+def test_the_test_part_is_for_one_result_under_all_protocols(tmp_path: Path) -> None:
+    data, store = random_data(), ResultsStore(tmp_path)
+    lists, others = check(good_lists(data), data), check(good_lists(data, 5), data)
+    other = replace(PROTOCOL, patience=7)
+    first, _ = evaluate_test(lists, "one", data, PROTOCOL, store)
+    with pytest.raises(ResultsError, match=rf"evaluated on the test part.*{first.key}\.json"):
+        evaluate_test(others, "one", data, other, store)
+    again, is_new = evaluate_test(lists, "one", data, other, store)  # the same lists may stand beside other runs
+    assert is_new
+    assert again.metrics == first.metrics
+    assert evaluate_test(lists, "one", data, other, store)[1] is False
+
+
 def test_two_evaluations_of_one_name_at_once_are_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +267,8 @@ def test_a_result_that_can_be_compared_with_no_run_says_so(
     assert evaluate(home, results, "--topk", str(path), "--protocol", "paper") == 0
     told = capsys.readouterr().out
     assert "alone in its table (tiktok [surrogate" in told
+    assert told.count("random split], protocol p2-field-epochs1") == 1
+    assert "--epochs, --patience" in told
     assert "protocol p2-paper-epochs1): results are compared on the same data, split and protocol only" in told
     assert "random split], protocol p2-field-epochs1. --datasets NAME@SPLIT, --protocol" in told
     alone = tmp_path / "fresh"
@@ -307,6 +322,11 @@ def check(lists: dict[str, list[str]], data: BenchmarkData, **options: Any) -> A
     return check_lists(frame_of_lists(lists), data, raw_of(data), PROTOCOL, **options)
 
 
+def test_ranks_below_zero_are_refused() -> None:
+    with pytest.raises(DataError, match=r"smallest rank is -2, .* name the column 'score'"):
+        frame_of_frame(pd.DataFrame({"user": ["a"] * 3, "item": ["x", "y", "z"], "rank": [-2, -1, 0]}))
+
+
 def drop(lists: dict[str, list[str]], data: BenchmarkData) -> None:
     lists.pop(next(iter(lists)))
 
@@ -339,8 +359,11 @@ def unknown_item(lists: dict[str, list[str]], data: BenchmarkData) -> None:
     ("spoil", "words"),
     [
         (drop, ["have no list, for example 'u", "--empty-if-missing"]),
-        (repeat, ["stand twice in a list, for example 'i"]),
-        (train_item, ["in the training part of their user, for example 'i"]),
+        (repeat, ["1 item stands twice in a list, for example 'i", "leave one of each out"]),
+        (
+            train_item,
+            ["in the training part of their user, for example 'i", "for another split than toy [", "NAME@SPLIT"],
+        ),
         (valid_item, ["in the validation part of their user, for example 'i"]),
         (unknown_user, ["1 of", "for example 'stranger'", "--ids internal"]),
         (unknown_item, ["1 of", "for example 'i-none'"]),
@@ -364,7 +387,7 @@ def test_all_mistakes_are_told_together() -> None:
     lists = good_lists(data)
     drop(lists, data)
     repeat(lists, data)
-    with pytest.raises(DataError, match=r"stand twice.*have no list"):
+    with pytest.raises(DataError, match=r"stands twice.*have no list"):
         check(lists, data)
 
 

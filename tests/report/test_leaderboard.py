@@ -300,7 +300,7 @@ def test_a_model_that_is_not_here_has_a_row(tmp_path: Path, paper: Paper) -> Non
     add_run(tmp_path, "elsewhere@its own", environment=environment(git={}))
     (only,) = rows(tmp_path, paper)
     assert (only.row.label, only.family, only.code, only.link) == ("elsewhere@its own", "", "", "")
-    assert only.origin.words == "this model has no file here"
+    assert only.origin.words == "the model's file is not here: give it with --plugin"
 
 
 def test_a_link_of_a_record_can_only_be_a_page(tmp_path: Path, paper: Paper) -> None:
@@ -324,8 +324,22 @@ def test_a_papers_address_can_only_be_a_page(
         assert [each.paper for each in rows(tmp_path, paper)] == [shown]
 
 
+@pytest.mark.parametrize("n_seeds", [2, 3])
+def test_no_form_has_a_p_value_below_three_seeds(tmp_path: Path, n_seeds: int) -> None:
+    for n in range(n_seeds):
+        add_run(tmp_path, "mf", n, 0.2)
+        add_run(tmp_path, "lightgcn", n, 0.8)
+    update(tmp_path)
+    lines = csv.DictReader(io.StringIO((tmp_path / "leaderboard.csv").read_text(encoding="utf-8")))
+    value = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
+    other = value["tables"][0]["rows"][1]["against_best"]
+    assert [bool(line["p_holm"]) for line in lines] == [False, n_seeds == 3]
+    assert (other["p_holm"] is not None) == (n_seeds == 3)
+    assert other["low"] < 0  # the interval stays
+
+
 def test_all_forms_say_the_same(tmp_path: Path, paper: Paper) -> None:
-    for n in range(2):
+    for n in range(3):
         add_run(tmp_path, "mf", n, 0.2)
         add_run(tmp_path, "lightgcn", n, 0.8)
     assert [path.name for path in update(tmp_path)] == [

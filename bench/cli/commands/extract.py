@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bench.cli.declare import add_options, read_options
 from bench.cli.options import DataOptions
-from bench.core.errors import UsageError
+from bench.core.errors import UsageError, listed
 from bench.core.files import os_errors, write_text
 
 if TYPE_CHECKING:
@@ -34,7 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="texts: a JSON Lines file with an item_id in each object; images, sounds: a folder of ITEM_ID.SUFFIX",
     )  # fmt: skip
     parser.add_argument(
-        "--fields", nargs="+", default=["title", "genre", "plot"], metavar="NAME", help="fields of the texts"
+        "--fields",
+        nargs="+",
+        default=["title", "genre", "plot"],
+        metavar="NAME",
+        help="fields of the texts (default: title genre plot)",
     )
     parser.add_argument("--kind", choices=sorted(set(KINDS.values())), help="default: by the modality's name")
     parser.add_argument("--encoder", metavar="NAME", help="model of the kind's library, or a directory with one")
@@ -101,7 +105,8 @@ def _kind_of(arguments: argparse.Namespace) -> str:
     kind: str | None = arguments.kind or KINDS.get(arguments.modality)
     if kind is None:
         raise UsageError(
-            f"The kind of content of the modality '{arguments.modality}' is unknown. Give it with --kind."
+            f"The kind of content of the modality '{arguments.modality}' is unknown. Give it with --kind "
+            f"({listed(sorted(KINDS.values()))}), or take a modality whose kind is known ({listed(KINDS)})."
         )
     if arguments.batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, not {arguments.batch_size}.")

@@ -16,7 +16,7 @@ from bench.core.errors import DataError, listed
 from bench.data.columns import Rows, as_texts, items_by_row, number_tables, rated_columns, table_rows
 from bench.data.features import ItemKeys
 from bench.data.formats.place import Content, Place
-from bench.data.roles import find_column, find_roles, propose_column
+from bench.data.roles import find_column, find_roles, propose_column, rating_like_columns
 from bench.data.tables import parquet_names, read_header, read_parquet, read_text
 
 if TYPE_CHECKING:
@@ -97,6 +97,9 @@ def _proposal(path: Path, place: Place) -> str | None:
     words = {role: propose_column(names, role) for role in missing}
     if any(missing.values()) or not all(words.values()) or len(set(words.values())) < len(words):
         return None
+    others = [name for name in names if name not in words.values()]
+    if place.columns.time is None and find_column(names, "time", None) is None:
+        words |= {"time": time} if (time := propose_column(others, "time")) else {}
     options = " ".join(f"--{role}-column {shlex.quote(str(name))}" for role, name in words.items())
     return f"{path.name} has the columns {listed(names)}; say {options}."
 
@@ -175,6 +178,8 @@ def _rows(path: Path, place: Place) -> Rows:
     rated = rated_columns(names, by_role)
     unused = [name for name in names if name not in (*by_role.values(), *rated)]
     notes = [f"Columns of {path.name} that are not used: {listed(unused)}."] if unused else []
+    if by_role.get("time") in rating_like_columns(names):
+        notes.append(f"The times are read from '{by_role['time']}', which is named like a rating or label.")
     likely = None if "time" in by_role else propose_column(unused, "time")
     if likely is not None:
         notes.append(f"Times were not read. If '{likely}' holds them, add --time-column {shlex.quote(likely)}.")

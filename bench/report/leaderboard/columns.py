@@ -138,6 +138,11 @@ def _gap(gap: Gap | None) -> Shown:
     return Shown(f"{gap.difference:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]", gap.difference)
 
 
+def _tested(entry: Entry) -> float | None:
+    """Return the p-value of a row's difference; None where there are too few seeds for a test."""
+    return entry.gap.p_holm if entry.gap and entry.board.n_asked >= MIN_SEEDS else None
+
+
 def _p(gap: Gap | None, n_seeds: int) -> Shown:
     if gap is None or n_seeds < MIN_SEEDS:
         return Shown(DASH)
@@ -233,11 +238,11 @@ COLUMNS = (
             "ci_low": lambda each: each.gap and each.gap.low,
             "ci_high": lambda each: each.gap and each.gap.high,
         },
-        json={"against_best": lambda each: each.gap and asdict(each.gap)},
+        json={"against_best": lambda each: each.gap and {**asdict(each.gap), "p_holm": _tested(each)}},
     ),
     BoardColumn(
         "p", "p", _ranked("p"), scores="right", page="right",
-        csv={"p_holm": lambda each: each.gap and each.gap.p_holm},
+        csv={"p_holm": lambda each: _tested(each)},
     ),
     BoardColumn(
         "ranking",

@@ -88,7 +88,7 @@ def _belongs(trial: RunRecord, row: BoardRow, board: Board) -> bool:
 def _by_file(row: BoardRow, dataset: str) -> Origin:
     """Compare the parameters with the model's files."""
     if row.model not in registry.names():
-        return Origin(0, "this model has no file here")
+        return Origin(0, "the model's file is not here: give it with --plugin")
     entry, variant = registry.load(row.model), row.label.partition("@")[2]
     name, params, base = entry.path.name, row.first.spec.params, dataset.partition("@")[0]
     try:

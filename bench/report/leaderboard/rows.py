@@ -161,11 +161,13 @@ def why_alone(root: Path, record: RunRecord) -> str | None:
     n_beside = sum(len(board.rows) for board in found if board not in others)
     if not others or n_beside > 1:
         return None
-    named = "; ".join(f"{board.facts.label}, protocol {board.protocol.tag}" for board in others)
+    names = (f"{board.facts.label}, protocol {board.protocol.tag}" for board in others)
+    named = "; ".join(dict.fromkeys(names))
     return (
         f"This result is alone in its table ({record.data.label}, protocol {record.protocol.protocol.tag}): "
         f"results are compared on the same data, split and protocol only. {root} has runs of: {named}. "
-        "--datasets NAME@SPLIT, --protocol, --select and --hide-at-test choose them."
+        "--datasets NAME@SPLIT, --protocol, --epochs, --patience, --select and --hide-at-test choose them. To "
+        "take this result back, remove its record."
     )
 
 
