@@ -386,7 +386,9 @@ def load(name: str, directory: Path = DATASETS) -> DatasetCard:
     if name not in files:
         advice = f"Add {directory / 'NAME.yaml'} for a new one, or name the folder of its card with --card-dir."
         if Path(name).exists():
-            advice = f"To use that file or folder, import it first: ludp-bench inspect {shlex.quote(name)}."
+            advice += (
+                f" To use the file or folder {name}, import it first: ludp-bench inspect {shlex.quote(name)}."
+            )
         raise unknown_name("data set", name, sorted(files), advice)
     file = files[name]
     card = validated(DatasetCard, read_yaml(file), file)

@@ -246,7 +246,9 @@ def test_a_table_without_usual_names_is_told_all_its_options_at_once(
     assert main(["inspect", str(path), *options[:-1], "stars"]) == 0
     assert "The times are read from 'stars', which is named like a rating" in capsys.readouterr().out
     assert main(["run", "--datasets", str(path), "--dry-run"]) == 2
-    assert f"import it first: ludp-bench inspect {path}" in " ".join(capsys.readouterr().err.split())
+    assert f"To use the file or folder {path}, import it first: ludp-bench inspect {path}" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_the_shop_from_inspect_to_a_run(
