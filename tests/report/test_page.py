@@ -435,6 +435,7 @@ def test_a_browser_shows_every_section(opened: Any) -> None:
         assert section.bounding_box()["height"] > 30
     assert opened.locator("#curves svg").bounding_box()["width"] > 300
     assert opened.locator("#summary table").bounding_box()["y"] < 700  # on the first screen of 800
+    assert re.search(r"split\]: over the [\d,]+ users with test items", opened.locator("#summary").inner_text())
     for link in opened.locator("nav a").all():
         link.click()
         assert opened.locator(link.get_attribute("href")).is_visible()

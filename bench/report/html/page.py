@@ -151,7 +151,9 @@ def _ranked_note(material: Material) -> str:
         for label in material.labels
     )
     rest = f" {n_left_out} without all their runs are not ranked." if n_left_out else ""
-    return f"Test scores, {mean_over(material.n_seeds)}; time is that of a whole run.{rest}"
+    counted = {record.data.label: record.metrics.test.n_users for record in material.records if record.metrics}
+    users = "".join(f" {label}: over the {n:,} users with test items." for label, n in counted.items())
+    return f"Test scores, {mean_over(material.n_seeds)}; time is that of a whole run.{rest}{users}"
 
 
 def _items(written: Written, data_notes: Sequence[str]) -> Iterator[view.Item]:
