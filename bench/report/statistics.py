@@ -165,10 +165,11 @@ class Resamples:
         users, _ = self._weighted(metric, weights)
         averaged = users.mean(axis=0)
         difference, spread = float(averaged.mean()), float(averaged.std(ddof=1)) if averaged.size > 1 else 0.0
-        below = {label: max(-weight, 0.0) for label, weight in weights.items()}
+        above, below = ({label: max(sign * w, 0.0) for label, w in weights.items()} for sign in (1, -1))
         level = sum(w * float(self._scores[metric][self._rows[label]].mean()) for label, w in below.items())
-        means, shifted = self._resampled[metric], self._resampled[metric] + self._shifts[metric]
-        low, high, relative_low, relative_high = self._interval(means, weights, below)
+        means, shifts = self._resampled[metric], self._shifts[metric]
+        low, high = _percentiles(self._sum(means, weights))
+        relative_low, relative_high = _ratios(self._sum(means, above), self._sum(means, below))
         return Contrast(
             weights=weights,
             difference=difference,
@@ -177,7 +178,7 @@ class Resamples:
             relative=difference / level if level > 0 else None,
             relative_low=relative_low,
             relative_high=relative_high,
-            over_seeds=OverSeeds(*self._interval(shifted, weights, below)) if self._n_seeds > 1 else None,
+            over_seeds=self._over_seeds(means, shifts, above, below) if self._n_seeds > 1 else None,
             detectable=detectable(spread / np.sqrt(averaged.size), size) if spread > 0 else None,
             effect=difference / spread if spread > 0 else None,
             p=p,
@@ -187,19 +188,29 @@ class Resamples:
             n_agreeing=int((np.sign(users.mean(axis=1)) == np.sign(difference)).sum()),
         )
 
-    def _interval(
-        self, means: FloatArray, weights: Weights, below: Weights
-    ) -> tuple[float, float, float | None, float | None]:
-        """Return the interval of a contrast, and of the contrast relative to the rows `below`.
+    def _over_seeds(self, means: FloatArray, shifts: FloatArray, above: Weights, below: Weights) -> OverSeeds:
+        """Return the intervals over users and seeds.
 
         Args:
             means: means of every row in every resample, `[n_rows, n_resamples]`.
-            weights: weight of every row.
-            below: weight of every row in the base of the relative difference.
+            shifts: what other seeds add to them.
+            above: weights of the rows that are compared.
+            below: weights of the rows that they are compared with.
         """
-        resampled = np.sum([weight * means[self._rows[label]] for label, weight in weights.items()], axis=0)
-        base = np.sum([weight * means[self._rows[label]] for label, weight in below.items()], axis=0)
-        return *_percentiles(resampled), *(_percentiles(resampled / base) if base.min() > 0 else (None, None))
+        sums = [self._sum(means, each) for each in (above, below)]
+        added = [self._sum(shifts, each) for each in (above, below)]
+        # in proportion, since a sum with the far tails of few seeds may be negative and then has no ratio
+        ratios = [each * np.exp(more / (each.mean() or 1.0)) for each, more in zip(sums, added, strict=True)]
+        return OverSeeds(*_percentiles(sums[0] + added[0] - sums[1] - added[1]), *_ratios(*ratios))
+
+    def _sum(self, table: FloatArray, weights: Weights) -> FloatArray:
+        """Return a weighted sum of the rows of `[n_rows, n_resamples]`."""
+        return np.asarray(sum(weight * table[self._rows[label]] for label, weight in weights.items()))
+
+
+def _ratios(above: FloatArray, below: FloatArray) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval of the relative difference; None where a resample of the base is 0."""
+    return _percentiles(above / below - 1) if below.min() > 0 else (None, None)
 
 
 def seed_shifts(scores: FloatArray, labels: Sequence[str], seed: int) -> FloatArray:

@@ -131,7 +131,7 @@ def data_headings(facts: Sequence[DataFacts]) -> list[str]:
         if keys[data_key(each)] > 1:
             raise UsageError(f"The data set {each.label} is listed twice. Name it once.")
     counts = Counter(each.label for each in facts)
-    return [each.label if counts[each.label] == 1 else f"{each.label}, {_split_and_hash(each)}" for each in facts]
+    return [each.label if counts[each.label] == 1 else f"{each.label}, {_difference(each)}" for each in facts]
 
 
 def random_split_counterparts(facts: Sequence[DataFacts]) -> dict[DataKey, DataFacts]:
@@ -204,9 +204,13 @@ def _comparability(facts: DataFacts, heading: str, paper: Paper) -> str:
 
 
 def _split_and_hash(facts: DataFacts) -> str:
+    return f"split {facts.split} {facts.split_hash[:SHORT_HASH]}, data {facts.data_hash[:SHORT_HASH]}"
+
+
+def _difference(facts: DataFacts) -> str:
+    """Say by what data of one label may differ: its content, split and hashes."""
     content = f"with {listed(each.name for each in facts.modalities)}" if facts.modalities else "without content"
-    hashes = f"split {facts.split} {facts.split_hash[:SHORT_HASH]}, data {facts.data_hash[:SHORT_HASH]}"
-    return f"{content}, {hashes}"
+    return f"{content}, {_split_and_hash(facts)}"
 
 
 def _bare(sentence: str) -> str:

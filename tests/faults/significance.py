@@ -15,7 +15,7 @@ FAULTS = [
     Fault("detectable: the family is not counted", "detectable", "LEVEL / 2 / n_tests", "LEVEL / 2", f"{TESTS} -k four_times", slow=True),
     Fault("tests: no correction", "Resamples.family", "corrected = holm([p for p, _ in p_values])", "corrected = [p for p, _ in p_values]", f"{TESTS} -k corrected_and"),
     Fault("tests: flips that depend on the other rows", "sums_over_flips", "np.unpackbits(bits, axis=1, count=n_users)[: n_flips - start, active]", "np.unpackbits(bits, axis=1, count=n_users)[: n_flips - start, : len(active)]", f"{TESTS} -k corrected_and", slow=True),
-    Fault("tests: relative to the wrong side", "Resamples._contrast", "max(-weight, 0.0)", "max(weight, 0.0)", f"{TESTS} -k planted_difference", slow=True),
+    Fault("tests: relative to the wrong side", "Resamples._contrast", "max(sign * w, 0.0)", "max(-sign * w, 0.0)", f"{TESTS} -k planted_difference", slow=True),
     Fault("tests: too few flips for many tests", "Resamples.__init__", "max(N_FLIPS, FLIPS_PER_TEST * n_tests - 1)", "N_FLIPS", f"{TESTS} -k smallest_p", slow=True),
     Fault("tests: partial rows compared", "read_user_scores", "if len(records) == material.n_seeds", "if records", f"{TESTS} -k shows_as_partial", slow=True),
     Fault("tests: other users go unnoticed", "_compared_metrics", "if missing or not np.array_equal(lists.users, first.users):", "if missing:", f"{TESTS} -k other_users", slow=True),
