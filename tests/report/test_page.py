@@ -167,7 +167,8 @@ def test_how_far_to_trust_a_quick_call(material: Any) -> None:
         EpochFacts(epoch=n, loss=1 / n, train_seconds=1, valid_seconds=1, valid={"recall@20": n / 99})
         for n in range(1, 31)
     ]
-    spec = found.records[0].spec.model_copy(update={"max_epochs": 30})
+    own = registry.load("mf").params("tiktok@random").model_dump()
+    spec = found.records[0].spec.model_copy(update={"max_epochs": 30, "params": own})
     first = found.records[0].model_copy(update={"curve": curve, "spec": spec})
     found = replace(found, records=[first, found.records[1].model_copy(update={"status": "failed"})])
     said = words_of(found, replace(ABOUT, max_epochs=30))
@@ -202,7 +203,16 @@ def test_values_of_an_earlier_search_are_said_to_be_that(material: Any, data: Be
     )  # fmt: skip
     changed = {**tuned.values, "learning_rate": 123.0}
     records = [each.model_copy(update={"spec": with_params(each, changed)}) for each in found.records]
-    assert "no search was made" in words_of(replace(found, records=records), ABOUT)["Hyperparameters"][1]
+    said = words_of(replace(found, records=records), ABOUT)["Hyperparameters"][1]
+    assert said.startswith("No search was made in this call, which gave values (--set) for MF.")
+    own = registry.load("mf").params("tiktok@random").model_dump()
+    records = [each.model_copy(update={"spec": with_params(each, own)}) for each in found.records]
+    random = [
+        each.model_copy(update={"data": each.data.model_copy(update={"split": "random"})}) for each in records
+    ]
+    call = replace(found, records=random)
+    call.__dict__["facts"] = [random[0].data]
+    assert words_of(call, ABOUT)["Hyperparameters"][1].startswith("The models' defaults: no search was made")
 
 
 def with_params(record: RunRecord, params: Any) -> RunSpec:

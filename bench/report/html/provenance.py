@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from bench.core.errors import listed
 from bench.engine import registry
-from bench.report.html.searches import from_searches
+from bench.report.html.searches import from_searches, set_in_call
 from bench.report.html.summary import About
 from bench.report.leaderboard.entries import web_address
 from bench.report.material import Material
@@ -85,6 +86,8 @@ def provenance(material: Material, about: About) -> Block:
 
 def _searched(material: Material) -> str:
     earlier = from_searches(material)
+    if earlier is None and (given := set_in_call(material)):
+        return f"none in this call, which gave values (--set) for {listed(given)}"
     return earlier.words if earlier else "none; the models' own values"
 
 

@@ -53,6 +53,20 @@ def from_searches(material: Material) -> Earlier | None:
     return Earlier(entries, tuple(others)) if entries else None
 
 
+def set_in_call(material: Material) -> list[str]:
+    """Return the rows that have other values than the models' files, because the call gave them."""
+    found = []
+    for facts in material.facts:
+        for label in material.labels:
+            model, _, variant = label.partition("@")
+            runs = material.runs(facts, label)
+            if runs and model in registry.names():
+                own = registry.load(model).params(f"{facts.card}@{facts.split}", variant).model_dump()
+                if runs[0].spec.params not in ({}, own):  # baselines without settings have no parameters
+                    found.append(model_display(label, material.paper))
+    return list(dict.fromkeys(found))
+
+
 def _entry(run: RunRecord, dataset: str) -> TunedEntry | None:
     """Return the search whose values a run has; None if there is none, or the run has other values."""
     model, _, variant = run.spec.label.partition("@")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.report.comparisons import MIN_SEEDS
-from bench.report.html.searches import from_searches
+from bench.report.html.searches import from_searches, set_in_call
 from bench.report.material import Material
 from bench.report.ranking import Standing, second_metric, seed_interval, standings
 from bench.report.scores import Score
@@ -251,6 +251,9 @@ def _on_tuning(material: Material, about: About) -> Trust:
         return Trust("warn" if others else "good", "Hyperparameters", words)
     if earlier:
         return Trust("warn" if earlier.others else "good", "Hyperparameters", earlier.words)
+    if given := set_in_call(material):
+        words = f"No search was made in this call, which gave values (--set) for {join_phrases(given)}."
+        return Trust("warn", "Hyperparameters", f"{words} The leaderboard says of which trials they are the best.")
     return Trust(
         "warn", "Hyperparameters", "The models' defaults: no search was made for this data. --tune N makes one."
     )
