@@ -26,7 +26,11 @@ from bench.engine import registry
 from bench.report.ranking import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
-REFERENCES = {"tiktok": "TikTok", "movielens": "MovieLens-100K"}  # folders of results/reference
+REFERENCES = {  # folders of results/reference, and the data and protocol of their tables
+    "tiktok-random": "TikTok, split at random, protocol 2",
+    "tiktok": "TikTok, publisher's split, protocol 1",
+    "movielens": "MovieLens-100K, protocol 1",
+}
 SHOWN = {"precision@10": "Precision@10", "recall@10": "Recall@10", "ndcg@10": "NDCG@10"}
 SOURCES: dict[str, str] = mkdocs_gen_files.config["extra"]["sources"]  # name of a page: file that it is made of
 COMMANDS, NOTEBOOK, MODELS = "commands.md", "notebooks/first-steps.md", "models/index.md"

@@ -62,7 +62,7 @@ def test_a_models_page_says_what_it_is_then_its_scores_then_its_hyperparameters(
     assert places == sorted(places)
     assert page.index("<table") > places[0]  # no table of functions before the scores
     scores = page[places[0] : places[1]]
-    for folder, data in (("tiktok", "TikTok"), ("movielens", "MovieLens-100K")):
+    for folder, data in (("tiktok-random", "at random"), ("tiktok", "publisher"), ("movielens", "MovieLens-100K")):
         value = _committed_recall(folder, name)
         if value is not None:
             assert f"{value:.4f}" in scores
