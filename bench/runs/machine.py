@@ -26,13 +26,11 @@ from bench.core.places import IN_CHECKOUT, ROOT
 PACKAGES = ("ludp-bench", "torch", "recbole", "numpy", "scipy", "pandas", "scikit-learn", "safetensors")
 DEVICES = ("auto", "cpu", "cuda")
 CGROUP = Path("/sys/fs/cgroup")
-LATE = ("torch._dynamo",)  # an optimiser imports it at its first use, which takes seconds
 
 
 def load_libraries() -> None:
     """Import what the first training of a process would, so that its run seems no slower than later ones."""
-    for name in LATE:
-        importlib.import_module(name)
+    importlib.import_module("torch._dynamo")  # an optimiser does so at its first use, which takes seconds
 
 
 @contextlib.contextmanager

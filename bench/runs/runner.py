@@ -206,7 +206,6 @@ def run_task(task: RunTask, on_event: OnEvent = lambda event: None) -> RunRecord
             gives a record with the status "failed".
     """
     keep_freed_memory()
-    load_libraries()
     with use_plugins(task.options.plugins):
         return _claim_and_run(task, on_event)
 
@@ -221,6 +220,7 @@ def _claim_and_run(task: RunTask, on_event: OnEvent) -> RunRecord | None:
         existing = store.read(task.path)
         if isinstance(existing, RunRecord) and is_kept(existing, task.options.on_existing):
             return existing
+        load_libraries()
         checkpoint = Checkpoint(store.unfinished, task.blank, task.n_threads, on_event)
         checkpoint.load()
         earlier = [] if checkpoint.state is None else checkpoint.state.result.curve
