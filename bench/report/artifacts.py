@@ -86,6 +86,11 @@ ARTIFACTS = {
     "table2": Artifact("data statistics, the paper's beside ours", "nothing"),
     "audit": Artifact("how far the splits are from random ones", "nothing", is_detail=True),
     "accuracy": Artifact("all models as a dot plot, best first, with 95% intervals", "models"),
+    "overview": Artifact(
+        "every trained model on every data set, baselines as lines, the paper's places beside",
+        "models",
+        is_detail=True,
+    ),
     "cost-figure": Artifact(
         "accuracy of all models against the seconds of a run, with the Pareto front", "models"
     ),
@@ -158,6 +163,7 @@ def builders() -> dict[str, Callable[[Material], Table | Figure]]:
         data,
         groups,
         models,
+        overview,
         patience,
         significance,
         tuning,
@@ -169,6 +175,7 @@ def builders() -> dict[str, Callable[[Material], Table | Figure]]:
         "table2": data.build,
         "audit": data.build_audit,
         "accuracy": accuracy.build,
+        "overview": overview.build,
         "cost-figure": accuracy.build_cost,
         "table3": models.build,
         **{name: partial(variations.build, name) for name in variations.SPECS},

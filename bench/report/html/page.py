@@ -25,7 +25,7 @@ from bench.report.table import Table
 from bench.report.wording import mean_over
 
 Written = Mapping[str, Table | Figure]
-MESSAGE = ("accuracy", "cost-figure", "content")
+MESSAGE = ("overview", "accuracy", "cost-figure", "content")
 CLAIMS = "claims"
 
 

@@ -65,7 +65,7 @@ def build(material: Material) -> Figure:
     Raises:
         ResultsError: stored lists are missing or damaged.
     """
-    panels = _panels(material)
+    panels = panels_of(material)
     caption = (
         f"Test {metric_name(material.protocol.selection_metric)} of every model, best first: "
         f"{interval_name(material.n_seeds)}. Hollow grey points are simple baselines; the dashed line is the best "
@@ -80,7 +80,7 @@ def build_cost(material: Material) -> Figure:
     Raises:
         ResultsError: stored lists are missing or damaged.
     """
-    panels = _panels(material)
+    panels = panels_of(material)
     caption = (
         f"Test {metric_name(material.protocol.selection_metric)} against the seconds of a whole run on a "
         f"logarithmic axis, {seeds(material.n_seeds)}. The line joins the models that no other beats in both "
@@ -89,7 +89,12 @@ def build_cost(material: Material) -> Figure:
     return _figure("Accuracy against cost", caption, panels, material, lambda: _draw_cost(panels, material))
 
 
-def _panels(material: Material) -> list[Panel]:
+def panels_of(material: Material) -> list[Panel]:
+    """Return one panel per data set of a call.
+
+    Raises:
+        ResultsError: stored lists are missing or damaged.
+    """
     panels = []
     for same in runs_by_data(material):
         ranked = standings(material, same.facts)

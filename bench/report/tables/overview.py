@@ -1,0 +1,190 @@
+"""One figure of a whole call: trained models on every data set, baselines as lines, the paper's places beside.
+
+The rows are the same in all panels, so that a model can be followed from data set to data set. Reads stored lists
+for intervals over users; writes nothing.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.report.comparisons import MIN_SEEDS
+from bench.report.figure import LINES, PAGE_WIDTH, TIP, Figure, plot_styles
+from bench.report.material import Material
+from bench.report.paper import Paper
+from bench.report.ranking import Interval, Standing, interval_name, kind_of
+from bench.report.table import CsvValue
+from bench.report.tables.accuracy import NO_MODEL, Panel, look, panels_of
+from bench.report.wording import DATA_FIELDS, data_values, is_control, metric_name, model_display, shows_published
+from bench.runs.records import DataFacts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+CSV_HEADER = (
+    *DATA_FIELDS,
+    *("protocol", "model", "kind", "drawn_as", "place", "paper_place", "metric", "mean", "sd"),
+    *("ci_low", "ci_high", "interval_over", "n_runs", "n_asked"),
+)
+PAPER_METRIC = "recall@10"  # of Table 3, whose order is shown; it has no other cut-off than 10
+ROW_HEIGHT, FRAME = 0.19, 1.25  # inches per model, and around them
+FIRST_COLUMN, COLUMN_STEP = 10, 20  # points from a panel to the columns of places, and between them
+LINE_COLOUR = "#6E6E6E"
+
+
+def build(material: Material) -> Figure:
+    """Build the overview of a call.
+
+    Raises:
+        ResultsError: stored lists are missing or damaged.
+    """
+    panels, metric = panels_of(material), metric_name(material.protocol.selection_metric)
+    printed = [each for each in panels if shows_published(each.same.facts, material.paper)]
+    paper = (
+        f"Beside the points: a model's place among the trained ones here, and its place in the paper's Table 3 "
+        f"({metric_name(PAPER_METRIC)}, {len(material.paper.models)} models, the paper's own data)."
+        if printed
+        else "Beside the points: a model's place among the trained ones."
+    )
+    caption = (
+        f"Test {metric} of every trained model on every data set: {interval_name(material.n_seeds)}. Models are "
+        f"in the order of their mean place. Lines are simple baselines. {paper} The axes do not begin at 0."
+    )
+    notes = [note for each in panels for note in each.same.notes(material.paper, ", and no mean is drawn")]
+    rows = tuple(row for each in panels for row in _csv(each, material))
+    return Figure("Overview", caption, tuple(notes), CSV_HEADER, rows, lambda: _draw(panels, material))
+
+
+def trained(panel: Panel) -> list[Standing]:
+    """Return the models of a panel that are trained, best first."""
+    return [each for each in panel.ranked if not is_control(each.label)]
+
+
+def places(panel: Panel) -> dict[str, int]:
+    """Return each trained model's place among the trained ones, by label; equal scores share one."""
+    means = [each.mean for each in trained(panel)]
+    return {each.label: 1 + means.index(each.mean) for each in trained(panel)}
+
+
+def common_order(panels: Sequence[Panel], labels: Sequence[str]) -> list[str]:
+    """Return the trained models, the one with the best mean place first; those without any place come last.
+
+    Args:
+        panels: the data sets.
+        labels: all models of the call.
+    """
+    found = [places(panel) for panel in panels]
+    by_label = {
+        label: [each[label] for each in found if label in each] for label in labels if not is_control(label)
+    }
+    return sorted(by_label, key=lambda label: statistics.fmean(by_label[label] or [float("inf")]))
+
+
+def paper_places(facts: DataFacts, paper: Paper) -> dict[str, int]:
+    """Return the place of each of the paper's models in its Table 3; empty where it may not stand beside ours."""
+    if not shows_published(facts, paper):
+        return {}
+    scores = {model: paper.score(facts.card, model, PAPER_METRIC) for model in paper.models}
+    best_first = sorted(scores.values(), reverse=True)
+    return {model: 1 + best_first.index(score) for model, score in scores.items()}
+
+
+def _csv(panel: Panel, material: Material) -> list[tuple[CsvValue, ...]]:
+    here, printed = places(panel), paper_places(panel.same.facts, material.paper)
+    over = "seeds" if material.n_seeds >= MIN_SEEDS else "users"
+    return [
+        (
+            *data_values(panel.same.facts),
+            *(material.protocol.tag, each.label, kind_of(each.label)),
+            "line" if is_control(each.label) else "point",
+            *(here.get(each.label), printed.get(each.label), material.protocol.selection_metric),
+            *(each.mean, each.score.sd, *panel.bars.get(each.label, (None, None)), over),
+            *(each.score.n_runs, each.score.n_asked),
+        )
+        for each in panel.ranked
+    ]
+
+
+def _draw(panels: Sequence[Panel], material: Material) -> Drawing:
+    from matplotlib.figure import Figure as Drawing
+
+    order = common_order(panels, material.labels)
+    drawing = Drawing(figsize=(PAGE_WIDTH, FRAME + ROW_HEIGHT * max(1, len(order))), layout="constrained")
+    styles = plot_styles(order, material.paper)
+    controls = sorted(label for label in material.labels if is_control(label))
+    lines = {label: LINES[place % len(LINES)] for place, label in enumerate(controls)}
+    drawn: dict[str, Any] = {}
+    all_axes = drawing.subplots(1, len(panels), squeeze=False, sharey=True).flat
+    for axes, panel in zip(all_axes, panels, strict=True):
+        axes.set_title(panel.same.heading)
+        drawn |= _baselines(axes, panel, lines)
+        _points(axes, panel, order, styles)
+        _places(axes, panel, order, material.paper)
+        axes.set_xlabel(
+            f"test {metric_name(material.protocol.selection_metric)}\n({interval_name(material.n_seeds)})"
+        )
+    first = drawing.axes[0]
+    first.set_yticks(range(len(order)), [model_display(label, material.paper) for label in order])
+    first.set_ylim(len(order) - 0.5, -0.5)
+    if drawn:
+        drawing.legend(list(drawn.values()), list(drawn), loc="outside lower center", ncols=min(5, len(drawn)))
+    return drawing
+
+
+def _baselines(axes: Axes, panel: Panel, lines: Mapping[str, Any]) -> dict[str, Any]:
+    """Draw a vertical line per baseline and return the lines by name, for the legend."""
+    drawn = {}
+    for each in panel.ranked:
+        if is_control(each.label):
+            style = lines[each.label]
+            drawn[each.name] = axes.axvline(each.mean, color=LINE_COLOUR, linestyle=style, linewidth=0.9, zorder=1)
+            drawn[each.name].set_gid(f"{TIP}{each.name}: {each.mean:.4f}")
+    return drawn
+
+
+def _points(axes: Axes, panel: Panel, order: Sequence[str], styles: Mapping[str, Mapping[str, Any]]) -> None:
+    """Draw a point and its interval in the row of each trained model, and say where a model has no mean."""
+    from matplotlib.ticker import MaxNLocator
+
+    by_label = {each.label: each for each in panel.ranked}
+    for row, label in enumerate(order):
+        each = by_label.get(label)
+        if each is None:
+            axes.text(
+                0.5,
+                row,
+                "runs missing",
+                transform=axes.get_yaxis_transform(),
+                fontsize=6,
+                ha="center",
+                va="center",
+            )
+            continue
+        low, high = _span(panel.bars.get(label), each)
+        axes.plot([low, high], [row, row], color=styles[label]["color"], linewidth=1.0, zorder=2)
+        (dot,) = axes.plot([each.mean], [row], **look(label, styles[label]))
+        dot.set_gid(f"{TIP}{each.name}: {each.mean:.4f}, {low:.4f} to {high:.4f}")
+    if not by_label:
+        axes.set_title(f"{panel.same.heading}\n{NO_MODEL}")
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
+
+
+def _span(bar: Interval | None, each: Standing) -> Interval:
+    return (each.mean, each.mean) if bar is None else bar
+
+
+def _places(axes: Axes, panel: Panel, order: Sequence[str], paper: Paper) -> None:
+    """Write each model's place here, and in Table 3 where the paper has this data set, to the right of its row."""
+    columns = [("here", places(panel))]
+    if printed := paper_places(panel.same.facts, paper):
+        columns.append(("paper", printed))
+    style: dict[str, Any] = {"fontsize": 6, "color": "#444444", "ha": "center", "textcoords": "offset points"}
+    for column, (head, found) in enumerate(columns):
+        right = FIRST_COLUMN + column * COLUMN_STEP
+        axes.annotate(head, (1, 1), (right, 3), xycoords="axes fraction", va="bottom", **style)
+        for row, label in enumerate(order):
+            words, at = str(found.get(label, "-")), axes.get_yaxis_transform()
+            axes.annotate(words, (1, row), (right, 0), xycoords=at, va="center", **style)
