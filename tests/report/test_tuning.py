@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,25 @@ def test_the_table_shows_models_and_its_csv_trials(study: Any, paper: Paper) -> 
         ("vbpr", 0, False, None),
     ]  # fmt: skip
     assert all(row["source"] == "real" for row in rows)
+
+
+def test_a_chosen_number_at_an_end_of_its_list_is_said(confirmed: Any, paper: Paper) -> None:
+    # trials have settings 4 to 8: rate .1 with depth 2, rate 1 with depth 2, rate .01, .1 and 1 with depth 3
+    inside, at_one_end, at_both = [0.5, 0.1], [0.1, 0.5], [0.1, 0.1, 0.5]
+    assert confirmed(inside, {}).at_an_end == {}
+    assert confirmed(at_one_end, {}).at_an_end == {"rate": 1.0}
+    notes = tuning_table([confirmed(at_both, {})], paper).notes
+    assert any(": MF chose at an end of the list: rate 0.01, depth 3." in note for note in notes)
+    assert not any("end of its list" in note for note in tuning_table([confirmed(inside, {})], paper).notes)
+
+
+def test_an_end_that_nothing_lies_beyond_is_no_end(confirmed: Any) -> None:
+    lists = {"weight": (0.0, 0.1, 1.0), "switch": (0.5, 2.0), "norm": ("l2", "none", "z")}
+    fixed = {"weight": 0.0, "switch": 0.5, "norm": "l2"}
+    found = confirmed([0.5], {})
+    record = found.records[0]
+    same = record.model_copy(update={"spec": record.spec.model_copy(update={"params": fixed})})
+    assert replace(found, space=SearchSpace(fixed, lists), records=[same]).at_an_end == {}
 
 
 def test_the_figure_s_files_hold_its_numbers_and_no_date(study: Any, paper: Paper, tmp_path: Path) -> None:

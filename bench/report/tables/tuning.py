@@ -125,6 +125,7 @@ def tuning_table(studies: Sequence[StudyResult], paper: Paper, labels: Sequence[
         same = list(group)
         blocks.append(_block(same, paper))
         notes += data_notes(same[0].facts, same[0].facts.label, paper)
+        notes += [note for study in same if (note := _end_note(study, paper))]
     budgets = listed(dict.fromkeys(study.budget.words for study in studies))
     caption = (
         f"Search. Budget of each row: {budgets}.{_fairness(studies, labels)} The first trial is the model's "
@@ -215,6 +216,17 @@ def _score(record: RunRecord | None, score: Any) -> Cell:
 def _differences(study: StudyResult) -> str:
     changed = {name: value for name, value in study.chosen_values.items() if value != study.space.fixed[name]}
     return ", ".join(f"{name} {value}" for name, value in changed.items()) or DASH
+
+
+def _end_note(study: StudyResult, paper: Paper) -> str:
+    """Return a footnote on chosen numbers beyond which the search tried nothing; "" without any."""
+    found = [f"{name} {value}" for name, value in study.at_an_end.items()]
+    if not found:
+        return ""
+    return (
+        f"{study.facts.label}: {model_display(study.label, paper)} chose at an end of the list: {listed(found)}. "
+        f"A longer list might hold a better value (models/{study.label.partition('@')[0]}.yaml)."
+    )
 
 
 def _runs(study: StudyResult) -> Iterator[tuple[int, RunRecord]]:

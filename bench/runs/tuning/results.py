@@ -110,6 +110,20 @@ class StudyResult:
         return {} if chosen is None else {name: chosen.spec.params[name] for name in self.space.candidates}
 
     @property
+    def at_an_end(self) -> dict[str, Any]:
+        """Return the chosen numbers that are the first or last of their list, beyond which nothing was tried.
+
+        Lists of two values are switches, and below 0 there is nothing to try.
+        """
+        lists = self.space.candidates
+        return {
+            name: value
+            for name, value in self.chosen_values.items()
+            if self.space.is_ordered(name) and len(lists[name]) > 2 and value != 0
+            if value in (lists[name][0], lists[name][-1])
+        }
+
+    @property
     def dropped(self) -> list[Confirmed]:
         """Return the settings that dropped out because one of their runs failed."""
         return [each for each in self.confirmed if each.mean is None]

@@ -59,10 +59,14 @@ class SearchSpace:
         # TPE treats neighbours as similar; by positions instead of values, 0, 0.001 and 0.01 are equally far apart
         return {
             name: IntDistribution(0, len(values) - 1)
-            if _ordered(values)
+            if self.is_ordered(name)
             else CategoricalDistribution(tuple(range(len(values))))
             for name, values in self.candidates.items()
         }
+
+    def is_ordered(self, name: str) -> bool:
+        """Return whether the values of a parameter are numbers, which have neighbours."""
+        return _ordered(self.candidates[name])
 
     def positions(self, values: Mapping[str, Any]) -> dict[str, int]:
         """Return the position of each value in its list."""
