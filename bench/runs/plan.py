@@ -40,7 +40,7 @@ class Profile:
 
 PROFILES = {
     # as much as every table and figure needs in minutes; the cap ends most trainings, as their captions say
-    "quick": Profile(1, 15, 0.02, "one seed, at most 15 epochs, synthetic data of 2 % of the size: minutes"),
+    "quick": Profile(1, 10, 0.02, "one seed, at most 10 epochs, synthetic data of 2 % of the size: minutes"),
     # few epochs, so that all models on MovieLens-100K take two minutes on two cores
     "demo": Profile(1, 5, 0.02, "one seed, at most 5 epochs, for a first look: two minutes for `make demo`"),
     "smoke": Profile(

@@ -297,7 +297,7 @@ def test_a_dry_run_names_the_trials_and_makes_none(tmp_path: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("arguments", "is_written"),
     [
-        ([], False),  # the profile quick has 15
+        ([], False),  # the profile quick has 10
         (["--save-tuned"], True),
         (["--epochs", "1000"], True),
         (["--epochs", "1001"], False),
