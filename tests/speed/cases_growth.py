@@ -10,7 +10,7 @@ from bench.engine import registry
 from models.control import Control
 from speed import memory
 from speed.context import Bench, data_name, sizes
-from speed.measure import estimate, exponent, timed
+from speed.measure import estimate, exponent
 from speed.result import Row, Target
 from speed.training import Ours, per_step
 
@@ -18,7 +18,7 @@ SCALES = (0.1, 0.3, 1.0, 3.0)
 MEMORY_SCALES = (0.3, 1.0)
 FIXED_STEPS = 117  # of an epoch where the batch grows with the data: those of the smallest surrogate at 1,024
 MEMORY_STEPS = 3
-MOVIELENS_STEPS = 5
+EPOCH_STEPS = 5
 LINEAR = Target("at most", 1.1)
 QUADRATIC_NOTE = (
     "With exact propagation over the whole graph, as the papers define it, every step costs the graph, and with "
@@ -84,34 +84,32 @@ def _trained() -> list[str]:
 
 
 def models(bench: Bench) -> list[Row]:
-    """Seconds of a training epoch of every trained model."""
-    data, rows = bench.public(), []
-    for name in _trained():
-        ours = Ours(bench.model(name, data), data)
-        seconds = bench.samples(timed(ours.epoch), 6, least=2)
-        title = registry.load(name).card.title
-        rows.append(Row(f"{title}, training epoch", "", data_name(data), "s", estimate(seconds), tuple(seconds)))
-    return rows
+    """Seconds of a training epoch of every trained model on the public TikTok."""
+    return _epochs(bench, bench.public(), None)
 
 
 def movielens(bench: Bench) -> list[Row]:
     """Seconds of a training epoch of every trained model on MovieLens-1M, and of all of them together."""
-    data, rows, total = bench.movielens(), [], 0.0
+    data = bench.movielens()
+    rows = _epochs(bench, data, Target("at most", 40))
+    total = estimate([sum(row.value.value for row in rows)])
+    what, limit = "all models, an epoch each", Target("at most", 140)
+    return [*rows, Row(what, "", data_name(data), "s", total, target=limit, note=rows[0].note)]
+
+
+def _epochs(bench: Bench, data: BenchmarkData, target: Target | None) -> list[Row]:
+    """Seconds of an epoch of every trained model, from steps: a whole epoch of some takes minutes."""
     n_train, n_steps = sizes(data)
-    note = f"An epoch of {n_train:,} pairs as {n_steps} times a step, from {MOVIELENS_STEPS} steps a sample."
+    note = f"An epoch of {n_train:,} pairs as {n_steps} times a step, from {EPOCH_STEPS} steps a sample."
+    rows = []
     for name in _trained():
         ours = Ours(bench.model(name, data), data)
         ours.steps(1)
-        steps = bench.samples(per_step(ours.steps, bench.n_steps(MOVIELENS_STEPS)), 4, least=2)
+        steps = bench.samples(per_step(ours.steps, bench.n_steps(EPOCH_STEPS)), 4, least=2)
         seconds, title = [n_steps * step for step in steps], registry.load(name).card.title
-        total += statistics.median(seconds)
         what, value = f"{title}, training epoch", estimate(seconds)
-        rows.append(Row(what, "", data_name(data), "s", value, tuple(seconds), (), Target("at most", 40), note))
-    what = "all models, an epoch each"
-    return [
-        *rows,
-        Row(what, "", data_name(data), "s", estimate([total]), target=Target("at most", 140), note=note),
-    ]
+        rows.append(Row(what, "", data_name(data), "s", value, tuple(seconds), (), target, note))
+    return rows
 
 
 def peaks(bench: Bench) -> list[Row]:
