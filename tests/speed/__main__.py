@@ -20,7 +20,7 @@ from bench.core.errors import BenchError, unknown_name
 from bench.core.places import ROOT
 from bench.engine.trainer import keep_freed_memory
 from bench.runs.machine import describe, pick_device
-from speed import cases_content, cases_growth, cases_ranking, cases_training
+from speed import cases_content, cases_growth, cases_ranking, cases_training, cases_work
 from speed.context import Bench
 from speed.result import Failed, Outcome, Row, render, save
 
@@ -33,6 +33,7 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "grcn": cases_content.grcn,
     "acf": cases_content.acf,
     "models": cases_growth.models,
+    "work": cases_work.work,
     "movielens": cases_growth.movielens,
     "ludp": cases_training.ludp,
     "validation": cases_training.validation,

@@ -12,8 +12,14 @@ from bench.core.files import write_text
 from speed.measure import Estimate, Pairs, ratio
 
 SCHEMA_VERSION = 1
-Unit = Literal["x", "s", "GB", "exponent"]
-FORMATS: dict[Unit, str] = {"x": "{:.3g}x", "s": "{:.3g} s", "GB": "{:.2f} GB", "exponent": "{:.2f}"}
+Unit = Literal["x", "s", "GB", "GFLOP", "exponent"]
+FORMATS: dict[Unit, str] = {
+    "x": "{:.3g}x",
+    "s": "{:.3g} s",
+    "GB": "{:.2f} GB",
+    "GFLOP": "{:.2f} GFLOP",
+    "exponent": "{:.2f}",
+}
 CAPTION = (
     "Ratio, time or exponent: median, in brackets smallest and largest (of the pairs; of an exponent, between "
     "neighbouring sizes). 'x' is their time by ours, or ours by theirs where the target is 'at most'."
