@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.core.errors import listed
@@ -9,7 +10,7 @@ from bench.engine import registry
 from bench.engine.tuned import TunedEntry, TunedFile
 from bench.report.material import Material
 from bench.report.wording import model_display
-from bench.runs.records import RunRecord
+from bench.runs.records import DataFacts, RunRecord
 
 
 @dataclass(frozen=True)
@@ -39,32 +40,34 @@ def from_searches(material: Material) -> Earlier | None:
     """Return the rows whose values come from the models' tuned files; None if no row has such values."""
     entries: dict[str, TunedEntry] = {}
     others: list[str] = []
-    for facts in material.facts:
-        for label in material.labels:
-            runs = material.runs(facts, label)
-            if not runs:
-                continue
-            name = f"{model_display(label, material.paper)} on {facts.name}"
-            entry = _entry(runs[0], f"{facts.card}@{facts.split}")
-            if entry is not None:
-                entries[name] = entry
-            elif runs[0].spec.params:  # a row without parameters has nothing to search
-                others.append(name)
+    for facts, label, run in _rows(material):
+        name = f"{model_display(label, material.paper)} on {facts.name}"
+        entry = _entry(run, f"{facts.card}@{facts.split}")
+        if entry is not None:
+            entries[name] = entry
+        elif run.spec.params:  # a row without parameters has nothing to search
+            others.append(name)
     return Earlier(entries, tuple(others)) if entries else None
 
 
 def set_in_call(material: Material) -> list[str]:
     """Return the rows that have other values than the models' files, because the call gave them."""
     found = []
+    for facts, label, run in _rows(material):
+        model, _, variant = label.partition("@")
+        if model in registry.names():
+            own = registry.load(model).params(f"{facts.card}@{facts.split}", variant).model_dump()
+            if run.spec.params not in ({}, own):  # baselines without settings have no parameters
+                found.append(model_display(label, material.paper))
+    return list(dict.fromkeys(found))
+
+
+def _rows(material: Material) -> Iterator[tuple[DataFacts, str, RunRecord]]:
+    """Yield the first finished run of every row of the call, with its data set and label."""
     for facts in material.facts:
         for label in material.labels:
-            model, _, variant = label.partition("@")
-            runs = material.runs(facts, label)
-            if runs and model in registry.names():
-                own = registry.load(model).params(f"{facts.card}@{facts.split}", variant).model_dump()
-                if runs[0].spec.params not in ({}, own):  # baselines without settings have no parameters
-                    found.append(model_display(label, material.paper))
-    return list(dict.fromkeys(found))
+            if runs := material.runs(facts, label):
+                yield facts, label, runs[0]
 
 
 def _entry(run: RunRecord, dataset: str) -> TunedEntry | None:
