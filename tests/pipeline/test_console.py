@@ -84,7 +84,7 @@ def test_test_scores_come_after_the_last_run_sorted(call: Any, tmp_path: Path) -
 def test_a_limit_of_the_profile_is_said_beside_the_protocol_s(call: Any) -> None:
     _, out, _ = call("--datasets", "tiktok", "--models", "mf", "--source", "surrogate", "--scale", "0.01")
     assert (
-        "1 run ended at the limit of 15 epochs and might have improved. --epochs 1000 is the protocol's limit."
+        "1 run ended at the limit of 10 epochs and might have improved. --epochs 1000 is the protocol's limit."
         in (" ".join(out))
     )
 
