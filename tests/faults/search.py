@@ -14,7 +14,7 @@ FAULTS = [
     Fault("pruning: bounds do not reach the training", "_train_and_test", "        bounds=blank.spec.bounds,\n", "", f"{PIPELINE} -k pruned_trials", slow=True),
     Fault("pruning: by the same wave", "Progress.specs", "self.records[: wave_of(wave[0].number).start]", "self.records", f"{PRUNING} -k earlier_waves", slow=True),
     Fault("key without the bounds", "run_key", '**({"bounds": spec.bounds} if spec.bounds else {}),', "", f"{PRUNING} -k bounds_are_in", slow=True),
-    Fault("search: numbers without an order", "SearchSpace.distributions", "            if _ordered(values)\n", "            if False\n", f"{STUDY} -k numbers_have", slow=True),
+    Fault("search: numbers without an order", "SearchSpace.distributions", "            if self.is_ordered(name)\n", "            if False\n", f"{STUDY} -k numbers_have", slow=True),
     Fault("search: begins where another ended", "search_space", "entry.params(dataset, variant, pinned, with_tuned=False)", "entry.params(dataset, variant, pinned)", f"{STUDY} -k left_out", slow=True),
     Fault("confirmation: a failed run is passed over", "Confirmed.mean", "if any(record.metrics is None for record in self.records):", "if all(record.metrics is None for record in self.records):", f"{REPORT} -k drops_out", slow=True),
     Fault("confirmation: the later of equal means", "StudyResult._chosen_number", "max(sorted(means),", "max(sorted(means, reverse=True),", f"{REPORT} -k earlier_of_equal", slow=True),
