@@ -86,13 +86,13 @@ def test_a_key_of_version_1_stays_what_it_was() -> None:
 @pytest.mark.parametrize(
     ("words", "protocol", "epochs"),
     [
-        ([], Protocol(), 15),
+        ([], Protocol(), 10),
         (["--profile", "full"], Protocol(), 1000),
         (["--protocol", "paper", "--profile", "full"], get_protocol("paper"), 300),
         (["--epochs", "200"], get_protocol("field", max_epochs=200), 200),
         (["--epochs", "1000"], Protocol(), 1000),
         (["--protocol", "paper", "--patience", "5", "--select", "ndcg@20"],
-         get_protocol("paper", patience=5, selection_metric="ndcg@20"), 15),
+         get_protocol("paper", patience=5, selection_metric="ndcg@20"), 10),
         (["--hide-at-test", "train", "--profile", "smoke"], get_protocol("field", hide_at_test="train"), 10),
     ],
 )  # fmt: skip
