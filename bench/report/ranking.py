@@ -83,10 +83,10 @@ def standings(material: Material, facts: DataFacts, with_incomplete: bool = Fals
     """
     metric = material.protocol.selection_metric
     scores = {label: material.scores.get(facts, label, metric) for label in material.labels}
-    means = sorted((score.complete for score in scores.values() if score.complete is not None), reverse=True)
+    found_places = places({label: score.complete for label, score in scores.items() if score.complete is not None})
     found = [
         Standing(
-            1 + (len(means) if score.complete is None else means.index(score.complete)),
+            found_places.get(label, 1 + len(found_places)),
             label,
             model_display(label, material.paper),
             score,
@@ -97,6 +97,12 @@ def standings(material: Material, facts: DataFacts, with_incomplete: bool = Fals
         if with_incomplete or score.complete is not None
     ]
     return sorted(found, key=lambda each: (each.place, each.name))
+
+
+def places(scores: Mapping[str, float]) -> dict[str, int]:
+    """Return the place of each score, 1 for the highest; equal scores share a place."""
+    best_first = sorted(scores.values(), reverse=True)
+    return {name: 1 + best_first.index(score) for name, score in scores.items()}
 
 
 def _mean_seconds(material: Material, facts: DataFacts, label: str) -> float | None:
@@ -137,6 +143,11 @@ def intervals(material: Material, facts: DataFacts, labels: Sequence[str]) -> Ma
     means = means_over_resamples(users.scores[metric].mean(axis=1), derive_seed(seed, "bootstrap"), N_RESAMPLES)
     low, high = np.percentile(means, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)], axis=-1)
     return {label: (float(low[row]), float(high[row])) for row, label in enumerate(users.labels)}
+
+
+def interval_over(n_seeds: int) -> str:
+    """Return what an interval of `intervals` is over: `seeds` or `users`."""
+    return "seeds" if n_seeds >= MIN_SEEDS else "users"
 
 
 def interval_name(n_seeds: int) -> str:

@@ -16,7 +16,7 @@ from bench.report.figure import styled
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.tables.accuracy import panels_of
-from bench.report.tables.overview import CSV_HEADER, build, common_order, paper_places, places
+from bench.report.tables.overview import CSV_HEADER, build, common_order, paper_places, places_among_trained
 from bench.runs.store import ResultsStore
 
 N_USERS = 100
@@ -109,7 +109,7 @@ def test_a_model_without_its_runs_keeps_its_row_and_has_no_point(material: Any) 
 def test_equal_scores_share_a_place_and_a_model_without_any_comes_last(material: Any) -> None:
     call = material()
     first, second = panels_of(call)
-    assert places(first) == {"ludp": 1, "mf": 2, "lightgcn": 3}
+    assert places_among_trained(first) == {"ludp": 1, "mf": 2, "lightgcn": 3}
     assert common_order([first], ["grcn", "lightgcn", "ludp", "mf", "ease"]) == ["ludp", "mf", "lightgcn", "grcn"]
     assert common_order([first, second], ["lightgcn", "mf", "ludp"]) == ["mf", "ludp", "lightgcn"]
 

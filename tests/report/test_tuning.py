@@ -140,7 +140,7 @@ def test_a_chosen_number_at_an_end_of_its_list_is_said(confirmed: Any, paper: Pa
     assert confirmed(at_one_end, {}).at_an_end == {"rate": 1.0}
     notes = tuning_table([confirmed(at_both, {})], paper).notes
     assert any(": MF chose at an end of the list: rate 0.01, depth 3." in note for note in notes)
-    assert not any("end of its list" in note for note in tuning_table([confirmed(inside, {})], paper).notes)
+    assert not any("an end of the list" in note for note in tuning_table([confirmed(inside, {})], paper).notes)
 
 
 def test_an_end_that_nothing_lies_beyond_is_no_end(confirmed: Any) -> None:

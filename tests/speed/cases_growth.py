@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from bench.core.types import BenchmarkData
 from bench.engine import registry
-from models.control import Control
 from speed import memory
-from speed.context import Bench, data_name, sizes
+from speed.context import Bench, data_name, sizes, trained_models
 from speed.measure import estimate, exponent
 from speed.result import Row, Target
 from speed.training import Ours, per_step
@@ -79,10 +78,6 @@ def _exponents(name: str, points: list[Point], scales: str) -> list[Row]:
     return rows
 
 
-def _trained() -> list[str]:
-    return [name for name in registry.names() if not issubclass(registry.load(name).model_class, Control)]
-
-
 def models(bench: Bench) -> list[Row]:
     """Seconds of a training epoch of every trained model on the public TikTok."""
     return _epochs(bench, bench.public(), None)
@@ -102,7 +97,7 @@ def _epochs(bench: Bench, data: BenchmarkData, target: Target | None) -> list[Ro
     n_train, n_steps = sizes(data)
     note = f"An epoch of {n_train:,} pairs as {n_steps} times a step, from {EPOCH_STEPS} steps a sample."
     rows = []
-    for name in _trained():
+    for name in trained_models():
         ours = Ours(bench.model(name, data), data)
         ours.steps(1)
         steps = bench.samples(per_step(ours.steps, bench.n_steps(EPOCH_STEPS)), 4, least=2)
@@ -124,7 +119,7 @@ def peaks(bench: Bench) -> list[Row]:
         data = bench.surrogate(scale)
         file = folder / f"{scale:g}.npz"
         memory.save(data, file)
-        for name in _trained() if scale == 1 else ["lattice"]:
+        for name in trained_models() if scale == 1 else ["lattice"]:
             figures = memory.of_model(name, file, MEMORY_STEPS, bench.device)
             gigabytes = figures["evaluated_bytes"] / 1e9
             if name == "lattice":

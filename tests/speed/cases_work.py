@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.engine import registry
-from models.control import Control
-from speed.context import Bench, data_name
+from speed.context import Bench, data_name, trained_models
 from speed.measure import estimate
 from speed.result import Row
 from speed.training import Ours
@@ -57,15 +56,12 @@ class Work(TorchDispatchMode):
 def work(bench: Bench) -> list[Row]:
     """Operations and bytes of a step of every trained model on the public TikTok, with default values."""
     data, rows = bench.public(), []
-    for name in registry.names():
-        entry = registry.load(name)
-        if issubclass(entry.model_class, Control):
-            continue
+    for name in trained_models():
         ours = Ours(bench.model(name, data), data)
         ours.steps(2)  # the first may build what an epoch keeps
         with Work() as counted:
             ours.steps(1)
-        title, where = entry.card.title, data_name(data)
+        title, where = registry.load(name).card.title, data_name(data)
         details = {"rows_summed_bytes": counted.summed, "rows_of_dots_bytes": counted.dotted}
         operations, read = counted.operations / 1e9, (counted.summed + counted.dotted) / 1e9
         rows += [

@@ -17,6 +17,7 @@ from bench.data.pins import find_directory, search_roots
 from bench.engine import registry
 from bench.engine.recbole import TrainingView, model_config
 from models.base import Recommender
+from models.control import Control
 from speed.measure import Pairs, Task, interleaved, repeated
 
 PUBLIC_SCALE = 0.0498  # of the surrogate: 59,504 training pairs, where public TikTok has 59,541
@@ -132,6 +133,11 @@ class Bench:
             + ", ".join(f"{modality} {dim}" for modality, dim in facts["modalities"].items())
             for name, facts in self.descriptions.items()
         ]
+
+
+def trained_models() -> list[str]:
+    """Names of the models that are trained; the others are simple baselines."""
+    return [name for name in registry.names() if not issubclass(registry.load(name).model_class, Control)]
 
 
 def data_name(data: BenchmarkData) -> str:

@@ -10,11 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.report.comparisons import MIN_SEEDS
 from bench.report.figure import COLUMN_WIDTH, PAGE_WIDTH, TIP, Figure, plot_styles
 from bench.report.labels import Name, name_points
-from bench.report.material import DataRuns, Material, runs_by_data
-from bench.report.ranking import Interval, Standing, interval_name, intervals, second_metric, standings
+from bench.report.material import NO_MEAN, DataRuns, Material, runs_by_data
+from bench.report.ranking import (
+    Interval,
+    Standing,
+    interval_name,
+    interval_over,
+    intervals,
+    second_metric,
+    standings,
+)
 from bench.report.table import CsvValue
 from bench.report.wording import DATA_FIELDS, data_values, is_control, mean_over, metric_name, seeds
 
@@ -103,21 +110,30 @@ def panels_of(material: Material) -> list[Panel]:
 
 
 def _figure(name: str, caption: str, panels: Sequence[Panel], material: Material, draw: Any) -> Figure:
-    notes = [note for each in panels for note in each.same.notes(material.paper, ", and no mean is drawn")]
     rows = tuple(row for each in panels for row in _csv(each, material))
-    return Figure(name, caption, tuple(notes), CSV_HEADER, rows, draw)
+    return Figure(name, caption, notes_of(panels, material), CSV_HEADER, rows, draw)
+
+
+def notes_of(panels: Sequence[Panel], material: Material) -> tuple[str, ...]:
+    """Return the footnotes on the data sets and on models that lack runs."""
+    return tuple(note for each in panels for note in each.same.notes(material.paper, NO_MEAN))
 
 
 def _csv(panel: Panel, material: Material) -> list[tuple[CsvValue, ...]]:
     metric = material.protocol.selection_metric
     front = {each.label for each in panel.front}
-    over = "seeds" if material.n_seeds >= MIN_SEEDS else "users"
     return [
         (
             *data_values(panel.same.facts),
             *(material.protocol.tag, each.label, each.kind, each.place, metric, each.mean, each.score.sd),
             *panel.bars.get(each.label, (None, None)),
-            *(over, second_metric(metric), each.second.mean, each.seconds, each.label in front),
+            *(
+                interval_over(material.n_seeds),
+                second_metric(metric),
+                each.second.mean,
+                each.seconds,
+                each.label in front,
+            ),
             *(each.score.n_runs, each.score.n_asked),
         )
         for each in panel.ranked
@@ -158,17 +174,25 @@ def _draw_dots(panels: Sequence[Panel], material: Material) -> Drawing:
         if panel.best_baseline is not None:
             axes.axvline(panel.best_baseline.mean, color="grey", linestyle="--", linewidth=0.8, zorder=1)
         for place, each in enumerate(panel.ranked):
-            low, high = panel.bars.get(each.label, (each.mean, each.mean))
-            axes.plot([low, high], [place, place], color=styles[each.label]["color"], linewidth=1.0, zorder=2)
-            (dot,) = axes.plot([each.mean], [place], **look(each.label, styles[each.label]))
-            dot.set_gid(f"{TIP}{each.name}: {each.mean:.4f}, {low:.4f} to {high:.4f}")
+            draw_mean(axes, place, each, panel, styles[each.label])
         axes.set_yticks(range(len(panel.ranked)), [each.name for each in panel.ranked])
         axes.set_ylim(len(panel.ranked) - 0.5, -0.5)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
-        axes.set_xlabel(
-            f"test {metric_name(material.protocol.selection_metric)}\n({interval_name(material.n_seeds)})"
-        )
+        axes.set_xlabel(axis_title(material))
     return drawing
+
+
+def axis_title(material: Material) -> str:
+    """Return what the points and bars of a call are, for an axis."""
+    return f"test {metric_name(material.protocol.selection_metric)}\n({interval_name(material.n_seeds)})"
+
+
+def draw_mean(axes: Axes, row: int, each: Standing, panel: Panel, style: Mapping[str, Any]) -> None:
+    """Draw a model's mean and interval in a row; who points at the mean in the SVG reads the numbers."""
+    low, high = panel.bars.get(each.label, (each.mean, each.mean))
+    axes.plot([low, high], [row, row], color=style["color"], linewidth=1.0, zorder=2)
+    (dot,) = axes.plot([each.mean], [row], **look(each.label, style))
+    dot.set_gid(f"{TIP}{each.name}: {each.mean:.4f}, {low:.4f} to {high:.4f}")
 
 
 def _draw_cost(panels: Sequence[Panel], material: Material) -> Drawing:

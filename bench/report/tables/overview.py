@@ -10,13 +10,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.report.comparisons import MIN_SEEDS
-from bench.report.figure import LINES, PAGE_WIDTH, TIP, Figure, plot_styles
+from bench.report.figure import GREYS, LINES, PAGE_WIDTH, TIP, Figure, plot_styles
 from bench.report.material import Material
 from bench.report.paper import Paper
-from bench.report.ranking import Interval, Standing, interval_name, kind_of
+from bench.report.ranking import interval_name, interval_over, kind_of, places
 from bench.report.table import CsvValue
-from bench.report.tables.accuracy import NO_MODEL, Panel, look, panels_of
+from bench.report.tables.accuracy import NO_MODEL, Panel, axis_title, draw_mean, notes_of, panels_of
 from bench.report.wording import DATA_FIELDS, data_values, is_control, metric_name, model_display, shows_published
 from bench.runs.records import DataFacts
 
@@ -32,7 +31,6 @@ CSV_HEADER = (
 PAPER_METRIC = "recall@10"  # of Table 3, whose order is shown; it has no other cut-off than 10
 ROW_HEIGHT, FRAME = 0.19, 1.25  # inches per model, and around them
 FIRST_COLUMN, COLUMN_STEP = 10, 20  # points from a panel to the columns of places, and between them
-LINE_COLOUR = "#6E6E6E"
 
 
 def build(material: Material) -> Figure:
@@ -53,20 +51,14 @@ def build(material: Material) -> Figure:
         f"Test {metric} of every trained model on every data set: {interval_name(material.n_seeds)}. Models are "
         f"in the order of their mean place. Lines are simple baselines. {paper} The axes do not begin at 0."
     )
-    notes = [note for each in panels for note in each.same.notes(material.paper, ", and no mean is drawn")]
     rows = tuple(row for each in panels for row in _csv(each, material))
-    return Figure("Overview", caption, tuple(notes), CSV_HEADER, rows, lambda: _draw(panels, material))
+    notes = notes_of(panels, material)
+    return Figure("Overview", caption, notes, CSV_HEADER, rows, lambda: _draw(panels, material))
 
 
-def trained(panel: Panel) -> list[Standing]:
-    """Return the models of a panel that are trained, best first."""
-    return [each for each in panel.ranked if not is_control(each.label)]
-
-
-def places(panel: Panel) -> dict[str, int]:
-    """Return each trained model's place among the trained ones, by label; equal scores share one."""
-    means = [each.mean for each in trained(panel)]
-    return {each.label: 1 + means.index(each.mean) for each in trained(panel)}
+def places_among_trained(panel: Panel) -> dict[str, int]:
+    """Return each trained model's place among the trained ones, by label."""
+    return places({each.label: each.mean for each in panel.ranked if not is_control(each.label)})
 
 
 def common_order(panels: Sequence[Panel], labels: Sequence[str]) -> list[str]:
@@ -76,7 +68,7 @@ def common_order(panels: Sequence[Panel], labels: Sequence[str]) -> list[str]:
         panels: the data sets.
         labels: all models of the call.
     """
-    found = [places(panel) for panel in panels]
+    found = [places_among_trained(panel) for panel in panels]
     by_label = {
         label: [each[label] for each in found if label in each] for label in labels if not is_control(label)
     }
@@ -87,22 +79,19 @@ def paper_places(facts: DataFacts, paper: Paper) -> dict[str, int]:
     """Return the place of each of the paper's models in its Table 3; empty where it may not stand beside ours."""
     if not shows_published(facts, paper):
         return {}
-    scores = {model: paper.score(facts.card, model, PAPER_METRIC) for model in paper.models}
-    best_first = sorted(scores.values(), reverse=True)
-    return {model: 1 + best_first.index(score) for model, score in scores.items()}
+    return places({model: paper.score(facts.card, model, PAPER_METRIC) for model in paper.models})
 
 
 def _csv(panel: Panel, material: Material) -> list[tuple[CsvValue, ...]]:
-    here, printed = places(panel), paper_places(panel.same.facts, material.paper)
-    over = "seeds" if material.n_seeds >= MIN_SEEDS else "users"
+    here, printed = places_among_trained(panel), paper_places(panel.same.facts, material.paper)
     return [
         (
             *data_values(panel.same.facts),
             *(material.protocol.tag, each.label, kind_of(each.label)),
             "line" if is_control(each.label) else "point",
             *(here.get(each.label), printed.get(each.label), material.protocol.selection_metric),
-            *(each.mean, each.score.sd, *panel.bars.get(each.label, (None, None)), over),
-            *(each.score.n_runs, each.score.n_asked),
+            *(each.mean, each.score.sd, *panel.bars.get(each.label, (None, None))),
+            *(interval_over(material.n_seeds), each.score.n_runs, each.score.n_asked),
         )
         for each in panel.ranked
     ]
@@ -123,9 +112,7 @@ def _draw(panels: Sequence[Panel], material: Material) -> Drawing:
         drawn |= _baselines(axes, panel, lines)
         _points(axes, panel, order, styles)
         _places(axes, panel, order, material.paper)
-        axes.set_xlabel(
-            f"test {metric_name(material.protocol.selection_metric)}\n({interval_name(material.n_seeds)})"
-        )
+        axes.set_xlabel(axis_title(material))
     first = drawing.axes[0]
     first.set_yticks(range(len(order)), [model_display(label, material.paper) for label in order])
     first.set_ylim(len(order) - 0.5, -0.5)
@@ -140,7 +127,7 @@ def _baselines(axes: Axes, panel: Panel, lines: Mapping[str, Any]) -> dict[str, 
     for each in panel.ranked:
         if is_control(each.label):
             style = lines[each.label]
-            drawn[each.name] = axes.axvline(each.mean, color=LINE_COLOUR, linestyle=style, linewidth=0.9, zorder=1)
+            drawn[each.name] = axes.axvline(each.mean, color=GREYS[0], linestyle=style, linewidth=0.9, zorder=1)
             drawn[each.name].set_gid(f"{TIP}{each.name}: {each.mean:.4f}")
     return drawn
 
@@ -151,34 +138,19 @@ def _points(axes: Axes, panel: Panel, order: Sequence[str], styles: Mapping[str,
 
     by_label = {each.label: each for each in panel.ranked}
     for row, label in enumerate(order):
-        each = by_label.get(label)
-        if each is None:
-            axes.text(
-                0.5,
-                row,
-                "runs missing",
-                transform=axes.get_yaxis_transform(),
-                fontsize=6,
-                ha="center",
-                va="center",
-            )
-            continue
-        low, high = _span(panel.bars.get(label), each)
-        axes.plot([low, high], [row, row], color=styles[label]["color"], linewidth=1.0, zorder=2)
-        (dot,) = axes.plot([each.mean], [row], **look(label, styles[label]))
-        dot.set_gid(f"{TIP}{each.name}: {each.mean:.4f}, {low:.4f} to {high:.4f}")
+        if label in by_label:
+            draw_mean(axes, row, by_label[label], panel, styles[label])
+        else:
+            style: dict[str, Any] = {"fontsize": 6, "ha": "center", "va": "center"}
+            axes.text(0.5, row, "runs missing", transform=axes.get_yaxis_transform(), **style)
     if not by_label:
         axes.set_title(f"{panel.same.heading}\n{NO_MODEL}")
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
 
 
-def _span(bar: Interval | None, each: Standing) -> Interval:
-    return (each.mean, each.mean) if bar is None else bar
-
-
 def _places(axes: Axes, panel: Panel, order: Sequence[str], paper: Paper) -> None:
     """Write each model's place here, and in Table 3 where the paper has this data set, to the right of its row."""
-    columns = [("here", places(panel))]
+    columns = [("here", places_among_trained(panel))]
     if printed := paper_places(panel.same.facts, paper):
         columns.append(("paper", printed))
     style: dict[str, Any] = {"fontsize": 6, "color": "#444444", "ha": "center", "textcoords": "offset points"}

@@ -17,7 +17,16 @@ from bench.report.figure import PAGE_WIDTH, Figure, plot_styles
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table, marks
-from bench.report.wording import DASH, DATA_FIELDS, data_notes, data_values, metric_title, model_display, row_order
+from bench.report.wording import (
+    DASH,
+    DATA_FIELDS,
+    data_notes,
+    data_values,
+    metric_title,
+    model_display,
+    model_of,
+    row_order,
+)
 from bench.runs.records import RunRecord
 from bench.runs.tuning.results import StudyResult, test_score, valid_score
 
@@ -225,7 +234,7 @@ def _end_note(study: StudyResult, paper: Paper) -> str:
         return ""
     return (
         f"{study.facts.label}: {model_display(study.label, paper)} chose at an end of the list: {listed(found)}. "
-        f"A longer list might hold a better value (models/{study.label.partition('@')[0]}.yaml)."
+        f"A longer list might hold a better value (models/{model_of(study.label)}.yaml)."
     )
 
 
