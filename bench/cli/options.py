@@ -39,6 +39,7 @@ from bench.core.places import WORK
 from bench.core.protocol import CUTOFFS, PROTOCOLS, SELECTABLE, HideAtTest, Protocol, ProtocolName, get_protocol
 from bench.core.yaml_files import parse_yaml
 from bench.engine.plugins import resolve_location
+from bench.report.artifacts import CONTENT_ABLATIONS
 from bench.runs.plan import profile
 from bench.runs.tuning.pruning import N_SEEDS, N_SETTINGS, Budget
 
@@ -331,6 +332,18 @@ class Options:
     def profile(self) -> str:
         """Return the name of the profile."""
         return self.what.profile or ("quick" if self.check is None else PROFILE)
+
+    @property
+    def content_models(self) -> tuple[str, ...] | None:
+        """Return the models that the content ablation varies; None for all that use content.
+
+        Whoever asks for it by name gets all of them. A group such as `all` takes those of the profile.
+
+        Raises:
+            UsageError: there is no such profile.
+        """
+        is_named = any(name in CONTENT_ABLATIONS for name in self.what.artifacts)
+        return None if is_named else profile(self.profile).content_models
 
     @property
     def protocol(self) -> Protocol:

@@ -181,7 +181,8 @@ def plan_artifacts(
 
     models = [label.partition("@")[0] for label in labels]
     shown = labels if any(ARTIFACTS[name].needs == "models" for name in artifacts) else []
-    rows = {name: rows_of(artifacts, DataFacts.of(each), models) for name, each in data.items()}
+    facts = {name: DataFacts.of(each) for name, each in data.items()}
+    rows = {name: rows_of(artifacts, each, models, options.content_models) for name, each in facts.items()}
     return plan_runs(options, [*data], shown, tuned, rows, labels)
 
 
@@ -219,7 +220,8 @@ def leave_out(
         return sentences, [*artifacts]
     check_runs_remain([*kept, *(others if options.what.artifacts else ())], named or more)
     models = {spec.model for spec in requested}
-    shown = with_rows(artifacts, [DataFacts.of(each) for each in data.values()], models, left_out)
+    facts = [DataFacts.of(each) for each in data.values()]
+    shown = with_rows(artifacts, facts, models, left_out, options.content_models)
     return sentences, [name for name in artifacts if name in shown or name in options.what.artifacts]
 
 

@@ -41,6 +41,7 @@ def _claimed_rows(facts: DataFacts) -> list[Variant]:
 
 
 RANKS = "cd"  # needs several data sets
+CONTENT_ABLATIONS = ("controls", "content")  # both show the runs on replaced content
 _NO_ROWS = _rows()
 _LUDP = (experiments.LUDP,)
 
@@ -154,9 +155,7 @@ ARTIFACTS = {
 def builders() -> dict[str, Callable[[Material], Table | Figure]]:
     """Return the function that builds each artifact, by name; call it only to build, it imports much."""
     from bench.report.tables import (
-        ablation,
         accuracy,
-        claims,
         cost,
         critical,
         curves,
@@ -167,8 +166,6 @@ def builders() -> dict[str, Callable[[Material], Table | Figure]]:
         patience,
         significance,
         tuning,
-        user_map,
-        variations,
     )
 
     return {
@@ -178,19 +175,28 @@ def builders() -> dict[str, Callable[[Material], Table | Figure]]:
         "overview": overview.build,
         "cost-figure": accuracy.build_cost,
         "table3": models.build,
-        **{name: partial(variations.build, name) for name in variations.SPECS},
-        "fig4": user_map.build,
+        **_builders_of_rows(),
         "curves": curves.build,
         "patience": patience.build,
         "cost": cost.build,
         "groups": groups.build,
-        "controls": ablation.build,
-        "content": ablation.build_figure,
         "significance": significance.build,
         "cd": critical.build,
-        "claims": claims.build,
         "tuning": tuning.build,
         "budget": tuning.build_budget,
+    }
+
+
+def _builders_of_rows() -> dict[str, Callable[[Material], Table | Figure]]:
+    """Return the builders of the artifacts that have rows of their own."""
+    from bench.report.tables import ablation, claims, content, user_map, variations
+
+    return {
+        **{name: partial(variations.build, name) for name in variations.SPECS},
+        "fig4": user_map.build,
+        "controls": ablation.build,
+        "content": content.build,
+        "claims": claims.build,
     }
 
 
@@ -303,6 +309,7 @@ def with_rows(
     facts: Sequence[DataFacts],
     models: Container[str],
     left_out: Container[tuple[str, str]],
+    content_models: Container[str] | None = None,
 ) -> list[str]:
     """Return the names without artifacts that would be empty, because rows or data sets for them are missing.
 
@@ -311,27 +318,38 @@ def with_rows(
         facts: the data sets.
         models: models that may be trained.
         left_out: data set and label of the runs that are left out.
+        content_models: see `rows_of`.
     """
     from bench.report.tables.critical import has_enough_data
 
     def has_rows(name: str) -> bool:
         if name == RANKS and not has_enough_data(facts):
             return False
-        rows = [(each.name, row.label) for each in facts for row in rows_of([name], each, models)]
-        return ARTIFACTS[name].needs == "models" or not rows or any(row not in left_out for row in rows)
+        planned = ((each, rows_of([name], each, models, content_models)) for each in facts)
+        rows = [(each.name, row.label) for each, its in planned for row in its]
+        shows_others = ARTIFACTS[name].needs == "models" or not ARTIFACTS[name].varies
+        return shows_others or any(row not in left_out for row in rows)
 
     return [name for name in names if has_rows(name)]
 
 
-def rows_of(names: Sequence[str], facts: DataFacts, models: Container[str]) -> list[Variant]:
+def rows_of(
+    names: Sequence[str], facts: DataFacts, models: Container[str], content_models: Container[str] | None = None
+) -> list[Variant]:
     """Return the rows that the named artifacts need besides the models of the call.
 
     Args:
         names: the artifacts.
         facts: the data set.
         models: models that may be trained; rows of other models are left out.
+        content_models: models that the content ablation varies; None for all that use content.
     """
-    return [row for name in names for row in ARTIFACTS[name].rows(facts) if row.model in models]
+
+    def is_made(name: str, row: Variant) -> bool:
+        is_varied = name not in CONTENT_ABLATIONS or content_models is None or row.model in content_models
+        return row.model in models and is_varied
+
+    return [row for name in names for row in ARTIFACTS[name].rows(facts) if is_made(name, row)]
 
 
 def write(

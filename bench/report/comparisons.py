@@ -6,7 +6,7 @@ nothing again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from itertools import combinations
 
@@ -41,6 +41,12 @@ METHOD = (
     "difference of seed-averaged scores, not corrected."
 )
 Pair = tuple[str, str]
+View = Callable[[StoredLists], StoredLists]
+
+
+def whole(lists: StoredLists) -> StoredLists:
+    """Return the lists as they are: the view that compares everything."""
+    return lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +73,12 @@ class UserScores:
         return next(iter(self.scores.values())).shape[1] if self.labels else 0
 
     def resamples(self, n_tests: int) -> Resamples | None:
-        """Draw the sign flips and bootstrap resamples of these users; None if no row is complete.
+        """Draw the sign flips and bootstrap resamples of these users; None without a complete row or a user.
 
         Args:
             n_tests: size of the largest family of tests that will use them.
         """
-        if not self.labels:
+        if not (self.labels and self.n_users):
             return None
         # The seed depends on the data alone, so every table draws the same flips and gives the same p-values.
         seed = derive_seed(0, "significance", self.facts.data_hash, self.facts.split_hash)
@@ -80,7 +86,11 @@ class UserScores:
 
 
 def read_user_scores(
-    material: Material, facts: DataFacts, labels: Sequence[str], metrics: Sequence[str] = COMPARED
+    material: Material,
+    facts: DataFacts,
+    labels: Sequence[str],
+    metrics: Sequence[str] = COMPARED,
+    view: View = whole,
 ) -> UserScores:
     """Read the per-user scores of the named rows.
 
@@ -89,6 +99,7 @@ def read_user_scores(
         facts: the data set.
         labels: rows; a row is complete if it has a finished run for every requested seed.
         metrics: metrics to compare.
+        view: what of the lists is compared, for example their scores on rare items.
 
     Raises:
         ResultsError: lists are missing or damaged, lack a metric, or cover different users.
@@ -104,7 +115,7 @@ def read_user_scores(
     first: StoredLists | None = None
     by_key: dict[str, dict[str, FloatArray]] = {}
     for key, record in needed.items():  # by key, because several rows can share one run
-        lists = material.lists(record)
+        lists = view(material.lists(record))
         first = first or lists
         by_key[key] = _compared_metrics(record, lists, first, metrics)
     scores = {
@@ -180,6 +191,7 @@ def compare_pairs(
     family: str,
     pairs: Sequence[Pair],
     metrics: Sequence[str] = COMPARED,
+    view: View = whole,
 ) -> Comparisons:
     """Test pairs of rows together as one family.
 
@@ -189,11 +201,12 @@ def compare_pairs(
         family: name of the family.
         pairs: labels; a difference is the first minus the second.
         metrics: metrics to compare.
+        view: what of the lists is compared, see `read_user_scores`.
 
     Raises:
         ResultsError: see `read_user_scores`.
     """
-    scores = read_user_scores(material, facts, [label for each in pairs for label in each], metrics)
+    scores = read_user_scores(material, facts, [label for each in pairs for label in each], metrics, view)
     return _test_pairs(scores, scores.resamples(len(pairs)), family, pairs)
 
 

@@ -35,7 +35,7 @@ READINGS: dict[str, dict[str, Any]] = {
     "positives left out": {"pref_exclude_pos": True},
     "layers averaged": {"ui_readout": "mean"},
 }
-CONTENT_MODELS = ("ludp", "vbpr", "lattice")
+CONTENT_MODELS = ("ludp", "lattice", "vbpr", "grcn", "mmgcn", "acf")
 CONTENT_ABLATIONS: tuple[Features, ...] = ("shuffled", "noise", "constant")
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bench.runs.records import RunSpec
 
 MOST_SEEDS = 10_000  # a plan is a list of all its runs
+# the other three would add 12 CPU minutes to `make run`
+FAST_CONTENT_MODELS = ("ludp", "lattice", "vbpr")
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,14 @@ class Profile:
             not part of the evaluation protocol: every caption counts the runs that it stopped.
         scale: size of a surrogate relative to the paper's data set.
         purpose: one line for `--list`.
+        content_models: models whose content the content ablation replaces; None for all that use content.
     """
 
     n_seeds: int
     max_epochs: int | None
     scale: float
     purpose: str
+    content_models: tuple[str, ...] | None = FAST_CONTENT_MODELS
 
 
 PROFILES = {
@@ -47,7 +51,8 @@ PROFILES = {
         1, 10, 0.01, "one seed, 10 epochs, tiny synthetic data; with --check, its own data: a minute"
     ),
     "full": Profile(
-        5, None, 1.0, "five seeds, epochs up to the protocol's bound, synthetic data at full size: hours"
+        *(5, None, 1.0, "five seeds, epochs up to the protocol's bound, synthetic data at full size: hours"),
+        content_models=None,
     ),
 }
 

@@ -21,6 +21,8 @@ FAULTS = [
     Fault("tests: other users go unnoticed", "_compared_metrics", "if missing or not np.array_equal(lists.users, first.users):", "if missing:", f"{TESTS} -k other_users", slow=True),
     Fault("Table 3: every row starred", "_starred", "if name == metric and contrast.sign}", "if name == metric}", f"{TESTS} -k stars_what_differs", slow=True),
     Fault("content ablation: given content minus the other", "ablation_pairs", "(rows[model, kind].label, rows[model, KINDS[0]].label)", "(rows[model, KINDS[0]].label, rows[model, kind].label)", f"{TESTS} -k content_as_given", slow=True),
+    Fault("content ablation: frequent items counted as rare", "rare_view", " & rare.members[first]", "", "tests/report/test_content.py -k users_who_hold_any", slow=True),
+    Fault("content ablation: hits beyond the cutoff counted", "rare_view", "lists.items[has_any, :cutoff]", "lists.items[has_any]", "tests/report/test_content.py -k beyond_the_cutoff", slow=True),
     Fault("content ablation: every difference starred", "star", "if contrast.sign and", "if contrast and", f"{TESTS} -k content_as_given", slow=True),
     Fault("tests: a star for one seed", "build", "if can_be_tested else []", "", f"{TESTS} -k below_three", slow=True),
     Fault("content ablation: a star for one seed", "star", " and len(contrast.p_by_seed) >= MIN_SEEDS", "", f"{TESTS} -k below_three", slow=True),

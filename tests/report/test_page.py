@@ -474,7 +474,7 @@ def test_a_browser_sorts_by_keyboard_and_keeps_the_summary_rows_below(opened: An
 def test_a_browser_unfolds_the_target_of_a_link(opened: Any) -> None:
     assert opened.locator("#environment table").is_hidden()
     opened.locator("nav a[href='#environment']").click()
-    opened.locator("#environment table").wait_for()  # the browser reports the new address after the click has returned
+    opened.locator("#environment table").wait_for()  # the page hears of its new address after the click
     assert opened.locator("#command pre").is_hidden()
 
 

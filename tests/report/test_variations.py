@@ -170,7 +170,8 @@ def test_content_ablation_compares_along_a_model(make_facts: Any, scores: Any, p
     of_users = np.array(list(whole.values()))[:, :, None]  # one user, who has the mean
     contrasts = Resamples([*whole], {metric: of_users}, 1).family(metric, [pair(*each) for each in pairs])
     found = {(metric, each): contrast for each, contrast in zip(pairs, contrasts, strict=True)}
-    table = ablation_table(scores([facts], values), [facts], paper, [found])
+    models = ("ludp", "vbpr", "lattice")
+    table = ablation_table(scores([facts], values), [facts], paper, [found], models)
     shown = texts(table)
     assert list(shown) == ["LUDP", "VBPR", "LATTICE"]
     assert shown["LUDP"] == [

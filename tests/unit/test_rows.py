@@ -10,13 +10,14 @@ import pytest
 import torch
 import toy
 
+from bench.cli.options import parse
 from bench.core.errors import UsageError
 from bench.core.protocol import Protocol
 from bench.core.types import Features
 from bench.data.ablation import with_features
 from bench.engine import registry
 from bench.report import experiments
-from bench.report.artifacts import ARTIFACTS, check_names, expand, needs_other_models, rows_of
+from bench.report.artifacts import ARTIFACTS, check_names, expand, needs_other_models, rows_of, with_rows
 from bench.runs.plan import Variant, make_plan
 from bench.runs.pool import execute
 from bench.runs.record_files import run_key
@@ -178,12 +179,36 @@ def test_a_model_that_is_not_named_is_never_trained(models: list[str]) -> None:
             check_names([name], models, False)
 
 
+def test_the_content_ablation_of_a_group_varies_the_models_of_the_profile() -> None:
+    def varied(*arguments: str) -> set[str]:
+        options = parse(["--artifacts", *arguments])
+        rows = rows_of(check_names(options.what.artifacts, MODELS, False), FACTS, MODELS, options.content_models)
+        return {row.model for row in rows if row.features != "given"}
+
+    assert varied("all") == varied("ablations") == {"ludp", "lattice", "vbpr"}
+    assert varied("all", "--profile", "full") == varied("controls") == varied("all", "content")
+    assert varied("content") == {*experiments.CONTENT_MODELS}
+
+
+def test_the_content_ablation_varies_every_multimodal_model() -> None:
+    families = {name: registry.load(name).card.family for name in registry.built_in_names()}
+    assert {*experiments.CONTENT_MODELS} == {name for name, family in families.items() if family == "multimodal"}
+
+
+@pytest.mark.parametrize(("models", "is_made"), [((), False), (("vbpr",), True), (None, True)])
+def test_a_content_ablation_whose_models_lack_the_content_is_not_made(
+    models: tuple[str, ...] | None, is_made: bool
+) -> None:
+    left_out = {("toy", row.label) for row in experiments.ablation_rows().values() if row.model != "vbpr"}
+    assert (with_rows(["content"], [FACTS], MODELS, left_out, models) == ["content"]) is is_made
+
+
 def test_what_other_models_are_needed_for_is_said_in_one_line() -> None:
     assert needs_other_models([], ["mf"], False) == needs_other_models(["all"], MODELS, False) == ""
     said = needs_other_models(["all"], ["ludp"], False)
     assert said == (
         "Left out, as only models of the call are trained: all of fig4 (needs lightgcn); a part of controls, "
-        "content (needs vbpr, lattice)."
+        "content (needs lattice, vbpr, grcn, mmgcn, acf)."
     )
     assert "all of table4, table5, fig3, fig5, fig6, readings, claims (needs ludp)" in needs_other_models(
         ["all"], ["vbpr"], False

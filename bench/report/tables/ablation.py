@@ -6,16 +6,18 @@ users the differences are tested; writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
+from bench.core.errors import listed
 from bench.report import experiments
 from bench.report.comparisons import (
     CONTRAST_FIELDS,
     METHOD,
     MIN_SEEDS,
     STAR,
+    Comparisons,
     Pair,
     compare_pairs,
     contrast_values,
@@ -23,7 +25,6 @@ from bench.report.comparisons import (
     star,
     untested,
 )
-from bench.report.figure import PAGE_WIDTH, TIP, Figure, plot_styles
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.scores import Scores
@@ -32,27 +33,18 @@ from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
 from bench.report.tables.variation_forms import CSV_HEADER as SCORE_FIELDS
 from bench.report.tables.variation_forms import Family, Variation, csv_rows, notes, scored_families, with_selection
 from bench.report.wording import (
-    data_headings,
-    metric_name,
     metric_title,
     model_display,
     model_of,
     repetitions_sentence,
     score_cell,
-    seeds,
 )
 from bench.runs.records import DataFacts
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
 
 KINDS = ("given", *experiments.CONTENT_ABLATIONS)
 CSV_HEADER = (*SCORE_FIELDS, *CONTRAST_FIELDS)
 TESTS = "every model with replaced content against itself with its own"
 Contrasts = Mapping[tuple[str, Pair], Contrast]  # by metric and pair of labels
-KIND_NAMES = {"shuffled": "other items' content", "noise": "noise", "constant": "one constant row"}
-ROW_HEIGHT, FRAME = 0.2, 0.8  # inches per row, and around the rows of a panel
 
 
 def build(material: Material) -> Table:
@@ -61,86 +53,20 @@ def build(material: Material) -> Table:
     Raises:
         ResultsError: stored lists are missing or damaged.
     """
-    models = _named(material)
-    return ablation_table(material.scores, material.facts, material.paper, _tests(material), models)
+    models = shown_models(material)
+    contrasts = [each.contrasts for each in tests_of(material)]
+    table = ablation_table(material.scores, material.facts, material.paper, contrasts, models)
+    return replace(table, notes=(*table.notes, *not_varied(material)))
 
 
-def build_figure(material: Material) -> Figure:
-    """Build the forest plot of the content ablation of a call.
+def tests_of(material: Material) -> list[Comparisons]:
+    """Test every kind of replaced content against the content as given, one family per data set.
 
     Raises:
         ResultsError: stored lists are missing or damaged.
     """
-    tests, metric = _tests(material), material.protocol.selection_metric
-    table = ablation_table(material.scores, material.facts, material.paper, tests, _named(material))
-    caption = (
-        f"Change of test {metric_name(metric)} when a model is trained on replaced content instead of the items' "
-        f"own, relative, with the 95% bootstrap interval over users ({seeds(material.n_seeds)}). Left of 0 the "
-        f"content helps; an interval across 0 shows no effect."
-    )
-    headings = data_headings(material.facts)
-    return Figure(
-        "Is the content used?", caption, table.notes, CSV_HEADER, table.csv_rows,
-        lambda: _draw(dict(zip(headings, tests, strict=True)), material.paper, metric, material.n_seeds),
-    )  # fmt: skip
-
-
-def _tests(material: Material) -> list[Contrasts]:
     metrics = with_selection(material.protocol.selection_metric)
-    return [compare_pairs(material, facts, TESTS, ablation_pairs(), metrics).contrasts for facts in material.facts]
-
-
-def _draw(by_heading: Mapping[str, Contrasts], paper: Paper, metric: str, n_seeds: int) -> Drawing:
-    from matplotlib.figure import Figure as Drawing
-
-    models = _compared(by_heading.values())
-    n_rows = len(models) * len(KINDS)
-    drawing = Drawing(figsize=(PAGE_WIDTH, FRAME + ROW_HEIGHT * n_rows), layout="constrained")
-    panels = drawing.subplots(1, len(by_heading), squeeze=False, sharey=True).flat
-    for axes, (heading, contrasts) in zip(panels, by_heading.items(), strict=True):
-        _forest(axes, models, contrasts, paper, metric)
-        axes.set_title(heading)
-        axes.set_xlabel(
-            f"change of test {metric_name(metric)}\n(95% interval over users, {seeds(n_seeds).removeprefix('n=')})"
-        )
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+.0%}" if round(value, 6) else "0%")
-    return drawing
-
-
-def _compared(tests: Iterable[Contrasts]) -> list[str]:
-    """Return the models with a result on some data set; all models if none has one."""
-    found = {given for contrasts in tests for _, (_, given) in contrasts}
-    return [model for model in _models() if model in found] or _models()
-
-
-def _forest(axes: Axes, models: Sequence[str], contrasts: Contrasts, paper: Paper, metric: str) -> None:
-    """Draw a head per model and below it a row per kind of content, from top to bottom."""
-    styles, ticks = plot_styles(models, paper), dict[int, str]()
-    heads = {model: place * len(KINDS) for place, model in enumerate(models)}
-    pairs = [pair for pair in ablation_pairs() if pair[1] in heads]
-    for (other, given), place in zip(pairs, _places(heads), strict=True):
-        contrast, style = contrasts.get((metric, (other, given))), styles[given]
-        kind = other.partition("features=")[2]
-        ticks[place] = KIND_NAMES[kind]
-        if contrast is None or contrast.relative is None:
-            axes.text(0.5, place, "no result", transform=axes.get_yaxis_transform(), va="center", fontsize=6)
-            continue
-        if contrast.relative_low is not None and contrast.relative_high is not None:
-            span = [contrast.relative_low, contrast.relative_high]
-            axes.plot(span, [place, place], color=style["color"], linewidth=1.2)
-        (dot,) = axes.plot([contrast.relative], [place], marker=style["marker"], color=style["color"])
-        dot.set_gid(f"{TIP}{model_display(given, paper)}, {KIND_NAMES[kind]}: {shown_difference(contrast)}")
-    axes.axvline(0, color="black", linewidth=0.8, zorder=1)
-    names = {place: model_display(model, paper) for model, place in heads.items()}
-    axes.set_yticks([*names, *ticks], [*names.values(), *ticks.values()])
-    for tick in axes.get_yticklabels():
-        tick.set_fontweight("bold" if tick.get_text() in names.values() else "normal")
-    axes.set_ylim(len(models) * len(KINDS) - 0.5, -0.5)
-
-
-def _places(heads: Mapping[str, int]) -> list[int]:
-    """Return the row of every pair of `ablation_pairs`: those of a model follow its head."""
-    return [head + 1 + place for head in heads.values() for place in range(len(KINDS) - 1)]
+    return [compare_pairs(material, facts, TESTS, ablation_pairs(), metrics) for facts in material.facts]
 
 
 def ablation_pairs() -> list[Pair]:
@@ -205,10 +131,12 @@ def ablation_table(
     )
 
 
-def _named(material: Material) -> list[str]:
-    """Return the content models of the call; no other one was trained."""
-    named = {model_of(label) for label in material.labels}
-    return [model for model in _models() if model in named]
+def shown_models(material: Material) -> list[str]:
+    """Return the content models of the call that it varies; all content models of the call if it varies none."""
+    named = _named(material)
+    planned = {record.spec.label for record in material.records}
+    varied = {given for other, given in ablation_pairs() if other in planned}
+    return [model for model in named if model in varied] or named
 
 
 def _models() -> list[str]:
@@ -218,6 +146,25 @@ def _models() -> list[str]:
 def _variations(facts: DataFacts, model: str, paper: Paper) -> list[Variation]:
     rows = experiments.ablation_rows()
     return [Variation(f"{model_display(model, paper)}, {kind}", rows[model, kind].label) for kind in KINDS]
+
+
+def not_varied(material: Material) -> list[str]:
+    """Return a note on the content models of the call that the ablation leaves out, if it does."""
+    shown = shown_models(material)
+    names = [model_display(model, material.paper) for model in _named(material) if model not in shown]
+    more = "--artifacts content or --profile full varies all content models of the call"
+    return [f"Without {listed(names)}, to save time: {more}."] if names else []
+
+
+def _named(material: Material) -> list[str]:
+    """Return the content models of the call; no other one was trained."""
+    called = {model_of(label) for label in material.labels}
+    return [model for model in _models() if model in called]
+
+
+def kind_of(label: str) -> str:
+    """Return the kind of content of a label of `ablation_pairs`."""
+    return label.partition("features=")[2] or KINDS[0]
 
 
 def _against_given(row: Sequence[CsvValue], contrasts: Contrasts) -> Contrast | None:

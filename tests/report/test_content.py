@@ -1,0 +1,140 @@
+"""The content ablation as a figure: all held-out items and rare ones, against values counted by hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy import data_of, pairs
+
+from bench.core.types import BenchmarkData, TopK
+from bench.report.figure import styled
+from bench.report.material import Material
+from bench.report.paper import Paper
+from bench.report.tables import ablation, content
+from bench.report.tables.content import RareItems, rare_view
+from bench.runs.list_files import StoredLists
+from bench.runs.records import DataFacts
+from bench.runs.store import ResultsStore
+
+# Item 0 has four training interactions, item 1 two, items 2 and 3 one each, and items 4 and 5 none: median 1.
+TRAIN = [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0), (3, 3)]
+TEST = [(0, 1), (0, 4), (1, 2), (1, 4), (2, 4), (3, 1)]
+GIVEN = {0: [1, 4], 1: [2, 3], 2: [4, 3], 3: [1, 5]}
+SHUFFLED = {0: [1, 2], 1: [2, 3], 2: [5, 3], 3: [1, 5]}
+R20 = "recall@20"
+
+
+@pytest.fixture
+def data() -> BenchmarkData:
+    return data_of(pairs(TRAIN, 4, 6), pairs([], 4, 6), pairs(TEST, 4, 6))
+
+
+def items_of(first: Mapping[int, list[int]]) -> np.ndarray:
+    items = np.full((4, 50), -1)
+    for user, each in first.items():
+        items[user, : len(each)] = each
+    return items
+
+
+def test_rare_items_have_at_most_the_median_count_and_cold_ones_belong_to_them(data: BenchmarkData) -> None:
+    rare = RareItems.of(data)
+    assert np.flatnonzero(rare.members).tolist() == [2, 3, 4, 5]
+    assert (rare.most, rare.n_held_out, rare.n_test) == (1, 4, 6)
+    assert rare.title == "rare items: ≤ 1 training interactions\n4 of 6 held-out"
+
+
+def test_recall_of_rare_items_is_that_of_the_users_who_hold_any(data: BenchmarkData) -> None:
+    view = rare_view(data, RareItems.of(data), R20)
+    given = view(StoredLists(np.arange(4), items_of(GIVEN), {}))
+    assert given.users.tolist() == [0, 1, 2]  # user 3 holds item 1 alone, which is not rare
+    # user 0 holds one rare item and finds it, user 1 two of which one is found, user 2 one and finds it
+    assert given.per_user[R20].tolist() == [1.0, 0.5, 1.0]
+    shuffled = view(StoredLists(np.array([1, 2]), items_of(SHUFFLED)[[1, 2]], {}))
+    assert shuffled.users.tolist() == [1, 2]
+    assert shuffled.per_user[R20].tolist() == [0.5, 0.0]
+
+
+def test_rare_items_beyond_the_cutoff_do_not_count() -> None:
+    data = data_of(pairs([(0, 0)], 1, 40), pairs([], 1, 40), pairs([(0, 9), (0, 10), (0, 30)], 1, 40))
+    lists = StoredLists(np.array([0]), np.arange(40)[None], {})
+    for cutoff, expected in ((10, 1 / 3), (20, 2 / 3)):
+        metric = f"recall@{cutoff}"
+        assert rare_view(data, RareItems.of(data), metric)(lists).per_user[metric] == pytest.approx(expected)
+
+
+@pytest.fixture
+def material(tmp_path: Path, make_record: Any, paper: Paper) -> Any:
+    """Return a function from a data set and lists by label and user to the material of a call with three seeds."""
+
+    def make(data: BenchmarkData, by_label: Mapping[str, Mapping[int, list[int]]], *labels: str) -> Material:
+        store, records, facts = ResultsStore(tmp_path), [], DataFacts.of(data)
+        names = ("precision@10", "recall@10", "ndcg@10", R20)
+        for label, first in by_label.items():
+            values = np.array([sum(item >= 0 for item in first[user]) / 2 for user in range(4)])
+            for repetition in range(3):
+                metrics = dict.fromkeys(names, float(values.mean()))
+                key = f"{label}-{repetition}"
+                records.append(make_record(label, repetition, metrics, facts, key=key, n_users=4))
+                store.write_topk(key, TopK(np.arange(4), items_of(first), 0), dict.fromkeys(names, values))
+        return Material({"toy": data}, labels, records, 3, paper, store)
+
+    return make
+
+
+CALL = {"ludp": GIVEN, "ludp@features=shuffled": SHUFFLED, "ludp@features=noise": {0: [], 1: [], 2: [], 3: []}}
+
+
+def rows_of(figure: Any) -> dict[str, dict[str, Any]]:
+    rows = [dict(zip(figure.csv_header, row, strict=True)) for row in figure.csv_rows]
+    return {row["model"]: row for row in rows if row["metric"] == "recall@20 of rare items"}
+
+
+def test_the_figure_shows_all_and_rare_items_side_by_side(material: Any, data: BenchmarkData) -> None:
+    figure = content.build(material(data, CALL, "ludp"))
+    rows = rows_of(figure)
+    assert {label: row["mean"] for label, row in rows.items()} == {
+        "ludp": pytest.approx(2.5 / 3),
+        "ludp@features=shuffled": pytest.approx(0.5 / 3),
+        "ludp@features=noise": 0,
+    }
+    lost = rows["ludp@features=shuffled"]
+    assert (lost["variation"], lost["n_runs"], lost["sd"]) == ("LUDP, shuffled", 3, 0)
+    assert (lost["difference"], lost["relative"]) == (pytest.approx(-2 / 3), pytest.approx(-0.8))
+    assert rows["ludp"]["difference"] is None
+    with styled():
+        left, right = figure.draw().axes
+    assert left.get_title() == "toy [surrogate x1, random split]\nall 6 held-out interactions"
+    assert right.get_title() == RareItems.of(data).title
+    assert [tick.get_text() for tick in left.get_yticklabels()] == [
+        "LUDP", "other items' content", "noise", "one constant row",
+    ]  # fmt: skip
+    drawn = {line.get_ydata()[0]: line.get_xdata()[0] for line in right.lines if len(line.get_xdata()) == 1}
+    assert drawn == {1: pytest.approx(-2 / 3), 2: pytest.approx(-2.5 / 3)}
+    assert [text.get_text() for text in right.texts] == ["as given: 0.8333", "no result"]
+    assert right.get_xlabel() == "change of rare items' test Recall@20\n(95% interval over users, 3 seeds)"
+
+
+def test_a_data_set_without_rare_held_out_items_has_no_result_for_them(material: Any) -> None:
+    data = data_of(pairs(TRAIN, 4, 6), pairs([], 4, 6), pairs([(0, 1), (1, 0), (2, 0), (3, 1)], 4, 6))
+    figure = content.build(material(data, CALL, "ludp"))
+    assert rows_of(figure) == {}
+    with styled():
+        _, right = figure.draw().axes
+    assert [text.get_text() for text in right.texts] == ["", *3 * ["no result"]]
+
+
+def test_models_that_the_call_names_but_does_not_vary_are_named_in_a_note(
+    material: Any, data: BenchmarkData
+) -> None:
+    call = material(data, {**CALL, "grcn": GIVEN, "acf": GIVEN}, "ludp", "grcn", "acf", "mf")
+    for made in (content.build(call), ablation.build(call)):
+        (note,) = (each for each in made.notes if "varies all content models" in each)
+        assert note.startswith("Without GRCN, ACF, to save time: --artifacts content or --profile full")
+    assert [row.cells[0].text for row in ablation.build(call).blocks[0].rows] == ["LUDP"]
+    alone = material(data, CALL, "ludp")
+    assert not any(re.match("Without", note) for note in content.build(alone).notes)
