@@ -130,7 +130,7 @@ def _compare(options: Options, command: str, console: Console, on_records: OnRec
     planned = Plan.of(plan(), data, labels, store, run_options)
     trials = TrialPlan.of(labels, data, tuning)
     sources = [(each, datasets[name].card) for name, each in data.items()]
-    not_named = needs_other_models(what.artifacts, models, is_tuned)
+    not_named = needs_other_models(what.artifacts, models, is_tuned, options.content_models)
     show_opening(planned, trials, sources, [*left_out, not_named], console, how.is_verbose)
     if how.dry_run or how.status:
         (show_status if how.status else show_plan)(planned, trials, console, how.is_verbose)

@@ -282,17 +282,21 @@ def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> 
     return made
 
 
-def needs_other_models(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> str:
+def needs_other_models(
+    names: Sequence[str], models: Sequence[str], is_tuned: bool, content_models: Container[str] | None = None
+) -> str:
     """Say in one line what is left out because a call does not name the models for it; "" if nothing is.
 
     Args:
         names: artifacts and groups from the command line.
         models: names of the models of the call.
         is_tuned: whether the call searches parameters.
+        content_models: see `rows_of`.
     """
     by_models: dict[tuple[str, ...], list[str]] = {}
     for name in expand(names, is_tuned):
-        missing = tuple(model for model in ARTIFACTS[name].varies if model not in models)
+        varied = [model for model in ARTIFACTS[name].varies if _is_varied(name, model, content_models)]
+        missing = tuple(model for model in varied if model not in models)
         if missing:
             by_models.setdefault(missing, []).append(name)
     parts = []
@@ -344,12 +348,17 @@ def rows_of(
         models: models that may be trained; rows of other models are left out.
         content_models: models that the content ablation varies; None for all that use content.
     """
+    return [
+        row
+        for name in names
+        for row in ARTIFACTS[name].rows(facts)
+        if row.model in models and _is_varied(name, row.model, content_models)
+    ]
 
-    def is_made(name: str, row: Variant) -> bool:
-        is_varied = name not in CONTENT_ABLATIONS or content_models is None or row.model in content_models
-        return row.model in models and is_varied
 
-    return [row for name in names for row in ARTIFACTS[name].rows(facts) if is_made(name, row)]
+def _is_varied(name: str, model: str, content_models: Container[str] | None) -> bool:
+    """Return whether an artifact varies a model; only the content ablations are limited to some models."""
+    return name not in CONTENT_ABLATIONS or content_models is None or model in content_models
 
 
 def write(

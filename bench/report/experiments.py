@@ -25,6 +25,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "user preference": {"use_item_graph": False, "use_user_pref": True},
     "full": {"use_item_graph": True, "use_user_pref": True},
 }
+# the variants in LUDP's YAML that are these rows as models, with a setting of their own
+OWN_PARTS = {"base": "base", "item graph": "item_graph", "user preference": "user_pref"}
+OWN_MODALITIES = ("visual", "acoustic", "textual")
 READINGS: dict[str, dict[str, Any]] = {
     "Eq. 5 literal": {"item_graph_norm": "rsqrt_row"},
     "Eq. 5 mean": {"item_graph_norm": "mean"},
@@ -58,6 +61,16 @@ def layer_rows() -> dict[int, Variant]:
 def part_rows() -> dict[str, Variant]:
     """Return the rows of Figure 3 by the parts that are kept: LUDP with neither, one, or both."""
     return {name: Variant(LUDP, name=f"parts={name}", values=values) for name, values in PARTS.items()}
+
+
+def own_part_labels() -> dict[str, str]:
+    """Return the labels of the rows of Figure 3 as models of their own, by the parts that are kept."""
+    return {name: Variant(LUDP, variant).label for name, variant in OWN_PARTS.items()}
+
+
+def own_modality_labels() -> dict[str, str]:
+    """Return the labels of the rows of Table 4 as models of their own, by modality."""
+    return {name: Variant(LUDP, name).label for name in OWN_MODALITIES}
 
 
 def map_rows() -> dict[str, Variant]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,22 @@ from bench.runs.runner import _build
 
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run the command line where `bare` has interactions alone and `rich` visual content besides."""
+    """Run the command line where `bare` has interactions alone, `rich` images too, `full` images and sound."""
     folder = tmp_path / "cards"
     folder.mkdir()
     monkeypatch.setattr(cards.names, "__defaults__", (folder,))
     monkeypatch.setattr(cards.load, "__defaults__", (folder,))
     rng = np.random.default_rng(5)
     pairs = [(u, i) for u in range(30) for i in range(25) if rng.random() < 0.4]
-    for name in ("bare", "rich"):
+    for name in ("bare", "rich", "full"):
         given = tmp_path / name
         given.mkdir()
         lines = [f"{user}\t{item}" for user, item in pairs]
         (given / "d.inter").write_text("\n".join(["userID\titemID", *lines]) + "\n")
-        if name == "rich":
+        if name != "bare":
             np.save(given / "image_feat.npy", rng.standard_normal((25, 3)).astype(np.float32))
+        if name == "full":
+            np.save(given / "audio_feat.npy", rng.standard_normal((25, 3)).astype(np.float32))
         import_data(given, name, folder, tmp_path / "cache")
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -97,7 +100,7 @@ def test_models_that_are_not_named_are_not_varied(call: Any) -> None:
     assert code == 0
     assert (
         "Left out, as only models of the call are trained: all of fig4 (needs lightgcn); a part of controls, "
-        "content (needs vbpr, lattice)."
+        "content (needs lattice, vbpr)."
     ) in said
     assert "variations" in said
     assert not {"VBPR", "LATTICE"} & set(said.split())
@@ -126,6 +129,13 @@ def test_a_search_leaves_them_out_too(call: Any, tmp_path: Path) -> None:
     assert code == 0
     assert "Left out on bare: vbpr" in out
     assert out.count("vbpr") == 1
+
+
+def test_a_variant_of_one_modality_is_searched_only_where_the_data_has_it(call: Any, tmp_path: Path) -> None:
+    code, out, _ = call("--datasets", "rich", "full", "--models", "ludp@acoustic", "--tune", "2", "--dry-run")
+    assert code == 0
+    assert "Left out on rich: ludp@acoustic" in out
+    assert re.findall(r"(\w+) ludp@acoustic 0 - 2", out) == ["full"]
 
 
 def test_a_modality_that_the_data_lacks(call: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.engine import registry
 from bench.report import experiments
 from bench.report.artifacts import ARTIFACTS, builders
 from bench.report.paper import Paper
@@ -18,7 +19,9 @@ from bench.report.table import Table
 from bench.report.tables.ablation import ablation_pairs, ablation_table
 from bench.report.tables.variation_forms import CSV_HEADER
 from bench.report.tables.variations import SPECS, build_variations
+from bench.runs.plan import Variant
 from bench.runs.records import DataFacts, ModalityFacts, RunRecord
+from bench.runs.tuning.space import search_space
 
 BUILDERS: dict[str, Any] = {
     **{name: partial(build_variations, name) for name in SPECS},
@@ -185,6 +188,42 @@ def test_content_ablation_compares_along_a_model(make_facts: Any, scores: Any, p
     assert len(csv(table)) == 3 * 4 * 4
     assert sum("LUDP, constant (1 of 2 seeds, 0 failed)" in note for note in table.notes) == 1
     assert len(set(table.notes)) == len(table.notes)
+
+
+def test_variants_that_the_call_names_stand_beside_the_rows_at_the_shared_setting(
+    make_facts: Any, scores: Any, paper: Paper
+) -> None:
+    facts = make_facts(modalities=modalities("visual", "acoustic"))
+    rows = [row.label for row in (*experiments.part_rows().values(), *experiments.modality_rows(facts).values())]
+    made = scores([facts], {**{label: [0.1] for label in rows}, "ludp@base": [0.3], "ludp@visual": [0.2]})
+    call = ["ludp", "ludp@base", "ludp@visual", "mf"]
+    figure = build_variations("fig3", made, [facts], paper, call)
+    shown = {row["variation"]: row["mean"] for row in csv(figure) if row["metric"] == "recall@10"}
+    shared = ("base", "base + item graph", "base + user preference", "full")
+    assert shown == {**dict.fromkeys(shared, 0.1), "base, own setting": 0.3}
+    table = build_variations("table4", made, [facts], paper, call)
+    assert [*texts(table)][-2:] == ["all", "visual, own setting"]
+    assert marked(table, 2)["visual, own setting"] == "best"
+    for artifact in (figure, table):
+        assert "tuned as models of their own" in artifact.caption
+    alone = build_variations("fig3", made, [facts], paper, ["ludp"])
+    assert len({row["variation"] for row in csv(alone)}) == 4
+    assert "own setting" not in alone.caption
+
+
+def test_a_variant_of_its_own_fixes_what_its_row_fixes_and_all_that_has_no_effect_without_it() -> None:
+    entry, facts_of_all = registry.load("ludp"), {"visual", "acoustic", "textual"}
+    for part, label in experiments.own_part_labels().items():
+        variant = entry.file.variants[Variant.of(label).variant]
+        assert experiments.PARTS[part].items() <= variant.items()
+        of_graph = {"knn_k", "n_item_layers", "item_graph_norm"}
+        searched = search_space(entry, Variant.of(label).variant).candidates
+        assert (of_graph <= set(searched)) is variant["use_item_graph"]
+        assert ("pref_exclude_pos" in searched) is variant["use_user_pref"]
+        assert {"train_batch_size", "learning_rate", "reg_weight", "ui_readout"} <= set(searched)
+    assert experiments.own_modality_labels().keys() == facts_of_all
+    for name, label in experiments.own_modality_labels().items():
+        assert entry.file.variants[Variant.of(label).variant] == {"modalities": [name]}
 
 
 def test_every_artifact_has_a_builder() -> None:

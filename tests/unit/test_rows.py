@@ -210,6 +210,8 @@ def test_what_other_models_are_needed_for_is_said_in_one_line() -> None:
         "Left out, as only models of the call are trained: all of fig4 (needs lightgcn); a part of controls, "
         "content (needs lattice, vbpr, grcn, mmgcn, acf)."
     )
+    quick = needs_other_models(["all"], ["ludp"], False, parse([]).content_models)
+    assert "content (needs lattice, vbpr)." in quick
     assert "all of table4, table5, fig3, fig5, fig6, readings, claims (needs ludp)" in needs_other_models(
         ["all"], ["vbpr"], False
     )

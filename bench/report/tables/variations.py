@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,10 @@ PART_NAMES = {
     "user preference": "base + user preference",
     "full": "full",
 }
+OWN_SETTING = (
+    " Rows with their own setting are variants that were tuned as models of their own, if the call had a search. "
+    "All others have the setting of the full model, which may suit the full model best."
+)
 FUSION_NAMES = {"attention": "attention", "sum": "sum", "concat_fc": "concatenation + FC"}
 
 
@@ -49,6 +53,7 @@ class Spec:
         variations: those of a data set, in order, with the paper's values where it printed any.
         form: `dot_figure`, `line_figure` or `variation_table`, with the arguments that are its own.
         metrics: the metrics to show, from the metric that selects.
+        own: labels of variations as models of their own, by name; those that a call names are shown beside.
     """
 
     title: str
@@ -56,6 +61,7 @@ class Spec:
     variations: Callable[[DataFacts, Paper], list[Variation]]
     form: Callable[..., Table | Figure]
     metrics: Callable[[str], Sequence[str]] = lambda _: ALL_METRICS
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 def build(name: str, material: Material) -> Table | Figure:
@@ -64,10 +70,12 @@ def build(name: str, material: Material) -> Table | Figure:
     Raises:
         UsageError: there is no data set, or one is given twice.
     """
-    return build_variations(name, material.scores, material.facts, material.paper)
+    return build_variations(name, material.scores, material.facts, material.paper, material.labels)
 
 
-def build_variations(name: str, scores: Scores, facts: Sequence[DataFacts], paper: Paper) -> Table | Figure:
+def build_variations(
+    name: str, scores: Scores, facts: Sequence[DataFacts], paper: Paper, labels: Sequence[str] = ()
+) -> Table | Figure:
     """Build a table or figure of `SPECS`.
 
     Args:
@@ -75,14 +83,16 @@ def build_variations(name: str, scores: Scores, facts: Sequence[DataFacts], pape
         scores: of all runs.
         facts: the data sets, in order; any modalities under any names.
         paper: for names and colours, and for the published values.
+        labels: models of the call; see `Spec.own`.
 
     Raises:
         UsageError: there is no data set, or one is given twice.
     """
     spec = SPECS[name]
     metrics = spec.metrics(scores.selection_metric)
-    families = scored_families(scores, facts, lambda each: spec.variations(each, paper), metrics)
-    caption = spec.caption.format(model=paper.display(experiments.LUDP))
+    own = [Variation(f"{one}, own setting", label) for one, label in spec.own.items() if label in labels]
+    families = scored_families(scores, facts, lambda each: [*spec.variations(each, paper), *own], metrics)
+    caption = spec.caption.format(model=paper.display(experiments.LUDP)) + (OWN_SETTING if own else "")
     return spec.form(spec.title, caption, families, scores, paper)
 
 
@@ -138,6 +148,7 @@ SPECS = {
         "user preference or both are added. The paper leaves out the base with the user preference alone.",
         _rows_named(experiments.part_rows, PART_NAMES.__getitem__),
         dot_figure,
+        own={PART_NAMES[part]: label for part, label in experiments.own_part_labels().items()},
     ),
     "fig5": Spec(
         "Fusion of the modalities (the paper's Figure 5)",
@@ -157,6 +168,7 @@ SPECS = {
         "{model} on each modality alone and on all that the data has.",
         _modalities,
         partial(variation_table, name_title="Modality"),
+        own=experiments.own_modality_labels(),
     ),
     "table5": Spec(
         "Layers of the item graph (the paper's Table 5)",

@@ -135,10 +135,10 @@ def plan_searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], over
     for each in data.values():
         for label in labels:
             model, _, variant = label.partition("@")
-            if content_problem(model, overrides.get(model, {}), [one.name for one in each.modalities]) is not None:
-                continue
             space = search_space(registry.load(model), variant, overrides.get(model, {}), each.name)
-            searches.append(Search(label, each, space))
+            # by the fixed values, because a variant such as ludp@visual needs a modality
+            if content_problem(model, space.fixed, [one.name for one in each.modalities]) is None:
+                searches.append(Search(label, each, space))
     return searches
 
 
