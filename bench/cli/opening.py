@@ -147,9 +147,13 @@ class TrialPlan:
         """Return the seconds of all trials on one worker, as if none was made yet; None if they are not known."""
         if self.settings is None:
             return 0.0
-        if self.settings.budget.minutes is not None:
-            return 60 * self.settings.budget.minutes * len(self.searches)
+        minutes, n_trials = self.settings.budget.minutes, self.settings.budget.n_trials
+        most = None if minutes is None else 60 * minutes
+        if n_trials is None and most is not None:
+            return most * len(self.searches)
         each = [_seconds_of_search(search, self.settings, estimator) for search in self.searches]
+        if most is not None:
+            return sum(most if one is None else min(one, most) for one in each)
         return None if None in each else sum(filter(None, each))
 
 

@@ -201,7 +201,7 @@ class SearchOptions:
     )  # fmt: skip
     minutes: float | None = option(
         "--tune-minutes", type=above(0, "CPU minutes above 0, such as 90"), metavar="M",
-        help="like --tune, with M CPU minutes of trials for every model and data set instead of a number",
+        help="give every search M CPU minutes of trials; together with --tune, the budget used up first ends it",
     )  # fmt: skip
     sampler: str = option(
         "--tune-sampler", default="tpe", metavar="{tpe,grid}", help="how trials are chosen (default: tpe)"
@@ -421,19 +421,14 @@ def check_combinations(options: Options) -> None:
     """Check that options of one call go together.
 
     Raises:
-        UsageError: two budgets or both of `--quiet` and `--verbose` are given, or only one of `--executor dask`
+        UsageError: both of `--quiet` and `--verbose` are given, or only one of `--executor dask`
             and `--scheduler`.
     """
-    search, how = options.search, options.how
+    how = options.how
     if how.is_quiet and how.is_verbose:
         raise UsageError("--quiet prints three lines and --verbose prints everything: give one of them.")
     if (how.executor == "dask") != (how.scheduler is not None):
         raise UsageError(
             "--executor dask and --scheduler ADDRESS belong together: give both to run on a Dask cluster, or "
             "neither to run here."
-        )
-    if search.n_trials is not None and search.minutes is not None:
-        raise UsageError(
-            f"--tune {search.n_trials} and --tune-minutes {search.minutes:g} are two budgets: give the number of "
-            "trials or the CPU minutes, the same for every model."
         )

@@ -22,7 +22,8 @@ from bench.runs.record_files import Damaged
 from bench.runs.records import RunRecord
 from bench.runs.store import ResultsStore
 from bench.runs.task import PlannedRun, RunOptions, describe_existing
-from bench.runs.tuning.search import trial_records
+from bench.runs.tuning.pruning import Budget
+from bench.runs.tuning.search import Search, trial_records
 
 STATES = ("done", "running", "interrupted", "failed", "damaged", "missing")
 
@@ -123,12 +124,19 @@ def show_trials(trials: TrialPlan, store: ResultsStore, options: RunOptions, con
             Text(search.label),
             str(len(scores)),
             str(len(records) - len(scores) or "-"),
-            str(settings.budget.limit(search.space.size)) if settings.budget.minutes is None else "?",
+            _most_trials(search, settings.budget),
             f"{sum(each.cpu_seconds or 0 for each in records) / 60:.1f}",
             f"{max(scores):.4f}" if scores else "",
         )
     console.print()
     console.print(table)
+
+
+def _most_trials(search: Search, budget: Budget) -> str:
+    """Return the number of trials of a search, "?" if minutes alone limit it."""
+    if budget.n_trials is None:
+        return "?"
+    return f"{'' if budget.minutes is None else '≤ '}{budget.limit(search.space.size)}"
 
 
 def show_plan(planned: Plan, trials: TrialPlan, console: Console, is_verbose: bool) -> None:

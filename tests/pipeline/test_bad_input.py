@@ -79,7 +79,6 @@ CASES = [
     (["--tune-minutes", "nan"], ["--tune-minutes", "such as 90", "'nan'"]),
     (["--tune-minutes", "inf"], ["--tune-minutes", "above 0", "'inf'"]),
     (["--tune-minutes", "soon"], ["--tune-minutes", "CPU minutes", "'soon'"]),
-    (["--tune", "5", "--tune-minutes", "9"], ["--tune 5", "--tune-minutes 9", "two budgets"]),
     (["--tune", "5", "--confirm-seeds", "-1"], ["--confirm-seeds", "from 0", "'-1'"]),
     (["--tune", "5", "--confirm-settings", "few"], ["--confirm-settings", "from 0", "'few'"]),
     (["--tune", "5", "--tune-sampler", "tpee"], ["--tune-sampler", "'tpee'", "'tpe'", "grid"]),

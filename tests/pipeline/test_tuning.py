@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -232,7 +233,15 @@ def test_cpu_minutes_are_a_budget_too(tmp_path: Path, capsys: pytest.CaptureFixt
         f"{(used + 0.001) / 60:g} CPU minutes of trials"
     }
     assert call(tmp_path, *models, "--tune-minutes", "9", "--status") == 0
-    assert "CPU min" in capsys.readouterr().out
+    assert re.search(r"mf +7 +- +\? ", capsys.readouterr().out)
+    assert call(tmp_path, *models, "--tune", "9", "--tune-minutes", "9", "--status") == 0
+    assert re.search(r"mf +7 +- +≤ 9 ", capsys.readouterr().out)
+    both = ("--tune", "5", "--tune-minutes", "0.000001")
+    assert call(tmp_path / "both", *models, *both) == 0
+    assert [record["spec"]["model"] for record in trials(tmp_path / "both").values()].count("mf") == 4
+    assert call(tmp_path / "both", *models, "--tune", "5", "--tune-minutes", "9") == 0
+    assert [record["spec"]["model"] for record in trials(tmp_path / "both").values()].count("mf") == 5
+    assert {row["budget"] for row in table(tmp_path / "both", "tuning")} == {"5 trials or 9 CPU minutes of them"}
 
 
 def test_a_short_search_is_written_only_when_asked(

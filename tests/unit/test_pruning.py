@@ -230,3 +230,11 @@ def test_cpu_minutes_are_those_of_all_trials_failed_ones_too() -> None:
     assert not Budget(n_trials=1).is_used_up([*known, failed])
     assert (Budget(n_trials=20).limit(7), Budget(n_trials=20).limit(99), budget.limit(99)) == (7, 20, 99)
     assert (Budget(n_trials=20).words, budget.words) == ("20 trials", "2.5 CPU minutes of trials")
+
+
+def test_of_two_budgets_the_one_that_is_used_up_first_ends_a_search() -> None:
+    both, slow = Budget(n_trials=20, minutes=2.5), record_of(None, 1, cpu_seconds=151.0)
+    assert both.is_used_up([slow])
+    assert not both.is_used_up([record_of(None, 1, cpu_seconds=149.0)])
+    assert (both.limit(7), both.limit(99)) == (7, 20)
+    assert both.words == "20 trials or 2.5 CPU minutes of them"

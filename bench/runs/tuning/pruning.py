@@ -26,7 +26,7 @@ LEAST_UNKNOWN = 60.0  # CPU seconds of a trial, if no trial's time is known
 
 @dataclass(frozen=True)
 class Budget:
-    """The budget of a search, the same for every model; exactly one of the two numbers is given.
+    """The budget of a search, the same for every model; of two numbers, the one that is used up first counts.
 
     Attributes:
         n_trials: number of trials.
@@ -39,16 +39,18 @@ class Budget:
     @property
     def words(self) -> str:
         """Describe the budget, for example `20 trials` or `90 CPU minutes of trials`."""
-        if self.minutes is not None:
+        if self.minutes is None:
+            return f"{self.n_trials} trials"
+        if self.n_trials is None:
             return f"{self.minutes:g} CPU minutes of trials"
-        return f"{self.n_trials} trials"
+        return f"{self.n_trials} trials or {self.minutes:g} CPU minutes of them"
 
     def limit(self, size: int) -> int:
         """Return the largest number of trials in a space of `size` settings."""
         return size if self.n_trials is None else min(self.n_trials, size)
 
     def is_used_up(self, records: Sequence[RunRecord]) -> bool:
-        """Return whether the trials so far used up the CPU minutes; False if the budget is a number of trials."""
+        """Return whether the trials so far used up the CPU minutes; False without a limit in minutes."""
         return self.minutes is not None and spent(records) >= 60 * self.minutes
 
 

@@ -144,7 +144,7 @@ def plan_searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], over
 
 def count_runs(searches: Sequence[Search], settings: TuningSettings) -> tuple[int, int] | None:
     """Count the trials and the confirmation runs of all studies; None if CPU minutes limit them."""
-    if settings.budget.n_trials is None:
+    if settings.budget.minutes is not None:
         return None
     # a space may have fewer settings than the budget
     trials = [settings.budget.limit(search.space.size) for search in searches]
@@ -333,7 +333,7 @@ def run_tuning(
         console.print(warning, style="bold yellow", markup=False)
     for search in searches:
         size = search.space.size
-        if settings.budget.n_trials is not None and size < settings.budget.n_trials:
+        if settings.budget.minutes is None and size < (settings.budget.n_trials or 0):
             console.print(f"{search.label}: its search space has {size} settings; all are tried.")
     counts = count_runs(searches, settings)
     with RunDisplay(console, None if counts is None else sum(counts), options.protocol) as display:
