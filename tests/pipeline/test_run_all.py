@@ -126,22 +126,27 @@ def test_splits_stand_beside_each_other_and_spellings_do_not(call: Any, tmp_path
         assert rows == ["tiktok", "tiktok", "tiktok@user", "tiktok@user"]
 
 
+def written(folder: Path) -> dict[Path, int]:
+    """When every record was written, in nanoseconds: two runs may begin in the same second."""
+    return {path: path.stat().st_mtime_ns for path in (folder / "results" / "runs").rglob("*.json")}
+
+
 def test_a_finished_run_is_never_made_twice(finished: None, call: Any, tmp_path: Path) -> None:
     before = {record["key"]: record["started"] for record in records(tmp_path)}
-    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "runs").rglob("*.json")}
+    stamps = written(tmp_path)
     code, out, _ = call("--datasets", "tiktok", *QUICK)
     assert code == 0
     assert "2 runs are finished already and kept" in out
-    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "runs").rglob("*.json")}
+    assert stamps == written(tmp_path)
     assert before == {record["key"]: record["started"] for record in records(tmp_path)}
 
 
 def test_same_seed_twice_gives_identical_numbers(finished: None, call: Any, tmp_path: Path) -> None:
-    first = records(tmp_path)
+    first, before = records(tmp_path), written(tmp_path)
     call("--datasets", "tiktok", *QUICK, "--on-existing", "rerun")
-    second = records(tmp_path)
+    second, after = records(tmp_path), written(tmp_path)
     assert len(first) == len(second) == 2
-    assert all(one["started"] != two["started"] for one, two in zip(first, second, strict=True))
+    assert all(after[path] != before[path] for path in before)
     for one, two in zip(first, second, strict=True):
         assert one["metrics"] == two["metrics"]
         assert [e["loss"] for e in one["curve"]] == [e["loss"] for e in two["curve"]]
