@@ -193,4 +193,5 @@ def markdown_of(figure: Figure, address: str, notes: Sequence[str]) -> str:
     """Return the image, the caption and the given notes of a figure as Markdown."""
     title = for_markdown(figure.name)
     lines = "\n".join(f"- {for_markdown(note, begins_line=True)}" for note in notes)
-    return f"![{title}]({address})\n\n**{title}.** {for_markdown(figure.caption)}\n\n{lines}"
+    head = title if title.endswith("?") else f"{title}."
+    return f"![{title}]({address})\n\n**{head}** {for_markdown(figure.caption)}\n\n{lines}"

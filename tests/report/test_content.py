@@ -12,7 +12,7 @@ import pytest
 from toy import data_of, pairs
 
 from bench.core.types import BenchmarkData, TopK
-from bench.report.figure import styled
+from bench.report.figure import markdown_of, styled
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.tables import ablation, content
@@ -106,6 +106,7 @@ def test_the_figure_shows_all_and_rare_items_side_by_side(material: Any, data: B
     assert (lost["variation"], lost["n_runs"], lost["sd"]) == ("LUDP, shuffled", 3, 0)
     assert (lost["difference"], lost["relative"]) == (pytest.approx(-2 / 3), pytest.approx(-0.8))
     assert rows["ludp"]["difference"] is None
+    assert "\n\n**Is the content used?** Change of test Recall@20 when" in markdown_of(figure, "content.svg", [])
     with styled():
         left, right = figure.draw().axes
     assert left.get_title() == "toy [surrogate x1, random split]\nall 6 held-out interactions"
