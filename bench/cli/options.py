@@ -39,7 +39,7 @@ from bench.core.places import WORK
 from bench.core.protocol import CUTOFFS, PROTOCOLS, SELECTABLE, HideAtTest, Protocol, ProtocolName, get_protocol
 from bench.core.yaml_files import parse_yaml
 from bench.engine.plugins import resolve_location
-from bench.report.artifacts import CONTENT_ABLATIONS
+from bench.report.artifacts import ON_REPLACED_CONTENT
 from bench.runs.plan import profile
 from bench.runs.tuning.pruning import N_SEEDS, N_SETTINGS, Budget
 
@@ -335,14 +335,14 @@ class Options:
 
     @property
     def content_models(self) -> tuple[str, ...] | None:
-        """Return the models that the content ablation varies; None for all that use content.
+        """Return the models that the content ablation varies; None for all multimodal ones.
 
         Whoever asks for it by name gets all of them. A group such as `all` takes those of the profile.
 
         Raises:
             UsageError: there is no such profile.
         """
-        is_named = any(name in CONTENT_ABLATIONS for name in self.what.artifacts)
+        is_named = any(name in ON_REPLACED_CONTENT for name in self.what.artifacts)
         return None if is_named else profile(self.profile).content_models
 
     @property

@@ -107,7 +107,7 @@ def _compare(options: Options, command: str, console: Console, on_records: OnRec
     datasets, labels = check_names(options)
     models, what, how = [label.partition("@")[0] for label in labels], options.what, options.how
     is_tuned = options.search.budget is not None
-    artifacts = check_artifacts(what.artifacts, models, is_tuned)
+    artifacts = check_artifacts(what.artifacts, models, is_tuned, options.content_models)
     check_reference(what.reference, labels)
     from bench.cli.opening import Plan, TrialPlan, show_opening, show_profile
     from bench.cli.requests import run_options_of, tuning_settings_of
@@ -180,7 +180,9 @@ def plan_artifacts(
     from bench.runs.records import DataFacts  # heavy
 
     models = [label.partition("@")[0] for label in labels]
-    shown = labels if any(ARTIFACTS[name].needs == "models" for name in artifacts) else []
+    own = {label for name in artifacts for label in ARTIFACTS[name].own}
+    shows_all = any(ARTIFACTS[name].needs == "models" for name in artifacts)
+    shown = [label for label in labels if shows_all or label in own]
     facts = {name: DataFacts.of(each) for name, each in data.items()}
     rows = {name: rows_of(artifacts, each, models, options.content_models) for name, each in facts.items()}
     return plan_runs(options, [*data], shown, tuned, rows, labels)

@@ -41,7 +41,7 @@ def _claimed_rows(facts: DataFacts) -> list[Variant]:
 
 
 RANKS = "cd"  # needs several data sets
-CONTENT_ABLATIONS = ("controls", "content")  # both show the runs on replaced content
+ON_REPLACED_CONTENT = ("controls", "content")  # the content ablation as a table and as a figure
 _NO_ROWS = _rows()
 _LUDP = (experiments.LUDP,)
 
@@ -57,6 +57,7 @@ class Artifact:
         rows: the artifact's own rows on a data set, besides the models of the call.
         varies: the models of its own rows. A model that the call does not name is not trained for them.
         needs_all: whether it can be made only if the call names all of these models, and not just one.
+        own: labels of variants that it shows beside its rows, where the call names them as models.
         is_detail: whether it belongs to no group but `all`, although it needs little or nothing that is trained.
     """
 
@@ -65,22 +66,13 @@ class Artifact:
     rows: Rows = _NO_ROWS
     varies: tuple[str, ...] = ()
     needs_all: bool = False
+    own: tuple[str, ...] = ()
     is_detail: bool = False
 
     def can_be_made(self, models: Container[str]) -> bool:
         """Return whether a call of these models can make it."""
         named = [model in models for model in self.varies]
         return not named or (all(named) if self.needs_all else any(named))
-
-    def records(self, material: Material) -> Iterator[RunRecord]:
-        """Yield the runs or search trials that this artifact shows."""
-        if self.needs == "studies":
-            yield from (record for study in material.studies for record in study.records)
-            return
-        for facts in material.facts:
-            labels = [row.label for row in self.rows(facts)]
-            for label in dict.fromkeys([*(material.labels if self.needs == "models" else ()), *labels]):
-                yield from material.runs(facts, label)
 
 
 ARTIFACTS = {
@@ -97,7 +89,11 @@ ARTIFACTS = {
     ),
     "table3": Artifact("all models: Precision, Recall and NDCG@10, the paper's values beside ours", "models"),
     "table4": Artifact(
-        "LUDP on each modality and on all, the paper's values beside ours", "rows", _modality_rows, _LUDP
+        "LUDP on each modality and on all, the paper's values beside ours",
+        "rows",
+        _modality_rows,
+        _LUDP,
+        own=tuple(experiments.own_modality_labels().values()),
     ),
     "table5": Artifact(
         "LUDP by number of item-graph layers, the paper's values beside ours",
@@ -105,7 +101,13 @@ ARTIFACTS = {
         _rows(experiments.layer_rows),
         _LUDP,
     ),
-    "fig3": Artifact("LUDP without its parts", "rows", _rows(experiments.part_rows), _LUDP),
+    "fig3": Artifact(
+        "LUDP without its parts",
+        "rows",
+        _rows(experiments.part_rows),
+        _LUDP,
+        own=tuple(experiments.own_part_labels().values()),
+    ),
     "fig4": Artifact(
         "users and their items by t-SNE, LightGCN beside LUDP",
         "rows",
@@ -205,11 +207,27 @@ def build(name: str, material: Material) -> Table | Figure:
     from bench.report.stops import stopped_by_cap
     from bench.report.wording import protocol_sentence
 
-    built, artifact = builders()[name](material), ARTIFACTS[name]
-    if artifact.needs == "nothing":
+    built = builders()[name](material)
+    if ARTIFACTS[name].needs == "nothing":
         return built
-    parts = (built.caption, protocol_sentence(material.protocol), stopped_by_cap(artifact.records(material)))
+    parts = (built.caption, protocol_sentence(material.protocol), stopped_by_cap(records_of(name, material)))
     return replace(built, caption=" ".join(filter(None, parts)))
+
+
+def records_of(name: str, material: Material) -> Iterator[RunRecord]:
+    """Yield the runs or search trials that an artifact shows."""
+    from bench.report.tables.ablation import shown_models
+
+    artifact = ARTIFACTS[name]
+    if artifact.needs == "studies":
+        yield from (record for study in material.studies for record in study.records)
+        return
+    varied = shown_models(material) if name in ON_REPLACED_CONTENT else artifact.varies
+    named = [label for label in material.labels if artifact.needs == "models" or label in artifact.own]
+    for facts in material.facts:
+        rows = [row.label for row in artifact.rows(facts) if row.model in varied]
+        for label in dict.fromkeys([*named, *rows]):
+            yield from material.runs(facts, label)
 
 
 COMPARISON, ALL = "comparison", "all"  # groups; the first is made by default
@@ -259,7 +277,9 @@ def expand(names: Sequence[str], is_tuned: bool) -> list[str]:
     return [name for name in ARTIFACTS if name in chosen]
 
 
-def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> list[str]:
+def check_names(
+    names: Sequence[str], models: Sequence[str], is_tuned: bool, content_models: Container[str] | None = None
+) -> list[str]:
     """Return the artifacts that a call makes, in the order of `ARTIFACTS`.
 
     Args:
@@ -267,12 +287,13 @@ def check_names(names: Sequence[str], models: Sequence[str], is_tuned: bool) -> 
         models: names of the models of the call. No other model is trained, so artifacts that need one are left
             out; see `needs_other_models`.
         is_tuned: whether the call searches parameters.
+        content_models: see `varied`.
 
     Raises:
         UsageError: an artifact does not exist, or shows a search and the call has none; or none is left.
     """
     asked = expand(names, is_tuned)
-    made = [name for name in asked if ARTIFACTS[name].can_be_made(models)]
+    made = [name for name in asked if ARTIFACTS[name].can_be_made(varied(name, models, content_models))]
     if not made:
         other = dict.fromkeys(model for name in asked for model in ARTIFACTS[name].varies if model not in models)
         raise UsageError(
@@ -291,19 +312,18 @@ def needs_other_models(
         names: artifacts and groups from the command line.
         models: names of the models of the call.
         is_tuned: whether the call searches parameters.
-        content_models: see `rows_of`.
+        content_models: see `varied`.
     """
     by_models: dict[tuple[str, ...], list[str]] = {}
     for name in expand(names, is_tuned):
-        varied = [model for model in ARTIFACTS[name].varies if _is_varied(name, model, content_models)]
-        missing = tuple(model for model in varied if model not in models)
+        possible = varied(name, ARTIFACTS[name].varies, content_models)
+        missing = tuple(model for model in possible if model not in models)
         if missing:
             by_models.setdefault(missing, []).append(name)
     parts = []
     for missing, without in by_models.items():
-        is_made = ARTIFACTS[without[0]].can_be_made(
-            models
-        )  # artifacts that vary the same models are alike in this
+        first = without[0]  # artifacts that vary the same models are alike in this
+        is_made = ARTIFACTS[first].can_be_made(varied(first, models, content_models))
         parts.append(f"{'a part' if is_made else 'all'} of {listed(without)} (needs {listed(missing)})")
     return f"Left out, as only models of the call are trained: {'; '.join(parts)}." if parts else ""
 
@@ -322,7 +342,7 @@ def with_rows(
         facts: the data sets.
         models: models that may be trained.
         left_out: data set and label of the runs that are left out.
-        content_models: see `rows_of`.
+        content_models: see `varied`.
     """
     from bench.report.tables.critical import has_enough_data
 
@@ -346,19 +366,28 @@ def rows_of(
         names: the artifacts.
         facts: the data set.
         models: models that may be trained; rows of other models are left out.
-        content_models: models that the content ablation varies; None for all that use content.
+        content_models: see `varied`.
     """
     return [
         row
         for name in names
         for row in ARTIFACTS[name].rows(facts)
-        if row.model in models and _is_varied(name, row.model, content_models)
+        if row.model in varied(name, models, content_models)
     ]
 
 
-def _is_varied(name: str, model: str, content_models: Container[str] | None) -> bool:
-    """Return whether an artifact varies a model; only the content ablations are limited to some models."""
-    return name not in CONTENT_ABLATIONS or content_models is None or model in content_models
+def varied(name: str, models: Container[str], content_models: Container[str] | None = None) -> list[str]:
+    """Return the models that an artifact varies, out of those that may be trained.
+
+    Args:
+        name: the artifact.
+        models: models that may be trained.
+        content_models: models that the content ablation varies; None for all multimodal ones.
+    """
+    able = [model for model in ARTIFACTS[name].varies if model in models]
+    if name not in ON_REPLACED_CONTENT or content_models is None:
+        return able
+    return [model for model in able if model in content_models]
 
 
 def write(

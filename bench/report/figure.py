@@ -134,7 +134,9 @@ def plot_styles(labels: Sequence[str], paper: Paper) -> dict[str, dict[str, Any]
     for label in labels:
         model, _, variant = label.partition("@")
         n_variants[model] += bool(variant)
-        line = LINES[(first_line.get(model, 0) + (n_variants[model] if variant else 0)) % len(LINES)]
+        # a variant never has its model's line; lines and fills have different periods, so that pairs do not repeat
+        own_line, other = first_line.get(model, 0), 1 + (n_variants[model] - 1) % (len(LINES) - 1)
+        line = LINES[(own_line + (other if variant else 0)) % len(LINES)]
         width = 1.8 if model == proposed else 1.1
         fill = VARIANT_FILLS[(n_variants[model] - 1) % len(VARIANT_FILLS)] if variant else OWN_FILL
         style = {"color": colours[model], "marker": markers[model], "linestyle": line, "linewidth": width}

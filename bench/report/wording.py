@@ -40,7 +40,7 @@ def model_display(label: str, paper: Paper) -> str:
     else:
         card = registry.card_of(model)
         name = model if card is None else card.title
-    return f"{name} ({variant.replace('_', ' ')})" if variant else name
+    return f"{name} ({variant})" if variant else name
 
 
 def is_about_paper(labels: Iterable[str], paper: Paper) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.runs.records import RunSpec
 
 MOST_SEEDS = 10_000  # a plan is a list of all its runs
-# the other three would add 12 CPU minutes to `make run`
+# the other three would add 60 % to the time of `make run`
 FAST_CONTENT_MODELS = ("ludp", "lattice", "vbpr")
 
 
@@ -32,7 +32,7 @@ class Profile:
             not part of the evaluation protocol: every caption counts the runs that it stopped.
         scale: size of a surrogate relative to the paper's data set.
         purpose: one line for `--list`.
-        content_models: models whose content the content ablation replaces; None for all that use content.
+        content_models: models whose content the content ablation replaces; None for all multimodal ones.
     """
 
     n_seeds: int
@@ -51,7 +51,10 @@ PROFILES = {
         1, 10, 0.01, "one seed, 10 epochs, tiny synthetic data; with --check, its own data: a minute"
     ),
     "full": Profile(
-        *(5, None, 1.0, "five seeds, epochs up to the protocol's bound, synthetic data at full size: hours"),
+        5,
+        None,
+        1.0,
+        "five seeds, epochs up to the protocol's bound, synthetic data at full size: hours",
         content_models=None,
     ),
 }

@@ -48,7 +48,7 @@ def test_the_searches_name_something() -> None:
 def test_a_variant_stays_what_it_is_whatever_was_tuned(name: str) -> None:
     """Values tuned on a data set may move a variant's numbers, but not the reading that it stands for.
 
-    A variant that stands for a part or a modality of the model takes the model's readings, and fixes that part.
+    Variants that stand for a part or a modality take the readings of the model.
     """
     entry = registry.load(name)
     of_readings = {key: own for key, own in entry.file.variants.items() if f"{name}@{key}" not in PARTS}

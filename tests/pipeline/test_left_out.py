@@ -138,6 +138,16 @@ def test_a_variant_of_one_modality_is_searched_only_where_the_data_has_it(call: 
     assert re.findall(r"(\w+) ludp@acoustic 0 - 2", out) == ["full"]
 
 
+def test_a_variant_that_an_artifact_shows_beside_its_rows_is_trained(call: Any) -> None:
+    of_ludp = ("--models", "mf", "ludp", "ludp@base", "ludp@visual", "ludp@literal", "--dry-run", "--verbose")
+    for artifact, own in (("fig3", "base"), ("table4", "visual")):
+        code, out, _ = call("--datasets", "rich", *of_ludp, "--artifacts", artifact)
+        assert code == 0
+        trained = set(re.findall(r"(\S+) [0-9a-f]{16}", out))
+        assert own in trained
+        assert not {"base", "visual", "literal", "mf"} & trained - {own}
+
+
 def test_a_modality_that_the_data_lacks(call: Any) -> None:
     one = ("--models", "vbpr", "mf", "--artifacts", "table3", "--dry-run")
     code, _, error = call("--datasets", "rich", *one, "--set", "vbpr.modalities=[visul]")

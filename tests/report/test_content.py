@@ -12,6 +12,8 @@ import pytest
 from toy import data_of, pairs
 
 from bench.core.types import BenchmarkData, TopK
+from bench.engine.evaluate import hit_matrix
+from bench.report.artifacts import records_of
 from bench.report.figure import markdown_of, styled
 from bench.report.material import Material
 from bench.report.paper import Paper
@@ -75,12 +77,15 @@ def material(tmp_path: Path, make_record: Any, paper: Paper) -> Any:
         store, records, facts = ResultsStore(tmp_path), [], DataFacts.of(data)
         names = ("precision@10", "recall@10", "ndcg@10", R20)
         for label, first in by_label.items():
-            values = np.array([sum(item >= 0 for item in first[user]) / 2 for user in range(4)])
             for repetition in range(3):
+                shown = items_of(first)
+                shown[0] = [-1] * 50 if repetition == 2 else shown[0]  # the third seed finds nothing for user 0
+                hits = hit_matrix(TopK(np.arange(4), shown, 0), data.split.test).sum(axis=1)
+                values = hits / np.diff(data.split.test.offsets).clip(1)
                 metrics = dict.fromkeys(names, float(values.mean()))
-                key = f"{label}-{repetition}"
+                key = f"{facts.name}-{label}-{repetition}"
                 records.append(make_record(label, repetition, metrics, facts, key=key, n_users=4))
-                store.write_topk(key, TopK(np.arange(4), items_of(first), 0), dict.fromkeys(names, values))
+                store.write_topk(key, TopK(np.arange(4), shown, 0), dict.fromkeys(names, values))
         return Material({"toy": data}, labels, records, 3, paper, store)
 
     return make
@@ -94,17 +99,24 @@ def rows_of(figure: Any) -> dict[str, dict[str, Any]]:
     return {row["model"]: row for row in rows if row["metric"] == "recall@20 of rare items"}
 
 
+def drawn(axes: Any) -> dict[float, float]:
+    """Differences by height."""
+    return {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1}
+
+
 def test_the_figure_shows_all_and_rare_items_side_by_side(material: Any, data: BenchmarkData) -> None:
     figure = content.build(material(data, CALL, "ludp"))
     rows = rows_of(figure)
+    given = [2.5 / 3, 2.5 / 3, 1.5 / 3]  # of the three seeds
     assert {label: row["mean"] for label, row in rows.items()} == {
-        "ludp": pytest.approx(2.5 / 3),
+        "ludp": pytest.approx(np.mean(given)),
         "ludp@features=shuffled": pytest.approx(0.5 / 3),
         "ludp@features=noise": 0,
     }
     lost = rows["ludp@features=shuffled"]
     assert (lost["variation"], lost["n_runs"], lost["sd"]) == ("LUDP, shuffled", 3, 0)
-    assert (lost["difference"], lost["relative"]) == (pytest.approx(-2 / 3), pytest.approx(-0.8))
+    assert rows["ludp"]["sd"] == pytest.approx(np.std(given, ddof=1))
+    assert lost["difference"] == pytest.approx(0.5 / 3 - np.mean(given))
     assert rows["ludp"]["difference"] is None
     assert "\n\n**Is the content used?** Change of test Recall@20 when" in markdown_of(figure, "content.svg", [])
     with styled():
@@ -114,9 +126,12 @@ def test_the_figure_shows_all_and_rare_items_side_by_side(material: Any, data: B
     assert [tick.get_text() for tick in left.get_yticklabels()] == [
         "LUDP", "other items' content", "noise", "one constant row",
     ]  # fmt: skip
-    drawn = {line.get_ydata()[0]: line.get_xdata()[0] for line in right.lines if len(line.get_xdata()) == 1}
-    assert drawn == {1: pytest.approx(-2 / 3), 2: pytest.approx(-2.5 / 3)}
-    assert [text.get_text() for text in right.texts] == ["as given: 0.8333", "no result"]
+    assert drawn(right) == {1: pytest.approx(0.5 / 3 - np.mean(given)), 2: pytest.approx(-np.mean(given))}
+    assert [text.get_text() for text in right.texts] == [f"as given: {np.mean(given):.4f}", "no result"]
+    # all items: users 0 to 3 have 1, 1/2, 1 and 1 of theirs with the content as given, 1/2, 1/2, 0 and 1 without
+    whole, half = [3.5 / 4, 3.5 / 4, 2.5 / 4], [2 / 4, 2 / 4, 1.5 / 4]
+    assert drawn(left) == {1: pytest.approx(np.mean(half) / np.mean(whole) - 1), 2: pytest.approx(-1)}
+    assert left.texts[0].get_text() == f"as given: {np.mean(whole):.4f}"
     assert right.get_xlabel() == "change of rare items' test Recall@20\n(95% interval over users, 3 seeds)"
 
 
@@ -126,16 +141,19 @@ def test_a_data_set_without_rare_held_out_items_has_no_result_for_them(material:
     assert rows_of(figure) == {}
     with styled():
         _, right = figure.draw().axes
-    assert [text.get_text() for text in right.texts] == ["", *3 * ["no result"]]
+    assert [text.get_text() for text in right.texts] == ["", *3 * ["no user has a rare item"]]
 
 
 def test_models_that_the_call_names_but_does_not_vary_are_named_in_a_note(
     material: Any, data: BenchmarkData
 ) -> None:
     call = material(data, {**CALL, "grcn": GIVEN, "acf": GIVEN}, "ludp", "grcn", "acf", "mf")
+    assert {row["model"].partition("@")[0] for row in rows_of(content.build(call)).values()} == {"ludp"}
     for made in (content.build(call), ablation.build(call)):
         (note,) = (each for each in made.notes if "varies all content models" in each)
         assert note.startswith("Without GRCN, ACF, to save time: --artifacts content or --profile full")
     assert [row.cells[0].text for row in ablation.build(call).blocks[0].rows] == ["LUDP"]
+    for name in ("content", "controls"):  # the caption counts the runs of these that a cap ended
+        assert {record.spec.label for record in records_of(name, call)} == set(CALL)
     alone = material(data, CALL, "ludp")
     assert not any(re.match("Without", note) for note in content.build(alone).notes)

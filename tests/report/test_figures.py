@@ -199,6 +199,8 @@ def test_a_model_looks_the_same_in_every_figure(paper: Paper) -> None:
     assert len({str(style["linestyle"]) for style in variants.values()}) == 3
     assert len({style["fillstyle"] for style in variants.values()}) == 3
     assert variants["ludp"]["fillstyle"] == "full"
+    many = plot_styles(["ludp", *(f"ludp@{place}" for place in range(20))], paper).values()
+    assert len({(str(style["linestyle"]), style["fillstyle"]) for style in many}) == 21
     others = [name for name in registry.names() if not paper.has_model(name)]
     assert {plot_styles(others, paper)[name]["color"] for name in others} <= set(GREYS)
     kinds = {(style["color"], str(style["linestyle"])) for style in plot_styles(others, paper).values()}

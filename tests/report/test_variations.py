@@ -202,10 +202,14 @@ def test_variants_that_the_call_names_stand_beside_the_rows_at_the_shared_settin
     shared = ("base", "base + item graph", "base + user preference", "full")
     assert shown == {**dict.fromkeys(shared, 0.1), "base, own setting": 0.3}
     table = build_variations("table4", made, [facts], paper, call)
-    assert [*texts(table)][-2:] == ["all", "visual, own setting"]
+    assert [*texts(table)][:2] == ["visual", "visual, own setting"]  # below its row
     assert marked(table, 2)["visual, own setting"] == "best"
     for artifact in (figure, table):
-        assert "tuned as models of their own" in artifact.caption
+        assert "that their own search chose" in artifact.caption
+    assert [*shown][:2] == ["base", "base, own setting"]
+    other = make_facts("movielens", modalities=modalities("acoustic"), data_hash="b" * 16)
+    (rows_of_other,) = ({row["variation"] for row in csv(build_variations("table4", made, [other], paper, call))},)
+    assert "visual, own setting" not in rows_of_other  # data without the modality
     alone = build_variations("fig3", made, [facts], paper, ["ludp"])
     assert len({row["variation"] for row in csv(alone)}) == 4
     assert "own setting" not in alone.caption

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import toy
 from boards import add_run, facts_of
 
+from bench.cli.opening import TrialPlan
 from bench.core.errors import ResultsError
 from bench.core.protocol import Protocol
 from bench.engine import registry
@@ -16,6 +18,8 @@ from bench.runs.estimate import Estimator, about
 from bench.runs.records import DataFacts, RunSpec
 from bench.runs.store import ResultsStore
 from bench.runs.task import PlannedRun, RunOptions
+from bench.runs.tuning.pruning import Budget
+from bench.runs.tuning.search import TuningSettings
 
 OPTIONS = RunOptions(Protocol(), torch.device("cpu"), "skip", "", Path("cache"))
 
@@ -48,6 +52,17 @@ def test_without_earlier_runs_the_table_gives_a_sane_time(estimator: Estimator) 
     assert slow > fast > control > 0
     unknown = estimator.seconds(planned(estimator.store, "mine", facts))
     assert control < unknown < slow
+
+
+def test_a_search_takes_the_time_of_its_trials_and_at_most_its_minutes(estimator: Estimator) -> None:
+    def seconds(**budget: float) -> float:
+        settings = TuningSettings(Budget(**budget), "tpe", 30, 1, {})
+        return TrialPlan.of(["mf", "lightgcn"], {"toy": toy.random_data()}, settings).seconds(estimator) or 0
+
+    assert seconds(minutes=2) == 2 * 60 * 2
+    assert 0 < seconds(n_trials=5) < seconds(n_trials=10)
+    assert seconds(n_trials=5, minutes=1e6) == seconds(n_trials=5)
+    assert seconds(n_trials=5, minutes=1e-6) == pytest.approx(2 * 60e-6)
 
 
 def test_more_work_takes_longer(estimator: Estimator) -> None:

@@ -195,6 +195,14 @@ def test_the_content_ablation_varies_every_multimodal_model() -> None:
     assert {*experiments.CONTENT_MODELS} == {name for name, family in families.items() if family == "multimodal"}
 
 
+def test_models_whose_content_the_profile_does_not_vary_need_the_artifact_by_name() -> None:
+    assert check_names(["content"], ["grcn"], False) == ["content"]
+    with pytest.raises(UsageError, match="cannot be made of grcn"):
+        check_names(["ablations"], ["grcn"], False, parse([]).content_models)
+    said = needs_other_models(["all"], ["grcn"], False, parse([]).content_models)
+    assert "all of controls, content (needs ludp, lattice, vbpr)" in said
+
+
 @pytest.mark.parametrize(("models", "is_made"), [((), False), (("vbpr",), True), (None, True)])
 def test_a_content_ablation_whose_models_lack_the_content_is_not_made(
     models: tuple[str, ...] | None, is_made: bool

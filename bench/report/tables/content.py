@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
+TESTS_OF_RARE = "In the CSV, rare items are a family of tests of their own, corrected by Holm's method."
 KIND_NAMES = {"shuffled": "other items' content", "noise": "noise", "constant": "one constant row"}
 ROW_HEIGHT, FRAME = 0.17, 1.0  # inches per row, and around the rows of a panel
 
@@ -91,10 +92,13 @@ class Panel:
     compared: Comparisons
     is_relative: bool
 
-    def contrast(self, pair: Pair) -> Contrast | None:
-        """Return the contrast of a pair of labels; None without one that can be shown."""
+    def contrast(self, pair: Pair) -> Contrast | str:
+        """Return the contrast of a pair of labels, or in words why none can be shown."""
         found = self.compared.contrasts.get((self.metric, pair))
-        return None if found is None or (self.is_relative and found.relative is None) else found
+        if found is None:
+            has_users = bool(self.compared.scores.n_users) or not self.compared.scores.labels
+            return "no result" if has_users else "no user has a rare item"
+        return "no relative change of 0" if self.is_relative and found.relative is None else found
 
     def given(self, model: str) -> str:
         """Return a model's score with the content as given; "" without it."""
@@ -126,19 +130,23 @@ def build(material: Material) -> Figure:
             Panel(f"{heading}\nall {rare.n_test:,} held-out interactions", metric, of_all, True),
             Panel(rare.title, of_rare, compared, False),
         ]
-        rows += rare_rows(facts, compared, of_rare, material)
+        rows += rare_rows(facts, compared, of_rare, material, models)
+    relative, absolute = metric_name(metric), metric_name(of_rare)
     caption = (
-        f"Change of test {metric_name(metric)} when a model is trained on replaced content instead of the items' "
-        f"own, with the 95% bootstrap interval over users ({seeds(material.n_seeds)}). Left of 0 the content "
-        f"helps; an interval across 0 shows no effect. Rare items have at most the median number of an item's "
-        f"training interactions; their {metric_name(of_rare)} counts them alone, over the users who hold any. Its "
-        f"changes are absolute, because some models recommend almost no rare item."
+        f"Change of test {relative} when a model is trained on replaced content instead of the items' own, with "
+        f"the 95% bootstrap interval over users ({seeds(material.n_seeds)}). Left of 0 the content helps; an "
+        f"interval across 0 shows no effect. Left panels: all test items, relative to the score with the content "
+        f"as given. Right panels: {absolute} of rare test items alone, averaged over the users with at least one, "
+        f"and not relative, as the score as given may be near 0. An item is rare if it has at most the median "
+        f"number of an item's training interactions. {TESTS_OF_RARE}"
     )
-    notes, drawn = (*table.notes, *not_varied(material)), (*table.csv_rows, *rows)
-    return Figure(
-        *("Is the content used?", caption, notes, CSV_HEADER, drawn),
-        draw=lambda: _draw(panels, models, material.paper, material.n_seeds),
-    )
+    notes = (*table.notes, *not_varied(material))
+    csv_rows = (*table.csv_rows, *rows)
+
+    def draw() -> Drawing:
+        return _draw(panels, models, material.paper, material.n_seeds)
+
+    return Figure("Is the content used?", caption, notes, CSV_HEADER, csv_rows, draw)
 
 
 def rare_view(data: BenchmarkData, rare: RareItems, metric: str) -> View:
@@ -162,20 +170,23 @@ def rare_view(data: BenchmarkData, rare: RareItems, metric: str) -> View:
 
 
 def rare_rows(
-    facts: DataFacts, compared: Comparisons, metric: str, material: Material
+    facts: DataFacts, compared: Comparisons, metric: str, material: Material, models: Sequence[str]
 ) -> list[tuple[CsvValue, ...]]:
     """Return a row with the columns `CSV_HEADER` for every complete label of the comparison on rare items.
 
-    There are none where no user holds a rare item.
+    There are none where no user has a rare test item.
 
     Args:
         facts: the data set.
         compared: the comparison.
         metric: key of Recall@K.
         material: the records of the call.
+        models: models to show.
     """
     given, shown, rows = dict(ablation_pairs()), compared.scores, []
-    for place, label in enumerate(shown.labels if shown.n_users else ()):
+    for place, label in enumerate(shown.labels):
+        if not shown.n_users or model_of(label) not in models:
+            continue
         of_seeds = shown.scores[metric][place].mean(axis=1)  # [n_seeds]
         sd = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None
         name = f"{model_display(model_of(label), material.paper)}, {kind_of(label)}"
@@ -242,10 +253,11 @@ def _forest(axes: Axes, models: Sequence[str], panel: Panel, paper: Paper) -> No
             kind = KIND_NAMES[kind_of(pair[0])]
             places.append(place)
             names.append(kind)
-            if contrast := panel.contrast(pair):
-                _whisker(axes, place, contrast, panel.is_relative, styles[model], f"{shown}, {kind}")
+            contrast = panel.contrast(pair)
+            if isinstance(contrast, str):
+                _write(axes, place, contrast)
             else:
-                _write(axes, place, "no result")
+                _whisker(axes, place, contrast, panel.is_relative, styles[model], f"{shown}, {kind}")
     axes.axvline(0, color="black", linewidth=0.8, zorder=1)
     axes.set_yticks(places, names)
     for tick in axes.get_yticklabels():

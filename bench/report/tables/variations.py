@@ -37,8 +37,9 @@ PART_NAMES = {
     "full": "full",
 }
 OWN_SETTING = (
-    " Rows with their own setting are variants that were tuned as models of their own, if the call had a search. "
-    "All others have the setting of the full model, which may suit the full model best."
+    " Rows with their own setting are variants among the models of the call, with values that their own search "
+    "chose. Without one they have the values of the full model, like the other rows, and these may suit "
+    "the full model best."
 )
 FUSION_NAMES = {"attention": "attention", "sum": "sum", "concat_fc": "concatenation + FC"}
 
@@ -53,7 +54,7 @@ class Spec:
         variations: those of a data set, in order, with the paper's values where it printed any.
         form: `dot_figure`, `line_figure` or `variation_table`, with the arguments that are its own.
         metrics: the metrics to show, from the metric that selects.
-        own: labels of variations as models of their own, by name; those that a call names are shown beside.
+        own: labels of variants that are these variations as models, by name; shown where the call names them.
     """
 
     title: str
@@ -90,10 +91,21 @@ def build_variations(
     """
     spec = SPECS[name]
     metrics = spec.metrics(scores.selection_metric)
-    own = [Variation(f"{one}, own setting", label) for one, label in spec.own.items() if label in labels]
-    families = scored_families(scores, facts, lambda each: [*spec.variations(each, paper), *own], metrics)
+    own = {name: label for name, label in spec.own.items() if label in labels}
+
+    def variations(each: DataFacts) -> list[Variation]:
+        shared = spec.variations(each, paper)
+        return [row for one in shared for row in (one, *_at_own_setting(one, own.get(one.name)))]
+
+    families = scored_families(scores, facts, variations, metrics)
     caption = spec.caption.format(model=paper.display(experiments.LUDP)) + (OWN_SETTING if own else "")
     return spec.form(spec.title, caption, families, scores, paper)
+
+
+def _at_own_setting(shared: Variation, label: str | None) -> list[Variation]:
+    """Return the variant of a label below its row at the shared setting, on data that has both."""
+    name = f"{shared.name}, own setting"
+    return [] if label is None or not shared.label else [Variation(name, label)]
 
 
 def _rows_named(
