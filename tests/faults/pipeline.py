@@ -62,7 +62,7 @@ FAULTS = [
     Fault("signs: a run counts once for each label", "stops_of", "each_once(records)", "records", "tests/report/test_stops.py -k several_labels", slow=True),
     Fault("artifacts: the quick profile varies the content of slow models", "rows_of", "varied(name, models, content_models)", "varied(name, models)", "tests/unit/test_rows.py -k varies_the_models_of_the_profile", slow=True),
     Fault("artifacts: models are trained that are not named", "rows_of", "if row.model in varied(name, models, content_models)", "if True", "tests/unit/test_rows.py -k never_trained", slow=True),
-    Fault("captions: the cap of epochs is not said", "build", "stopped_by_cap(artifact.records(material))", '""', "tests/report/test_stops.py -k caption_of_an_artifact", slow=True),
+    Fault("captions: the cap of epochs is not said", "build", "stopped_by_cap(records_of(name, material))", '""', "tests/report/test_stops.py -k caption_of_an_artifact", slow=True),
     Fault("lists: hidden items are accepted", "_hidden", "np.isin(keys, known)", "np.isin(keys, known[:0])", f"{EVALUATE} -k mistake", slow=True),
     Fault("lists: the worst score first", "frame_of", "numbers if role == \"rank\" else -numbers", "numbers", f"{EVALUATE} -k order_of_scores", slow=True),
     Fault("lists: a missing user is left out", "check_lists", "if len(missing) and not empty_if_missing", "if False", f"{EVALUATE} -k mistake", slow=True),
