@@ -84,11 +84,15 @@ def models(bench: Bench) -> list[Row]:
 
 
 def movielens(bench: Bench) -> list[Row]:
-    """Seconds of a training epoch of every trained model on MovieLens-1M, and of all of them together."""
+    """Seconds of a training epoch of every trained model on MovieLens-1M, and of all of them together.
+
+    The targets hold for MovieLens-1M, and not for the smaller data that is measured where its files are missing.
+    """
     data = bench.movielens()
-    rows = _epochs(bench, data, Target("at most", 40))
+    has_targets = data.source == "real"
+    rows = _epochs(bench, data, Target("at most", 40) if has_targets else None)
     total = estimate([sum(row.value.value for row in rows)])
-    what, limit = "all models, an epoch each", Target("at most", 140)
+    what, limit = "all models, an epoch each", Target("at most", 140) if has_targets else None
     return [*rows, Row(what, "", data_name(data), "s", total, target=limit, note=rows[0].note)]
 
 

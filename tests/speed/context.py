@@ -70,7 +70,7 @@ class Bench:
         return self._load("public", replace(request, split="shipped") if is_there else request)
 
     def movielens(self) -> BenchmarkData:
-        """MovieLens-1M with its modalities where its files are found, else its surrogate; random split."""
+        """MovieLens-1M with its modalities where its files are found, else MovieLens-100K; random split."""
         return self._load("movielens", DataRequest(data_dirs=self.data_dirs, split="random"), "movielens")
 
     def surrogate(self, scale: float) -> BenchmarkData:
@@ -143,7 +143,8 @@ def trained_models() -> list[str]:
 def data_name(data: BenchmarkData) -> str:
     """Name of a data set in the table."""
     if data.name.partition("@")[0] == "movielens":
-        return "MovieLens-1M" if data.scale is None else f"MovieLens surrogate {data.scale:g}"
+        names = {"real": "MovieLens-1M", "embedded": "MovieLens-100K"}
+        return names.get(data.source, f"MovieLens surrogate {data.scale or 1:g}")
     return "public TikTok" if data.scale is None else f"surrogate {data.scale:g}"
 
 
