@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rich.console import Console
 
@@ -25,7 +25,6 @@ from bench.runs.records import RunSpec
 from bench.runs.runner import planned_runs
 from bench.runs.store import ResultsStore
 from bench.runs.task import PlannedRun, RunOptions, is_kept
-from bench.runs.tuning.pruning import Budget
 from bench.runs.tuning.search import Search, TuningSettings, count_runs, plan_searches
 
 SYNTHETIC = "SYNTHETIC DATA"
@@ -126,7 +125,7 @@ class TrialPlan:
 
     @property
     def count(self) -> int:
-        """Return the number of trials and confirmation runs; for a budget of minutes, of the searches."""
+        """Return the largest number of trials and confirmation runs; of searches, if only minutes limit them."""
         if self.settings is None:
             return 0
         counts = count_runs(self.searches, self.settings)
@@ -171,8 +170,7 @@ def _seconds_of_search(search: Search, settings: TuningSettings, estimator: Esti
     data = {search.data.name: search.data}
     (run,) = planned_runs([spec], data, estimator.store, estimator.options.protocol)
     seconds = estimator.seconds(run)
-    at_most = replace(settings, budget=Budget(settings.budget.n_trials))
-    return None if seconds is None else seconds * sum(count_runs([search], at_most) or ())
+    return None if seconds is None else seconds * sum(count_runs([search], settings) or ())
 
 
 def show_profile(options: Options, console: Console) -> None:

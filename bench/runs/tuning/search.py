@@ -143,8 +143,8 @@ def plan_searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], over
 
 
 def count_runs(searches: Sequence[Search], settings: TuningSettings) -> tuple[int, int] | None:
-    """Count the trials and the confirmation runs of all studies; None if CPU minutes limit them."""
-    if settings.budget.minutes is not None:
+    """Count the trials and the confirmation runs of all studies, at most; None if only CPU minutes limit them."""
+    if settings.budget.n_trials is None:
         return None
     # a space may have fewer settings than the budget
     trials = [settings.budget.limit(search.space.size) for search in searches]
@@ -335,7 +335,8 @@ def run_tuning(
         size = search.space.size
         if settings.budget.minutes is None and size < (settings.budget.n_trials or 0):
             console.print(f"{search.label}: its search space has {size} settings; all are tried.")
-    counts = count_runs(searches, settings)
+    # CPU minutes may end a search before its number of trials
+    counts = count_runs(searches, settings) if settings.budget.minutes is None else None
     with RunDisplay(console, None if counts is None else sum(counts), options.protocol) as display:
         results = tune(searches, settings, store, options, display)
     for result in results:
