@@ -88,7 +88,7 @@ def show_commands(console: Console) -> None:
     fit_console(console)
     console.print(USAGE, markup=False)
     grid = Table.grid(padding=(0, 2))
-    grid.add_row(f"  {RUN}", "train and compare models; write tables, report and leaderboard, as run_all.py does")
+    grid.add_row(f"  {RUN}", "train and compare models; write tables, report and leaderboard")
     for name in commands.modules():
         grid.add_row(f"  {name}", commands.load(name).SUMMARY)
     console.print(grid)

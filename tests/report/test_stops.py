@@ -96,7 +96,7 @@ def test_table_3_marks_names_and_leaves_published_values_alone(run: Any, make_fa
     names = [row.cells[0].text for row in table.blocks[0].rows]
     assert names == [
         *("MF †", "VBPR †", "ACF †", "NGCF ‡", "LightGCN ‡", "LUDP ‡", "Popularity"),
-        *("%Improv.", "%Improv. over controls"),
+        *("%Improv.", "%Improv. over baselines"),
     ]  # fmt: skip
     assert "† ended by the cap: 3 of 6 runs; ‡ best at the start: 3 of 6 runs;" in table.caption
     cap, start = (next(note for note in table.notes if sign in note) for sign in "†‡")

@@ -236,13 +236,13 @@ def test_controls_stand_below_the_models_under_their_titles(make_facts, make_rec
     rows = table.blocks[0].rows
     assert [(row.cells[0].text, row.ruled) for row in rows] == [
         ("MF", False), ("LUDP", False), ("zeta", False), ("EASE", True), ("Popularity", False),
-        ("%Improv.", True), ("%Improv. over controls", False),
+        ("%Improv.", True), ("%Improv. over baselines", False),
     ]  # fmt: skip
     cells = column(table, 2)
-    assert (cells["%Improv."].text, cells["%Improv. over controls"].text) == ("+50.00%", "-40.00%")
-    assert column(table, 5)["%Improv. over controls"].text == "–"
+    assert (cells["%Improv."].text, cells["%Improv. over baselines"].text) == ("+50.00%", "-40.00%")
+    assert column(table, 5)["%Improv. over baselines"].text == "–"
     assert marked(table, 2) == {"best": ["EASE"], "second": ["LUDP"]}
-    assert "Controls (EASE, Popularity) are simple methods" in table.caption
+    assert "Baselines (EASE, Popularity) are simple methods" in table.caption
 
 
 def test_the_papers_values_stand_only_beside_real_data_of_a_call_with_its_model(make_facts, make_record, paper):
@@ -265,12 +265,12 @@ def test_the_reference_row_is_chosen(make_facts, make_record, paper):
     scores, labels = Scores(records, 1), ["mf", "ludp", "ease"]
     by_mf = table3(scores, labels, [make_facts()], paper, reference="mf")
     cells = column(by_mf, 2)
-    assert (cells["%Improv."].text, cells["%Improv. over controls"].text) == ("-33.33%", "-50.00%")
-    assert "%Improv. is MF against the best other model, the controls aside." in by_mf.caption
+    assert (cells["%Improv."].text, cells["%Improv. over baselines"].text) == ("-33.33%", "-50.00%")
+    assert "%Improv. is MF against the best other model, the simple baselines aside." in by_mf.caption
     assert column(by_mf, 5)["%Improv."].text == "–"  # the paper printed that of LUDP alone
     by_ease = table3(scores, labels, [make_facts()], paper, reference="ease")
     assert column(by_ease, 2)["%Improv."].text == "+33.33%"
-    assert "%Improv. over controls" not in column(by_ease, 2)
+    assert "%Improv. over baselines" not in column(by_ease, 2)
     assert "LUDP against the best" in table3(scores, labels, [make_facts()], paper).caption
     assert "differences of one seed are not tested" in by_mf.caption.lower()
 

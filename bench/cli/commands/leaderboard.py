@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     paths, is_new = refresh(arguments.results_dir, arguments.seeds, publication)
     if not paths:
         raise ResultsError(
-            f"There is no result record below {arguments.results_dir / 'runs'}. Make runs with run_all.py, or "
+            f"There is no result record below {arguments.results_dir / 'runs'}. Make runs with ludp-bench run, or "
             f"give their directory with --results-dir."
         )
     value = json.loads(paths[-1].read_text(encoding="utf-8"))

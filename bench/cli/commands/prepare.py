@@ -24,7 +24,7 @@ BAD = ("absent", "damaged")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "names", nargs="+", metavar="NAME", help="data sets, NAME or NAME@SPLIT; see 'run_all.py --list'"
+        "names", nargs="+", metavar="NAME", help="data sets, NAME or NAME@SPLIT; see 'ludp-bench run --list'"
     )
     add_options(parser, DataOptions, "--data-dir", "--cache-dir", "--card-dir", "--offline")
 

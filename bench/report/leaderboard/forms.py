@@ -28,9 +28,9 @@ from bench.runs.record_files import HASH_FIELD
 TITLE = "Leaderboard"
 COMPARABLE = "Rows of one table share data, split and protocol; numbers of different tables are not comparable."
 INTRODUCTION = (
-    f"All result records of this directory. {COMPARABLE} `ludp-bench leaderboard` and every `run_all.py` rebuild "
-    "it. Paths are shown below the checkout, a data directory or home (~); of other paths only the last part is "
-    "shown (…)."
+    f"All result records of this directory. {COMPARABLE} `ludp-bench leaderboard` and every `ludp-bench run` "
+    "rebuild it. Paths are shown below the checkout, a data directory or home (~); of other paths only the last "
+    "part is shown (…)."
 )
 SCHEMA = 1
 

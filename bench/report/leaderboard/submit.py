@@ -237,7 +237,7 @@ def _check_directories(sources: Sequence[Path], target: Path) -> None:
     for source in sources:
         if not source.is_dir():
             raise UsageError(
-                f"There is no directory {source}. Name a directory that --results-dir of run_all.py made."
+                f"There is no directory {source}. Name a directory that --results-dir of ludp-bench run made."
             )
     resolved = [path.resolve() for path in (target, *sources)]
     if len(set(resolved)) < len(resolved):
@@ -303,7 +303,7 @@ def _refused(problems: Sequence[str]) -> ResultsError:
     more = len(problems) - SHOWN_PROBLEMS
     rest = f"; and {more} more" if more > 0 else ""
     return ResultsError(
-        f"Nothing was submitted: {shown}{rest}. Make what is missing or was changed again with run_all.py, or "
+        f"Nothing was submitted: {shown}{rest}. Make what is missing or was changed again with ludp-bench run, or "
         f"leave it out, and submit again."
     )
 

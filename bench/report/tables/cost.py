@@ -41,7 +41,7 @@ def cost_table(by_data: Sequence[DataRuns], paper: Paper) -> Table:
     """
     caption = (
         f"Cost of a run, mean over the seeds ({seeds(by_data[0].n_asked)}). Training is all epochs until the "
-        f"run stopped, without validation; for a control it is the fit. The whole run includes building the "
+        f"run stopped, without validation; for a baseline it is the fit. The whole run includes building the "
         f"model. Parameters are those that are trained. Peak memory is that of the process, libraries and data "
         f"included."
     )

@@ -1,7 +1,7 @@
 """Table 3: the test scores of all models, ours beside the paper's. Reads stored lists; writes nothing.
 
 Marks and %Improv. compare unrounded means of complete cells only, that is of cells with every repetition.
-%Improv. compares the reference row with the best other model, and in a row of its own with the best control;
+%Improv. compares the reference row with the best other model, and in a row of its own with the best baseline;
 variants of its model do not count as others. A star marks a row that differs significantly from the reference row.
 """
 
@@ -46,7 +46,7 @@ CSV_HEADER = (
     *("p_holm", "ci_low", "ci_high"),  # of the reference row minus this one
     *("n_stopped_by_cap", "n_best_at_start"),
 )
-CONTROLS = (
+BASELINES = (
     "simple methods that are fitted in one go and tuned by the same rule. A model that does not beat the best of "
     "them has not earned its complexity."
 )
@@ -55,7 +55,7 @@ RECBOLES = (
     "budget and evaluator."
 )
 NAME, OF_THE_PAPER = "Accuracy", " (the paper's Table 3)"
-IMPROVEMENT, OVER_CONTROLS = "%Improv.", "%Improv. over controls"
+IMPROVEMENT, OVER_BASELINES = "%Improv.", "%Improv. over baselines"
 PUBLISHED = "Columns headed 'paper' are the paper's numbers on its own data."
 CsvRow = tuple[CsvValue, ...]
 
@@ -180,7 +180,7 @@ def _rivals(labels: Sequence[str], reference: str) -> dict[str, list[str]]:
     """Return the rows that the reference row is compared with, by the head of the comparison."""
     others = [label for label in labels if model_of(label) != model_of(reference)]
     controls = [label for label in others if is_control(label)]
-    rivals = {IMPROVEMENT: [label for label in others if label not in controls], OVER_CONTROLS: controls}
+    rivals = {IMPROVEMENT: [label for label in others if label not in controls], OVER_BASELINES: controls}
     return {head: rows for head, rows in rivals.items() if rows}
 
 
@@ -237,12 +237,12 @@ def _caption(
         variants = [label for label in labels if label != reference and model_of(label) == model_of(reference)]
         aside = [
             *(["its own variants"] if variants else []),
-            *(["the controls"] if OVER_CONTROLS in rivals else []),
+            *(["the simple baselines"] if OVER_BASELINES in rivals else []),
         ]
         without = f", {' and '.join(aside)} aside" if aside else ""
         yield f"{IMPROVEMENT} is {name} against the best other model{without}."
     elif rivals:
-        yield f"{OVER_CONTROLS} is {name} against the best control."
+        yield f"{OVER_BASELINES} is {name} against the best simple baseline."
     if is_tested:
         yield (
             f"{STAR} marks a score that differs from {name}'s (p < 0.05, paired permutation test over users, all "
@@ -257,7 +257,7 @@ def _explained(labels: Sequence[str], paper: Paper) -> Iterator[str]:
     """Yield what kinds of rows are, as far as there are such rows."""
     controls = [model_display(label, paper) for label in labels if is_control(label)]
     if controls:
-        yield f"Controls ({listed(controls)}) are {CONTROLS}"
+        yield f"Baselines ({listed(controls)}) are {BASELINES}"
     if any(is_recbole(label) for label in labels):
         yield RECBOLES
 

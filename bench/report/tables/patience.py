@@ -62,7 +62,7 @@ def patience_figure(by_data: Sequence[DataRuns], paper: Paper) -> Figure:
         f"Validation {metric_name(used.selection_metric)} that training would have kept (left), and the epochs "
         f"that it would have made (right), had it stopped after fewer epochs without a better score. Means over "
         f"{seeds(by_data[0].n_asked)}, computed from the curves of the runs. A line that still rises at its right "
-        f"end belongs to a model that would gain from more patience. Controls have no epochs."
+        f"end belongs to a model that would gain from more patience. Baselines have no epochs."
     )
     notes = [note for same in by_data for note in same.notes(paper, NO_MEAN)]
     by_patience = [(same, _lines(same)) for same in by_data]
