@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from itertools import combinations
+from math import comb
 
 import numpy as np
 
 from bench.core.errors import ResultsError, listed
-from bench.core.hashing import derive_seed
 from bench.core.protocol import METRICS, PRIMARY_CUTOFF, metric_key
 from bench.report.material import Material
 from bench.report.paper import Paper
-from bench.report.statistics import Contrast, FloatArray, Resamples, pair
+from bench.report.statistics import Contrast, FloatArray, Resamples, pair, seed_of_tests
 from bench.report.table import CsvValue
 from bench.report.wording import model_display, row_order
 from bench.runs.list_files import StoredLists
@@ -72,17 +72,18 @@ class UserScores:
         """Return the number of seeds of each complete row; 0 without one."""
         return next(iter(self.scores.values())).shape[1] if self.labels else 0
 
-    def resamples(self, n_tests: int) -> Resamples | None:
+    def resamples(self, n_tests: int = 0) -> Resamples | None:
         """Draw the sign flips and bootstrap resamples of these users; None without a complete row or a user.
 
+        There are enough flips for a test of all pairs, so that all tables of these rows have the same p-values.
+
         Args:
-            n_tests: size of the largest family of tests that will use them.
+            n_tests: size of the largest family of tests that will use them, if it is more than all pairs.
         """
         if not (self.labels and self.n_users):
             return None
-        # The seed depends on the data alone, so every table draws the same flips and gives the same p-values.
-        seed = derive_seed(0, "significance", self.facts.data_hash, self.facts.split_hash)
-        return Resamples(self.labels, self.scores, seed, n_tests)
+        n_tests = max(n_tests, comb(len(self.labels), 2))
+        return Resamples(self.labels, self.scores, seed_of_tests(self.facts), n_tests)
 
 
 def read_user_scores(
@@ -207,7 +208,7 @@ def compare_pairs(
         ResultsError: see `read_user_scores`.
     """
     scores = read_user_scores(material, facts, [label for each in pairs for label in each], metrics, view)
-    return _test_pairs(scores, scores.resamples(len(pairs)), family, pairs)
+    return _test_pairs(scores, scores.resamples(), family, pairs)
 
 
 def compare_all(material: Material, facts: DataFacts) -> list[Comparisons]:
@@ -221,7 +222,7 @@ def compare_all(material: Material, facts: DataFacts) -> list[Comparisons]:
     ours = _with_reference(labels, reference)
     everything = [*ours, *combinations([label for label in labels if label != reference], 2)]
     families = {family_name(material): ours, ALL_PAIRS: everything}
-    resamples = scores.resamples(len(everything))
+    resamples = scores.resamples()
     return [
         _test_pairs(scores, resamples, family, pairs)
         for family, pairs in families.items()

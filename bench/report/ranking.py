@@ -19,7 +19,7 @@ from bench.engine import registry
 from bench.report.comparisons import MIN_SEEDS, read_user_scores
 from bench.report.material import Material
 from bench.report.scores import Score
-from bench.report.statistics import LEVEL, N_RESAMPLES, means_over_resamples
+from bench.report.statistics import LEVEL, N_RESAMPLES, means_over_resamples, seed_of_tests
 from bench.report.wording import mean_over, model_display, model_of
 from bench.runs.records import DataFacts
 
@@ -139,7 +139,7 @@ def intervals(material: Material, facts: DataFacts, labels: Sequence[str]) -> Ma
     users = read_user_scores(material, facts, labels, [metric])
     if not users.labels:
         return {}
-    seed = derive_seed(0, "significance", facts.data_hash, facts.split_hash)
+    seed = seed_of_tests(facts)
     means = means_over_resamples(users.scores[metric].mean(axis=1), derive_seed(seed, "bootstrap"), N_RESAMPLES)
     low, high = np.percentile(means, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)], axis=-1)
     return {label: (float(low[row]), float(high[row])) for row, label in enumerate(users.labels)}

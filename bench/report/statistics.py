@@ -33,11 +33,15 @@ import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.hashing import derive_seed
+
+if TYPE_CHECKING:
+    from bench.runs.records import DataFacts
 
 N_FLIPS = 9_999
 FLIPS_PER_TEST = 80  # the smallest p-value stays below 0.05 after Holm's correction, for any number of tests
@@ -79,6 +83,8 @@ class Contrast:
         p: two-sided, of all repetitions together, uncorrected.
         p_holm: `p` corrected by Holm's method over the family of the contrast.
         p_by_seed: two-sided, of each repetition alone.
+        direction: sign of the tested statistic, 1, -1 or 0. It can differ from the sign of `difference`, because
+            the test gives every repetition the same scale.
         n_users: users with held-out items.
         n_agreeing: repetitions whose own difference has the sign of `difference`.
     """
@@ -96,6 +102,7 @@ class Contrast:
     p: float
     p_holm: float
     p_by_seed: tuple[float, ...]
+    direction: int
     n_users: int
     n_agreeing: int
 
@@ -108,8 +115,12 @@ class Contrast:
 
     @property
     def sign(self) -> int:
-        """Return 1 or -1 if the corrected test finds a difference at the 5% level, else 0."""
-        return int(np.sign(self.difference)) if self.p_holm < LEVEL else 0
+        """Return 1 or -1 if the corrected test finds a difference at the 5% level, else 0.
+
+        A test that finds the opposite of the mean decides nothing.
+        """
+        mean = int(np.sign(self.difference))
+        return mean if self.p_holm < LEVEL and mean == self.direction else 0
 
 
 class Resamples:
@@ -184,6 +195,7 @@ class Resamples:
             p=p,
             p_holm=p_holm,
             p_by_seed=by_seed,
+            direction=int(np.sign(_standardised(users)[0].sum())),
             n_users=averaged.size,
             n_agreeing=int((np.sign(users.mean(axis=1)) == np.sign(difference)).sum()),
         )
@@ -218,7 +230,8 @@ def seed_shifts(scores: FloatArray, labels: Sequence[str], seed: int) -> FloatAr
 
     Args:
         scores: `[n_rows, n_seeds, n_users]`.
-        labels: names of the rows; the draws of a row depend on its name and not on the other rows.
+        labels: names of the rows; the draws of a row depend on its name and not on the other rows. Rows with the
+            same scores are the same runs and share the draws of the first.
         seed: root seed of the draws.
     """
     from scipy.special import stdtrit
@@ -228,7 +241,9 @@ def seed_shifts(scores: FloatArray, labels: Sequence[str], seed: int) -> FloatAr
         return np.zeros((n_rows, N_RESAMPLES))
     # evenly spaced quantiles in random order, because the tails of random draws would be rough
     quantiles = stdtrit(n_seeds - 1, (np.arange(N_RESAMPLES) + 0.5) / N_RESAMPLES)
-    drawn = [np.random.default_rng(derive_seed(seed, "seeds", label)).permutation(quantiles) for label in labels]
+    named: dict[bytes, str] = {}
+    names = [named.setdefault(row.tobytes(), label) for label, row in zip(labels, scores, strict=True)]
+    drawn = [np.random.default_rng(derive_seed(seed, "seeds", name)).permutation(quantiles) for name in names]
     of_means = scores.mean(axis=2).var(axis=1, ddof=1)
     of_chance = scores.var(axis=1, ddof=1).mean(axis=1) / n_users
     errors = np.sqrt(np.maximum(of_means - of_chance, 0.0) / n_seeds)
@@ -245,6 +260,11 @@ def detectable(error: float, n_tests: int = 1) -> float:
     from scipy.special import ndtri
 
     return float((ndtri(1 - LEVEL / 2 / n_tests) + ndtri(POWER)) * error)
+
+
+def seed_of_tests(facts: DataFacts) -> int:
+    """Return the root seed of all draws on a data set, by the data alone: tables agree in their p-values."""
+    return derive_seed(0, "significance", facts.data_hash, facts.split_hash)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -298,11 +318,17 @@ def means_over_resamples(scores: FloatArray, seed: int, n_resamples: int) -> Flo
 
 def _p_values(users: FloatArray, flipped: FloatArray) -> tuple[float, tuple[float, ...]]:
     """Return the combined p-value and that of each repetition, from users' contrasts and their flipped sums."""
-    deviations = np.sqrt((users**2).sum(axis=1))
-    scale = np.where(deviations > 0, deviations, 1.0)
-    observed, flips = users.sum(axis=1) / scale, flipped / scale[:, None]
+    observed, scale = _standardised(users)
+    flips = flipped / scale[:, None]
     by_seed = tuple(_p_value(flip, value) for flip, value in zip(flips, observed, strict=True))
     return _p_value(flips.sum(axis=0), float(observed.sum())), by_seed
+
+
+def _standardised(users: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the sum over users of each repetition divided by its scale, and the scale, both `[n_seeds]`."""
+    deviations = np.sqrt((users**2).sum(axis=1))
+    scale = np.where(deviations > 0, deviations, 1.0)
+    return users.sum(axis=1) / scale, scale
 
 
 def _p_value(flips: FloatArray, observed: float) -> float:
@@ -324,17 +350,19 @@ class Gap:
         low: lower end of its 95% bootstrap interval over users.
         high: upper end.
         p_holm: two-sided, of all repetitions together, corrected by Holm's method over all compared rows.
+        direction: sign of the tested statistic, see `Contrast`.
     """
 
     difference: float
     low: float
     high: float
     p_holm: float
+    direction: int
 
     @property
     def differs(self) -> bool:
-        """Return whether the corrected test finds a difference at the 5% level."""
-        return self.p_holm < LEVEL
+        """Return whether the corrected test finds a difference at the 5% level in the direction of the mean."""
+        return self.p_holm < LEVEL and np.sign(self.difference) == self.direction
 
 
 def gaps(rows: FloatArray, reference: FloatArray, seed: int) -> list[Gap]:
@@ -365,8 +393,8 @@ def gaps_of_families(families: Sequence[tuple[FloatArray, FloatArray]], seed: in
     standardised = (differences / np.where(deviations > 0, deviations, 1.0)).sum(axis=1)
     n_flips = max(N_FLIPS, FLIPS_PER_TEST * max(sizes) - 1)
     flips = np.abs(sums_over_flips(standardised, derive_seed(seed, "flips"), n_flips))
-    observed = np.abs(standardised.sum(axis=-1, keepdims=True))
-    p_values = (1 + (flips >= observed - TIE).sum(axis=-1)) / (1 + n_flips)
+    observed = standardised.sum(axis=-1, keepdims=True)
+    p_values = (1 + (flips >= np.abs(observed) - TIE).sum(axis=-1)) / (1 + n_flips)
     averaged = differences.mean(axis=1)
     resampled = means_over_resamples(averaged, derive_seed(seed, "bootstrap"), N_RESAMPLES)
     low, high = np.percentile(resampled, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)], axis=-1)
@@ -374,7 +402,9 @@ def gaps_of_families(families: Sequence[tuple[FloatArray, FloatArray]], seed: in
         p for part in np.split(p_values, np.cumsum(sizes)[:-1]) for p in holm([float(each) for each in part])
     ]
     tested = iter(
-        Gap(float(mean), float(bottom), float(top), p)
-        for mean, bottom, top, p in zip(averaged.mean(axis=-1), low, high, corrected, strict=True)
+        Gap(float(mean), float(bottom), float(top), p, int(np.sign(statistic)))
+        for mean, bottom, top, p, statistic in zip(
+            averaged.mean(axis=-1), low, high, corrected, observed[:, 0], strict=True
+        )
     )
     return [list(islice(tested, size)) for size in sizes]

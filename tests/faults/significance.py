@@ -8,7 +8,11 @@ TESTS, LEDGER = "tests/report/test_significance.py", "tests/report/test_claims.p
 FAULTS = [
     Fault("tests: p-values of the same users multiplied", "_p_values", "_p_value(flips.sum(axis=0), float(observed.sum()))", "float(np.prod(by_seed))", f"{TESTS} -k nulls", slow=True),
     Fault("tests: one-sided", "_p_value", "np.abs(flips) >= abs(observed) - TIE", "flips >= observed - TIE", f"{TESTS} -k sign_flips", slow=True),
-    Fault("tests: seeds not standardised", "_p_values", "np.where(deviations > 0, deviations, 1.0)", "np.ones_like(deviations)", f"{TESTS} -k one_flip", slow=True),
+    Fault("tests: seeds not standardised", "_standardised", "np.where(deviations > 0, deviations, 1.0)", "np.ones_like(deviations)", f"{TESTS} -k one_flip", slow=True),
+    Fault("tests: a direction that the test did not find", "Contrast.sign", "self.p_holm < LEVEL and mean == self.direction", "self.p_holm < LEVEL", f"{TESTS} -k opposite", slow=True),
+    Fault("leaderboard: a direction that the test did not find", "Gap.differs", " and np.sign(self.difference) == self.direction", "", f"{TESTS} -k opposite", slow=True),
+    Fault("intervals: one run differs from itself", "seed_shifts", "named.setdefault(row.tobytes(), label)", "label", f"{TESTS} -k same_runs", slow=True),
+    Fault("tests: flips for fewer tests than all pairs", "UserScores.resamples", "max(n_tests, comb(len(self.labels), 2))", "n_tests", f"{TESTS} -k every_table", slow=True),
     Fault("intervals: other seeds give what these gave", "seed_shifts", "errors[:, None] *", "0 * errors[:, None] *", f"{TESTS} -k over_users_and_seeds", slow=True),
     Fault("intervals: three seeds drawn from a normal distribution", "seed_shifts", "stdtrit(n_seeds - 1,", "stdtrit(1000,", f"{TESTS} -k over_users_and_seeds", slow=True),
     Fault("intervals: the users' chance counted twice", "seed_shifts", "of_means - of_chance", "of_means", f"{TESTS} -k over_users_and_seeds", slow=True),

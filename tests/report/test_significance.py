@@ -30,7 +30,7 @@ from bench.report.experiments import CONTENT_ABLATIONS, CONTENT_MODELS
 from bench.report.figure import write_figure
 from bench.report.material import Material
 from bench.report.render import to_csv, to_latex, to_markdown
-from bench.report.statistics import Resamples, detectable, holm, pair
+from bench.report.statistics import Resamples, detectable, gaps, holm, pair
 from bench.report.tables.ablation import ablation_pairs
 from bench.report.tables.ablation import build as ablation_table
 from bench.report.tables.critical import Ranking, has_enough_data
@@ -179,6 +179,26 @@ def test_repetitions_that_contradict_each_other_are_no_evidence() -> None:
     assert found.n_agreeing == 1
 
 
+def test_a_test_that_finds_the_opposite_of_the_mean_decides_nothing() -> None:
+    """One seed has a large lead of few users, two have a small lag of all: mean and standardised sum disagree."""
+    lead, lag = np.zeros(400), np.full(400, -0.02)
+    lead[:40] = 1.0
+    first = np.stack([lead, lag, lag])
+    found = contrast(first, np.zeros_like(first))
+    assert found.difference > 0 > found.direction
+    assert found.p < 0.001
+    assert found.sign == 0
+    (gap,) = gaps(first[None], np.zeros_like(first), 1)
+    assert (gap.p_holm, gap.direction, gap.differs) == (found.p, -1, False)
+
+
+def test_rows_of_the_same_runs_do_not_differ_over_seeds() -> None:
+    rng = np.random.default_rng(41)
+    scores = sparse(rng, 3, 300) + 0.1 * rng.standard_normal((3, 1))
+    wide = contrast(scores, scores.copy()).over_seeds
+    assert (wide.low, wide.high) == pytest.approx((0.0, 0.0), abs=1e-12)
+
+
 def test_rows_without_any_difference_have_p_one() -> None:
     same = np.full((2, 30), 0.5)
     found = contrast(same, same)
@@ -269,6 +289,20 @@ def test_table3_stars_what_differs_and_gives_the_interval(material: Any, scores:
     assert float(by_model["mf"]["ci_low"]) < lead < float(by_model["mf"]["ci_high"])
     assert float(by_model["mf"]["p_holm"]) < 0.05 < float(by_model["lightgcn"]["p_holm"])
     assert {by_model[name][column] for name in ("grcn", "ludp") for column in ("p_holm", "ci_low")} == {""}
+
+
+def test_every_table_has_the_same_p_value_of_a_pair(material: Any) -> None:
+    """20 rows have 190 pairs, which need more flips than 19 rows against one."""
+    names = ["mf", *(f"ludp@{number}" for number in range(19))]
+    rng = np.random.default_rng(43)
+    scores = {name: 0.3 * sparse(rng, 3, 60) for name in names}
+    call = material(scores | {"mf": np.ones((3, 60))}, 3)
+    (facts,) = call.facts
+    alone, (ours, _) = compare_with_reference(call, facts), compare_all(call, facts)
+    assert {key: each.p for key, each in alone.contrasts.items()} == {
+        key: each.p for key, each in ours.contrasts.items()
+    }
+    assert min(each.p for each in alone.contrasts.values()) == 1 / (80 * 190)
 
 
 def test_without_the_papers_model_the_first_row_is_the_reference(material: Any, scores: Any) -> None:

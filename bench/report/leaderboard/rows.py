@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from bench.core.errors import BenchError, ResultsError
@@ -85,7 +86,7 @@ class BoardRow:
     def mean(self, metric: str, part: str = "test") -> float | None:
         """Return the mean over repetitions; None for an incomplete row or if one lacks the metric."""
         values = self.values(metric, part)
-        return sum(values) / len(values) if self.is_complete and len(values) == self.n_asked else None
+        return fmean(values) if self.is_complete and len(values) == self.n_asked else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.core.hashing import derive_seed
 from bench.report.comparisons import MIN_SEEDS
 from bench.report.leaderboard.rows import Board
-from bench.report.statistics import FloatArray, Gap, gaps_of_families
+from bench.report.statistics import FloatArray, Gap, gaps_of_families, seed_of_tests
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def _behind_best(board: Board, by_seed: Mapping[str, FloatArray]) -> dict[str, d
         tested[metric] = best.id
         others = np.array([by_seed[row.id][place] for row in rows if row.id != best.id])
         families.append((others, by_seed[best.id][place]))
-    seed = derive_seed(0, "significance", board.facts.data_hash, board.facts.split_hash)
+    seed = seed_of_tests(board.facts)
     found: dict[str, dict[str, Gap]] = {metric: {} for metric in board.shown}
     for (metric, best_id), family in zip(tested.items(), gaps_of_families(families, seed), strict=True):
         found[metric] = dict(zip([row.id for row in rows if row.id != best_id], family, strict=True))
