@@ -268,9 +268,9 @@ class Judge:
 
     def _board(self, root: Path, name: str) -> None:
         """Every file is in a row or left out, and every number is one that a run left."""
-        from bench.report.leaderboard.build import update
+        from bench.report.leaderboard.build import refresh
 
-        update(root)
+        refresh(root)
         text = (root / "leaderboard.json").read_text(encoding="utf-8")
         value = json.loads(text)
         shown = [row for table in value["tables"] for row in table["rows"]]

@@ -6,10 +6,12 @@ Each function does what its command does and writes the same files, and returns 
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -184,10 +186,21 @@ def words_of(name: str, value: Any) -> list[str]:
         return []
     if value is True:
         return [flag]
-    if isinstance(value, Mapping):
-        value = [f"{key}={each}" for key, each in value.items()]
-    values = [str(value)] if isinstance(value, str | os.PathLike | int | float) else [str(each) for each in value]
+    if isinstance(value, Mapping):  # as JSON, so that None, "1" and "true" arrive as what they are
+        value = [f"{key}={json.dumps(each, default=_plain)}" for key, each in value.items()]
+    values = [str(value)] if isinstance(value, str | os.PathLike | Number) else [str(each) for each in value]
     return [word for each in values for word in (flag, each)] if flag in REPEATED else [flag, *values]
+
+
+def _plain(value: Any) -> Any:
+    """Return the plain value of a scalar or array of numpy or torch, for JSON.
+
+    Raises:
+        UsageError: it is another object.
+    """
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise UsageError(f"A parameter cannot be a {type(value).__name__}. Give a number, text, bool, None or a list.")
 
 
 def _console(verbose: bool) -> Console:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Group = TypeVar("Group", bound=DataclassInstance)
 
+N_DIGITS = 9  # of the largest count; more is a mistyped number
+
 
 @dataclass(frozen=True)
 class Option:
@@ -115,9 +117,10 @@ def distinct(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def count(text: str, expected: str = "a whole number from 1") -> int:
-    """Parse a positive whole number, for argparse."""
-    if not (text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"expected {expected}, not '{text}'")
+    """Parse a positive whole number of at most `N_DIGITS` digits, for argparse."""
+    if not (text.isdecimal() and len(text) <= N_DIGITS and int(text) > 0):
+        digits = f" of at most {N_DIGITS} digits" if text.isdecimal() and len(text) > N_DIGITS else ""
+        raise argparse.ArgumentTypeError(f"expected {expected}{digits}, not '{text}'")
     return int(text)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -20,12 +21,15 @@ from bench.data.load import describe_source
 from bench.runs.display import announce
 from bench.runs.estimate import Estimator, about
 from bench.runs.machine import divide_cores, usable_cores
-from bench.runs.plan import split_by_content
+from bench.runs.plan import Tuned, split_by_content
 from bench.runs.records import RunSpec
 from bench.runs.runner import planned_runs
 from bench.runs.store import ResultsStore
 from bench.runs.task import PlannedRun, RunOptions, is_kept
-from bench.runs.tuning.search import Search, TuningSettings, count_runs, plan_searches
+from bench.runs.tuning.search import Search, TuningSettings, count_runs, plan_searches, tuned_values
+
+if TYPE_CHECKING:
+    from bench.runs.tuning.lookup import Found
 
 SYNTHETIC = "SYNTHETIC DATA"
 KINDS = {"real": "real data", "embedded": "real data, but not the data set of the paper", "surrogate": SYNTHETIC}
@@ -92,7 +96,7 @@ class Plan:
     def time(self, trials: TrialPlan) -> str:
         """Return the expected time of the trials and of the runs that are due, in words."""
         due = [run for run in self.runs if run.key in self.due]
-        if not due and not trials.searches:
+        if not due and not trials.unfinished:
             return "all kept from earlier"
         options, n_workers = self.estimator.options, 1
         if options.cluster is None:
@@ -111,17 +115,38 @@ class Plan:
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """The searches of a call, none without `--tune`."""
+    """The searches of a call, none without `--tune`, and what exists of them."""
 
     searches: Sequence[Search]
     settings: TuningSettings | None
+    found: Sequence[Found] = ()
 
     @classmethod
     def of(
-        cls, labels: Sequence[str], data: Mapping[str, BenchmarkData], settings: TuningSettings | None
+        cls,
+        labels: Sequence[str],
+        data: Mapping[str, BenchmarkData],
+        settings: TuningSettings | None,
+        store: ResultsStore,
+        protocol: Protocol,
     ) -> TrialPlan:
-        """Plan the searches of a call; see `plan_searches` for its errors."""
-        return cls([] if settings is None else plan_searches(labels, data, settings.overrides), settings)
+        """Plan the searches of a call and look up what exists of them; see `plan_searches` for its errors."""
+        if settings is None:
+            return cls([], None)
+        from bench.runs.tuning.lookup import look_up  # heavy
+
+        searches = plan_searches(labels, data, settings.overrides)
+        return cls(searches, settings, [look_up(search, settings, store, protocol) for search in searches])
+
+    @property
+    def tuned(self) -> Tuned:
+        """Return the values that finished searches chose, by data set and label."""
+        return tuned_values([each.result for each in self.found if each.result is not None])
+
+    @property
+    def unfinished(self) -> list[Search]:
+        """Return the searches that still have trials or confirmation runs to make."""
+        return [each.search for each in self.found if each.result is None]
 
     @property
     def count(self) -> int:
@@ -144,14 +169,17 @@ class TrialPlan:
         return f"{counted(n_trials, 'trial')}{more} of {of_searches}"
 
     def seconds(self, estimator: Estimator) -> float | None:
-        """Return the seconds of all trials on one worker, as if none was made yet; None if they are not known."""
+        """Return the seconds of all unfinished searches on one worker, as if none of their trials was made yet.
+
+        None if they are not known.
+        """
         if self.settings is None:
             return 0.0
         minutes, n_trials = self.settings.budget.minutes, self.settings.budget.n_trials
         most = None if minutes is None else 60 * minutes
         if n_trials is None and most is not None:
-            return most * len(self.searches)
-        each = [_seconds_of_search(search, self.settings, estimator) for search in self.searches]
+            return most * len(self.unfinished)
+        each = [_seconds_of_search(search, self.settings, estimator) for search in self.unfinished]
         if most is not None:
             return sum(most if one is None else min(one, most) for one in each)
         return None if None in each else sum(filter(None, each))

@@ -139,7 +139,7 @@ class WhatOptions:
     profile: str | None = option(
         "--profile", metavar="NAME", help="quick (default), demo, smoke or full; see --list"
     )
-    n_seeds: int | None = option("--seeds", type=int, metavar="N", help="repetitions (default: the profile's)")
+    n_seeds: int | None = option("--seeds", type=count, metavar="N", help="repetitions (default: the profile's)")
     base_seed: int = option(
         "--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)"
     )
@@ -171,7 +171,7 @@ class ProtocolOptions:
         help="epochs without a better validation score after which training stops (default: the protocol's)",
     )  # fmt: skip
     max_epochs: int | None = option(
-        "--epochs", type=int, metavar="N",
+        "--epochs", type=count, metavar="N",
         help="upper bound on epochs, instead of the protocol's and the profile's",
     )  # fmt: skip
     selection_metric: str | None = option(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from bench.cli.options import HowOptions, Options
 from bench.core.errors import UsageError
-from bench.core.protocol import PROTOCOLS
+from bench.core.protocol import Protocol
 from bench.runs.dask import connected
 from bench.runs.events import check_tensorboard
 from bench.runs.machine import check_device_name, divide_cores, pick_device, usable_cores
@@ -65,8 +65,8 @@ def cluster_of(how: HowOptions, address: str) -> Cluster:
 def tuning_settings_of(options: Options, labels: Sequence[str], max_epochs: int) -> TuningSettings | None:
     """Build the settings of the search from `--tune` or `--tune-minutes`; None without them.
 
-    Values that a search found under another cap on epochs than the protocol's own are written beside the models'
-    files only on request.
+    Values that a search found under another protocol than the default, or another cap on epochs, are written
+    beside the models' files only on request: later calls would use them under the default protocol.
 
     Args:
         options: the command line.
@@ -89,5 +89,5 @@ def tuning_settings_of(options: Options, labels: Sequence[str], max_epochs: int)
         rule=MEDIAN if search.is_pruned else None,
         n_settings=search.n_settings,
         n_seeds=search.n_seeds,
-        may_write=search.is_saved or max_epochs == PROTOCOLS[options.protocol.name].max_epochs,
+        may_write=search.is_saved or (options.protocol == Protocol() and max_epochs == Protocol().max_epochs),
     )

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bench.cli.options import SCRIPT, Options, parse
 from bench.cli.parser import called, exit_code_of, fit_console
-from bench.core.errors import unknown_name
+from bench.core.errors import UsageError, unknown_name
 from bench.core.names import readable
 from bench.core.text import shorten_below, shorten_paths
 from bench.data.card_files import also_in
@@ -127,8 +127,8 @@ def _compare(options: Options, command: str, console: Console, on_records: OnRec
     data = load_data(datasets, options, console)
     plan = partial(plan_artifacts, options, labels, artifacts, data)
     left_out, artifacts = leave_out(requested, plan(), data, artifacts, options)
-    planned = Plan.of(plan(), data, labels, store, run_options)
-    trials = TrialPlan.of(labels, data, tuning)
+    trials = TrialPlan.of(labels, data, tuning, store, run_options.protocol)
+    planned = Plan.of(plan(trials.tuned), data, labels, store, run_options)
     sources = [(each, datasets[name].card) for name, each in data.items()]
     not_named = needs_other_models(what.artifacts, models, is_tuned, options.content_models)
     show_opening(planned, trials, sources, [*left_out, not_named], console, how.is_verbose)
@@ -139,8 +139,8 @@ def _compare(options: Options, command: str, console: Console, on_records: OnRec
     planned = Plan.of(plan(tuned), data, labels, store, run_options)
     records = make_runs(planned, data, store, run_options, console, how.is_verbose)
     on_records(records)
-    seeds, paper = options.n_seeds, load_paper()
-    material = Material(data, labels, records, seeds, paper, store, studies, left_out, what.reference)
+    shown = (studies, left_out, what.reference, options.protocol)
+    material = Material(data, labels, records, options.n_seeds, load_paper(), store, *shown)
     return report(artifacts, material, options, command, console, started)
 
 
@@ -255,7 +255,10 @@ def check_names(options: Options) -> tuple[dict[str, DatasetChoice], list[str]]:
     choices = (cards.choose(name, options.data.split) for name in options.what.datasets)
     datasets = {choice.name: choice for choice in choices}
     for label in options.what.models:
-        registry.check(label.partition("@")[0])
+        model, has_variant, variant = label.partition("@")
+        registry.check(model)
+        if has_variant and not variant:
+            raise UsageError(f"'{label}' has no variant after the @. Write {model}; --list shows its variants.")
     return datasets, list(options.what.models) or registry.names()
 
 

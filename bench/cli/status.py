@@ -23,7 +23,7 @@ from bench.runs.records import RunRecord
 from bench.runs.store import ResultsStore
 from bench.runs.task import PlannedRun, RunOptions, describe_existing
 from bench.runs.tuning.pruning import Budget
-from bench.runs.tuning.search import Search, trial_records
+from bench.runs.tuning.search import Search
 
 STATES = ("done", "running", "interrupted", "failed", "damaged", "missing")
 
@@ -72,7 +72,7 @@ def show_status(planned: Plan, trials: TrialPlan, console: Console, is_verbose: 
         is_verbose: whether to print a line for every run instead of the counts.
     """
     store, options = planned.estimator.store, planned.estimator.options
-    show_trials(trials, store, options, console)
+    show_trials(trials, options, console)
     states = [state_of_run(run, store) for run in planned.runs]
     totals = Counter(each.state for each in states)
     console.print(f"\nstatus of {shown_path(store.root)}, protocol {options.protocol.tag}", markup=False)
@@ -106,7 +106,7 @@ def show_status(planned: Plan, trials: TrialPlan, console: Console, is_verbose: 
     )
 
 
-def show_trials(trials: TrialPlan, store: ResultsStore, options: RunOptions, console: Console) -> None:
+def show_trials(trials: TrialPlan, options: RunOptions, console: Console) -> None:
     """Print the number of finished, failed and requested trials, one line per search.
 
     A budget in CPU minutes does not fix the number of trials; the minutes used are shown.
@@ -115,8 +115,8 @@ def show_trials(trials: TrialPlan, store: ResultsStore, options: RunOptions, con
     if settings is None:
         return
     table = plain_table("data", "model", "trials", "failed", "of", "CPU min", "best valid", n_words=2)
-    for search in trials.searches:
-        records = trial_records(search, settings, store, options)
+    for found in trials.found:
+        search, records = found.search, found.records
         metric = options.protocol.selection_metric
         scores = [each.metrics.valid.values[metric] for each in records if each.metrics is not None]
         table.add_row(
@@ -130,6 +130,12 @@ def show_trials(trials: TrialPlan, store: ResultsStore, options: RunOptions, con
         )
     console.print()
     console.print(table)
+    if trials.unfinished:
+        n, of = len(trials.unfinished), counted(len(trials.searches), "search", "searches")
+        console.print(
+            f"{n} of {of} {'is' if n == 1 else 'are'} not finished: below, their models have the values of their "
+            "files. The search may choose others, whose runs are others."
+        )
 
 
 def _most_trials(search: Search, budget: Budget) -> str:
@@ -149,7 +155,7 @@ def show_plan(planned: Plan, trials: TrialPlan, console: Console, is_verbose: bo
         is_verbose: whether to print the keys of the runs too.
     """
     store, options = planned.estimator.store, planned.estimator.options
-    show_trials(trials, store, options, console)
+    show_trials(trials, options, console)
     groups: dict[tuple[str, str], list[PlannedRun]] = {}
     for run in planned.runs:
         groups.setdefault((run.spec.dataset, run.spec.model), []).append(run)

@@ -40,6 +40,7 @@ class Material:
         studies: the searches of the call.
         left_out: sentences on runs that were skipped because the data lacks the content.
         asked_reference: label of the row that all others are compared with; None for the default.
+        asked_protocol: protocol of the call.
     """
 
     data: Mapping[str, BenchmarkData]
@@ -51,6 +52,7 @@ class Material:
     studies: Sequence[StudyResult] = ()
     left_out: tuple[str, ...] = ()
     asked_reference: str | None = None
+    asked_protocol: Protocol = field(default_factory=Protocol)
 
     @property
     def reference(self) -> str:
@@ -67,9 +69,9 @@ class Material:
 
     @cached_property
     def protocol(self) -> Protocol:
-        """Return the protocol of all records, or the default protocol without records."""
+        """Return the protocol of all records, or that of the call without records."""
         records = [*self.records, *(record for study in self.studies for record in study.records)]
-        return records[0].protocol.protocol if records else Protocol()
+        return records[0].protocol.protocol if records else self.asked_protocol
 
     @cached_property
     def scores(self) -> Scores:

@@ -180,7 +180,7 @@ class RunDisplay:
             return
         self._seen.add(record.key)
         self._n_done += 1
-        if worker is not None:
+        if worker in self._bars:  # a run that was lost before it started has no bar
             self._bars[worker].done = 0
             self._progress.update(self._bars[worker].bar, visible=False)
         self._advance()

@@ -271,6 +271,11 @@ def _cores(plan: Sequence[PlannedRun], n_due: int, options: RunOptions) -> CoreS
     return cores._replace(n_workers=min(cores.n_workers, max(1, n_due)))
 
 
+def _is_of_file(spec: RunSpec) -> bool:
+    """Return whether a run is the model's own or a variant's of its file, and not a variation of a table."""
+    return not spec.variant or spec.variant in registry.load(spec.model).file.variants
+
+
 def _read_existing(
     plan: Sequence[PlannedRun], store: ResultsStore, options: RunOptions, listener: Listener
 ) -> dict[str, RunRecord]:
@@ -281,6 +286,10 @@ def _read_existing(
         if isinstance(existing, Damaged):
             listener.warn(f"{existing.path} is damaged ({existing.problem}); the run is made again.")
         elif existing is not None and is_kept(existing, options.on_existing):
+            if _is_of_file(each.spec) and not _is_of_file(existing.spec):
+                # an earlier call made the run for a variation of a table, which the leaderboard leaves out
+                existing = existing.model_copy(update={"spec": each.spec})
+                store.write_record(each.path, existing)
             kept[each.key] = existing
             listener.run_done(existing.model_copy(update={"spec": each.spec}), None)
     return kept

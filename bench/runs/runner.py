@@ -1,9 +1,9 @@
 """One run: a task in, a record out.
 
-Holds the run's claim meanwhile, and writes through `ResultsStore` and `Checkpoint`. A finished run is never
-repeated and an unfinished one resumes after its last epoch. A failed run is recorded with its error, and tried
-again by the next call. Validation decides everything; the test part is evaluated once, with the parameters of the
-best epoch.
+Holds the run's claim meanwhile, and writes through `ResultsStore` and `Checkpoint`. A finished run is repeated on
+request only, and an unfinished one resumes after its last epoch. A failed run is recorded with its error, and
+tried again by the next call. Validation decides everything; the test part is evaluated once, with the parameters
+of the best epoch.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ from toy import build_model, random_data
 import bench
 from bench.cli.api import words_of
 from bench.cli.main import main
-from bench.core.errors import BenchError, DataError, ResultsError
+from bench.cli.options import overrides
+from bench.core.errors import BenchError, DataError, ResultsError, UsageError
 from bench.core.protocol import CUTOFFS, Protocol
 from bench.core.types import BenchmarkData, TopK
 from bench.data.raw import RawData
@@ -495,6 +496,23 @@ def test_a_column_that_is_there_twice_is_refused() -> None:
 
 def test_several_folders_of_cards_are_given_from_python() -> None:
     assert words_of("card_dir", ["a", "b"]) == ["--card-dir", "a", "--card-dir", "b"]
+
+
+def test_options_from_python_arrive_as_what_they_are() -> None:
+    assert words_of("seeds", np.int64(3)) == ["--seeds", "3"]
+    given = {
+        "m.a": None,
+        "m.b": "1",
+        "m.c": "true",
+        "m.d": True,
+        "m.e": 1e-5,
+        "m.f": [1, 2],
+        "m.g": np.float32(0.5),
+    }
+    (read,) = overrides(words_of("set", given)[1::2]).values()
+    assert read == {"a": None, "b": "1", "c": "true", "d": True, "e": 1e-5, "f": [1, 2], "g": 0.5}
+    with pytest.raises(UsageError, match="A parameter cannot be a object"):
+        words_of("set", {"m.a": object()})
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from bench.cli.options import parse
 from bench.cli.requests import tuning_settings_of
 from bench.cli.run import main
 from bench.core.files import locked
-from bench.core.protocol import Protocol
+from bench.core.protocol import Protocol, get_protocol
 from bench.engine import registry
 from bench.engine.tuned import TunedEntry
 from bench.runs.display import RunDisplay
@@ -253,8 +253,8 @@ def test_a_short_search_is_written_only_when_asked(
     arguments = ["--models", "mf", "--workers", "1", "--tune", "1", "--artifacts", "tuning"]
     assert call(tmp_path, *arguments) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "2 epochs at most, and not the 1000 of the protocol" in said
-    assert "The trials have at most 2 epochs" not in said  # values for generated data are not kept in any case
+    # once, where the values are shown, and not before: values for generated data are not kept in any case
+    assert said.count("The trials are under protocol p2-field-epochs2, not the default p2-field") == 1
     assert written == []
     assert call(tmp_path, *arguments, "--set", "mf.reg_weight=0.1", "--save-tuned") == 0
     assert "chosen under --set" in " ".join(capsys.readouterr().out.split())
@@ -269,11 +269,46 @@ def test_a_short_search_is_announced_as_one() -> None:
     short = TuningSettings(Budget(2), "tpe", 30, 1, {}, may_write=False)
     assert drawn.data.source == "surrogate"
     assert short_search([search], short, protocol) == (
-        "The trials have at most 30 epochs, not the 1,000 of the protocol: the values that they choose hold for "
-        "this call only. --save-tuned writes them all the same."
+        "The trials have at most 30 epochs, not the 1,000 of the protocol, so the values that they choose "
+        "hold for this call only. --save-tuned writes them all the same."
+    )
+    assert short_search([search], short, get_protocol("paper")).startswith(
+        "The trials are under protocol p2-paper, not the default p2-field, so the values that they choose hold"
     )
     assert short_search([search], replace(short, may_write=True), protocol) == ""
     assert short_search([drawn], short, protocol) == ""
+
+
+def test_the_status_of_a_tuned_call_knows_what_the_search_chose(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--models", "mf", "--workers", "1", "--tune", "4", "--artifacts", "table3"]
+    asked = [*arguments, "--set", "mf.train_batch_size=512"]
+    capsys.readouterr()
+
+    def status(*more: str) -> str:
+        assert call(tmp_path, *asked, *more, "--status") == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    before = status()
+    assert "1 of 1 search is not finished" in before
+    assert "1 missing" in before
+    assert call(tmp_path, *asked) == 0
+    capsys.readouterr()
+    files = sorted((tmp_path / "results").rglob("*"))
+    after = status()
+    assert "all kept from earlier" in after
+    assert "tiktok mf 4 - 4" in after
+    assert "not finished" not in after
+    assert after.split("status of")[1].endswith(
+        "1 run: 1 done. The same command without --status makes all runs that are not done."
+    )
+    (journal,) = (tmp_path / "results" / "trials").rglob("*.journal")
+    with locked(journal.with_suffix(".lock")):  # while another call works on the search
+        assert "tiktok mf 4 - 4" in status()
+    assert "tiktok mf 1 - 4" in status("--tune-sampler", "grid")  # another search: only the default is in both
+    assert "1 of 1 search is not finished" in status("--tune", "5")
+    assert sorted((tmp_path / "results").rglob("*")) == files
 
 
 def test_a_search_in_use_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -315,11 +350,14 @@ def test_a_dry_run_names_the_trials_and_makes_none(tmp_path: Path, capsys: pytes
         (["--profile", "full", "--epochs", "999", "--save-tuned"], True),
         (["--protocol", "paper"], False),
         (["--protocol", "paper", "--epochs", "1000"], False),
-        (["--profile", "full", "--protocol", "paper"], True),
-        (["--protocol", "paper", "--epochs", "300"], True),
+        (["--profile", "full", "--protocol", "paper"], False),
+        (["--protocol", "paper", "--epochs", "300"], False),
+        (["--protocol", "paper", "--epochs", "300", "--save-tuned"], True),
+        (["--profile", "full", "--patience", "1"], False),
+        (["--profile", "full", "--select", "recall@10"], False),
     ],
 )
-def test_values_are_written_only_with_the_protocols_own_cap_on_epochs(
+def test_values_are_written_only_under_the_default_protocol_with_its_cap_on_epochs(
     arguments: list[str], is_written: bool
 ) -> None:
     options = parse(["--tune", "1", *arguments])

@@ -10,6 +10,7 @@ import re
 import shutil
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from boards import COMMIT, N_USERS, add_run, environment, facts_of, record_file
 
 from bench.cli.main import main
+from bench.core.files import locked
 from bench.core.hashing import derive_seed, hash_in_full
 from bench.core.protocol import PROTOCOL_1, TOPK_DEPTH, get_protocol
 from bench.core.types import Metrics, TopK
@@ -26,14 +28,14 @@ from bench.engine import registry
 from bench.engine.evaluate import means
 from bench.report.comparisons import MIN_SEEDS
 from bench.report.leaderboard import columns
-from bench.report.leaderboard.build import Leaderboard, build, update
+from bench.report.leaderboard.build import Leaderboard, build, refresh
 from bench.report.leaderboard.curve import MOST_POINTS, curve_of
 from bench.report.leaderboard.entries import Entry
 from bench.report.leaderboard.forms import caption, notes
 from bench.report.leaderboard.origin import origin_of
 from bench.report.leaderboard.rows import boards, read_results
 from bench.report.leaderboard.user_scores import UNIT, chosen_for_page, packed, read_scores
-from bench.report.paper import Paper
+from bench.report.paper import PAPER_FILE, Paper
 from bench.report.statistics import Resamples, gaps, pair
 from bench.runs.store import ResultsStore
 
@@ -261,7 +263,7 @@ def test_edited_records_and_lists_are_left_out_and_said(tmp_path: Path, paper: P
 
 
 def update_text(root: Path, form: str) -> str:
-    update(root)
+    refresh(root)
     return (root / f"leaderboard.{form}").read_text(encoding="utf-8")
 
 
@@ -294,6 +296,43 @@ def test_where_parameters_come_from(tmp_path: Path, paper: Paper) -> None:
     assert "20 trials" in origins["lightgcn"].note
     assert origins["mf"].words == "differs from mf.yaml: reg_weight=0.5"
     assert origins["popularity"].words == "popularity.yaml, defaults"
+
+
+def test_trials_of_other_searches_do_not_choose_a_row(tmp_path: Path) -> None:
+    facts = facts_of("tiktok@shipped", split="shipped")
+    add_run(tmp_path, "ngcf", values={"reg_weight": 0.5}, facts=facts)
+    others: list[dict[str, Any]] = [
+        {"max_epochs": 9}, {"base_seed": 1}, {"values": {"reg_weight": 0.5, "embedding_size": 8}},
+    ]  # fmt: skip
+    for number, other in enumerate([{}, *others]):
+        trial = {"values": {"reg_weight": 0.5}, "facts": facts, "stage": "tuning"} | other
+        add_run(tmp_path, "ngcf", skill=0.1 + 0.1 * number, **trial)
+    found = read_results(tmp_path)
+    ((board,), _) = boards([file.record for file in found.runs], None)
+    (row,) = board.rows
+    assert origin_of(row, board, found.trial_records).words == "best of 1 trials, validation recall@20 0.1000"
+
+
+def test_two_calls_write_a_leaderboard_one_after_the_other(tmp_path: Path) -> None:
+    add_run(tmp_path, "mf")
+    with ThreadPoolExecutor(1) as pool, locked(tmp_path / ".leaderboard.lock"):
+        other = pool.submit(refresh, tmp_path)
+        with pytest.raises(TimeoutError):
+            other.result(timeout=0.3)
+        record = add_run(tmp_path, "lightgcn")
+        (tmp_path / ".leaderboard.lock").unlink()  # as the first call does at its end
+    assert record.key in other.result(timeout=60)[0][-1].read_text(encoding="utf-8")
+    assert not (tmp_path / ".leaderboard.lock").exists()
+
+
+def test_the_names_in_the_papers_file_are_an_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_run(tmp_path, "mf")
+    assert refresh(tmp_path)[1]
+    assert not refresh(tmp_path)[1]
+    changed = tmp_path / "paper.yaml"
+    changed.write_bytes(PAPER_FILE.read_bytes() + b"\n")
+    monkeypatch.setattr("bench.report.leaderboard.build.PAPER_FILE", changed)
+    assert refresh(tmp_path)[1]
 
 
 def test_a_model_that_is_not_here_has_a_row(tmp_path: Path, paper: Paper) -> None:
@@ -329,7 +368,7 @@ def test_no_form_has_a_p_value_below_three_seeds(tmp_path: Path, n_seeds: int) -
     for n in range(n_seeds):
         add_run(tmp_path, "mf", n, 0.2)
         add_run(tmp_path, "lightgcn", n, 0.8)
-    update(tmp_path)
+    refresh(tmp_path)
     lines = csv.DictReader(io.StringIO((tmp_path / "leaderboard.csv").read_text(encoding="utf-8")))
     value = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
     other = value["tables"][0]["rows"][1]["against_best"]
@@ -342,7 +381,7 @@ def test_all_forms_say_the_same(tmp_path: Path, paper: Paper) -> None:
     for n in range(3):
         add_run(tmp_path, "mf", n, 0.2)
         add_run(tmp_path, "lightgcn", n, 0.8)
-    assert [path.name for path in update(tmp_path)] == [
+    assert [path.name for path in refresh(tmp_path)[0]] == [
         f"leaderboard.{form}" for form in ("md", "csv", "html", "json")
     ]
     best, other = rows(tmp_path, paper)
@@ -425,12 +464,12 @@ def test_options_of_a_published_page_that_do_not_fit_are_refused(
 
 
 def test_nothing_is_built_twice_of_the_same(tmp_path: Path) -> None:
-    assert update(tmp_path) == []
+    assert refresh(tmp_path)[0] == []
     record = add_run(tmp_path, "mf")
-    paths = update(tmp_path)
+    paths, _ = refresh(tmp_path)
 
     def stamp() -> int:
-        assert update(tmp_path) == paths
+        assert refresh(tmp_path)[0] == paths
         return paths[0].stat().st_mtime_ns
 
     changes = [
@@ -459,7 +498,7 @@ def test_a_page_holds_the_best_rows_of_every_table_first(tmp_path: Path) -> None
     assert chosen_for_page(held, 3 * n_users) == [names[0][:2], names[1][:1]]
     assert chosen_for_page(held, n_users - 1) == [[], []]
     assert len(packed(held[0][1], names[0])) > 100
-    values = held[0][1].by_row[names[0][0]]
+    values = held[0][1].by_seed[names[0][0]].mean(axis=1)
     assert float(np.abs(np.rint(values / UNIT) * UNIT - values).max()) <= UNIT / 2 + 1e-16
 
 
@@ -471,7 +510,7 @@ def test_a_thousand_records_take_seconds(tmp_path: Path) -> None:
             for n in range(5):
                 add_run(tmp_path, label, n, values["reg_weight"], facts_of(data_hash=f"{place}"), values=values)
     start = time.process_time()
-    update(tmp_path)
+    refresh(tmp_path)
     assert time.process_time() - start < 20
 
 
@@ -526,7 +565,7 @@ def test_a_table_is_ranked_by_its_protocols_metric(tmp_path: Path, paper: Paper)
         assert other.gap is not None
         assert caption(section).startswith(f"Protocol {section.board.protocol.tag}")
     assert "Protocol p1 (paper, version 1): validation Recall@10 selects, patience 10" in caption(sections[-1])
-    update(tmp_path)
+    refresh(tmp_path)
     tables = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))["tables"]
     assert [table["ranked_by"] for table in tables] == [section.board.ranked_by for section in sections]
     assert {table["protocol"]["name"] for table in tables[:3]} == {"field"}

@@ -15,7 +15,7 @@ from pages import Page, watched
 
 from bench import __version__
 from bench.engine import registry
-from bench.report.leaderboard.build import build, update
+from bench.report.leaderboard.build import build, refresh
 from bench.report.leaderboard.columns import columns_of, ranking_cells
 from bench.report.leaderboard.rows import SHOWN, boards, read_results
 from bench.report.leaderboard.user_scores import read_scores
@@ -39,7 +39,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         add_run(root, label, 0, 0.5, surrogate)
     add_run(root, "ngcf", 0)
     (root / "runs" / "p2-field" / "broken.json").write_text("<script>alert(1)</script>", encoding="utf-8")
-    update(root)
+    refresh(root)
     return root
 
 

@@ -18,6 +18,7 @@ from pages import Page, watched
 from toy import data_of, pairs
 
 from bench.core.errors import ResultsError
+from bench.core.protocol import get_protocol
 from bench.core.text import for_markdown
 from bench.core.types import BenchmarkData, EpochFacts
 from bench.engine import registry
@@ -189,6 +190,38 @@ def test_nothing_speaks_against_a_full_call(material: Any) -> None:
     said = words_of(found, About("", "full", 1000, "20 trials"))
     assert said["Seeds"] == ("good", "5 per model.")
     assert said["Data"][0] == said["Epochs"][0] == said["Runs"][0] == "good"
+
+
+def test_without_a_finished_training_none_is_said_to_have_ended_well(material: Any) -> None:
+    failed = words_of(material({"mf": [None, None]}), ABOUT)["Epochs"]
+    assert failed == ("warn", "No training is finished.")
+    fitted = material({"popularity": [0.1]}, n_seeds=1)
+    (record,) = fitted.records
+    fitted = replace(fitted, records=[record.model_copy(update={"curve": []})])
+    assert words_of(fitted, ABOUT)["Epochs"] == ("good", "Nothing was trained by epochs.")
+    some = material({"mf": [0.1, None]})
+    curve = [
+        EpochFacts(epoch=n, loss=1, train_seconds=1, valid_seconds=1, valid={"recall@20": 1 / n})
+        for n in range(1, 22)
+    ]
+    first = some.records[0].model_copy(update={"curve": curve, "best_epoch": 1})
+    some = replace(some, records=[first, some.records[1]])
+    assert words_of(some, ABOUT)["Epochs"][1] == "Early stopping ended every finished training."
+
+
+def test_without_records_the_protocol_is_that_of_the_call(material: Any) -> None:
+    asked = get_protocol("paper")
+    assert replace(material({}), asked_protocol=asked).protocol == asked
+
+
+def test_values_given_beside_a_search_are_said(material: Any) -> None:
+    found = material({"mf": [0.1], "vbpr": [0.1]}, n_seeds=1)
+    given = [
+        each.model_copy(update={"spec": with_params(each, {"learning_rate": 123.0})}) for each in found.records
+    ]
+    said = words_of(replace(found, records=given), About("", "full", 1000, "20 trials"))["Hyperparameters"]
+    assert said[0] == "warn"
+    assert said[1].endswith("Not searched: MF and VBPR. The call gave values (--set) for MF and VBPR.")
 
 
 def test_values_of_an_earlier_search_are_said_to_be_that(material: Any, data: BenchmarkData) -> None:

@@ -172,18 +172,6 @@ def test_validation_scores_stay_out(make_facts, make_record, paper):
     assert column(table, 2)["MF"].text == "0.2000"
 
 
-def test_other_cutoffs_have_no_published_columns(make_facts, make_record, paper):
-    scores = Scores([make_record("mf")], 1)
-    assert [c.title for c in table3(scores, ["mf"], [make_facts()], paper, 20).blocks[0].columns] == [
-        "Model",
-        "P@20",
-        "R@20",
-        "NDCG@20",
-    ]
-    with pytest.raises(UsageError, match="precision@7"):
-        table3(scores, ["mf"], [make_facts()], paper, 7)
-
-
 def test_data_the_paper_lacks_has_no_published_columns(make_facts, make_record, paper):
     facts = make_facts("baby")
     table = recall([make_record("mf", facts=facts)], ["mf"], [facts], paper)

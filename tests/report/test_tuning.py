@@ -236,6 +236,20 @@ def test_the_trials_of_a_data_set_are_one_table_without_test_scores(confirmed: A
     path.write_text("another,form\n1,2\n", encoding="utf-8")
     export_trials([first], tmp_path, Protocol())
     assert len(path.read_text(encoding="utf-8").splitlines()) == 8
+    assert path.with_name("trials.csv.old").read_text(encoding="utf-8") == "another,form\n1,2\n"
+    earlier = [
+        {key: row[key] for key in ("dataset", "model", "search", "valid")}
+        for row in rows
+        if row["search"] == "two"
+    ]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, earlier[0])
+        writer.writeheader()
+        writer.writerows(earlier)
+    export_trials([first], tmp_path, Protocol())
+    with path.open(encoding="utf-8") as file:
+        kept = [row for row in csv.DictReader(file) if row["search"] == "two"]
+    assert [{key: row[key] for key in earlier[0]} for row in kept] == earlier  # a table of fewer columns
 
 
 def test_the_chosen_values_know_where_they_come_from(confirmed: Any) -> None:

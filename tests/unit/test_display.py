@@ -47,6 +47,13 @@ def test_a_line_shows_no_test_score(tmp_path: Path) -> None:
         assert f"{test:.4f}" not in said
 
 
+def test_a_run_that_was_lost_before_it_started_is_counted(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=80, markup=False, emoji=False, highlight=False)
+    with RunDisplay(console, 1, Protocol()) as display:
+        display.run_done(add_run(tmp_path, "mf", status="failed"), 0)
+    assert console.file.getvalue().startswith("[1/1] tiktok  MF")  # type: ignore[attr-defined]
+
+
 def test_a_line_names_data_model_and_stage(tmp_path: Path) -> None:
     assert lines([(add_run(tmp_path, "ludp"), 0)])[0].startswith("[1/1] tiktok  LUDP  valid R@20 0.3000")
     trial = lines([(add_run(tmp_path, "ludp", stage="tuning"), 0)])[0]

@@ -70,6 +70,23 @@ def make(folder: Path, n_seeds: int, n_workers: int, heard: Heard, run: Any = ru
     return execute(specs, {"toy": random_data()}, ResultsStore(folder / "results"), options, heard, run)
 
 
+def test_a_run_of_a_variation_becomes_the_models_own(tmp_path: Path) -> None:
+    """Equal parameters are one run, and its record has the name that stands on the leaderboard."""
+    store, data = ResultsStore(tmp_path), {"toy": random_data()}
+    options = RunOptions(Protocol(), CPU, "skip", "a test", tmp_path / "cache", 1, 1)
+    (own,) = make_plan(["toy"], ["ludp"], 1, 1, 2023, {})
+    variation, literal = (own.model_copy(update={"variant": name}) for name in ("knn_k=10", "literal"))
+    for specs, label in (
+        ([variation], "ludp@knn_k=10"),
+        ([own, variation], "ludp"),
+        ([variation], "ludp"),
+        ([literal], "ludp"),
+    ):
+        records = execute(specs, data, store, options, Heard())
+        assert [record.spec.label for record in records] == [spec.label for spec in specs]
+        assert [record.spec.label for record in store.records() if isinstance(record, RunRecord)] == [label]
+
+
 # --- cores ---------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import pytest
 import toy
 
 from bench.cli.options import MISSING, overrides, parse
+from bench.cli.run import check_names as models_and_data
 from bench.cli.run import check_reference
 from bench.core.errors import ConfigError, UsageError
 from bench.core.places import shared_folder
@@ -127,6 +128,9 @@ def test_code_hash_follows_code_and_ignores_comments(tmp_path: Path, monkeypatch
         (lambda: parse(["--dataset", "tiktok"]), ["--dataset", "'--datasets'"]),
         (lambda: parse(["--source", "reel"]), ["reel", "'real'"]),
         (lambda: parse(["--seeds", "many"]), ["--seeds", "many"]),
+        (lambda: parse(["--epochs", "-3"]), ["--epochs", "a whole number from 1", "'-3'"]),
+        (lambda: parse(["--epochs", "1" + 20 * "0"]), ["--epochs", "at most 9 digits"]),
+        (lambda: models_and_data(parse(["--models", "mf@"])), ["'mf@'", "has no variant", "Write mf"]),
         (lambda: parse(["--hide-at-test", "all"]), ["train+valid"]),
         (lambda: parse(["--patience", "0"]), ["--patience", "a whole number from 1", "'0'"]),
         (lambda: parse(["--missing", "neighbor-mean"]), ["--missing policy", "'neighbour-mean'"]),

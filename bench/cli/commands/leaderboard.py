@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seeds",
         type=int,
         metavar="N",
-        help="repetitions of a complete row (default: the highest number in its table)",
+        help="repetitions of a complete row (default: the largest number that most rows of its table have)",
     )
     parser.add_argument(
         "--output",

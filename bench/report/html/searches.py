@@ -20,10 +20,12 @@ class Earlier:
     Attributes:
         entries: what the searches found, by displayed name and data set.
         others: displayed names and data sets of rows without values of a search.
+        given: displayed names of rows to which the call gave other values.
     """
 
     entries: dict[str, TunedEntry]
     others: tuple[str, ...]
+    given: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -33,7 +35,8 @@ class Earlier:
         n = " to ".join(map(str, dict.fromkeys((trials[0], trials[-1]))))
         span = " to ".join(dict.fromkeys((dates[0], dates[-1])))
         words = f"Values of earlier searches ({n} trials per model, {span})."
-        return f"{words} Without a search: {listed(self.others)}." if self.others else words
+        given = f" The call gave values (--set) for {listed(self.given)}." if self.given else ""
+        return f"{words} Without a search: {listed(self.others)}.{given}" if self.others else words
 
 
 def from_searches(material: Material) -> Earlier | None:
@@ -47,7 +50,7 @@ def from_searches(material: Material) -> Earlier | None:
             entries[name] = entry
         elif run.spec.params:  # a row without parameters has nothing to search
             others.append(name)
-    return Earlier(entries, tuple(others)) if entries else None
+    return Earlier(entries, tuple(others), tuple(set_in_call(material))) if entries else None
 
 
 def set_in_call(material: Material) -> list[str]:

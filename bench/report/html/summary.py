@@ -222,8 +222,12 @@ def _on_seeds(material: Material) -> Trust:
 
 def _on_epochs(material: Material, about: About) -> Trust:
     ends, bound = stops_of(material.each_run), material.protocol.max_epochs
+    has_failed = any(run.status == "failed" for run in material.each_run)
+    if not ends.n_runs:
+        words = "No training is finished." if has_failed else "Nothing was trained by epochs."
+        return Trust("warn" if has_failed else "good", "Epochs", words)
     if not ends.n_cap:
-        return Trust("good", "Epochs", "Early stopping ended every training.")
+        return Trust("good", "Epochs", f"Early stopping ended every {'finished ' if has_failed else ''}training.")
     more = f" --epochs {bound} is the protocol's limit." if about.max_epochs < bound else ""
     return Trust(
         "warn",
@@ -246,7 +250,9 @@ def _on_tuning(material: Material, about: About) -> Trust:
     if about.budget is not None:
         tuned = {study.label for study in material.studies}
         others = [model_display(label, material.paper) for label in material.labels if label not in tuned]
-        partial = f" Not searched: {join_phrases(others)}." if others else ""
+        given = [name for name in set_in_call(material) if name in others]
+        by_hand = f" The call gave values (--set) for {join_phrases(given)}." if given else ""
+        partial = f" Not searched: {join_phrases(others)}.{by_hand}" if others else ""
         words = f"{about.budget} per model and data set, on the validation part.{partial}"
         return Trust("warn" if others else "good", "Hyperparameters", words)
     if earlier:

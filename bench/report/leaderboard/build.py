@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import __version__
-from bench.core.files import os_errors, read_regular, write_text
+from bench.core.files import locked, os_errors, read_regular, write_text
 from bench.core.hashing import hash_bytes
 from bench.core.places import ROOT
 from bench.core.text import for_line
@@ -24,7 +24,7 @@ from bench.report.leaderboard.forms import Section, csv_text, headings, is_uncha
 from bench.report.leaderboard.page import Surroundings, to_html
 from bench.report.leaderboard.rows import RUNS, TRIALS, ResultRecords, boards, read_results
 from bench.report.leaderboard.user_scores import ListReader, read_scores
-from bench.report.paper import Paper, load_paper
+from bench.report.paper import PAPER_FILE, Paper, load_paper
 from bench.runs.record_files import Damaged
 from bench.runs.store import ResultsStore
 
@@ -64,11 +64,6 @@ class Publication:
     docs: str = ""
 
 
-def update(root: Path, n_asked: int | None = None) -> list[Path]:
-    """Build and write the four files; see `refresh`."""
-    return refresh(root, n_asked)[0]
-
-
 def refresh(
     root: Path, n_asked: int | None = None, publication: Publication | None = None
 ) -> tuple[list[Path], bool]:
@@ -103,10 +98,21 @@ def _refresh(root: Path, n_asked: int | None, publication: Publication | None) -
     paths = {form: folder / f"{NAME}.{form}" for form in forms}
     if not any((root / RUNS).glob("**/*.json")):
         return [], False
-    beside = _surroundings(folder, publication)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / f".{NAME}.lock"
+    # from the reading of the records to the last file, so that of two calls the later one has the runs of both
+    with locked(lock):
+        written = _write(root, n_asked, publication, paths)
+        lock.unlink()  # while we hold it: `locked` notices a lock file that was removed
+    return list(paths.values()), written
+
+
+def _write(root: Path, n_asked: int | None, publication: Publication | None, paths: Mapping[str, Path]) -> bool:
+    """Build and write the files; return whether the present ones were out of date."""
+    beside = _surroundings(paths["json"].parent, publication)
     fingerprint = _fingerprint(root, n_asked, beside)
     if _is_up_to_date(paths, fingerprint):
-        return list(paths.values()), False
+        return False
     paper = load_paper()
     leaderboard = build(read_results(root), n_asked, paper)
     texts = {
@@ -114,12 +120,12 @@ def _refresh(root: Path, n_asked: int | None, publication: Publication | None) -
         "csv": csv_text(leaderboard.sections),
         "html": to_html(leaderboard.sections, leaderboard.left_out, paper, beside),
     }
-    files = {form: hash_bytes(text.encode()) for form, text in texts.items() if form in forms}
+    files = {form: hash_bytes(text.encode()) for form, text in texts.items() if form in paths}
     counts = {"n_runs": leaderboard.n_runs, "n_failed": leaderboard.n_failed}
     texts["json"] = json_text(leaderboard.sections, leaderboard.left_out, fingerprint, files, counts)
     for form, path in paths.items():
         write_text(path, texts[form])
-    return list(paths.values()), True
+    return True
 
 
 def _surroundings(folder: Path, publication: Publication | None) -> Surroundings:
@@ -199,5 +205,6 @@ def _inputs(root: Path) -> Iterator[Path]:
         yield from sorted(
             path for path in ROOT.glob(pattern) if path.suffix not in (".pyc", "") and path.is_file()
         )
+    yield PAPER_FILE  # names and order of the rows
     for place in plugins.places():  # titles of rows and "Parameters from" follow these files
         yield from sorted(place.path.parent.glob(f"{place.path.stem}.*"))

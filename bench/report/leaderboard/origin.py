@@ -77,12 +77,24 @@ def _confirmed(ours: Sequence[RunRecord], params: Mapping[str, Any], metric: str
 
 
 def _belongs(trial: RunRecord, row: BoardRow, board: Board) -> bool:
+    """Return whether a trial is of a search that could have chosen the values of a row."""
+    spec, of_row = trial.spec, row.first.spec
     return (
-        trial.spec.label == row.label
+        spec.label == row.label
         and trial.code_hash == row.first.code_hash
         and (trial.data.data_hash, trial.data.split_hash) == (board.facts.data_hash, board.facts.split_hash)
         and trial.protocol.protocol == board.protocol
+        and (spec.max_epochs, spec.base_seed) == (of_row.max_epochs, of_row.base_seed)
+        and _not_searched(row.model, spec.params) == _not_searched(row.model, of_row.params)
     )
+
+
+def _not_searched(model: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that no search of the model varies; none of a model whose file is not here."""
+    if model not in registry.names():
+        return {}
+    searched = registry.load(model).file.search
+    return {name: value for name, value in params.items() if name not in searched}
 
 
 def _by_file(row: BoardRow, dataset: str) -> Origin:

@@ -30,7 +30,7 @@ SHOWN = tuple(metric_key(metric, cutoff) for cutoff in (10, 20) for metric in ME
 CONTENT = "the content was replaced (content ablation), for single tables only"
 VARIATION = "a variation for single tables and figures, which does not compete"
 FAILED = "no finished run in its row"
-EXTRA_REPETITION = "a repetition beyond those that most rows of its table have (--seeds N takes more)"
+EXTRA_REPETITION = "a repetition beyond those of a complete row of its table (--seeds N takes more)"
 MAX_UNTRAINED_PARAMETERS = 1  # RecBole's untrained models have one parameter, which marks their device
 RUNS, TRIALS = "runs", "trials"
 

@@ -42,11 +42,6 @@ class BoardScores:
     contradicted: tuple[Contradicted, ...] = ()
 
     @property
-    def by_row(self) -> dict[str, FloatArray]:
-        """Return the scores averaged over repetitions, by row id, `[n_metrics, n_users]`."""
-        return {name: each.mean(axis=1) for name, each in self.by_seed.items()}
-
-    @property
     def rows_are_equal(self) -> bool:
         """Return whether every user has the same scores in all rows, so that the metric cannot rank them."""
         first, *others = [each[self.ranked] for each in self.by_seed.values()] or [np.zeros(0)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.report.figure import COLUMN_WIDTH, PAGE_WIDTH, TIP, Figure, plot_styles
@@ -23,6 +23,7 @@ from bench.report.ranking import (
     standings,
 )
 from bench.report.table import CsvValue
+from bench.report.tables.cost import machines
 from bench.report.wording import DATA_FIELDS, data_values, is_control, mean_over, metric_name, seeds
 
 if TYPE_CHECKING:
@@ -91,9 +92,10 @@ def build_cost(material: Material) -> Figure:
     caption = (
         f"Test {metric_name(material.protocol.selection_metric)} against the seconds of a whole run on a "
         f"logarithmic axis, {seeds(material.n_seeds)}. The line joins the models that no other beats in both "
-        f"(Pareto front). Hollow grey points are simple baselines. Seconds are those of this machine."
+        f"(Pareto front). Hollow grey points are simple baselines."
     )
-    return _figure("Accuracy against cost", caption, panels, material, lambda: _draw_cost(panels, material))
+    figure = _figure("Accuracy against cost", caption, panels, material, lambda: _draw_cost(panels, material))
+    return replace(figure, notes=(*figure.notes, *machines([each.same for each in panels], material.paper)))
 
 
 def panels_of(material: Material) -> list[Panel]:

@@ -52,7 +52,7 @@ def cost_table(by_data: Sequence[DataRuns], paper: Paper) -> Table:
         name="Cost",
         caption=caption,
         blocks=tuple(_block(same, paper) for same in by_data),
-        notes=(*notes, *_machines(by_data, paper)),
+        notes=(*notes, *machines(by_data, paper)),
         csv_header=CSV_HEADER,
         csv_rows=tuple(row for same in by_data for row in _csv(same)),
     )
@@ -99,7 +99,7 @@ def _whole_process(same: DataRuns, paper: Paper) -> list[str]:
     return [f"{same.heading}: the peak memory of {listed(named)} is the process's, earlier runs in it included."]
 
 
-def _machines(by_data: Sequence[DataRuns], paper: Paper) -> list[str]:
+def machines(by_data: Sequence[DataRuns], paper: Paper) -> list[str]:
     """Describe the machines of the runs, each with its models if there are several."""
     by_machine: dict[str, list[str]] = {}
     for same in by_data:

@@ -19,7 +19,7 @@ from bench.core.types import BenchmarkData, BoolArray, IntArray, TopK
 from bench.engine.evaluate import hit_matrix
 from bench.report.figure import PAGE_WIDTH, TIP, Figure
 from bench.report.material import Material
-from bench.report.scores import Score
+from bench.report.scores import Score, data_key
 from bench.report.table import CsvValue
 from bench.report.wording import (
     DASH,
@@ -252,8 +252,9 @@ def build(material: Material) -> Figure:
     )
 
 
-def _descending(score: Score) -> float:
-    return float("inf") if score.mean is None else -score.mean
+def _descending(score: Score) -> tuple[bool, float]:
+    """Return the sort key of a score: the best first, rows without all their runs after the complete ones."""
+    return score.complete is None, float("inf") if score.mean is None else -score.mean
 
 
 def measures_of(data: BenchmarkData) -> list[Measure]:
@@ -302,7 +303,7 @@ def _scores(
 
 
 def _is_failed(record: RunRecord, facts: DataFacts, label: str) -> bool:
-    return record.status == "failed" and record.spec.label == label and record.data == facts
+    return record.status == "failed" and record.spec.label == label and data_key(record.data) == data_key(facts)
 
 
 def _draw(maps: Sequence[HeatMap], n_models: int) -> Drawing:

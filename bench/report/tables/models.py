@@ -87,7 +87,6 @@ def table3(
     model_labels: Sequence[str],
     facts: Sequence[DataFacts],
     paper: Paper,
-    cutoff: int = PRIMARY_CUTOFF,
     tests: Sequence[Comparisons] = (),
     stops: Sequence[Mapping[str, Stops]] = (),
     reference: str = "",
@@ -99,17 +98,16 @@ def table3(
         model_labels: models to show, with or without runs; shown in the paper's order, then the others.
         facts: data sets to show, in order; only runs on exactly this data and split are used.
         paper: the published values; shown beside real data that the paper reports, if its model is a row.
-        cutoff: length of the recommended list.
         tests: the reference row against the others, data set by data set like `facts`; without them nothing is
             starred.
         stops: how the rows' trainings ended, by label, data set by data set; without them no name is marked.
         reference: label of the row that the others are compared with; "" for the default.
 
     Raises:
-        UsageError: no data set or model is given, one is given twice, or no run has this cut-off.
+        UsageError: no data set or model is given, or one is given twice.
     """
     headings, labels = data_headings(facts), row_order(model_labels, paper)
-    metrics = [metric_key(metric, cutoff) for metric in METRICS]
+    metrics = [metric_key(metric, PRIMARY_CUTOFF) for metric in METRICS]
     scores.require(metrics)
     reference = reference or default_reference(model_labels, paper)
     is_published = {each.name: is_about_paper(labels, paper) and shows_published(each, paper) for each in facts}

@@ -105,7 +105,7 @@ def export_trials(results: Sequence[StudyResult], folder: Path, protocol: Protoc
         folder.mkdir(parents=True, exist_ok=True)
         lock = folder / f".{TABLE}.lock"
         with locked(lock):
-            kept = [line for line in _read_lines(path) if line["search"] not in searches]
+            kept = [line for line in _read_lines(path) if line.get("search") not in searches]
             text = io.StringIO()
             writer = csv.DictWriter(text, HEADER, lineterminator="\n")
             writer.writeheader()
@@ -116,13 +116,22 @@ def export_trials(results: Sequence[StudyResult], folder: Path, protocol: Protoc
 
 
 def _read_lines(path: Path) -> list[dict[str, str]]:
-    """Read the existing lines; return none if the file has other columns or is not a table."""
+    """Read the existing lines, also of an earlier version with fewer columns.
+
+    A file that is not such a table is moved aside, to `trials.csv.old`, and gives no lines.
+    """
     try:
         reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
         lines = list(reader)
-    except (FileNotFoundError, UnicodeDecodeError, csv.Error):
+        is_ours = {"model", "search"} <= set(reader.fieldnames or ()) <= set(HEADER)
+    except FileNotFoundError:
         return []
-    return lines if tuple(reader.fieldnames or ()) == HEADER and all(None not in line for line in lines) else []
+    except (UnicodeDecodeError, csv.Error):
+        lines, is_ours = [], False
+    if is_ours and all(None not in line for line in lines):
+        return lines
+    path.replace(path.with_name(f"{path.name}.old"))
+    return []
 
 
 def _lines(result: StudyResult, protocol: Protocol) -> Iterator[dict[str, str]]:

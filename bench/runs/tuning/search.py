@@ -8,9 +8,10 @@ what a smaller budget, or choosing on the test part, would have given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 from rich.console import Console
@@ -18,12 +19,11 @@ from rich.console import Console
 from bench.core.errors import unknown_name
 from bench.core.files import file_name
 from bench.core.hashing import hash_value
-from bench.core.protocol import PROTOCOLS, Bounds, Protocol
+from bench.core.protocol import Bounds, Protocol
 from bench.core.types import BenchmarkData
 from bench.engine import registry
 from bench.engine.tuned import tuned_path
 from bench.runs.display import RunDisplay
-from bench.runs.events import Listener
 from bench.runs.machine import divide_cores, usable_cores
 from bench.runs.plan import Overrides, Tuned, content_problem
 from bench.runs.pool import execute
@@ -35,6 +35,8 @@ from bench.runs.tuning.pruning import MEDIAN, N_SEEDS, N_SETTINGS, Budget, Pruni
 from bench.runs.tuning.results import Confirmed, StudyResult, best_trials, valid_score
 from bench.runs.tuning.space import SearchSpace, search_space
 from bench.runs.tuning.study import N_STARTUP, SAMPLERS, WAVES, Sampler, Study, Trial, open_study, wave_of
+
+Make = Callable[[Sequence[RunSpec], Mapping[str, BenchmarkData]], list[RunRecord]]
 
 
 @dataclass(frozen=True)
@@ -156,31 +158,42 @@ def tune(
     searches: Sequence[Search],
     settings: TuningSettings,
     store: ResultsStore,
-    options: RunOptions,
-    listener: Listener,
+    protocol: Protocol,
+    make: Make,
+    journals: Path | None = None,
 ) -> list[StudyResult]:
     """Make all trials of all studies, confirm the best, and return the results in the order of `searches`.
+
+    Args:
+        searches: the searches.
+        settings: their settings.
+        store: where the journals are.
+        protocol: protocol of the runs.
+        make: makes or reads the runs of a plan, given the data sets by name.
+        journals: folder with the journals, in place of that in the store.
 
     Raises:
         BenchError: a usage, configuration, data or results error; finished trials are kept.
     """
-    # a failed trial counts and is not repeated
-    options = replace(options, on_existing="only-missing", n_threads=_threads(searches, settings, options))
     data = {search.data.name: search.data for search in searches}
     with ExitStack() as stack:
-        studies = [
-            Progress(search, stack.enter_context(_open(search, settings, store, options))) for search in searches
-        ]
+        studies = []
+        for search in searches:
+            path = journal_path(search, settings, store, protocol)
+            title = f"{search.data.name} {search.label} {settings.sampler}"
+            place = path if journals is None else journals / path.name
+            study = open_study(place, title, search.space, settings.sampler, settings.base_seed)
+            studies.append(Progress(search, stack.enter_context(study)))
         while waves := _next_waves(studies, settings.budget):
-            specs = [each.specs(wave, settings, options.protocol) for each, wave in waves]
-            records = iter(execute([spec for own in specs for spec in own], data, store, options, listener))
+            specs = [each.specs(wave, settings, protocol) for each, wave in waves]
+            records = iter(make([spec for own in specs for spec in own], data))
             for each, wave in waves:
                 for trial in wave:
                     record = next(records)
                     each.records.append(record)
                     if trial.state == "running":
                         each.study.tell(trial, None if record.metrics is None else valid_score(record))
-    confirmed = _confirm(studies, settings, data, store, options, listener)
+    confirmed = _confirm(studies, settings, data, make)
     return [
         StudyResult(
             label=each.search.label,
@@ -190,7 +203,7 @@ def tune(
             budget=settings.budget,
             records=each.records,
             confirmed=own,
-            search_id=_identity(each.search, settings, options.protocol),
+            search_id=_identity(each.search, settings, protocol),
             pruning="none" if settings.rule is None else settings.rule.words,
         )
         for each, own in zip(studies, confirmed, strict=True)
@@ -206,25 +219,6 @@ def _threads(searches: Sequence[Search], settings: TuningSettings, options: RunO
     return divide_cores(options.n_workers, options.n_threads, n_trials, options.device, usable_cores()).n_threads
 
 
-def trial_records(
-    search: Search, settings: TuningSettings, store: ResultsStore, options: RunOptions
-) -> list[RunRecord]:
-    """Read the records of a search's trials that exist so far; the search may still be running."""
-    facts, code = DataFacts.of(search.data), registry.code_hash(search.model)
-    spec = _spec(search, {}, settings)
-    folder = store.record_path("", options.protocol, facts.name, facts.source, spec).parent
-    records = (store.read(path) for path in sorted(folder.glob("*.json")))
-    return [
-        record
-        for record in records
-        if isinstance(record, RunRecord)
-        and (record.spec.label, record.code_hash) == (search.label, code)
-        and (record.spec.stage, record.spec.max_epochs, record.spec.base_seed)
-        == (spec.stage, spec.max_epochs, spec.base_seed)
-        and (record.data.data_hash, record.data.split_hash) == (facts.data_hash, facts.split_hash)
-    ]
-
-
 def _next_waves(studies: Sequence[Progress], budget: Budget) -> list[tuple[Progress, list[Trial]]]:
     """Return the next waves of all studies, those with the longest trials first."""
     # so that no worker is left with a long trial at the end; a stable sort
@@ -237,9 +231,7 @@ def _confirm(
     studies: Sequence[Progress],
     settings: TuningSettings,
     data: Mapping[str, BenchmarkData],
-    store: ResultsStore,
-    options: RunOptions,
-    listener: Listener,
+    make: Make,
 ) -> list[list[Confirmed]]:
     """Train the best settings of all searches again with fresh seeds, in one parallel plan."""
     best = [best_trials(each.records, settings.n_confirmed(each.search)) for each in studies]
@@ -249,7 +241,7 @@ def _confirm(
         for number in numbers
         for repetition in range(settings.n_seeds)
     ]
-    records = iter(execute(specs, data, store, options, listener) if specs else [])
+    records = iter(make(specs, data) if specs else [])
     return [
         [Confirmed(number, [next(records) for _ in range(settings.n_seeds)]) for number in numbers]
         for numbers in best
@@ -273,14 +265,12 @@ def _identity(search: Search, settings: TuningSettings, protocol: Protocol) -> s
     )
 
 
-def _open(
-    search: Search, settings: TuningSettings, store: ResultsStore, options: RunOptions
-) -> AbstractContextManager[Study]:
+def journal_path(search: Search, settings: TuningSettings, store: ResultsStore, protocol: Protocol) -> Path:
+    """Return the path of a search's journal."""
     facts = DataFacts.of(search.data)
-    folder = store.record_path("", options.protocol, facts.name, facts.source, _spec(search, {}, settings)).parent
-    name = f"{file_name(search.label)}-{settings.sampler}-{_identity(search, settings, options.protocol)}.journal"
-    title = f"{facts.name} {search.label} {settings.sampler}"
-    return open_study(folder / name, title, search.space, settings.sampler, settings.base_seed)
+    folder = store.record_path("", protocol, facts.name, facts.source, _spec(search, {}, settings)).parent
+    name = f"{file_name(search.label)}-{settings.sampler}-{_identity(search, settings, protocol)}.journal"
+    return folder / name
 
 
 def _spec(
@@ -337,8 +327,14 @@ def run_tuning(
             console.print(f"{search.label}: its search space has {size} settings; all are tried.")
     # CPU minutes may end a search before its number of trials
     counts = count_runs(searches, settings) if settings.budget.minutes is None else None
+    # a failed trial counts and is not repeated
+    of_trials = replace(options, on_existing="only-missing", n_threads=_threads(searches, settings, options))
     with RunDisplay(console, None if counts is None else sum(counts), options.protocol) as display:
-        results = tune(searches, settings, store, options, display)
+
+        def make(specs: Sequence[RunSpec], data: Mapping[str, BenchmarkData]) -> list[RunRecord]:
+            return execute(specs, data, store, of_trials, display)
+
+        results = tune(searches, settings, store, options.protocol, make)
     for result in results:
         _write_chosen(result, settings, options, console)
     for name in dict.fromkeys(result.facts.name for result in results):
@@ -351,14 +347,21 @@ def run_tuning(
 
 
 def short_search(searches: Sequence[Search], settings: TuningSettings, protocol: Protocol) -> str:
-    """Return a warning if values that could be kept will not be, because the trials have other epochs; else ""."""
-    own = PROTOCOLS[protocol.name].max_epochs
+    """Return a warning if values that could be kept will not be, because the rule is another; else ""."""
     if settings.may_write or all(search.data.source == "surrogate" for search in searches):
         return ""
     return (
-        f"The trials have at most {settings.max_epochs:,} epochs, not the {own:,} of the protocol: the values "
-        f"that they choose hold for this call only. --save-tuned writes them all the same."
+        f"{_other_rule(settings, protocol)}, so the values that they choose hold for this call only. --save-tuned "
+        f"writes them all the same."
     )
+
+
+def _other_rule(settings: TuningSettings, protocol: Protocol) -> str:
+    """Say how the trials differ from those whose values are kept for later calls."""
+    own = Protocol()
+    if protocol != own:
+        return f"The trials are under protocol {protocol.tag}, not the default {own.tag}"
+    return f"The trials have at most {settings.max_epochs:,} epochs, not the {own.max_epochs:,} of the protocol"
 
 
 def tuned_values(results: Sequence[StudyResult]) -> Tuned:
@@ -390,11 +393,9 @@ def _write_chosen(result: StudyResult, settings: TuningSettings, options: RunOpt
             f"values hold for this call: {result.chosen_values}."
         )
     elif not settings.may_write:
-        own = PROTOCOLS[options.protocol.name].max_epochs
         message = (
-            f"{subject}: the trials had {settings.max_epochs} epochs at most, and not the {own} of the protocol, "
-            f"so {path} stays as it is and the chosen values hold for this call: {result.chosen_values}. Add "
-            f"--save-tuned to write them."
+            f"{subject}: {_other_rule(settings, options.protocol)}. So {path} stays as it is, and the chosen "
+            f"values hold for this call: {result.chosen_values}. Add --save-tuned to write them."
         )
     else:
         write_chosen(result, entry, options.protocol)
