@@ -20,6 +20,8 @@ FAULTS = [
     Fault("leaderboard: data of other counts stands beside", "_contradicting_data", "if len(counts) == 1:", "if True:", f"{BOARD} -k other_counts", slow=True),
     Fault("leaderboard: one run as two seeds", "_duplicated_runs", "if known is not None and", "if False and", f"{BOARD} -k given_as_two", slow=True),
     Fault("leaderboard: seeds not standardised", "gaps_of_families", "np.where(deviations > 0, deviations, 1.0)", "1.0", f"{BOARD} -k significance_tests", slow=True),
+    Fault("leaderboard: trials of other searches choose", "_belongs", "        and (spec.max_epochs, spec.base_seed) == (of_row.max_epochs, of_row.base_seed)\n", "", f"{BOARD} -k trials_of_other_searches", slow=True),
+    Fault("leaderboard: trials with other fixed values choose", "_not_searched", "if name not in searched", "if False", f"{BOARD} -k trials_of_other_searches", slow=True),
     Fault("leaderboard: worse rows share the best rank", "_in_metric", "behind.items() if not gap.differs", "behind.items()", f"{BOARD} -k share_its_rank", slow=True),
     Fault("leaderboard: ranks shared after two seeds", "_in_metric", "board.n_asked < MIN_SEEDS", "board.n_asked < 2", f"{BOARD} -k share_its_rank", slow=True),
     Fault("leaderboard: another metric's tests", "_behind_best", "np.array([by_seed[row.id][place]", "np.array([by_seed[row.id][0]", f"{BOARD} -k every_metric", slow=True),
