@@ -14,7 +14,7 @@ FAULTS = [
     Fault("leaderboard: variations are candidates", "boards", "if label is None:", "if False:", f"{BOARD} -k no_candidates", slow=True),
     Fault("leaderboard: edited lists are compared", "_check", "if record.lists_hash not in (None, lists.content_hash):", "if False:", f"{RECORDS} -k lists_that_are_not", slow=True),
     Fault("leaderboard: any address is a link", "web_address", 'str(homepage).startswith("https://")', "True", f"{BOARD} -k can_only_be_a_page", slow=True),
-    Fault("leaderboard: an old one stands", "_refresh", "if _is_up_to_date(paths, fingerprint):", "if paths[\"json\"].exists():", f"{BOARD} -k built_twice", slow=True),
+    Fault("leaderboard: an old one stands", "_write", "if _is_up_to_date(paths, fingerprint):", "if paths[\"json\"].exists():", f"{BOARD} -k built_twice", slow=True),
     Fault("leaderboard: an edited one stands", "_is_up_to_date", "is_own = is_unchanged(value) and", "is_own =", f"{BOARD} -k edited_leaderboard", slow=True),
     Fault("leaderboard: one row sets the number of repetitions", "_usual_repetitions", "begun[(len(begun) - 1) // 2]", "begun[-1]", f"{BOARD} -k more_repetitions", slow=True),
     Fault("leaderboard: data of other counts stands beside", "_contradicting_data", "if len(counts) == 1:", "if True:", f"{BOARD} -k other_counts", slow=True),
