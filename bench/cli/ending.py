@@ -147,7 +147,7 @@ def warnings(material: Material) -> Iterator[str]:
     """Yield what a reader of the lists must know, one sentence each."""
     if material.records and material.n_seeds < MIN_SEEDS:
         yield f"{counted(material.n_seeds, 'seed')}: differences may be chance. --seeds 5 tells more."
-    capped = [record for record in _distinct(material.records) if record.stop_reason == "cap"]
+    capped = [record for record in material.each_run if record.stop_reason == "cap"]
     if capped:
         limit, bound = max(record.spec.max_epochs for record in capped), material.protocol.max_epochs
         verb = "run ended" if len(capped) == 1 else "runs ended"
@@ -159,11 +159,6 @@ def warnings(material: Material) -> Iterator[str]:
     synthetic = [facts.name for facts in material.facts if facts.source == "surrogate"]
     if synthetic:
         yield f"{SYNTHETIC} says nothing of real users: {', '.join(synthetic)}."
-
-
-def _distinct(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """Return every run once; labels with the same parameters share one."""
-    return [*{record.key: record for record in reversed(records)}.values()][::-1]
 
 
 def shown_path(path: Path) -> str:
@@ -193,9 +188,9 @@ def show_ending(
     for sentence in warnings(material):
         console.print(sentence, style="yellow", markup=False)
     console.quiet = False
-    failed = [record for record in _distinct(material.records) if record.status == "failed"]
+    failed = [record for record in material.each_run if record.status == "failed"]
     if not failed:
-        n_runs = counted(len(_distinct(material.records)), "run")
+        n_runs = counted(len(material.each_run), "run")
         minutes, rest = divmod(round(seconds), 60)
         console.print(f"{n_runs}, {minutes}:{rest:02d} min. All tables here: --verbose", markup=False)
     for name, paths in (("Report", pages), ("Leaderboard", boards)):
@@ -214,7 +209,7 @@ def _failures(failed: Sequence[RunRecord], material: Material) -> str:
         for each in failed
     ]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    n_runs = len(_distinct(material.records))
+    n_runs = len(material.each_run)
     return (
         f"{len(failed)} of {counted(n_runs, 'run')} failed: {', '.join(names[:MOST_NAMED])}{more}. "
         "Why: the same command with --status"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
 
 from bench import __version__
 from bench.cli.options import Options
@@ -18,7 +20,6 @@ from bench.core.protocol import Protocol, short_metric
 from bench.core.types import BenchmarkData
 from bench.data.cards import DatasetCard
 from bench.data.load import describe_source
-from bench.runs.display import announce
 from bench.runs.estimate import Estimator, about
 from bench.runs.machine import divide_cores, usable_cores
 from bench.runs.plan import Tuned, split_by_content
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 SYNTHETIC = "SYNTHETIC DATA"
 KINDS = {"real": "real data", "embedded": "real data, but not the data set of the paper", "surrogate": SYNTHETIC}
+SOURCE_STYLE = {"real": "green", "embedded": "yellow", "surrogate": "bold red"}
 LONGEST_CLAUSE = 40  # characters of the words on a source
 
 
@@ -272,6 +274,15 @@ def show_data(data: BenchmarkData, card: DatasetCard, console: Console, is_verbo
     real = f". Real: ludp-bench prepare {card.name}" if data.source != "real" and can_fetch else ""
     lines = (counts + more + notes + real, counts + notes + real, counts + notes, counts)
     console.print(_first_fitting(lines, console), markup=False)
+
+
+def announce(console: Console, title: str, text: str, source: str) -> None:
+    """Print in a panel, or as plain lines when piped, where the data came from."""
+    if not console.is_terminal:
+        console.print(text, markup=False, soft_wrap=True)
+        return
+    # Text instead of str, because rich would read brackets as markup
+    console.print(Panel(Text(text), title=Text(title), border_style=SOURCE_STYLE[source], title_align="left"))
 
 
 def _first_fitting(lines: Iterable[str], console: Console) -> str:

@@ -45,8 +45,11 @@ def stops_of(records: Iterable[RunRecord]) -> Stops:
 
 
 def each_once(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """Return every run once: rows of equal parameters have a record each, and share the run."""
-    return list({record.key: record for record in records}.values())
+    """Return every run once, under its first label: rows of equal parameters have a record each, and share the run."""
+    first: dict[str, RunRecord] = {}
+    for record in records:
+        first.setdefault(record.key, record)
+    return list(first.values())
 
 
 def sign_notes(heading: str, by_name: Mapping[str, Stops]) -> list[str]:

@@ -22,6 +22,8 @@ CONTROL = "control"
 OTHER_PROGRAM = "another program"  # marks a row whose lists were not made here
 PAPER_SPLIT = "random"  # section 5.1.3: 8:1:1 at random
 DATA_FIELDS = ("dataset", "source", "scale", "data", "split", "data_hash", "split_hash")
+MARKED = "Bold is the best of a column and underlined the second best, among complete cells."
+PUBLISHED = "Columns headed 'paper' are the paper's numbers on its own data."
 NO_RUN = Cell(words=f"{DASH} (no finished run)")
 NOTHING = Cell(words=DASH)
 

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,7 +22,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
 
 from bench.core.protocol import Protocol, short_metric
 from bench.core.text import in_seconds
@@ -31,7 +29,6 @@ from bench.core.types import EpochFacts
 from bench.engine import registry
 from bench.runs.records import RunRecord, RunSpec
 
-SOURCE_STYLE = {"real": "green", "embedded": "yellow", "surrogate": "bold red"}
 ROOM_FOR_ALL = 110  # columns of a terminal from which the bars show everything
 Group = tuple[str, str]  # data set and model
 
@@ -251,12 +248,3 @@ def describe_group(records: Sequence[RunRecord]) -> list[str]:
     seconds = sum(each.cost.total_seconds for each in records if each.cost is not None)
     spread = f"{min(scores):.4f}" + (f" to {max(scores):.4f}" if len(scores) > 1 else "")
     return [f"valid {short_metric(metric)} {spread}", in_seconds(seconds)]
-
-
-def announce(console: Console, title: str, text: str, source: str) -> None:
-    """Print in a panel, or as plain lines when piped, where the data came from."""
-    if not console.is_terminal:
-        console.print(text, markup=False, soft_wrap=True)
-        return
-    # Text instead of str, because rich would read brackets as markup
-    console.print(Panel(Text(text), title=Text(title), border_style=SOURCE_STYLE[source], title_align="left"))

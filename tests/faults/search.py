@@ -16,7 +16,7 @@ FAULTS = [
     Fault("key without the bounds", "run_key", '**({"bounds": spec.bounds} if spec.bounds else {}),', "", f"{PRUNING} -k bounds_are_in", slow=True),
     Fault("search: numbers without an order", "SearchSpace.distributions", "            if self.is_ordered(name)\n", "            if False\n", f"{STUDY} -k numbers_have", slow=True),
     Fault("search: begins where another ended", "search_space", "entry.params(dataset, variant, pinned, with_tuned=False)", "entry.params(dataset, variant, pinned)", f"{STUDY} -k left_out", slow=True),
-    Fault("confirmation: a failed run is passed over", "Confirmed.mean", "if any(record.metrics is None for record in self.records):", "if all(record.metrics is None for record in self.records):", f"{REPORT} -k drops_out", slow=True),
+    Fault("confirmation: a failed run is passed over", "ConfirmedSetting.mean", "if any(record.metrics is None for record in self.records):", "if all(record.metrics is None for record in self.records):", f"{REPORT} -k drops_out", slow=True),
     Fault("confirmation: the later of equal means", "StudyResult._chosen_number", "max(sorted(means),", "max(sorted(means, reverse=True),", f"{REPORT} -k earlier_of_equal", slow=True),
     Fault("confirmation: pruned trials among the best", "best_trials", 'key=lambda number: (records[number].stop_reason == "pruned", -', "key=lambda number: (False, -", f"{REPORT} -k whole_ones", slow=True),
     Fault("confirmation: seeds of the search", "seeds_of", 'stage = () if spec.stage == "final" else (spec.stage,)', 'stage = () if spec.stage == "final" else ("tuning",)', f"{PRUNING} -k stages", slow=True),

@@ -21,7 +21,7 @@ from bench.report.tables.tuning import CSV_HEADER, budget_figure, tuning_table
 from bench.runs.records import RunRecord
 from bench.runs.tuning.keep import describe_dropped, export_trials, may_be_kept, tuned_entry
 from bench.runs.tuning.pruning import Budget
-from bench.runs.tuning.results import Confirmed as Again
+from bench.runs.tuning.results import ConfirmedSetting as Again
 from bench.runs.tuning.results import StudyResult, best_trials
 from bench.runs.tuning.space import SearchSpace
 

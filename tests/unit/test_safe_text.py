@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli import parser
+from bench.cli.opening import announce
 from bench.core import text
 from bench.core.text import for_csv, for_markdown, for_terminal, shorten_below, shorten_paths
 from bench.report.render import to_csv, to_markdown
 from bench.report.table import Block, Cell, Column, Row
 from bench.report.table import Table as Results
-from bench.runs.display import announce
 
 HOSTILE = "a\x1b[31mRED\x1b[0m\x07 [bold]b[/bold] [/docs] \x9b2J \u202egnp.exe \ud800"
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from bench.report.comparisons import MIN_SEEDS, STAR, shown_p
 from bench.report.leaderboard.entries import FOREIGN_FAMILY, Entry, Spread
 from bench.report.leaderboard.rows import SHOWN, Board
-from bench.report.leaderboard.standings import Standing
+from bench.report.leaderboard.standings import BoardRank
 from bench.report.ranking import KINDS
 from bench.report.statistics import Gap
 from bench.report.table import Cell, Mark
@@ -125,7 +125,7 @@ def ranking_cells(each: Entry, metric: str) -> dict[str, Shown]:
     return {"rank": _rank(standing), "gap": _gap(standing.gap), "p": _p(standing.gap, each.board.n_asked)}
 
 
-def _rank(standing: Standing) -> Shown:
+def _rank(standing: BoardRank) -> Shown:
     if standing.rank is None:
         return Shown(DASH)
     shared = standing.first != standing.last

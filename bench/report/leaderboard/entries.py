@@ -18,7 +18,7 @@ from bench.core.text import shorten_paths
 from bench.engine import registry
 from bench.report.leaderboard.origin import Origin, origin_of
 from bench.report.leaderboard.rows import Board, BoardRow
-from bench.report.leaderboard.standings import Standing, standings
+from bench.report.leaderboard.standings import BoardRank, standings
 from bench.report.leaderboard.user_scores import BoardScores
 from bench.report.paper import Paper
 from bench.report.statistics import Gap
@@ -88,7 +88,7 @@ class Entry:
     valid: Spread
     cost: Mapping[str, float | None]
     stops: Stops
-    standings: Mapping[str, Standing]
+    standings: Mapping[str, BoardRank]
     uncompared: str
     machines: Sequence[str]
     origin: Origin
@@ -106,7 +106,7 @@ class Entry:
         return f"{self.name[:-1]}, {self.tag})" if self.name.endswith(")") else f"{self.name} ({self.tag})"
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> BoardRank:
         """Return the standing in the ranking metric."""
         return self.standings[self.board.ranked_by]
 
@@ -117,7 +117,7 @@ class Entry:
 
     @property
     def gap(self) -> Gap | None:
-        """Return the difference from the best row in the ranking metric; see `Standing`."""
+        """Return the difference from the best row in the ranking metric; see `BoardRank`."""
         return self.standing.gap
 
     @property

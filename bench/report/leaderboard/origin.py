@@ -12,7 +12,7 @@ from bench.engine import registry
 from bench.engine.tuned import TunedFile, tuned_path
 from bench.report.leaderboard.rows import Board, BoardRow
 from bench.runs.records import RunRecord
-from bench.runs.tuning.results import Confirmed, valid_score
+from bench.runs.tuning.results import ConfirmedSetting, valid_score
 
 TUNED, DEFAULTS, CHANGED = "tuned", "defaults", "own values"
 
@@ -66,7 +66,7 @@ def _confirmed(ours: Sequence[RunRecord], params: Mapping[str, Any], metric: str
     for record in ours:
         if record.spec.stage == "confirm":
             settings.setdefault(record.spec.params_hash, []).append(record)
-    groups = [Confirmed(number, records) for number, records in enumerate(settings.values())]
+    groups = [ConfirmedSetting(number, records) for number, records in enumerate(settings.values())]
     means = {each.records[0].spec.params_hash: each.mean for each in groups if each.mean is not None}
     mean = means.get(hash_value(params))
     if mean is None or mean < max(means.values()):

@@ -17,7 +17,7 @@ from bench.report.statistics import FloatArray, Gap, gaps_of_families, seed_of_t
 
 
 @dataclass(frozen=True)
-class Standing:
+class BoardRank:
     """The place of a row in one metric.
 
     Attributes:
@@ -33,7 +33,7 @@ class Standing:
     gap: Gap | None = None
 
 
-def standings(board: Board, by_seed: Mapping[str, FloatArray]) -> dict[str, dict[str, Standing]]:
+def standings(board: Board, by_seed: Mapping[str, FloatArray]) -> dict[str, dict[str, BoardRank]]:
     """Return the standing of every row, by metric and row id.
 
     Args:
@@ -44,7 +44,7 @@ def standings(board: Board, by_seed: Mapping[str, FloatArray]) -> dict[str, dict
     return {metric: _in_metric(board, metric, behind[metric]) for metric in board.shown}
 
 
-def _in_metric(board: Board, metric: str, behind: Mapping[str, Gap]) -> dict[str, Standing]:
+def _in_metric(board: Board, metric: str, behind: Mapping[str, Gap]) -> dict[str, BoardRank]:
     means = {row.id: row.mean(metric) for row in board.rows}
     known = sorted((mean for mean in means.values() if mean is not None), reverse=True)
     shared = {name for name, gap in behind.items() if not gap.differs}
@@ -52,14 +52,14 @@ def _in_metric(board: Board, metric: str, behind: Mapping[str, Gap]) -> dict[str
     if board.n_asked < MIN_SEEDS:
         shared = set()
     last = max((_last_place(means[name], known) for name in shared), default=0)
-    found: dict[str, Standing] = {}
+    found: dict[str, BoardRank] = {}
     for name, mean in means.items():
         if mean is None:
-            found[name] = Standing()
+            found[name] = BoardRank()
             continue
         rank = 1 + known.index(mean)
         first, end = (1, last) if name in shared else (rank, rank)
-        found[name] = Standing(rank, first, end, behind.get(name))
+        found[name] = BoardRank(rank, first, end, behind.get(name))
     return found
 
 

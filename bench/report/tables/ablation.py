@@ -162,7 +162,7 @@ def _named(material: Material) -> list[str]:
     return [model for model in _models() if model in called]
 
 
-def kind_of(label: str) -> str:
+def content_of(label: str) -> str:
     """Return the kind of content of a label of `ablation_pairs`."""
     return label.partition("features=")[2] or KINDS[0]
 

@@ -26,7 +26,7 @@ from bench.report.tables.ablation import (
     TESTS,
     ablation_pairs,
     ablation_table,
-    kind_of,
+    content_of,
     not_varied,
     shown_models,
     tests_of,
@@ -189,7 +189,7 @@ def rare_rows(
             continue
         of_seeds = shown.scores[metric][place].mean(axis=1)  # [n_seeds]
         sd = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None
-        name = f"{model_display(model_of(label), material.paper)}, {kind_of(label)}"
+        name = f"{model_display(model_of(label), material.paper)}, {content_of(label)}"
         runs = (len(of_seeds), 0, material.n_seeds)
         contrast = compared.contrasts.get((metric, (label, given.get(label, ""))))
         rows.append(
@@ -250,7 +250,7 @@ def _forest(axes: Axes, models: Sequence[str], panel: Panel, paper: Paper) -> No
         _write(axes, head, panel.given(model))
         pairs = [pair for pair in ablation_pairs() if pair[1] == model]
         for place, pair in enumerate(pairs, start=head + 1):
-            kind = KIND_NAMES[kind_of(pair[0])]
+            kind = KIND_NAMES[content_of(pair[0])]
             places.append(place)
             names.append(kind)
             contrast = panel.contrast(pair)

@@ -21,7 +21,9 @@ from bench.report.stops import Stops, sign_notes, sign_sentence, stops_of
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table, improvement, marks
 from bench.report.wording import (
     DATA_FIELDS,
+    MARKED,
     NOTHING,
+    PUBLISHED,
     data_headings,
     data_notes,
     data_values,
@@ -56,7 +58,6 @@ RECBOLES = (
 )
 NAME, OF_THE_PAPER = "Accuracy", " (the paper's Table 3)"
 IMPROVEMENT, OVER_BASELINES = "%Improv.", "%Improv. over baselines"
-PUBLISHED = "Columns headed 'paper' are the paper's numbers on its own data."
 CsvRow = tuple[CsvValue, ...]
 
 
@@ -230,7 +231,7 @@ def _caption(
     """Yield the sentences on the repetitions, the marks, and what the reference row is compared with."""
     name, rivals = model_display(reference, paper), _rivals(labels, reference)
     yield f"Test scores. {repetitions_sentence(scores)}"
-    yield "Bold is the best of a column and underlined the second best, among complete cells."
+    yield MARKED
     if IMPROVEMENT in rivals:
         variants = [label for label in labels if label != reference and model_of(label) == model_of(reference)]
         aside = [

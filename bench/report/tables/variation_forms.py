@@ -17,7 +17,9 @@ from bench.report.table import Block, Cell, Column, CsvValue, Mark, Row, Table, 
 from bench.report.wording import (
     DASH,
     DATA_FIELDS,
+    MARKED,
     NOTHING,
+    PUBLISHED,
     data_headings,
     data_notes,
     data_values,
@@ -43,8 +45,6 @@ CSV_HEADER = (
     *("protocol", "hide_at_test", "model", "variation", "metric", "mean", "sd"),
     *("n_runs", "n_failed", "n_asked", "mark", "paper_value", "reason"),
 )
-MARKED = "Bold is the best of a column and underlined the second best, among complete cells."
-PUBLISHED = "Columns headed 'paper' are the paper's numbers on its own data."
 MAX_COLUMNS = 3
 LINE_HEIGHT = 2.1  # inches per panel
 DOT_HEIGHT, DOT_FRAME = 0.24, 0.7  # inches per dot, and around the dots of a panel

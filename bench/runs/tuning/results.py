@@ -27,7 +27,7 @@ class BudgetPoint:
 
 
 @dataclass(frozen=True)
-class Confirmed:
+class ConfirmedSetting:
     """The setting of a trial, trained again with fresh seeds.
 
     Attributes:
@@ -68,7 +68,7 @@ class StudyResult:
     sampler: str
     budget: Budget
     records: Sequence[RunRecord]
-    confirmed: Sequence[Confirmed] = ()
+    confirmed: Sequence[ConfirmedSetting] = ()
     search_id: str = ""
     pruning: str = "none"
 
@@ -124,7 +124,7 @@ class StudyResult:
         }
 
     @property
-    def dropped(self) -> list[Confirmed]:
+    def dropped(self) -> list[ConfirmedSetting]:
         """Return the settings that dropped out because one of their runs failed."""
         return [each for each in self.confirmed if each.mean is None]
 

@@ -32,7 +32,7 @@ from bench.runs.store import ResultsStore
 from bench.runs.task import RunOptions
 from bench.runs.tuning.keep import describe_dropped, export_trials, may_be_kept, write_chosen
 from bench.runs.tuning.pruning import MEDIAN, N_SEEDS, N_SETTINGS, Budget, PruningRule
-from bench.runs.tuning.results import Confirmed, StudyResult, best_trials, valid_score
+from bench.runs.tuning.results import ConfirmedSetting, StudyResult, best_trials, valid_score
 from bench.runs.tuning.space import SearchSpace, search_space
 from bench.runs.tuning.study import N_STARTUP, SAMPLERS, WAVES, Sampler, Study, Trial, open_study, wave_of
 
@@ -232,7 +232,7 @@ def _confirm(
     settings: TuningSettings,
     data: Mapping[str, BenchmarkData],
     make: Make,
-) -> list[list[Confirmed]]:
+) -> list[list[ConfirmedSetting]]:
     """Train the best settings of all searches again with fresh seeds, in one parallel plan."""
     best = [best_trials(each.records, settings.n_confirmed(each.search)) for each in studies]
     specs = [
@@ -243,7 +243,7 @@ def _confirm(
     ]
     records = iter(make(specs, data) if specs else [])
     return [
-        [Confirmed(number, [next(records) for _ in range(settings.n_seeds)]) for number in numbers]
+        [ConfirmedSetting(number, [next(records) for _ in range(settings.n_seeds)]) for number in numbers]
         for numbers in best
     ]
 
