@@ -45,7 +45,7 @@ def stops_of(records: Iterable[RunRecord]) -> Stops:
 
 
 def each_once(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """Return every run once, under its first label: rows of equal parameters have a record each, and share the run."""
+    """Return every run once, under its first label: rows of equal parameters share a run."""
     first: dict[str, RunRecord] = {}
     for record in records:
         first.setdefault(record.key, record)

@@ -9,7 +9,7 @@ what a smaller budget, or choosing on the test part, would have given.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -177,13 +177,12 @@ def tune(
     """
     data = {search.data.name: search.data for search in searches}
     with ExitStack() as stack:
-        studies = []
-        for search in searches:
-            path = journal_path(search, settings, store, protocol)
-            title = f"{search.data.name} {search.label} {settings.sampler}"
-            place = path if journals is None else journals / path.name
-            study = open_study(place, title, search.space, settings.sampler, settings.base_seed)
-            studies.append(Progress(search, stack.enter_context(study)))
+        paths = [journal_path(search, settings, store, protocol) for search in searches]
+        places = [path if journals is None else journals / path.name for path in paths]
+        studies = [
+            Progress(search, stack.enter_context(_open(search, settings, place)))
+            for search, place in zip(searches, places, strict=True)
+        ]
         while waves := _next_waves(studies, settings.budget):
             specs = [each.specs(wave, settings, protocol) for each, wave in waves]
             records = iter(make([spec for own in specs for spec in own], data))
@@ -271,6 +270,11 @@ def journal_path(search: Search, settings: TuningSettings, store: ResultsStore, 
     folder = store.record_path("", protocol, facts.name, facts.source, _spec(search, {}, settings)).parent
     name = f"{file_name(search.label)}-{settings.sampler}-{_identity(search, settings, protocol)}.journal"
     return folder / name
+
+
+def _open(search: Search, settings: TuningSettings, path: Path) -> AbstractContextManager[Study]:
+    title = f"{search.data.name} {search.label} {settings.sampler}"
+    return open_study(path, title, search.space, settings.sampler, settings.base_seed)
 
 
 def _spec(
