@@ -66,7 +66,7 @@ def read_feature_files(place: Place, content: Content) -> FeatureFiles:
     for path in place.files:
         if path in content.used:
             continue
-        if path.suffix.lower() in ENDINGS and USERS.search(_lower_words(path)):
+        if path.suffix.lower() in ENDINGS and is_of_users(path):
             result.unread.append(f"{path.name} ({OF_USERS})")
         elif _is_feature_file(path):
             _read_file(path, content, result)
@@ -125,7 +125,7 @@ def _report_convertible(path: Path, result: FeatureFiles) -> None:
     name = modality_name(_stem(path))
     if name in result.modalities:
         result.unread.append(f"{path.name} (the modality '{name}' is read from another file)")
-    elif USERS.search(_lower_words(path)):
+    elif is_of_users(path):
         result.unread.append(f"{path.name} ({OF_USERS})")
     else:
         result.problems.append(f"{path} is not read as it is. {how_to_convert(path)}")
@@ -168,7 +168,7 @@ def _report_folders(place: Place, result: FeatureFiles) -> None:
         for path in place.below
         if path.suffix.lower() in (*ENDINGS, *CONVERTIBLE)
         and _suggests_features(path)
-        and not USERS.search(_lower_words(path))
+        and not is_of_users(path)
         and modality_name(_stem(path)) not in result.modalities
     ]
     for path in candidates[:MOST_LISTED]:
@@ -196,6 +196,11 @@ def _unused_modalities(content: Content, modalities: Iterable[Modality]) -> list
                 f"interactions such as '{ours}'. Write the ids of both in the same form."
             )
     return problems
+
+
+def is_of_users(path: Path) -> bool:
+    """Return whether the name of a file suggests features of users, which are not read."""
+    return bool(USERS.search(_lower_words(path)))
 
 
 def _is_feature_file(path: Path) -> bool:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import examples
 import numpy as np
 import pytest
 import torch
@@ -116,6 +117,18 @@ def test_features_of_users_are_left_aside_by_name(name: str, folder: Path) -> No
     assert found.unread == (
         f"{name} (its name suggests users, but only features of items are read; rename it if it is about items)",
     )
+
+
+@pytest.mark.parametrize("rows", [examples.USERS, 2 * examples.ITEMS])
+def test_rows_of_users_are_no_items_of_lattice(rows: int, tmp_path: Path) -> None:
+    """The items run to the last row of their own files, else to the last one listed; users add none, hide none."""
+    folder = examples.make("lattice", tmp_path / "l")
+    for name in ("image_feat.npy", "text_feat.npy"):
+        (folder / name).unlink()
+    np.save(folder / "user_feat.npy", np.ones((rows, 3), np.float32))
+    assert load_place(folder).raw.parts[0].n_items == examples.ITEMS
+    np.save(folder / "image_feat.npy", np.ones((examples.ITEMS + 2, 3), np.float32))
+    assert load_place(folder).raw.parts[0].n_items == examples.ITEMS + 2
 
 
 def test_features_of_users_inside_a_file(folder: Path) -> None:
