@@ -42,6 +42,7 @@ FAULTS = [
     Fault("unseen items end the list of MMRec", "_order_ending_with_seen", "np.roll(np.arange(count), n_unseen)", "np.arange(count)", f"{ACCOUNTS} -k export_for_mmrec", slow=True),
     Fault("features of users taken for items'", "USERS", "(user|users|uid)", "(nobody)", f"{BESIDE} -k features_of_users", slow=True),
     Fault("rows of users counted as items", "_feature_rows", "if not is_of_users(path)}", "if True}", f"{BESIDE} -k rows_of_users", slow=True),
+    Fault("features one folder above passed over", "read_feature_files", "    if not result.modalities:\n", "    if False:\n", f"{BESIDE} -k one_folder_above", slow=True),
     Fault("links to nowhere passed over", "list_place", "for entry in entries if not entry.is_file())", "for entry in entries if False)", f"{BESIDE} -k links_to_nowhere", slow=True),
     Fault("2.9 taken for an id", "id_text", "not isinstance(value, int | str)", "not isinstance(value, int | str | float)", "tests/data/test_extract.py -k original_ids", slow=True),
     Fault("a card forgets its folder", "import_command", 'if card_dir else []', "if False else []", "tests/layouts/test_adjusting.py -k inspect_to_a_run", slow=True),
