@@ -16,6 +16,7 @@ FAULTS = [
     Fault("numbers sorted as texts", "_by_dictionary", "np.argsort(numbers)", "pc.sort_indices(distinct).to_numpy()", f"{READERS} -k sorted_by_value", slow=True),
     Fault("007 taken for 7", "WHOLE_NUMBER", "(0|-?[1-9][0-9]{0,17})", "(-?[0-9]{1,17})", f"{READERS} -k sorted_by_value", slow=True),
     Fault("rows of an .item table by index", "read", 'of_rows = table.further_items if "item" in others', "of_rows = np.arange(len(table.item_ids)) if True", f"{READERS} -k content_by", slow=True),
+    Fault("the first .item table by name", "_table_beside", "if path.stem == stem] or tables", "if path.stem == stem][:0] or tables[:1]", f"{READERS} -k name_of_the_interactions", slow=True),
     Fault("validation and test exchanged on export", "export", '"valid": data.split.valid, "test": data.split.test', '"valid": data.split.test, "test": data.split.valid', f"{ROUND} -k split_travels", slow=True),
     Fault("checksums of a card not compared", "file_differences", "if found != file.git_blob:", "if False:", f"{IMPORT} -k changed", slow=True),
     Fault("only the first difference told", "differences_table", "for one in differences]", "for one in list(differences)[:1]]", f"{IMPORT} -k every_difference", slow=True),
