@@ -18,6 +18,7 @@ FAULTS = [
     Fault("rows of an .item table by index", "read", 'of_rows = table.further_items if "item" in others', "of_rows = np.arange(len(table.item_ids)) if True", f"{READERS} -k content_by", slow=True),
     Fault("the first .item table by name", "_table_beside", "if path.stem == stem] or tables", "if path.stem == stem][:0] or tables[:1]", f"{READERS} -k name_of_the_interactions", slow=True),
     Fault("validation and test exchanged on export", "export", '"valid": data.split.valid, "test": data.split.test', '"valid": data.split.test, "test": data.split.valid', f"{ROUND} -k split_travels", slow=True),
+    Fault("export --force removes the old folder first", "_move", "    directory.rename(replaced)\n", "    shutil.rmtree(directory)\n", f"{ROUND} -k leaves_the_old_one", slow=True),
     Fault("checksums of a card not compared", "file_differences", "if found != file.git_blob:", "if False:", f"{IMPORT} -k changed", slow=True),
     Fault("only the first difference told", "differences_table", "for one in differences]", "for one in list(differences)[:1]]", f"{IMPORT} -k every_difference", slow=True),
     Fault("exchanged parts not noticed", "exchanged", "sizes != card_sizes[::-1]", "sizes != card_sizes", f"{IMPORT} -k exchanged", slow=True),
