@@ -49,6 +49,7 @@ FAULTS = [
     Fault("2.9 taken for an id", "id_text", "not isinstance(value, int | str)", "not isinstance(value, int | str | float)", "tests/data/test_extract.py -k original_ids", slow=True),
     Fault("a card forgets its folder", "import_command", 'if card_dir else []', "if False else []", "tests/layouts/test_adjusting.py -k inspect_to_a_run", slow=True),
     Fault("the next step without options", "import_command", "for option in (*place.columns.given, *adjustments.given) for", "for option in () for", f"{NEXT} -k every_option", slow=True),
+    Fault("inspect ends at a malformed card of other data", "_sound_cards", "        except ConfigError as problem:", "        except KeyError as problem:", f"{IMPORT} -k malformed_card", slow=True),
     Fault("a card advised whose files these are not", "_is_readable", "source.layout == format and", "True or", f"{NEXT} -k another_layout", slow=True),
     Fault("content models not left out", "split_by_content", "        if reason is None:", "        if True:", f"{LEFT_OUT} -k others_are_trained", slow=True),
     Fault("audit: users without training items count", "_orders", "known = (n_train > 0) & (n_held > 0)", "known = n_held > 0", f"{AUDIT} -k above_index_by_hand", slow=True),
