@@ -35,7 +35,8 @@ class Interactions:
         n_items: number of items, likewise.
         users: user id of each interaction, `[n]`.
         items: item id of each interaction, `[n]`.
-        timestamps: seconds since 1970 of each interaction, `[n]`, or None if the data has none.
+        timestamps: time of each interaction, `[n]`, or None if the data has none: seconds since 1970 of dates,
+            else the data's own numbers, such as milliseconds. Splits use their order only.
     """
 
     n_users: int

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.core.errors import BenchError, DataError, UsageError, listed, unknown_name
+from bench.core.errors import BenchError, ConfigError, DataError, UsageError, listed, unknown_name
 from bench.core.files import os_errors
 from bench.data import cards
 from bench.data.adjusting import Adjustments, k_core, ordered_keys, read_item_order
 from bench.data.card_files import names
-from bench.data.cards import DataFile, DirectorySource, SourceCard
+from bench.data.cards import DataFile, DatasetCard, DirectorySource, SourceCard
 from bench.data.feature_files import read_feature_files
 from bench.data.formats.place import Content, Place, in_order, list_place
 from bench.data.formats.registry import FORMATS
@@ -263,7 +263,9 @@ class Match:
         return f"{link_command(path, str(folder))} && {run_command(self.card, path.parent)}"
 
 
-def find_matches(path: Path, files: Iterable[Path], raw: RawData, format: str, directory: Path) -> list[Match]:
+def find_matches(
+    path: Path, files: Iterable[Path], raw: RawData, format: str, directory: Path
+) -> tuple[list[Match], list[str]]:
     """Find the cards that describe this data or another version of it; those that fit come first.
 
     Args:
@@ -272,16 +274,31 @@ def find_matches(path: Path, files: Iterable[Path], raw: RawData, format: str, d
         raw: content of the files.
         format: format of the files; a card with another format does not fit.
         directory: directory of the cards.
+
+    Returns:
+        The matches, and one line for each card that was left out since it is malformed.
     """
     blobs = {file.name: git_blob(file) for file in files}
     matches = []
-    for name in names(directory):
-        for source in cards.load(name, directory).sources:
-            namesake = isinstance(source, DirectorySource) and path.resolve().stem.lower().startswith(name)
-            match = _match(name, source, blobs, raw, namesake)
+    sound, malformed = _sound_cards(directory)
+    for card in sound:
+        for source in card.sources:
+            namesake = isinstance(source, DirectorySource) and path.resolve().stem.lower().startswith(card.name)
+            match = _match(card.name, source, blobs, raw, namesake)
             if match is not None:
                 matches.append(replace(match, fits=match.fits and _is_readable(source, format, set(blobs))))
-    return sorted(matches, key=lambda match: not match.fits)
+    return sorted(matches, key=lambda match: not match.fits), malformed
+
+
+def _sound_cards(directory: Path) -> tuple[list[DatasetCard], list[str]]:
+    """Load all cards; return those that are sound, and one line with file and problem for each that is not."""
+    sound, malformed = [], []
+    for name in names(directory):
+        try:
+            sound.append(cards.load(name, directory))
+        except ConfigError as problem:  # a card that is not about this data must not prevent its inspection
+            malformed.append(f"left out, since it is malformed: {' '.join(str(problem).split())}")
+    return sound, malformed
 
 
 def _is_readable(source: SourceCard, format: str, present: set[str]) -> bool:
@@ -343,14 +360,14 @@ def describe_card_files(path: Path, directory: Path) -> tuple[str, str] | None:
     Returns:
         A description and the command that uses the files; None if no card uses a file of the directory.
     """
-    for name in names(directory):
-        for source in cards.load(name, directory).sources:
+    for card in _sound_cards(directory)[0]:
+        for source in card.sources:
             used = [file.path for file in files_of(source) if "/" in file.path and _lies_in(path, file.path)]
             if used:
                 listing, place = ", ".join(Path(file).name for file in used), path.resolve().parent
                 return (
-                    f"no interactions, but content that the data set {name} ({source.kind}) uses: {listing}",
-                    run_command(name, place, source=source.kind),
+                    f"no interactions, but content that the data set {card.name} ({source.kind}) uses: {listing}",
+                    run_command(card.name, place, source=source.kind),
                 )
     return None
 

@@ -60,13 +60,18 @@ def check_place(name: str, format: str, to: Path, force: bool) -> Path:
         force: whether an existing export may be replaced.
 
     Raises:
-        UsageError: the format is unknown, or the directory exists.
+        UsageError: the format is unknown, or the directory exists and may not be replaced.
     """
     if format not in WRITERS:
         raise unknown_name("format to export", format, WRITERS)
     directory = to / name
     if directory.exists() and not force:
         raise UsageError(f"{directory} exists already. Name another place with --to, or replace it with --force.")
+    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+        raise UsageError(
+            f"{directory} is a link or a file, and --force replaces only folders. Name another place with --to, "
+            "or remove it."
+        )
     return directory
 
 
@@ -107,12 +112,25 @@ def export(
         with os_errors(f"{directory} cannot be written", "Name another place with --to."):
             temporary.mkdir(parents=True)
             WRITERS[format](exported, temporary)
-            if directory.exists():
-                shutil.rmtree(directory)
-            temporary.rename(directory)
+            _move(temporary, directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return directory
+
+
+def _move(temporary: Path, directory: Path) -> None:
+    """Rename a directory to its final place; what lies there is moved aside, and removed last or put back."""
+    if not directory.exists():
+        temporary.rename(directory)
+        return
+    replaced = temporary.with_suffix(".old.part")
+    directory.rename(replaced)
+    try:
+        temporary.rename(directory)
+    except BaseException:
+        replaced.rename(directory)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _refuse_unwritable(ids: NDArray[np.object_], format: str) -> None:

@@ -5,6 +5,8 @@ A file whose name suggests features is never skipped silently. It is read, or re
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shlex
 from collections.abc import Iterable
@@ -66,7 +68,7 @@ def read_feature_files(place: Place, content: Content) -> FeatureFiles:
     for path in place.files:
         if path in content.used:
             continue
-        if path.suffix.lower() in ENDINGS and USERS.search(_lower_words(path)):
+        if path.suffix.lower() in ENDINGS and is_of_users(path):
             result.unread.append(f"{path.name} ({OF_USERS})")
         elif _is_feature_file(path):
             _read_file(path, content, result)
@@ -79,6 +81,8 @@ def read_feature_files(place: Place, content: Content) -> FeatureFiles:
     for path, what in place.others:
         _report_no_file(path, what, result)
     _report_folders(place, result)
+    if not result.modalities:
+        _report_above(place, result)
     result.problems += _unused_modalities(content, result.modalities.values())
     return result
 
@@ -125,7 +129,7 @@ def _report_convertible(path: Path, result: FeatureFiles) -> None:
     name = modality_name(_stem(path))
     if name in result.modalities:
         result.unread.append(f"{path.name} (the modality '{name}' is read from another file)")
-    elif USERS.search(_lower_words(path)):
+    elif is_of_users(path):
         result.unread.append(f"{path.name} ({OF_USERS})")
     else:
         result.problems.append(f"{path} is not read as it is. {how_to_convert(path)}")
@@ -166,10 +170,7 @@ def _report_folders(place: Place, result: FeatureFiles) -> None:
     candidates = [
         path
         for path in place.below
-        if path.suffix.lower() in (*ENDINGS, *CONVERTIBLE)
-        and _suggests_features(path)
-        and not USERS.search(_lower_words(path))
-        and modality_name(_stem(path)) not in result.modalities
+        if _may_hold_features(path) and modality_name(_stem(path)) not in result.modalities
     ]
     for path in candidates[:MOST_LISTED]:
         move = f"mv {shlex.quote(str(path))} {shlex.quote(str(place.path))}"
@@ -178,6 +179,30 @@ def _report_folders(place: Place, result: FeatureFiles) -> None:
         )
     if len(candidates) > MOST_LISTED:
         result.unread.append(f"{len(candidates) - MOST_LISTED:,} more files in folders")
+
+
+def _report_above(place: Place, result: FeatureFiles) -> None:
+    """Report feature files one folder above, where LATTICE has them, with the command that links them."""
+    if not place.path.is_dir():
+        return
+    folder = place.path.resolve()  # a link's target is relative to the folder itself, however that was reached
+    with contextlib.suppress(OSError):  # whether the folder above can be listed is no matter of this data
+        names = (path.name for path in folder.parent.iterdir() if _may_hold_features(path) and path.is_file())
+        candidates = sorted(name for name in names if not os.path.lexists(folder / name))
+        for name in candidates[:MOST_LISTED]:
+            link = f"ln -s {shlex.quote(f'../{name}')} {shlex.quote(f'{place.path}/')}"
+            result.unread.append(
+                f"../{name} (one folder above, and only files beside the interactions are read; if it is about "
+                f"these items: {link})"
+            )
+        if len(candidates) > MOST_LISTED:
+            result.unread.append(f"{len(candidates) - MOST_LISTED:,} more files one folder above")
+
+
+def _may_hold_features(path: Path) -> bool:
+    """Return whether a file elsewhere is named like features of items, in any form."""
+    ending = path.suffix.lower()
+    return ending in (*ENDINGS, *CONVERTIBLE) and _suggests_features(path) and not is_of_users(path)
 
 
 def _unused_modalities(content: Content, modalities: Iterable[Modality]) -> list[str]:
@@ -196,6 +221,11 @@ def _unused_modalities(content: Content, modalities: Iterable[Modality]) -> list
                 f"interactions such as '{ours}'. Write the ids of both in the same form."
             )
     return problems
+
+
+def is_of_users(path: Path) -> bool:
+    """Return whether the name of a file suggests features of users, which are not read."""
+    return bool(USERS.search(_lower_words(path)))
 
 
 def _is_feature_file(path: Path) -> bool:

@@ -207,8 +207,9 @@ def _split_lines(raw: RawData) -> list[tuple[str, str]]:
 def _card_lines(loaded: Loaded, cards_dir: Path, has_problems: bool) -> list[tuple[str, str]]:
     """Return lines on the cards that describe this data or another version of it, and on what to do next."""
     path, raw = loaded.place.path, loaded.raw
-    matches = find_matches(path, loaded.place.files, raw, loaded.format, cards_dir)
-    lines = [("card", match.text) for match in matches] or [("card", "none of the data cards describes this data")]
+    matches, malformed = find_matches(path, loaded.place.files, raw, loaded.format, cards_dir)
+    texts = [match.text for match in matches] or ["none of the data cards describes this data"]
+    lines = [("card", text) for text in (*texts, *malformed)]
     fitting = next((match for match in matches if match.fits), None)
     if has_problems:
         return [*lines, ("next", "fix the problems below, and inspect again")]

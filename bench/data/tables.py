@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import mmap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,141 +20,16 @@ import numpy as np
 from bench.core.errors import DataError, listed
 from bench.core.files import check_plain, os_errors
 from bench.core.names import is_readable
+from bench.data.parquet_pages import FREE_BYTES, UNPACKED, check_pages
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FREE_VALUES, VALUES_PER_BYTE = 1 << 22, 64  # plausible values of a column: this, and so many per byte of the file
-FREE_BYTES, UNPACKED = 1 << 30, 100  # plausible unpacked bytes: this, and so many times the size of the file
-MOST_PAGES = 1_000_000
-# Field numbers of a PageHeader (parquet.thrift): sizes; headers of a data page, a dictionary and a data page v2.
-SIZE, PACKED, HEADERS = 2, 3, (5, 7, 8)
-N_VALUES = 1  # field number in each of these headers
-TRUE, FALSE, BYTE, DOUBLE, BINARY, STRUCT = 1, 2, 3, 7, 8, 12  # Thrift's types of fields; 4 to 6 are integers
 BOM, LF, CR = b"\xef\xbb\xbf", 10, 13
 BLOCK = 16 << 20  # bytes of text parsed together; no row may be longer
 MAX_HEADER, MAX_COLUMNS = 4 << 20, 20_000
 MAX_ROWS = (1 << 31) - 1
 FREE_ROWS, ROWS_PER_BYTE = 1_000_000, 64  # plausible rows; run lengths compress sorted ids, but not beyond this
-
-
-def check_pages(path: Path, metadata: Any, columns: Sequence[str]) -> None:
-    """Refuse columns that unpack to far more than is plausible for a file of that size.
-
-    The directory at the file's end cannot be trusted: one page can write a list of a billion numbers in a few
-    bytes, and the library does not compare its counts with those of the pages. So read the headers of the pages,
-    which a reader relies on.
-
-    Args:
-        path: of the file.
-        metadata: its directory, pyarrow's `FileMetaData`.
-        columns: names of top-level columns that are about to be read.
-
-    Raises:
-        ValueError: a column claims too many values or bytes, or a page header is malformed.
-    """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for index in range(metadata.num_columns):
-            name = metadata.schema.column(index).path
-            if not any(name == column or name.startswith(f"{column}.") for column in columns):
-                continue
-            n_values, n_bytes = _claimed_sizes(content, metadata, index)
-            most_values = FREE_VALUES + VALUES_PER_BYTE * len(content)
-            most_bytes = FREE_BYTES + UNPACKED * len(content)
-            if n_values > most_values or n_bytes > most_bytes:
-                raise ValueError(
-                    f"the column '{name[:60]}' claims {n_values:,} values and {n_bytes:,} bytes unpacked in a "
-                    f"file of {len(content):,} bytes, which is not plausible"
-                )
-
-
-def _claimed_sizes(content: mmap.mmap, metadata: Any, index: int) -> tuple[int, int]:
-    """Return the number of values and of unpacked bytes of all pages of a column, as their headers claim."""
-    n_values = n_bytes = n_pages = 0
-    for group in range(metadata.num_row_groups):
-        chunk = metadata.row_group(group).column(index)
-        place = chunk.data_page_offset
-        if chunk.has_dictionary_page and chunk.dictionary_page_offset:
-            place = min(place, chunk.dictionary_page_offset)
-        end = place + chunk.total_compressed_size
-        while place < end:
-            thrift = _Thrift(content, place)
-            page = thrift.struct()
-            counts = [page[field][N_VALUES] for field in HEADERS if isinstance(page.get(field), dict)]
-            packed_size, size = page.get(PACKED), page.get(SIZE)
-            if (
-                not isinstance(packed_size, int)
-                or not isinstance(size, int)
-                or packed_size < 0
-                or size < 0
-                or not counts
-            ):
-                raise ValueError("a page has no valid header")
-            n_values, n_bytes, n_pages = n_values + max(counts), n_bytes + size, n_pages + 1
-            if n_pages > MOST_PAGES:
-                raise ValueError(f"a column has more than {MOST_PAGES:,} pages")
-            place = thrift.place + packed_size
-    return n_values, n_bytes
-
-
-class _Thrift:
-    """A reader of one structure in Thrift's compact form; it keeps only integers and inner structures."""
-
-    def __init__(self, content: mmap.mmap, place: int) -> None:
-        self._content, self.place = content, place
-
-    def struct(self, depth: int = 0) -> dict[int, Any]:
-        """Read the fields of a structure, by number."""
-        if depth > 8:
-            raise ValueError("a page header is nested too deeply")
-        fields: dict[int, Any] = {}
-        field = 0
-        while (first := self._byte()) != 0:
-            step, kind = first >> 4, first & 15
-            field = field + step if step else self._zigzag()
-            fields[field] = self._value(kind, depth)
-        return fields
-
-    def _value(self, kind: int, depth: int) -> Any:
-        if kind in (TRUE, FALSE):
-            return None
-        if kind == BYTE:
-            return self._byte()
-        if BYTE < kind < DOUBLE:
-            return self._zigzag()
-        if kind == STRUCT:
-            return self.struct(depth + 1)
-        if kind == DOUBLE:
-            self._skip(8)
-        elif kind == BINARY:
-            self._skip(self._varint())
-        else:
-            raise ValueError("a page header has a field of an unknown type")
-        return None
-
-    def _skip(self, count: int) -> None:
-        self.place += count
-        if self.place > len(self._content):
-            raise ValueError("a page header ends after the file")
-
-    def _byte(self) -> int:
-        self._skip(1)
-        return self._content[self.place - 1]
-
-    def _varint(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self._byte()
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-            if shift > 63:
-                raise ValueError("a page header holds a number beyond 64 bits")
-
-    def _zigzag(self) -> int:
-        value = self._varint()
-        return (value >> 1) ^ -(value & 1)
 
 
 def read_header(path: Path, delimiter: str) -> list[str]:

@@ -28,7 +28,9 @@ from bench.data.features import read_matrices
 from bench.data.formats.place import modality_name
 from bench.data.importing import import_data
 from bench.data.load import load_with_raw
-from bench.data.tables import check_pages, read_header, read_parquet
+from bench.data.parquet_pages import _directory, _spans, check_pages
+from bench.data.tables import read_header, read_parquet
+from hostile.limits import limited
 
 TERA = 1 << 40
 
@@ -98,8 +100,95 @@ def test_the_pages_of_sound_files_are_counted(version: Any, dictionary: bool, tm
     path = tmp_path / "a.parquet"
     parquet.write_table(table, path, data_page_version=version, use_dictionary=dictionary, data_page_size=2_000,
                         row_group_size=1_500, write_page_checksum=True)  # fmt: skip
-    check_pages(path, parquet.ParquetFile(path).metadata, table.column_names)
+    metadata = parquet.ParquetFile(path).metadata
+    check_pages(path, metadata, table.column_names)
+    directory = _directory(path.read_bytes())  # type: ignore[arg-type]
+    for column in range(metadata.num_columns):
+        chunks = [metadata.row_group(group).column(column) for group in range(metadata.num_row_groups)]
+        starts = [chunk.dictionary_page_offset or chunk.data_page_offset for chunk in chunks]
+        ends = [start + chunk.total_compressed_size for start, chunk in zip(starts, chunks, strict=True)]
+        assert [*_spans(directory, column)] == [*zip(starts, ends, strict=True)]
     assert read_parquet(path, table.column_names).equals(table)
+
+
+DAMAGED = """
+import sys
+from pathlib import Path
+from bench.core.errors import DataError
+from bench.data.tables import read_parquet
+for path in sys.argv[1:]:
+    try:
+        read_parquet(Path(path), ["item", "feature"])
+    except DataError as problem:
+        print(problem)
+    else:
+        print("read")
+"""
+
+
+def test_statistics_that_do_not_fit_their_column_end_no_process(tmp_path: Path) -> None:
+    """A byte says that a column has no gaps, its statistics that it has: pyarrow 21 ends the process there."""
+    path = tmp_path / "a.parquet"
+    lists = pa.array([[1.0, 2.0]] * 30, pa.list_(pa.float32()))
+    parquet.write_table(pa.table({"item": pa.array(range(30), pa.int64()), "feature": lists}), path)
+    content = path.read_bytes()
+    optional, required = b"\x25\x02\x18\x04item", b"\x25\x00\x18\x04item"
+    assert content.count(optional) == 1
+    path.write_bytes(content.replace(optional, required))
+    done = limited(DAMAGED, str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{path} is damaged" in done.stdout or done.stdout == "read\n"  # older releases check nothing
+
+
+def one_change(content: bytes, rng: np.random.Generator) -> bytes:
+    """One byte of the directory changed."""
+    length = int.from_bytes(content[-8:-4], "little")
+    place = len(content) - 8 - int(rng.integers(1, length + 1))
+    return content[:place] + bytes([content[place] ^ (1 << int(rng.integers(8)))]) + content[place + 1 :]
+
+
+def test_damaged_directories_end_no_process(tmp_path: Path) -> None:
+    path, rng = tmp_path / "a.parquet", np.random.default_rng(3)
+    lists = pa.array([[1.0, 2.0]] * 30, pa.list_(pa.float32()))
+    parquet.write_table(pa.table({"item": pa.array(range(30), pa.int64()), "feature": lists}), path)
+    content, damaged = path.read_bytes(), []
+    for number in range(300):
+        damaged.append(tmp_path / f"{number}.parquet")
+        damaged[-1].write_bytes(one_change(content, rng))
+    done = limited(DAMAGED, *map(str, damaged))
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout.splitlines()
+    assert len(said) == len(damaged)
+    assert 0 < said.count("read") < len(damaged)
+
+
+def number(value: int) -> bytes:
+    """A number of 64 bits, as Thrift writes it."""
+    return zigzag(value, 10)
+
+
+@pytest.mark.parametrize(
+    ("pages", "words"),
+    [
+        (b"\x15" + number(1) + b"\x05" + b"\x02" + number(1), "twice"),
+        (b"\x05" + number((1 << 16) + 3) + number(1), "beyond 16 bits"),
+        (b"\x15" + number(1 << 32), "beyond 32 bits"),
+        (b"\x16" + number(1), "lacks the field 3"),
+        (b"\x19\xf8" + b"\xff" * 9 + b"\x01", "beyond 64 bits|ends after"),
+        (b"\x1c" * 40, "too deeply"),
+        (b"\x1d", "unknown type"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_page_header_that_pyarrow_would_read_in_another_way(pages: bytes, words: str, tmp_path: Path) -> None:
+    """Such as a size that it cuts to 32 bits: we would look for the next page where it does not."""
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"item": np.arange(3_000) % 7}), path, use_dictionary=False)
+    metadata, content = parquet.ParquetFile(path).metadata, path.read_bytes()
+    start = metadata.row_group(0).column(0).data_page_offset
+    path.write_bytes(content[:start] + pages + b"\0" + content[start + len(pages) + 1 :])
+    with pytest.raises(ValueError, match=words):
+        check_pages(path, metadata, ["item"])
 
 
 def holes(path: Path) -> None:

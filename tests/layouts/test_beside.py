@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import examples
 import numpy as np
 import pytest
 import torch
@@ -118,6 +119,18 @@ def test_features_of_users_are_left_aside_by_name(name: str, folder: Path) -> No
     )
 
 
+@pytest.mark.parametrize("rows", [examples.USERS, 2 * examples.ITEMS])
+def test_rows_of_users_are_no_items_of_lattice(rows: int, tmp_path: Path) -> None:
+    """The items run to the last row of their own files, else to the last one listed; users add none, hide none."""
+    folder = examples.make("lattice", tmp_path / "l")
+    for name in ("image_feat.npy", "text_feat.npy"):
+        (folder / name).unlink()
+    np.save(folder / "user_feat.npy", np.ones((rows, 3), np.float32))
+    assert load_place(folder).raw.parts[0].n_items == examples.ITEMS
+    np.save(folder / "image_feat.npy", np.ones((examples.ITEMS + 2, 3), np.float32))
+    assert load_place(folder).raw.parts[0].n_items == examples.ITEMS + 2
+
+
 def test_features_of_users_inside_a_file(folder: Path) -> None:
     np.savez(folder / "embeddings.npz", user_emb=np.ones((8, 3), np.float32), item_emb=ROWS)
     found = load_place(folder)
@@ -204,3 +217,29 @@ def test_features_in_folders_are_named_with_what_moves_them(folder: Path) -> Non
         command = unread[unread.index("mv ") : -1]
         subprocess.run(command, shell=True, check=True, cwd=folder.parent)
     assert [one.name for one in load_place(folder).raw.modalities] == ["visual", "textual"]
+
+
+def test_features_one_folder_above_are_named_with_what_links_them(tmp_path: Path) -> None:
+    """LATTICE's own layout: the lists in DATA/5-core, the features in DATA."""
+    core = examples.make("lattice", tmp_path / "my data" / "5-core")
+    for name in ("image_feat.npy", "text_feat.npy"):
+        (core / name).rename(core.parent / name)
+    np.save(core.parent / "user_feat.npy", ROWS)
+    (core.parent / "meta.json").write_text("{}")
+    with pytest.raises(DataError, match="If one of 5-core below it holds the data, give its path"):
+        load_place(core.parent)
+    found = load_place(core)
+    assert (found.problems, found.raw.modalities, len(found.unread)) == ((), (), 2)
+    assert found.unread[0].startswith("../image_feat.npy (one folder above")
+    assert "ln -s ../image_feat.npy" in told(core).text
+    for unread in found.unread:
+        subprocess.run(unread[unread.index("ln -s") : -1], shell=True, check=True, cwd=tmp_path)
+    found = load_place(core)
+    assert ([one.name for one in found.raw.modalities], found.unread) == (["visual", "textual"], ())
+
+
+def test_a_folder_above_is_not_named_beside_features_of_its_own(folder: Path) -> None:
+    np.save(folder.parent / "image_feat.npy", ROWS)
+    assert load_place(folder).unread
+    np.save(folder / "text_feat.npy", ROWS)
+    assert load_place(folder).unread == ()

@@ -190,3 +190,24 @@ def test_content_without_interactions(real_data_dir: Path) -> None:
     assert "no interactions, but content that the data set movielens (embedded) uses: " in found.text
     assert "image_feat.npy, audio_feat.npy, text_feat.npy" in found.text
     assert "--datasets movielens --source embedded --data-dir" in found.text
+
+
+def test_a_malformed_card_prevents_no_inspection_of_other_data(tmp_path: Path, home: Any) -> None:
+    """Nor of a folder that a sound card describes, with or without interactions."""
+    folder = examples.make("lattice", tmp_path / "given")
+    home.take(folder, "mine")
+    before = inspect(folder, home.cards_dir)
+    bad = {"aaa": "name: aaa\n\tbad", "odd": "name: odd\nsources: 3\n", "zzz": "name: mine\n"}
+    for name, text in bad.items():
+        (home.cards_dir / f"{name}.yaml").write_text(text)
+    (home.cards_dir / "link.yaml").symlink_to("gone.yaml")
+    found = inspect(folder, home.cards_dir)
+    added = [text for label, text in found.lines if (label, text) not in before.lines]
+    assert (found.problems, [line for line in before.lines if line not in found.lines]) == ((), [])
+    for text, name in zip(added, sorted([*bad, "link"]), strict=True):
+        assert text.startswith("left out, since it is malformed: ")
+        assert str(home.cards_dir / f"{name}.yaml") in text
+        assert "\n" not in text
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no interactions in a known format"):
+        inspect(tmp_path / "empty", home.cards_dir)

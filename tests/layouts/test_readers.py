@@ -141,6 +141,33 @@ def test_recbole_lists_further_users_and_items(tmp_path: Path) -> None:
     assert raw.modalities[0].matrix[-1].tolist() == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("parts", [("tiny",), ("tiny.train", "tiny.valid", "tiny.test")])
+@pytest.mark.parametrize("kind", ["user", "item"])
+def test_recbole_takes_the_table_with_the_name_of_the_interactions(
+    kind: str, parts: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = examples.make("recbole", tmp_path / "r")
+    if len(parts) == 1:
+        for name in ("valid", "test"):
+            (folder / f"tiny.{name}.inter").unlink()
+        (folder / "tiny.train.inter").rename(folder / "tiny.inter")
+    (folder / "tiny.user").write_text("user_id:token\n" + "".join(f"{user}\n" for user in examples.USER_IDS))
+    before = load_place(folder)
+    for name in ("aaa", "zzz"):
+        (folder / f"{name}.{kind}").write_text(f"{kind}_id:token\n" + "".join(f"x{k}\n" for k in range(30)))
+    found = load_place(folder)
+    assert [len(one.matrix) for one in found.raw.modalities] == [examples.ITEMS, examples.ITEMS]
+    assert (found.raw.parts[0].n_users, found.raw.parts[0].n_items) == (examples.USERS, examples.ITEMS)
+    assert found.unread == (*before.unread, f"aaa.{kind}", f"zzz.{kind}")
+    (folder / f"tiny.{kind}").unlink()
+    words = rf"aaa\.{kind}, zzz\.{kind}; expected one, named tiny\.{kind} like {parts[0]}\.inter"
+    with pytest.raises(DataError, match=words):
+        load_place(folder)
+    (folder / f"zzz.{kind}").unlink()
+    counts = load_place(folder).raw.parts[0]  # a single one is taken, whatever its name
+    assert (counts.n_users, counts.n_items)[kind == "item"] > 30
+
+
 def test_an_unknown_layout_and_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'recbole'"):
         load_place(tmp_path, "recbol")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import examples
 import numpy as np
 import pytest
 
-from bench.core.errors import UsageError
+from bench.core.errors import ResultsError, UsageError
 from bench.core.types import BenchmarkData
 from bench.data.columns import as_texts
 from bench.data.exporting import export
@@ -118,3 +119,36 @@ def test_a_place_that_is_taken(tmp_path: Path, home: Any) -> None:
     assert not (folder / "mine.txt").exists()
     with pytest.raises(UsageError, match="Did you mean 'mmrec'"):
         export(data, raw, "mmreq", tmp_path / "out")
+
+
+def test_an_export_that_cannot_be_moved_to_its_place_leaves_the_old_one(
+    tmp_path: Path, home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, raw = home.take(examples.make("csv", tmp_path / "given"), "tiny")
+    folder = export(data, raw, "mmrec", tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.suffix == ".part" and ".old" not in self.suffixes:
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", failing)
+        with pytest.raises(ResultsError, match=r"tiny cannot be written \(Input/output error\)"):
+            export(data, raw, "csv", tmp_path / "out", force=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["tiny"]
+    export(data, raw, "csv", tmp_path / "out", force=True)
+    assert (folder / "train.csv").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["tiny"]
+
+
+def test_a_link_is_not_replaced(tmp_path: Path, home: Any) -> None:
+    data, raw = home.take(examples.make("csv", tmp_path / "given"), "tiny")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "tiny").symlink_to(tmp_path / "given")
+    with pytest.raises(UsageError, match="is a link or a file, and --force replaces only folders"):
+        export(data, raw, "csv", tmp_path / "out", force=True)
+    assert (tmp_path / "given" / "ratings.csv").exists()

@@ -10,6 +10,8 @@ import pytest
 
 from bench.checks import scaffold
 from bench.cli.main import main
+from bench.core.yaml_files import read_yaml
+from bench.engine import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,6 +83,14 @@ def test_the_files_are_formatted_and_documented(own, tmp_path: Path) -> None:
         call = [sys.executable, "-m", "ruff", *command, "--no-cache", "--config", str(ROOT / "pyproject.toml")]
         done = subprocess.run([*call, str(tmp_path)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("content", [False, True])
+def test_it_searches_what_every_trained_model_searches(own, content: bool) -> None:
+    searched = read_yaml(own("fresh", content=content).with_suffix(".yaml"))["search"]
+    shared = registry.load("lightgcn").file.search
+    for name in ("train_batch_size", "learning_rate", "reg_weight"):
+        assert searched[name] == shared[name]
 
 
 @pytest.mark.parametrize("content", [False, pytest.param(True, marks=pytest.mark.slow)])

@@ -60,7 +60,8 @@ def read(place: Place) -> Content:
         DataError: a table is missing or malformed.
     """
     paths = _interaction_files(place)
-    others = {kind: _Table(path) for kind in ("user", "item") for path in place.ending(f".{kind}")[:1]}
+    found = {kind: _table_beside(place, paths, f".{kind}") for kind in ("user", "item")}
+    others = {kind: _Table(path) for kind, path in found.items() if path is not None}
     further = {kind: [others[kind].ids(kind, place)] if kind in others else [] for kind in ("user", "item")}
     rows = [_Table(path).rows(place) for path in paths]
     table = number_tables(f"interactions, read from {place.path}", rows, further["user"], further["item"])
@@ -84,6 +85,23 @@ def _interaction_files(place: Place) -> tuple[Path, ...]:
     raise DataError(
         f"{place.path} holds the tables {listed(path.name for path in tables)}; expected either one NAME.inter, "
         "or NAME.train.inter, NAME.valid.inter and NAME.test.inter. Move the others away."
+    )
+
+
+def _table_beside(place: Place, paths: tuple[Path, ...], ending: str) -> Path | None:
+    """Return the .user or .item file with the name of the interactions, else the only one; None if there is none.
+
+    Raises:
+        DataError: there are several, and none of that name alone.
+    """
+    tables = place.ending(ending)
+    stem = paths[0].stem if len(paths) == 1 else Path(paths[0].stem).stem  # ml of ml.inter and of ml.train.inter
+    own = [path for path in tables if path.stem == stem] or tables
+    if len(own) <= 1:
+        return own[0] if own else None
+    raise DataError(
+        f"{place.path} holds the tables {listed(path.name for path in own)}; expected one, named {stem}{ending} "
+        f"like {paths[0].name}. Rename the one that belongs to it, or move the others away."
     )
 
 

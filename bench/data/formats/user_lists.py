@@ -13,6 +13,7 @@ import numpy as np
 from bench.core.errors import DataError
 from bench.core.types import IntArray, Interactions
 from bench.data.columns import load_json
+from bench.data.feature_files import is_of_users
 from bench.data.features import ItemKeys, read_single_matrix
 from bench.data.formats.place import Content, Place, describe_missing_parts, part_files, required_parts
 from bench.data.raw import RawData, refuse_implausible_counts
@@ -38,7 +39,7 @@ def explain(place: Place) -> list[str]:
 
 
 def read(place: Place) -> Content:
-    """Read the interactions. Users are the keys; items run to the last row of the .npy files, if any.
+    """Read the interactions. Users are the keys; items run to the last row of their .npy files, if any.
 
     Raises:
         DataError: a file is missing or malformed.
@@ -97,9 +98,9 @@ def _refuse_gaps(path: Path, kind: str, ids: IntArray) -> None:
 
 
 def _feature_rows(place: Place) -> int:
-    """Return the number of rows of the .npy files if it is the same in all, else 0."""
+    """Return the number of rows of the .npy files of items if it is the same in all, else 0."""
     try:
-        rows = {len(read_single_matrix(path).rows) for path in place.ending(".npy")}
+        rows = {len(read_single_matrix(path).rows) for path in place.ending(".npy") if not is_of_users(path)}
     except (DataError, TypeError):  # reported when the features themselves are read
         return 0
     return rows.pop() if len(rows) == 1 else 0
