@@ -170,9 +170,10 @@ def _write(loaded: Loaded, name: str, directory: Path, card: Path) -> None:
         if replaced.exists():
             replaced.rename(directory)
         raise
+    else:  # not before: where the old copy cannot be put back, it stays beside its place
+        shutil.rmtree(replaced, ignore_errors=True)
     finally:
-        for place in (temporary, replaced):
-            shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _notes(raw: RawData) -> list[str]:
