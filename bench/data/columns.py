@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bench.core.errors import DataError
 from bench.core.files import check_plain
 from bench.core.types import BoolArray, IntArray, Interactions
+from bench.data.numerals import to_numbers
 from bench.data.raw import CLAIM_PER_INTERACTION, FREE_CLAIM, RawData
 from bench.data.roles import Columns, describe_values, positives, rating_like_columns, rating_notes
 from bench.data.tables import row_number
@@ -146,7 +147,7 @@ def to_seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.flo
         times = column.to_numpy().astype(np.float64)
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         texts = column.to_pandas()
-        times = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+        times = to_numbers(texts)
         if not np.isfinite(times).any():
             dates = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
             times = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(dtype=np.float64)
