@@ -125,11 +125,44 @@ def _rank(arrays: Sequence[IntArray]) -> tuple[list[IntArray], IntArray]:
     return [np.searchsorted(distinct, array) for array in arrays], distinct
 
 
-def to_seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Return a column of times in seconds since 1970, `[n]`; dates and ISO 8601 texts are converted.
+def to_seconds(
+    path: Path, name: str, column: pa.ChunkedArray, named: bool
+) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
+    """Return a column of times in seconds since 1970, `[n]`, and notes; dates and ISO 8601 texts are converted.
+
+    Args:
+        path: of the table.
+        name: of the column.
+        column: its values.
+        named: whether the user named it; if not, and no value is a time, return None and a note on that.
 
     Raises:
         DataError: a time is missing, not finite, or cannot be understood.
+    """
+    times = _parsed_times(path, name, column)
+    if not named and len(column) and (times is None or not np.isfinite(times).any()):
+        return None, (
+            f"Times were not read: no value of '{name}' in {path.name} is seconds since 1970 or a date such as "
+            f"2024-05-31T12:00:00Z; the first is '{str(column[0].as_py())[:40]}'. Write them so, or name another "
+            "column with --time-column.",
+        )
+    if times is None:
+        raise DataError(f"{path}: '{name}' is of type {column.type}, expected times. Name another column of them.")
+    odd = np.flatnonzero(~np.isfinite(times))
+    if len(odd):
+        given = column[int(odd[0])].as_py()
+        raise DataError(
+            f"{path}, {row_number(path, int(odd[0]))}: '{name}' is '{given}', expected seconds since 1970 or a "
+            "date such as 2024-05-31T12:00:00Z. Correct it, or name another column of times."
+        )
+    return times, ()
+
+
+def _parsed_times(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float64] | None:
+    """Return seconds since 1970, `[n]`, not finite where a value is no time; None if no value of that type is one.
+
+    Raises:
+        DataError: a date is out of range.
     """
     import pandas as pd
     import pyarrow as pa
@@ -137,8 +170,10 @@ def to_seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.flo
     kind = column.type
     times: NDArray[np.float64]
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        # parts of a microsecond are cut off; only coarser units can be out of range
+        in_range = pa.types.is_timestamp(kind) and kind.unit == "ns"
         try:
-            times = column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy() / 1e6
+            times = column.cast(pa.timestamp("us"), safe=not in_range).cast(pa.int64()).to_numpy() / 1e6
         except pa.ArrowInvalid as problem:
             raise DataError(
                 f"{path}: '{name}' holds dates that are out of range ({problem}). Correct them."
@@ -152,14 +187,7 @@ def to_seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.flo
             dates = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
             times = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(dtype=np.float64)
     else:
-        raise DataError(f"{path}: '{name}' is of type {kind}, expected times. Name another column of times.")
-    odd = np.flatnonzero(~np.isfinite(times))
-    if len(odd):
-        given = column[int(odd[0])].as_py()
-        raise DataError(
-            f"{path}, {row_number(path, int(odd[0]))}: '{name}' is '{given}', expected seconds since 1970 or a "
-            "date such as 2024-05-31T12:00:00Z. Correct it, or name another column of times."
-        )
+        return None
     return times
 
 
@@ -279,9 +307,12 @@ def table_rows(
         DataError: an id or time is missing or malformed, or no row is a positive.
     """
     users, items = (column_ids(path, names[role], by_name[names[role]]) for role in ("user", "item"))
-    times = to_seconds(path, names["time"], by_name[names["time"]]) if "time" in names else None
+    times: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
+    if "time" in names:
+        times, notes = to_seconds(path, names["time"], by_name[names["time"]], columns.time is not None)
     kept = positives(path, names["rating"], by_name[names["rating"]], columns) if "rating" in names else None
-    return Rows(path, users, items, times, {name: by_name[name] for name in rated}, kept)
+    return Rows(path, users, items, times, {name: by_name[name] for name in rated}, kept, notes=notes)
 
 
 def rated_columns(names: Sequence[str], by_role: dict[str, str]) -> list[str]:

@@ -187,7 +187,7 @@ def _rows(path: Path, place: Place) -> Rows:
     if path.suffix.lower() == ".parquet":
         table = read_parquet(path, wanted)
         rows = table_rows(path, by_role, {name: table.column(name) for name in wanted}, columns, rated)
-        return replace(rows, notes=tuple(notes))
+        return replace(rows, notes=(*notes, *rows.notes))
     text = read_text(path, _delimiter(path, place), wanted, quoted=path.suffix.lower() != ".inter")
     by_name = {name: text.columns.column(name) for name in wanted}
     notes += text.notes
@@ -196,7 +196,7 @@ def _rows(path: Path, place: Place) -> Rows:
         by_name[name], note = _strip_leading_blanks(name, by_name[name])
         notes += note
     rows = table_rows(path, by_role, by_name, columns, rated)
-    return replace(rows, n_joined=text.n_joined, notes=tuple(notes))
+    return replace(rows, n_joined=text.n_joined, notes=(*notes, *rows.notes))
 
 
 def _strip_leading_blanks(name: str, column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, list[str]]:
