@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bench.core.errors import DataError
 from bench.core.files import check_plain
 from bench.core.types import BoolArray, IntArray, Interactions
+from bench.data.ids import notes_on_missing, refuse_ambiguous_ids
 from bench.data.numerals import to_numbers
 from bench.data.raw import CLAIM_PER_INTERACTION, FREE_CLAIM, RawData
 from bench.data.roles import Columns, describe_values, positives, rating_like_columns, rating_notes
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 # Fits int64. 007 and +7 count as texts, so that exported ids are those of the files.
 WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,17})$"
-WITH_POINT = r"^-?[0-9]+\.0+$"
 DENSE = 8  # integers are ranked by a lookup table if it has at most this many cells per integer
 MAX_JSON = 2 << 30
 # A matrix that is padded with zeros may have FREE_CELLS, and CELLS_PER_NUMBER more for each number in the file.
@@ -191,51 +191,6 @@ def _parsed_times(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.
     return times
 
 
-def refuse_ambiguous_ids(path: Path, kind: str, ids: NDArray[Any]) -> tuple[str, ...]:
-    """Refuse ids that are one number written in two ways, and note others that are easily confused.
-
-    Args:
-        path: of the table.
-        kind: "user" or "item".
-        ids: distinct, `[n]`.
-
-    Returns:
-        Notes on ids with ".0", as pandas writes whole numbers of a column with gaps, and on ids with blanks
-        around them.
-
-    Raises:
-        DataError: ids such as '5' and '5.0' both occur; other tools mean the same id by them.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if ids.dtype != object:
-        return ()
-    texts = pa.array(ids, pa.large_string())
-    notes = []
-    with_point = texts.filter(pc.match_substring_regex(texts, WITH_POINT))
-    whole = pc.replace_substring_regex(with_point, r"\.0+$", "")
-    twins = with_point.filter(pc.is_in(whole, value_set=texts))
-    if len(twins):
-        text = twins[0].as_py()
-        raise DataError(
-            f"{path}: '{text}' and '{text.partition('.')[0]}' are both {kind} ids ({len(twins):,} such pairs), "
-            f"which would be two {kind}s. Write whole numbers without '.0' in every file."
-        )
-    if len(with_point):
-        notes.append(
-            f"{len(with_point):,} {kind} ids are whole numbers with '.0', such as '{with_point[0]}', as pandas "
-            "writes a column with gaps; they are kept unchanged."
-        )
-    trimmed = pc.utf8_trim_whitespace(texts)
-    with_blanks = texts.filter(pc.not_equal(trimmed, texts))
-    if len(with_blanks):
-        notes.append(
-            f"{len(with_blanks):,} {kind} ids have blanks around them, such as '{with_blanks[0]}'; they are kept."
-        )
-    return tuple(notes)
-
-
 def id_text(value: Any) -> str | None:
     """Return an id from JSON as text; None if it is neither a whole number nor a text, such as 2.9."""
     if isinstance(value, bool) or not isinstance(value, int | str):
@@ -349,6 +304,7 @@ def number_tables(
     item_indices, item_ids = number_ids([*item_columns, *further_items])
     path = tables[0].path
     id_notes = [*refuse_ambiguous_ids(path, "user", user_ids), *refuse_ambiguous_ids(path, "item", item_ids)]
+    id_notes += [*notes_on_missing("user", user_columns), *notes_on_missing("item", item_columns)]
     sizes = len(user_ids), len(item_ids)
     times = [each.times if each.kept is None or each.times is None else each.times[each.kept] for each in tables]
     timed = all(each is not None for each in times)
