@@ -1,9 +1,6 @@
 """Feature matrices of items: read from .npy, .npz, .safetensors, .parquet and .json files, or derived. Reads only.
 
 Nothing is unpickled. Before memory is allocated, the size that a header claims is compared with that of the file.
-
-A JSON file beside a matrix, `text_feat.npy.origin` for `text_feat.npy`, may say how the matrix was extracted: by
-what model, library version and weights. It holds the checksum of the one file that it describes.
 """
 
 from __future__ import annotations
@@ -18,17 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from bench.core.config import Frozen
 from bench.core.errors import DataError, listed
-from bench.core.files import check_plain, os_errors
+from bench.core.files import check_plain
 from bench.core.hashing import hash_array
 from bench.core.names import is_readable
 from bench.core.types import FloatArray, IntArray, Modality
 from bench.data import tables
-from bench.data.cards import FeatureFile, GitBlob
+from bench.data.cards import FeatureFile
 from bench.data.columns import CELLS_PER_NUMBER, FREE_CELLS, as_texts, load_json, ragged_matrix
+from bench.data.extraction import description_path, read_extraction
 from bench.data.pins import Checksums, checked_path, existing_path
 from bench.data.roles import plain_name
 
@@ -39,8 +35,6 @@ ENDINGS = (".npy", ".npz", ".safetensors", ".parquet", ".json")
 IDS = ("itemid", "itemids", "id", "ids", "item", "items", "asin", "iid")
 UNNAMED = ("feature", "features", "feat", "feats", "embedding", "embeddings", "vector", "vectors", "arr0", "x")
 UNPACKED, FREE_UNPACKED = 100, 64 << 20  # an archive may unpack to 64 MiB plus this many times its size
-SHOWN = 8  # digits of a hash
-MOST_BYTES = 1 << 20  # of an .origin file
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,80 +246,6 @@ def _read_json(path: Path) -> list[FeatureMatrix]:
 
 def _own_name(name: str) -> str:
     return "" if plain_name(name) in UNNAMED else name
-
-
-class Extractor(Frozen):
-    """What turned content into rows.
-
-    Attributes:
-        library: the package.
-        version: of the package.
-        model: the model's name, or that of a recipe.
-        weights: hash of its weights; "none" where it has none.
-    """
-
-    library: str
-    version: str
-    model: str
-    weights: str
-
-
-class Extraction(Frozen):
-    """How one feature file was extracted.
-
-    Attributes:
-        modality: its name.
-        extractor: what made it.
-        made_of: the content, in words.
-        n_items: number of rows, one per item.
-        n_described: items that had content; the rows of all others are zero.
-        features: git blob id of the feature file.
-    """
-
-    modality: str
-    extractor: Extractor
-    made_of: str
-    n_items: int
-    n_described: int
-    features: GitBlob
-
-    def in_words(self) -> str:
-        """Return one clause for reports and records."""
-        by = self.extractor
-        return (
-            f"extracted by {by.library} {by.version}, {by.model} (weights {by.weights[:SHOWN]}), of {self.made_of}"
-        )
-
-
-def description_path(path: Path) -> Path:
-    """Return the path of the description of a feature file."""
-    return path.with_name(f"{path.name}.origin")  # not .json, which holds features in some formats
-
-
-def read_extraction(path: Path, checksums: Checksums | None = None) -> Extraction | None:
-    """Read the description of how a feature file was extracted; None if there is none.
-
-    Raises:
-        DataError: the description is malformed, or is about another file.
-    """
-    description = description_path(path)
-    with os_errors(f"{description} cannot be read", "Correct or remove it.", DataError, UnicodeDecodeError):
-        if not description.exists():
-            return None
-        check_plain(description, MOST_BYTES)
-        text = description.read_text(encoding="utf-8")
-    failure, advice = (
-        f"{description} does not say how {path.name} was made",
-        "Remove it, or both and extract again.",
-    )
-    with os_errors(failure, advice, DataError, ValidationError):
-        extraction = Extraction.model_validate_json(text)
-    if extraction.features != (checksums or Checksums()).of(path):
-        raise DataError(
-            f"{description} describes another {path.name} than the one beside it. Remove it, or "
-            "both and extract the features again."
-        )
-    return extraction
 
 
 def read_features(
