@@ -21,6 +21,7 @@ from bench.core.hashing import hash_array
 from bench.core.types import BoolArray, Interactions, Modality
 from bench.data.columns import as_texts, column_ids
 from bench.data.features import IDS, ItemKeys
+from bench.data.ids import refuse_other_spellings
 from bench.data.raw import RawData
 from bench.data.roles import Columns, find_column, plain_name
 from bench.data.tables import parquet_names, read_header, read_parquet, read_text
@@ -200,12 +201,13 @@ def ordered_keys(path: Path, ids: NDArray[np.object_], raw: RawData, keys: ItemK
         keys: the keys without the file.
 
     Raises:
-        DataError: no id is that of an item with an interaction.
+        DataError: no id is that of an item with an interaction, or one is such an item's in another spelling.
     """
     import pandas as pd
 
     known = as_texts(raw.item_ids, raw.parts[0].n_items)
     of_rows = pd.Index(known).get_indexer(pd.Index(ids)).astype(np.int64)
+    refuse_other_spellings(path, ids[of_rows < 0], known)
     if not (of_rows >= 0).any():
         raise DataError(
             f"--item-order {path} has ids such as '{ids[0] if len(ids) else ''}', none of which has an "

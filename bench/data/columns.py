@@ -365,6 +365,14 @@ def items_by_row(item_ids: NDArray[Any]) -> IntArray | None:
     return rows
 
 
+def holds_zero(ids: pa.ChunkedArray) -> bool:
+    """Return whether an id is 0; `ids` are those of `column_ids`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.equal(ids, pa.scalar("0").cast(ids.type))).as_py())
+
+
 def ragged_matrix(path: Path, name: str, lengths: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
     """Return rows of one length, or of length 0, as a matrix; empty rows become zeros.
 

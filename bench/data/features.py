@@ -25,6 +25,7 @@ from bench.data import tables
 from bench.data.cards import FeatureFile
 from bench.data.columns import CELLS_PER_NUMBER, FREE_CELLS, as_texts, load_json, ragged_matrix
 from bench.data.extraction import description_path, read_extraction
+from bench.data.ids import refuse_other_spellings
 from bench.data.pins import Checksums, checked_path, existing_path
 from bench.data.roles import plain_name
 
@@ -318,11 +319,13 @@ class ItemKeys:
         of_rows: item index of each row of a file without ids, -1 for rows that belong to no item; None if such
             files cannot be matched to items.
         order: the file of `--item-order` that gives the rows' items; None without one.
+        from_zero: whether the files hold the id 0, be it of an item or of rows that were left out.
     """
 
     ids: NDArray[np.object_]
     of_rows: IntArray | None
     order: Path | None = None
+    from_zero: bool = False
 
     @classmethod
     def by_index(cls, n_items: int) -> ItemKeys:
@@ -342,7 +345,7 @@ def modality_of(
     if given.ndim != 2 or given.shape[1] == 0:
         raise DataError(f"{path} has the shape {given.shape}, expected a matrix of items x features. Correct it.")
     n_items = len(keys.ids)
-    owners = _owners_by_row(path, len(given), keys) if block.ids is None else _owners_by_id(path, block.ids, keys)
+    owners = _owners_by_row(path, given, keys) if block.ids is None else _owners_by_id(path, block.ids, keys)
     if n_items * given.shape[1] > FREE_CELLS + CELLS_PER_NUMBER * given.size:
         raise DataError(
             f"{path} has {len(given):,} rows of {given.shape[1]:,} numbers for {n_items:,} items, too few "
@@ -368,8 +371,13 @@ def modality_of(
     return Modality(name, rows, present, hash_array(rows), origin), len(given) - len(kept)
 
 
-def _owners_by_row(path: Path, n_rows: int, keys: ItemKeys) -> IntArray:
-    """Return the item index of each row by its position."""
+def _owners_by_row(path: Path, given: NDArray[Any], keys: ItemKeys) -> IntArray:
+    """Return the item index of each row by its position.
+
+    Without an item 0, rows may be numbered from 0 or from 1 as MovieLens numbers its items: only a row 0 of zeros
+    says which.
+    """
+    n_rows = len(given)
     if keys.of_rows is None:
         raise DataError(
             f"{path} has rows without ids, but the ids of these items are not row numbers. Give the ids in row "
@@ -379,6 +387,13 @@ def _owners_by_row(path: Path, n_rows: int, keys: ItemKeys) -> IntArray:
     if n_rows != len(keys.of_rows) and keys.order is not None:
         ids = f"--item-order {keys.order} has {len(keys.of_rows):,} ids"
         raise DataError(f"{path} has {n_rows:,} rows, but {ids}. Give one id for every row.")
+    may_start_at_one = keys.order is None and not keys.from_zero and keys.of_rows[0] < 0
+    if may_start_at_one and n_rows in (len(keys.of_rows), len(keys.of_rows) - 1) and given[0].any():
+        raise DataError(
+            f"{path} has {n_rows:,} rows, and no interaction is with an item 0: its row 0 may be the item 0 or 1. "
+            f"Say which with --item-order order.txt: 'seq 1 {n_rows} > order.txt' if rows are numbered from 1, "
+            f"'seq 0 {n_rows - 1} > order.txt' if from 0. Or write zeros into row 0 if it stands for no item."
+        )
     if n_rows != len(keys.of_rows):
         raise DataError(
             f"{path} has {n_rows:,} rows, but there are {len(keys.of_rows):,} items; row i must hold the features "
@@ -395,6 +410,7 @@ def _owners_by_id(path: Path, ids: NDArray[np.object_], keys: ItemKeys) -> IntAr
     if not given.is_unique:
         raise DataError(f"{path} has two rows for the item '{given[given.duplicated()][0]}'. Keep one.")
     owners: IntArray = pd.Index(keys.ids).get_indexer(given).astype(np.int64)
+    refuse_other_spellings(path, ids[owners < 0], keys.ids)
     if not (owners >= 0).any():
         raise DataError(
             f"{path} has rows for items such as '{ids[0] if len(ids) else ''}', none of which has an interaction; "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError, listed
@@ -109,3 +110,38 @@ def notes_on_missing(kind: str, columns: Sequence[pa.ChunkedArray]) -> list[str]
         f"other programs write where a value is missing; it is kept as a {kind}. If it is none, leave these rows "
         "out of the files."
     ]
+
+
+def refuse_other_spellings(path: Path, unknown: NDArray[np.object_], known: NDArray[np.object_]) -> None:
+    """Refuse ids of no item that are an item's id but for blanks, a trailing '.0' or leading zeros.
+
+    Args:
+        path: of the file with these ids.
+        unknown: its ids that are those of no item, `[n]`.
+        known: id of each item, `[n_items]`.
+
+    Raises:
+        DataError: there is such an id; the message has both spellings.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not len(unknown):
+        return
+    given, existing = (_plain(pa.array(ids, pa.large_string())) for ids in (unknown, known))
+    places = pc.index_in(given, value_set=existing)
+    first = pc.index(pc.is_valid(places), True).as_py()
+    if first >= 0:
+        n = len(places) - places.null_count
+        raise DataError(
+            f"{path} has the item '{unknown[first]}' where the interactions have '{known[places[first].as_py()]}' "
+            f"({n:,} such {'id' if n == 1 else 'ids'}). Ids are compared as texts: write them in the same form in "
+            "both files."
+        )
+
+
+def _plain(texts: pa.Array) -> pa.Array:
+    """Return ids without blanks around them, and whole numbers without '+', leading zeros and a trailing '.0'."""
+    import pyarrow.compute as pc
+
+    return pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), r"^\+?(-?)0*([0-9]+)(\.0*)?$", r"\1\2")

@@ -41,6 +41,8 @@ FAULTS = [
     Fault("5 and 5.0 taken for two ids", "refuse_ambiguous_ids", "    if len(twins):", "    if False:", f"{ACCOUNTS} -k without_a_point", slow=True),
     Fault("ids with blanks taken for others", "refuse_ambiguous_ids", "trimmed = pc.utf8_trim_whitespace(texts)", "trimmed = texts", "tests/layouts/test_ids.py -k two_spellings", slow=True),
     Fault("nan an id like others", "number_tables", '*notes_on_missing("user", user_columns)', "*()", "tests/layouts/test_ids.py -k missing_value", slow=True),
+    Fault("rows from one taken for rows from zero", "_owners_by_row", "keys.of_rows[0] < 0", "False", "tests/layouts/test_rows_of_items.py -k numbered_from_one", slow=True),
+    Fault("7.0 for 7 is another item", "_owners_by_id", "refuse_other_spellings(path, ids[owners < 0], keys.ids)", "pass", "tests/layouts/test_rows_of_items.py -k another_spelling", slow=True),
     Fault("unseen items end the list of MMRec", "_order_ending_with_seen", "np.roll(np.arange(count), n_unseen)", "np.arange(count)", f"{ACCOUNTS} -k export_for_mmrec", slow=True),
     Fault("features of users taken for items'", "USERS", "(user|users|uid)", "(nobody)", f"{BESIDE} -k features_of_users", slow=True),
     Fault("links to nowhere passed over", "list_place", "for entry in entries if not entry.is_file())", "for entry in entries if False)", f"{BESIDE} -k links_to_nowhere", slow=True),
