@@ -25,7 +25,7 @@ from bench.data import tables
 from bench.data.cards import FeatureFile
 from bench.data.columns import CELLS_PER_NUMBER, FREE_CELLS, as_texts, load_json, ragged_matrix
 from bench.data.extraction import description_path, read_extraction
-from bench.data.ids import refuse_other_spellings
+from bench.data.ids import item_id_names, one_of_item_ids, refuse_other_spellings
 from bench.data.pins import Checksums, checked_path, existing_path
 from bench.data.roles import plain_name
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ENDINGS = (".npy", ".npz", ".safetensors", ".parquet", ".json")
-IDS = ("itemid", "itemids", "id", "ids", "item", "items", "asin", "iid")
 UNNAMED = ("feature", "features", "feat", "feats", "embedding", "embeddings", "vector", "vectors", "arr0", "x")
 UNPACKED, FREE_UNPACKED = 100, 64 << 20  # an archive may unpack to 64 MiB plus this many times its size
 
@@ -62,11 +61,15 @@ def read_single_matrix(path: Path) -> FeatureMatrix:
     return read_matrices(path)[0] if path.suffix.lower() == ".json" else FeatureMatrix("", None, _map_npy(path))
 
 
-def read_matrices(path: Path) -> list[FeatureMatrix]:
+def read_matrices(path: Path, named: str | None = None) -> list[FeatureMatrix]:
     """Read every matrix of a feature file.
 
+    Args:
+        path: of the file.
+        named: the user's column of items.
+
     Raises:
-        DataError: the file is damaged, unsafe, or holds no matrix of numbers.
+        DataError: the file is damaged, unsafe, or holds no matrix of numbers, or two columns of ids that differ.
     """
     if path.suffix.lower() == ".npy":
         return [read_single_matrix(path)]
@@ -78,7 +81,7 @@ def read_matrices(path: Path) -> list[FeatureMatrix]:
     }[path.suffix.lower()]
     check_plain(path)
     try:
-        blocks = reader(path)
+        blocks = reader(path, named)
     except DataError:
         raise
     except Exception as problem:  # none of the libraries documents a closed list of what malformed files raise
@@ -107,7 +110,7 @@ def _map_npy(path: Path) -> NDArray[Any]:
     return loaded
 
 
-def _read_npz(path: Path) -> list[FeatureMatrix]:
+def _read_npz(path: Path, named: str | None) -> list[FeatureMatrix]:
     """Read the arrays of an archive, after its claimed sizes were compared with the real ones."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -145,26 +148,23 @@ def _read_npz(path: Path) -> list[FeatureMatrix]:
                         "Save it again."
                     )
     with np.load(path, allow_pickle=False) as loaded:
-        return _from_arrays(path, {name: loaded[name] for name in loaded.files})
+        return _from_arrays(path, {name: loaded[name] for name in loaded.files}, named)
 
 
-def _read_safetensors(path: Path) -> list[FeatureMatrix]:
+def _read_safetensors(path: Path, named: str | None) -> list[FeatureMatrix]:
     from safetensors.numpy import load, load_file
 
     if not is_readable(path):
-        return _from_arrays(path, load(path.read_bytes()))
-    return _from_arrays(path, load_file(path))
+        return _from_arrays(path, load(path.read_bytes()), named)
+    return _from_arrays(path, load_file(path), named)
 
 
-def _from_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> list[FeatureMatrix]:
+def _from_arrays(path: Path, arrays: dict[str, NDArray[Any]], named: str | None) -> list[FeatureMatrix]:
     """Return every array of floats, with the ids of the array that is named like ids."""
-    ids = next((array for name, array in arrays.items() if plain_name(name) in IDS), None)
-    if ids is not None and (ids.ndim != 1 or ids.dtype.kind not in "iuUS"):
-        raise DataError(
-            f"{path}: the ids are of type {ids.dtype} and shape {ids.shape}, expected one id per row. Save "
-            "them as texts or whole numbers."
-        )
-    texts = None if ids is None else (np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids.astype(str))
+    names = item_id_names(list(arrays), named)
+    # a matrix may be named 'item', where that of users is 'user'
+    names = [name for name in names if arrays[name].ndim == 1] or names
+    texts = one_of_item_ids(path, {name: _id_texts(path, arrays[name]) for name in names}) if names else None
     blocks = []
     for name, array in arrays.items():
         if array.dtype.kind == "f":
@@ -172,49 +172,93 @@ def _from_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> list[FeatureMat
                 raise DataError(
                     f"{path}: '{name}' has {len(array):,} rows for {len(texts):,} ids. Write one id per row."
                 )
-            blocks.append(FeatureMatrix(_own_name(name), None if texts is None else texts.astype(object), array))
+            blocks.append(FeatureMatrix(_own_name(name), texts, array))
     return blocks
 
 
-def _read_parquet(path: Path) -> list[FeatureMatrix]:
-    """Read a table with a column of ids.
+def _id_texts(path: Path, ids: NDArray[Any]) -> NDArray[np.object_]:
+    """Return an array of ids as texts."""
+    if ids.ndim != 1 or ids.dtype.kind not in "iuUS":
+        raise DataError(
+            f"{path}: the ids are of type {ids.dtype} and shape {ids.shape}, expected one id per row. Save "
+            "them as texts or whole numbers."
+        )
+    return (np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids.astype(str)).astype(object)
 
-    Each column of lists is a matrix; all columns of numbers together are another one.
+
+@dataclass(frozen=True)
+class ParquetColumns:
+    """The columns of a Parquet file by what they can hold.
+
+    Attributes:
+        ids: those that may hold the ids of items, the most telling name first.
+        lists: lists of floats, each a matrix.
+        floats: single floats.
+        others: all others.
+    """
+
+    ids: list[str]
+    lists: list[str]
+    floats: list[str]
+    others: list[str]
+
+    @property
+    def matrix(self) -> list[str]:
+        """Return the columns that are a matrix together: single floats where there are no lists."""
+        return [] if self.lists else self.floats
+
+
+def parquet_columns(path: Path, named: str | None = None) -> ParquetColumns:
+    """Sort the columns of a Parquet file; `named` is the user's column of items.
+
+    Raises:
+        DataError: it is not a Parquet file.
     """
     import pyarrow as pa
 
-    names = tables.parquet_names(path)
-    ids = next((name for name in names if plain_name(name) in IDS), None)
-    if ids is None:
-        raise DataError(f"{path} has the columns {listed(names)}; the ids are missing. Name a column 'item_id'.")
-    kinds = dict(zip(names, tables.parquet_schema(path).types, strict=True))
-    lists = [name for name, kind in kinds.items() if _is_list(kind) and pa.types.is_floating(kind.value_type)]
-    numbers = [name for name, kind in kinds.items() if pa.types.is_floating(kind) and name != ids]
-    table = tables.read_parquet(path, [ids, *lists, *numbers])
-    texts = table.column(ids).cast(pa.string())
-    if texts.null_count:
-        raise DataError(f"{path}: '{ids}' is empty in some row. Write an id in every row.")
-    keys = texts.to_numpy(zero_copy_only=False)
-    blocks = [FeatureMatrix(_own_name(name), keys, _list_matrix(path, name, table.column(name))) for name in lists]
-    if numbers:
-        columns = [table.column(name).to_numpy() for name in numbers]
-        blocks.append(FeatureMatrix("", keys, np.column_stack(columns)))
-    return blocks
+    schema = tables.parquet_schema(path)
+    kinds = dict(zip(schema.names, schema.types, strict=True))
+    ids = item_id_names(schema.names, named)
+    ids = [name for name in ids if not _is_list(kinds[name])] or ids
+    free = {name: kind for name, kind in kinds.items() if name not in ids}
+    lists = [name for name, kind in free.items() if _is_list(kind) and pa.types.is_floating(kind.value_type)]
+    floats = [name for name, kind in free.items() if pa.types.is_floating(kind)]
+    return ParquetColumns(ids, lists, floats, [name for name in free if name not in (*lists, *floats)])
 
 
-def holds_features(path: Path) -> bool:
-    """Return whether a Parquet file has a column of ids and one of floats.
+def _read_parquet(path: Path, named: str | None) -> list[FeatureMatrix]:
+    """Read a table with a column of ids.
+
+    Each column of lists is a matrix; without any, all columns of single floats together are one.
+    """
+    import pyarrow as pa
+
+    columns = parquet_columns(path, named)
+    if not columns.ids:
+        names = listed(tables.parquet_names(path))
+        raise DataError(f"{path} has the columns {names}; the ids are missing. Name a column 'item_id'.")
+    table = tables.read_parquet(path, [*columns.ids, *columns.lists, *columns.matrix])
+    texts = {name: table.column(name).cast(pa.string()) for name in columns.ids}
+    if texts[columns.ids[0]].null_count:
+        raise DataError(f"{path}: '{columns.ids[0]}' is empty in some row. Write an id in every row.")
+    keys = one_of_item_ids(path, {name: each.to_numpy(zero_copy_only=False) for name, each in texts.items()})
+    if columns.matrix:
+        rows = np.column_stack([table.column(name).to_numpy() for name in columns.matrix])
+        return [FeatureMatrix("", keys, rows)]
+    matrices = [(_own_name(name), _list_matrix(path, name, table.column(name))) for name in columns.lists]
+    return [FeatureMatrix(name, keys, rows) for name, rows in matrices]
+
+
+def holds_features(path: Path, named: str | None = None) -> bool:
+    """Return whether a Parquet file has a column of ids and one of floats; `named` is the user's column of items.
 
     True for a damaged file too, so that it is reported and not skipped.
     """
-    import pyarrow as pa
-
     try:
-        schema = tables.parquet_schema(path)
+        columns = parquet_columns(path, named)
     except DataError:
         return True
-    kinds = [kind.value_type if _is_list(kind) else kind for kind in schema.types]
-    return any(plain_name(name) in IDS for name in schema.names) and any(map(pa.types.is_floating, kinds))
+    return bool(columns.ids and (columns.lists or columns.floats))
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -233,7 +277,7 @@ def _list_matrix(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[Any]
     return ragged_matrix(path, name, lengths, values)
 
 
-def _read_json(path: Path) -> list[FeatureMatrix]:
+def _read_json(path: Path, named: str | None) -> list[FeatureMatrix]:
     """Read an object from item id to a list of numbers."""
     content = load_json(path)
     if not isinstance(content, dict) or not all(isinstance(row, list) for row in content.values()):

@@ -1,8 +1,8 @@
-"""Ids of users and items: those that are one id in two spellings, or stand for a missing value. Pure."""
+"""Ids of users and items: where they stand, which are one in two spellings, which are missing. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError, listed
+from bench.data.roles import USUAL, plain_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +21,8 @@ READ_AS_MISSING = (
     "#N/A N/A", "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN",
 )  # fmt: skip
 WRITTEN_FOR_MISSING = (*READ_AS_MISSING, "\\N", "NAN", "none", "NONE", "Null", "nil", "NaT")
+# Names of columns of items in other tables than those of interactions, the most telling ones first.
+ITEM_IDS = (*USUAL["item"], "itemids", "items", "ids", "id")
 WITH_POINT = r"^(-?[0-9]+)\.0+$"
 
 
@@ -145,3 +148,39 @@ def _plain(texts: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     return pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), r"^\+?(-?)0*([0-9]+)(\.0*)?$", r"\1\2")
+
+
+def item_id_names(names: Sequence[str], named: str | None) -> list[str]:
+    """Return the columns or arrays that may hold the ids of items, the most telling name first.
+
+    Args:
+        names: of all columns.
+        named: the user's column of items; where it is there, it is the only one.
+    """
+    if named is not None and named in names:
+        return [named]
+    found = [name for name in names if plain_name(name) in ITEM_IDS]
+    return sorted(found, key=lambda name: ITEM_IDS.index(plain_name(name)))
+
+
+def one_of_item_ids(path: Path, columns: Mapping[str, NDArray[np.object_]]) -> NDArray[np.object_]:
+    """Return the ids of the first column; the others must be the same.
+
+    Args:
+        path: of their file.
+        columns: ids as texts, `[n]`, of the columns of `item_id_names`.
+
+    Raises:
+        DataError: two columns differ, so that one of them may be a row number.
+    """
+    (name, ids), *others = columns.items()
+    for other, values in others:
+        if not np.array_equal(ids, values):
+            row = next((n for n, pair in enumerate(zip(ids, values, strict=False)) if pair[0] != pair[1]), 0)
+            examples = " and ".join(f"'{each[row]}'" for each in (ids, values) if len(each) > row)
+            raise DataError(
+                f"{path}: '{name}' and '{other}' may both hold the ids of the items, and they differ, as in "
+                f"{examples} of one row. Name the right one with --item-column, or give the other one a name that "
+                "is not one of items, such as 'row'."
+            )
+    return ids

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
+from safetensors.numpy import save_file
 
 from bench.core.errors import DataError
 from bench.data.adjusting import Adjustments
@@ -114,3 +118,137 @@ def test_other_ids_are_those_of_other_items(given: str, tmp_path: Path) -> None:
     found = load_place(tmp_path)
     assert found.problems == ()
     assert "1 rows of image_feat.json are of items without an interaction, and were left out." in found.raw.notes
+
+
+# --- which of several columns has the ids
+
+
+ITEMS = ["b", "d", "a", "c"]
+OWN = {item: ROWS[n].tolist() for n, item in enumerate(ITEMS)}
+
+
+def keyed(path: Path, **ids: list[str] | list[int]) -> None:
+    """A feature file with the given columns of ids before the features, or a table of --item-order."""
+    if path.suffix == ".npz":
+        np.savez(path, **{name: np.array(each) for name, each in ids.items()}, features=ROWS[:4])
+    elif path.suffix == ".safetensors":
+        numbers = {name: np.array(each) for name, each in ids.items()}
+        save_file({**numbers, "features": ROWS[:4]}, path)
+    elif path.suffix == ".csv":
+        rows = [",".join(map(str, row)) for row in zip(*ids.values(), strict=True)]
+        path.write_text("\n".join([",".join(ids), *rows]) + "\n")
+    else:
+        parquet.write_table(pa.table({**ids, "feature": ROWS[:4].tolist()}), path)
+
+
+def features(folder: Path, way: str, **ids: list[str] | list[int]) -> Adjustments | None:
+    """Features of four items, keyed by a file of this kind."""
+    if way in ("csv", "order.parquet"):
+        np.save(folder / "image_feat.npy", ROWS[:4])
+        keyed(folder.parent / f"order.{way.rpartition('.')[2]}", **ids)
+        return Adjustments(item_order=folder.parent / f"order.{way.rpartition('.')[2]}")
+    keyed(folder / f"image_feat.{way}", **ids)
+    return None
+
+
+def problem_of(folder: Path, **options: Any) -> str:
+    try:
+        (problem,) = load_place(folder, **options).problems
+    except DataError as raised:
+        return str(raised)
+    return problem
+
+
+WAYS = ["parquet", "npz", "csv", "order.parquet"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("other", ["id", "items", "movieId", "asin"])
+def test_two_columns_of_ids_that_differ_are_refused(other: str, way: str, tmp_path: Path) -> None:
+    """A row number before the ids would give every item the features of another one."""
+    folder = interactions(tmp_path / "d", sorted(ITEMS))
+    adjustments = features(folder, way, **{other: ["d", "c", "b", "a"], "item_id": ITEMS})
+    problem = problem_of(folder, adjustments=adjustments)
+    assert f"'item_id' and '{other}' may both hold the ids of the items, and they differ, as in 'b' and 'd'" in (
+        problem
+    )
+    assert "Name the right one with --item-column" in problem
+    found = load_place(folder, columns=Columns(item="item_id"), adjustments=adjustments)
+    assert (found.problems, rows_by_id(found)) == ((), OWN)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_user_s_column_of_items_has_the_ids(way: str, tmp_path: Path) -> None:
+    """Whatever else is named like ids, and whatever its own name is."""
+    folder = interactions(tmp_path / "d", sorted(ITEMS), "user_id,sku")
+    adjustments = features(folder, way, id=[0, 1, 2, 3], item_id=["x", "b", "a", "y"], sku=ITEMS)
+    found = load_place(folder, columns=Columns(item="sku"), adjustments=adjustments)
+    assert (found.problems, rows_by_id(found)) == ((), OWN)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["id", "ItemID", "items", "product_id", "parent_asin"])
+def test_one_column_of_ids_or_two_that_are_equal(name: str, way: str, tmp_path: Path) -> None:
+    folder = interactions(tmp_path / "d", sorted(ITEMS))
+    for more in ({}, {"asin": ITEMS}):
+        found = load_place(folder, adjustments=features(folder, way, **{name: ITEMS}, **more))
+        assert (found.problems, rows_by_id(found)) == ((), OWN)
+
+
+def test_row_numbers_before_ids_in_safetensors(tmp_path: Path) -> None:
+    folder = interactions(tmp_path / "d", [str(n) for n in range(4)])
+    features(folder, "safetensors", id=[0, 1, 2, 3], item_id=[2, 3, 1, 0])
+    assert "'item_id' and 'id' may both hold the ids" in problem_of(folder)
+    found = load_place(folder, columns=Columns(item="item_id"))
+    assert rows_by_id(found) == {str(n): ROWS[k].tolist() for k, n in enumerate([2, 3, 1, 0])}
+
+
+def test_a_matrix_named_item_is_no_ids(tmp_path: Path) -> None:
+    folder = interactions(tmp_path / "d", sorted(ITEMS))
+    np.savez(folder / "image_feat.npz", item=ROWS[:4], id=np.array(ITEMS))
+    assert [one.name for one in load_place(folder).raw.modalities] == ["item"]
+    assert rows_by_id(load_place(folder)) == OWN
+
+
+# --- columns of metadata are no features
+
+
+def metadata(path: Path, **more: Any) -> None:
+    columns = {"item_id": ITEMS, "title": ["x"] * 4, "price": [1.5, None, 3.0, 4.0], "year": [1999, 2000, 1, 2]}
+    parquet.write_table(pa.table({**columns, **more}), path)
+
+
+@pytest.mark.parametrize("name", ["items", "catalogue", "metadata"])
+def test_columns_of_metadata_are_no_features(name: str, tmp_path: Path) -> None:
+    folder = interactions(tmp_path / "d", sorted(ITEMS))
+    metadata(folder / f"{name}.parquet")
+    found = load_place(folder)
+    assert (found.problems, found.raw.modalities) == ((), ())
+    (unread,) = found.unread
+    assert unread.startswith(f"price, title, year in {name}.parquet (features are columns of lists of floats;")
+
+
+@pytest.mark.parametrize("name", ["items", "items_feat"])
+def test_metadata_beside_a_column_of_lists(name: str, tmp_path: Path) -> None:
+    """An empty price says nothing against the features."""
+    folder = interactions(tmp_path / "d", sorted(ITEMS))
+    metadata(folder / f"{name}.parquet", visual=ROWS[:4].tolist())
+    found = load_place(folder)
+    assert (found.problems, rows_by_id(found)) == ((), OWN)
+    assert found.unread[0].startswith(f"price, title, year in {name}.parquet (")
+
+
+def test_single_floats_by_the_name_of_the_file(tmp_path: Path) -> None:
+    folder = interactions(tmp_path / "d", sorted(ITEMS))
+    columns = {f"c{k}": ROWS[:4, k] for k in range(4)}
+    parquet.write_table(pa.table({"item_id": ITEMS, "n": [1, 2, 3, 4], **columns}), folder / "items_feat.parquet")
+    found = load_place(folder)
+    assert (found.problems, rows_by_id(found)) == ((), OWN)
+    assert found.unread[0].startswith("n in items_feat.parquet (")
+
+
+def test_two_columns_of_lists_stay_two(tmp_path: Path) -> None:
+    folder = interactions(tmp_path / "d", sorted(ITEMS))
+    both = {"feature": ROWS[:4].tolist(), "features": ROWS[4:8].tolist()}
+    parquet.write_table(pa.table({"item_id": ITEMS, **both}), folder / "image_feat.parquet")
+    assert "holds the modality 'visual', which is already read from" in problem_of(folder)
