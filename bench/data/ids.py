@@ -138,8 +138,8 @@ def refuse_other_spellings(path: Path, unknown: NDArray[np.object_], known: NDAr
         n = len(places) - places.null_count
         raise DataError(
             f"{path} has the item '{unknown[first]}' where the interactions have '{known[places[first].as_py()]}' "
-            f"({n:,} such {'id' if n == 1 else 'ids'}). Ids are compared as texts: write them in the same form in "
-            "both files."
+            f"({n:,} such {'id' if n == 1 else 'ids'}), and ids are compared as texts. Write them in the "
+            "same form in both files."
         )
 
 
