@@ -20,9 +20,10 @@ from bench.core.files import check_plain
 from bench.core.hashing import hash_array
 from bench.core.types import BoolArray, Interactions, Modality
 from bench.data.columns import as_texts, column_ids
-from bench.data.features import IDS, ItemKeys
+from bench.data.features import ItemKeys
+from bench.data.ids import item_id_names, one_of_item_ids, refuse_other_spellings
 from bench.data.raw import RawData
-from bench.data.roles import Columns, find_column, plain_name
+from bench.data.roles import Columns
 from bench.data.tables import parquet_names, read_header, read_parquet, read_text
 
 MOST_BYTES = 1 << 30  # of a file of item ids
@@ -176,17 +177,16 @@ def _ids_of_table(path: Path, columns: Columns) -> list[str]:
         headers = {each: read_header(path, each) for each in DELIMITERS[path.suffix.lower()]}
         delimiter = max(headers, key=lambda each: len(headers[each]))
         names = headers[delimiter]
-    by_name = [name for name in names if name == columns.item] or [
-        name for name in names if plain_name(name) in IDS
-    ]
-    found = next(iter(by_name), None) or find_column(names, "item", None)
-    if found is None:
+    found = item_id_names(names, columns.item)
+    if not found:
         raise DataError(
             f"--item-order {path} has the columns {listed(names)}, of which none is named as one of items. "
             f"Name it '{columns.item or 'item_id'}', or give a .txt file with one id per line."
         )
-    table = read_text(path, delimiter, [found]).columns if delimiter else read_parquet(path, [found])
-    ids: list[str] = column_ids(path, found, table.column(found)).cast(pa.large_string()).to_pylist()
+    table = read_text(path, delimiter, found).columns if delimiter else read_parquet(path, found)
+    column_ids(path, found[0], table.column(found[0]))
+    texts = {name: table.column(name).cast(pa.large_string()).to_numpy() for name in found}
+    ids: list[str] = one_of_item_ids(path, texts).tolist()
     return ids
 
 
@@ -200,12 +200,13 @@ def ordered_keys(path: Path, ids: NDArray[np.object_], raw: RawData, keys: ItemK
         keys: the keys without the file.
 
     Raises:
-        DataError: no id is that of an item with an interaction.
+        DataError: no id is that of an item with an interaction, or one is such an item's in another spelling.
     """
     import pandas as pd
 
     known = as_texts(raw.item_ids, raw.parts[0].n_items)
     of_rows = pd.Index(known).get_indexer(pd.Index(ids)).astype(np.int64)
+    refuse_other_spellings(path, ids[of_rows < 0], known)
     if not (of_rows >= 0).any():
         raise DataError(
             f"--item-order {path} has ids such as '{ids[0] if len(ids) else ''}', none of which has an "

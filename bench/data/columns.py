@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from bench.core.errors import DataError
 from bench.core.files import check_plain
 from bench.core.types import BoolArray, IntArray, Interactions
+from bench.data.ids import notes_on_missing, refuse_ambiguous_ids
+from bench.data.numerals import to_numbers
 from bench.data.raw import CLAIM_PER_INTERACTION, FREE_CLAIM, RawData
 from bench.data.roles import Columns, describe_values, positives, rating_like_columns, rating_notes
 from bench.data.tables import row_number
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 # Fits int64. 007 and +7 count as texts, so that exported ids are those of the files.
 WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,17})$"
-WITH_POINT = r"^-?[0-9]+\.0+$"
 DENSE = 8  # integers are ranked by a lookup table if it has at most this many cells per integer
 MAX_JSON = 2 << 30
 # A matrix that is padded with zeros may have FREE_CELLS, and CELLS_PER_NUMBER more for each number in the file.
@@ -124,11 +125,44 @@ def _rank(arrays: Sequence[IntArray]) -> tuple[list[IntArray], IntArray]:
     return [np.searchsorted(distinct, array) for array in arrays], distinct
 
 
-def to_seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Return a column of times in seconds since 1970, `[n]`; dates and ISO 8601 texts are converted.
+def to_seconds(
+    path: Path, name: str, column: pa.ChunkedArray, named: bool
+) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
+    """Return a column of times in seconds since 1970, `[n]`, and notes; dates and ISO 8601 texts are converted.
+
+    Args:
+        path: of the table.
+        name: of the column.
+        column: its values.
+        named: whether the user named it; if not, and no value is a time, return None and a note on that.
 
     Raises:
         DataError: a time is missing, not finite, or cannot be understood.
+    """
+    times = _parsed_times(path, name, column)
+    if not named and len(column) and (times is None or not np.isfinite(times).any()):
+        return None, (
+            f"Times were not read: no value of '{name}' in {path.name} is seconds since 1970 or a date such as "
+            f"2024-05-31T12:00:00Z; the first is '{str(column[0].as_py())[:40]}'. Write them so, or name another "
+            "column with --time-column.",
+        )
+    if times is None:
+        raise DataError(f"{path}: '{name}' is of type {column.type}, expected times. Name another column of them.")
+    odd = np.flatnonzero(~np.isfinite(times))
+    if len(odd):
+        given = column[int(odd[0])].as_py()
+        raise DataError(
+            f"{path}, {row_number(path, int(odd[0]))}: '{name}' is '{given}', expected seconds since 1970 or a "
+            "date such as 2024-05-31T12:00:00Z. Correct it, or name another column of times."
+        )
+    return times, ()
+
+
+def _parsed_times(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float64] | None:
+    """Return seconds since 1970, `[n]`, not finite where a value is no time; None if no value of that type is one.
+
+    Raises:
+        DataError: a date is out of range.
     """
     import pandas as pd
     import pyarrow as pa
@@ -136,8 +170,10 @@ def to_seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.flo
     kind = column.type
     times: NDArray[np.float64]
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        # parts of a microsecond are cut off; only coarser units can be out of range
+        in_range = pa.types.is_timestamp(kind) and kind.unit == "ns"
         try:
-            times = column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy() / 1e6
+            times = column.cast(pa.timestamp("us"), safe=not in_range).cast(pa.int64()).to_numpy() / 1e6
         except pa.ArrowInvalid as problem:
             raise DataError(
                 f"{path}: '{name}' holds dates that are out of range ({problem}). Correct them."
@@ -146,65 +182,13 @@ def to_seconds(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.flo
         times = column.to_numpy().astype(np.float64)
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         texts = column.to_pandas()
-        times = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+        times = to_numbers(texts)
         if not np.isfinite(times).any():
             dates = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
             times = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(dtype=np.float64)
     else:
-        raise DataError(f"{path}: '{name}' is of type {kind}, expected times. Name another column of times.")
-    odd = np.flatnonzero(~np.isfinite(times))
-    if len(odd):
-        given = column[int(odd[0])].as_py()
-        raise DataError(
-            f"{path}, {row_number(path, int(odd[0]))}: '{name}' is '{given}', expected seconds since 1970 or a "
-            "date such as 2024-05-31T12:00:00Z. Correct it, or name another column of times."
-        )
+        return None
     return times
-
-
-def refuse_ambiguous_ids(path: Path, kind: str, ids: NDArray[Any]) -> tuple[str, ...]:
-    """Refuse ids that are one number written in two ways, and note others that are easily confused.
-
-    Args:
-        path: of the table.
-        kind: "user" or "item".
-        ids: distinct, `[n]`.
-
-    Returns:
-        Notes on ids with ".0", as pandas writes whole numbers of a column with gaps, and on ids with blanks
-        around them.
-
-    Raises:
-        DataError: ids such as '5' and '5.0' both occur; other tools mean the same id by them.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if ids.dtype != object:
-        return ()
-    texts = pa.array(ids, pa.large_string())
-    notes = []
-    with_point = texts.filter(pc.match_substring_regex(texts, WITH_POINT))
-    whole = pc.replace_substring_regex(with_point, r"\.0+$", "")
-    twins = with_point.filter(pc.is_in(whole, value_set=texts))
-    if len(twins):
-        text = twins[0].as_py()
-        raise DataError(
-            f"{path}: '{text}' and '{text.partition('.')[0]}' are both {kind} ids ({len(twins):,} such pairs), "
-            f"which would be two {kind}s. Write whole numbers without '.0' in every file."
-        )
-    if len(with_point):
-        notes.append(
-            f"{len(with_point):,} {kind} ids are whole numbers with '.0', such as '{with_point[0]}', as pandas "
-            "writes a column with gaps; they are kept unchanged."
-        )
-    trimmed = pc.utf8_trim_whitespace(texts)
-    with_blanks = texts.filter(pc.not_equal(trimmed, texts))
-    if len(with_blanks):
-        notes.append(
-            f"{len(with_blanks):,} {kind} ids have blanks around them, such as '{with_blanks[0]}'; they are kept."
-        )
-    return tuple(notes)
 
 
 def id_text(value: Any) -> str | None:
@@ -278,9 +262,12 @@ def table_rows(
         DataError: an id or time is missing or malformed, or no row is a positive.
     """
     users, items = (column_ids(path, names[role], by_name[names[role]]) for role in ("user", "item"))
-    times = to_seconds(path, names["time"], by_name[names["time"]]) if "time" in names else None
+    times: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
+    if "time" in names:
+        times, notes = to_seconds(path, names["time"], by_name[names["time"]], columns.time is not None)
     kept = positives(path, names["rating"], by_name[names["rating"]], columns) if "rating" in names else None
-    return Rows(path, users, items, times, {name: by_name[name] for name in rated}, kept)
+    return Rows(path, users, items, times, {name: by_name[name] for name in rated}, kept, notes=notes)
 
 
 def rated_columns(names: Sequence[str], by_role: dict[str, str]) -> list[str]:
@@ -317,6 +304,7 @@ def number_tables(
     item_indices, item_ids = number_ids([*item_columns, *further_items])
     path = tables[0].path
     id_notes = [*refuse_ambiguous_ids(path, "user", user_ids), *refuse_ambiguous_ids(path, "item", item_ids)]
+    id_notes += [*notes_on_missing("user", user_columns), *notes_on_missing("item", item_columns)]
     sizes = len(user_ids), len(item_ids)
     times = [each.times if each.kept is None or each.times is None else each.times[each.kept] for each in tables]
     timed = all(each is not None for each in times)
@@ -375,6 +363,14 @@ def items_by_row(item_ids: NDArray[Any]) -> IntArray | None:
     rows = np.full(n_rows, -1, dtype=np.int64)
     rows[item_ids] = np.arange(len(item_ids))
     return rows
+
+
+def holds_zero(ids: pa.ChunkedArray) -> bool:
+    """Return whether an id is 0; `ids` are those of `column_ids`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.equal(ids, pa.scalar("0").cast(ids.type))).as_py())
 
 
 def ragged_matrix(path: Path, name: str, lengths: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:

@@ -23,7 +23,7 @@ from bench.core.errors import DataError, UsageError, listed, nearest_hint, unkno
 from bench.core.files import check_plain, os_errors, write_bytes, write_text
 from bench.core.types import FloatArray
 from bench.data.columns import id_text
-from bench.data.features import Extraction, Extractor, description_path
+from bench.data.extraction import Extraction, Extractor, description_path
 from bench.data.pins import git_blob
 
 SUFFIXES = {

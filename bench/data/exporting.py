@@ -22,12 +22,11 @@ from bench.core.types import BenchmarkData, IntArray, Interactions, Modality
 from bench.core.yaml_files import dump_yaml
 from bench.data.columns import as_texts
 from bench.data.formats.normalised import narrowest
+from bench.data.ids import READ_AS_MISSING
 from bench.data.raw import RawData
 
 # an unquoted tab-separated table cannot hold these
 UNWRITABLE = ("\t", "\n", "\r", '"')
-# pandas, with which RecBole and MMRec read tables, takes these for missing values
-READ_AS_MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "n/a", "<NA>", "-nan", "-NaN")
 MMREC_FILES = {"visual": "image_feat", "acoustic": "audio_feat", "textual": "text_feat"}
 
 

@@ -15,14 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core.errors import DataError
+from bench.core.errors import DataError, listed
 from bench.core.types import Interactions, Modality
-from bench.data.features import ENDINGS, holds_features, modality_of, read_matrices
+from bench.data.features import ENDINGS, holds_features, modality_of, parquet_columns, read_matrices
 from bench.data.formats.place import FEATURES, USUAL, Content, Place, modality_name
 
 USERS = re.compile(r"(^|[^a-z])(user|users|uid)([^a-z]|$)")
 MOST_LISTED = 10
 OF_USERS = "its name suggests users, but only features of items are read; rename it if it is about items"
+OF_COLUMNS = (
+    "features are columns of lists of floats; single floats are features where there are none and the file's name "
+    "suggests features, as in items_feat.parquet"
+)
 TO_MATRIX = {
     ".pt": "import sys, numpy, torch; numpy.save(sys.argv[2], torch.load(sys.argv[1], map_location='cpu', "
     "weights_only=True).float().numpy())",
@@ -70,8 +74,8 @@ def read_feature_files(place: Place, content: Content) -> FeatureFiles:
             continue
         if path.suffix.lower() in ENDINGS and is_of_users(path):
             result.unread.append(f"{path.name} ({OF_USERS})")
-        elif _is_feature_file(path):
-            _read_file(path, content, result)
+        elif _is_feature_file(path, place.columns.item):
+            _read_file(path, content, result, place.columns.item)
         elif path.suffix.lower() in CONVERTIBLE and _suggests_features(path):
             convertible.append(path)
         else:
@@ -87,11 +91,13 @@ def read_feature_files(place: Place, content: Content) -> FeatureFiles:
     return result
 
 
-def _read_file(path: Path, content: Content, result: FeatureFiles) -> None:
-    """Add the modalities of a feature file to the result."""
+def _read_file(path: Path, content: Content, result: FeatureFiles, named: str | None) -> None:
+    """Add the modalities of a feature file to the result; `named` is the user's column of items."""
     try:
         n_others = 0
-        for block in read_matrices(path):
+        if path.suffix.lower() == ".parquet" and not _takes_columns(path, result, named):
+            return
+        for block in read_matrices(path, named):
             if USERS.search(block.name.lower()):
                 result.unread.append(f"'{block.name}' in {path.name} ({OF_USERS})")
                 continue
@@ -110,6 +116,20 @@ def _read_file(path: Path, content: Content, result: FeatureFiles) -> None:
         result.notes.append(
             f"{n_others:,} rows of {path.name} are of items without an interaction, and were left out."
         )
+
+
+def _takes_columns(path: Path, result: FeatureFiles, named: str | None) -> bool:
+    """Return whether a Parquet file holds features, and add its columns that are none to what is not read.
+
+    Single floats, such as a price, are features only by the name of the file and where no column holds lists.
+    """
+    columns = parquet_columns(path, named)
+    takes = bool(columns.lists) or _suggests_features(path)
+    unread = [*([] if columns.matrix and takes else columns.floats), *columns.others]
+    if unread:
+        more = f" and {len(unread) - MOST_LISTED:,} more" if len(unread) > MOST_LISTED else ""
+        result.unread.append(f"{listed(unread[:MOST_LISTED])}{more} in {path.name} ({OF_COLUMNS})")
+    return takes
 
 
 def _add_modality(modalities: dict[str, Modality], modality: Modality, path: Path) -> None:
@@ -228,7 +248,7 @@ def is_of_users(path: Path) -> bool:
     return bool(USERS.search(_lower_words(path)))
 
 
-def _is_feature_file(path: Path) -> bool:
+def _is_feature_file(path: Path, named: str | None) -> bool:
     """Return whether a file is meant to hold features; .json and .parquet files may hold anything else."""
     ending = path.suffix.lower()
     if ending not in ENDINGS:
@@ -236,7 +256,7 @@ def _is_feature_file(path: Path) -> bool:
     return (
         ending not in (".json", ".parquet")
         or _suggests_features(path)
-        or (ending == ".parquet" and holds_features(path))
+        or (ending == ".parquet" and holds_features(path, named))
     )
 
 

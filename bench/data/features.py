@@ -1,9 +1,6 @@
 """Feature matrices of items: read from .npy, .npz, .safetensors, .parquet and .json files, or derived. Reads only.
 
 Nothing is unpickled. Before memory is allocated, the size that a header claims is compared with that of the file.
-
-A JSON file beside a matrix, `text_feat.npy.origin` for `text_feat.npy`, may say how the matrix was extracted: by
-what model, library version and weights. It holds the checksum of the one file that it describes.
 """
 
 from __future__ import annotations
@@ -18,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from bench.core.config import Frozen
 from bench.core.errors import DataError, listed
-from bench.core.files import check_plain, os_errors
+from bench.core.files import check_plain
 from bench.core.hashing import hash_array
 from bench.core.names import is_readable
 from bench.core.types import FloatArray, IntArray, Modality
 from bench.data import tables
-from bench.data.cards import FeatureFile, GitBlob
+from bench.data.cards import FeatureFile
 from bench.data.columns import CELLS_PER_NUMBER, FREE_CELLS, as_texts, load_json, ragged_matrix
+from bench.data.extraction import description_path, read_extraction
+from bench.data.ids import item_id_names, one_of_item_ids, refuse_other_spellings
 from bench.data.pins import Checksums, checked_path, existing_path
 from bench.data.roles import plain_name
 
@@ -36,11 +33,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ENDINGS = (".npy", ".npz", ".safetensors", ".parquet", ".json")
-IDS = ("itemid", "itemids", "id", "ids", "item", "items", "asin", "iid")
 UNNAMED = ("feature", "features", "feat", "feats", "embedding", "embeddings", "vector", "vectors", "arr0", "x")
 UNPACKED, FREE_UNPACKED = 100, 64 << 20  # an archive may unpack to 64 MiB plus this many times its size
-SHOWN = 8  # digits of a hash
-MOST_BYTES = 1 << 20  # of an .origin file
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +61,15 @@ def read_single_matrix(path: Path) -> FeatureMatrix:
     return read_matrices(path)[0] if path.suffix.lower() == ".json" else FeatureMatrix("", None, _map_npy(path))
 
 
-def read_matrices(path: Path) -> list[FeatureMatrix]:
+def read_matrices(path: Path, named: str | None = None) -> list[FeatureMatrix]:
     """Read every matrix of a feature file.
 
+    Args:
+        path: of the file.
+        named: the user's column of items.
+
     Raises:
-        DataError: the file is damaged, unsafe, or holds no matrix of numbers.
+        DataError: the file is damaged, unsafe, or holds no matrix of numbers, or two columns of ids that differ.
     """
     if path.suffix.lower() == ".npy":
         return [read_single_matrix(path)]
@@ -83,7 +81,7 @@ def read_matrices(path: Path) -> list[FeatureMatrix]:
     }[path.suffix.lower()]
     check_plain(path)
     try:
-        blocks = reader(path)
+        blocks = reader(path, named)
     except DataError:
         raise
     except Exception as problem:  # none of the libraries documents a closed list of what malformed files raise
@@ -112,7 +110,7 @@ def _map_npy(path: Path) -> NDArray[Any]:
     return loaded
 
 
-def _read_npz(path: Path) -> list[FeatureMatrix]:
+def _read_npz(path: Path, named: str | None) -> list[FeatureMatrix]:
     """Read the arrays of an archive, after its claimed sizes were compared with the real ones."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -150,26 +148,23 @@ def _read_npz(path: Path) -> list[FeatureMatrix]:
                         "Save it again."
                     )
     with np.load(path, allow_pickle=False) as loaded:
-        return _from_arrays(path, {name: loaded[name] for name in loaded.files})
+        return _from_arrays(path, {name: loaded[name] for name in loaded.files}, named)
 
 
-def _read_safetensors(path: Path) -> list[FeatureMatrix]:
+def _read_safetensors(path: Path, named: str | None) -> list[FeatureMatrix]:
     from safetensors.numpy import load, load_file
 
     if not is_readable(path):
-        return _from_arrays(path, load(path.read_bytes()))
-    return _from_arrays(path, load_file(path))
+        return _from_arrays(path, load(path.read_bytes()), named)
+    return _from_arrays(path, load_file(path), named)
 
 
-def _from_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> list[FeatureMatrix]:
+def _from_arrays(path: Path, arrays: dict[str, NDArray[Any]], named: str | None) -> list[FeatureMatrix]:
     """Return every array of floats, with the ids of the array that is named like ids."""
-    ids = next((array for name, array in arrays.items() if plain_name(name) in IDS), None)
-    if ids is not None and (ids.ndim != 1 or ids.dtype.kind not in "iuUS"):
-        raise DataError(
-            f"{path}: the ids are of type {ids.dtype} and shape {ids.shape}, expected one id per row. Save "
-            "them as texts or whole numbers."
-        )
-    texts = None if ids is None else (np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids.astype(str))
+    names = item_id_names(list(arrays), named)
+    # a matrix may be named 'item', where that of users is 'user'
+    names = [name for name in names if arrays[name].ndim == 1] or names
+    texts = one_of_item_ids(path, {name: _id_texts(path, arrays[name]) for name in names}) if names else None
     blocks = []
     for name, array in arrays.items():
         if array.dtype.kind == "f":
@@ -177,49 +172,93 @@ def _from_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> list[FeatureMat
                 raise DataError(
                     f"{path}: '{name}' has {len(array):,} rows for {len(texts):,} ids. Write one id per row."
                 )
-            blocks.append(FeatureMatrix(_own_name(name), None if texts is None else texts.astype(object), array))
+            blocks.append(FeatureMatrix(_own_name(name), texts, array))
     return blocks
 
 
-def _read_parquet(path: Path) -> list[FeatureMatrix]:
-    """Read a table with a column of ids.
+def _id_texts(path: Path, ids: NDArray[Any]) -> NDArray[np.object_]:
+    """Return an array of ids as texts."""
+    if ids.ndim != 1 or ids.dtype.kind not in "iuUS":
+        raise DataError(
+            f"{path}: the ids are of type {ids.dtype} and shape {ids.shape}, expected one id per row. Save "
+            "them as texts or whole numbers."
+        )
+    return (np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids.astype(str)).astype(object)
 
-    Each column of lists is a matrix; all columns of numbers together are another one.
+
+@dataclass(frozen=True)
+class ParquetColumns:
+    """The columns of a Parquet file by what they can hold.
+
+    Attributes:
+        ids: those that may hold the ids of items, the most telling name first.
+        lists: lists of floats, each a matrix.
+        floats: single floats.
+        others: all others.
+    """
+
+    ids: list[str]
+    lists: list[str]
+    floats: list[str]
+    others: list[str]
+
+    @property
+    def matrix(self) -> list[str]:
+        """Return the columns that are a matrix together: single floats where there are no lists."""
+        return [] if self.lists else self.floats
+
+
+def parquet_columns(path: Path, named: str | None = None) -> ParquetColumns:
+    """Sort the columns of a Parquet file; `named` is the user's column of items.
+
+    Raises:
+        DataError: it is not a Parquet file.
     """
     import pyarrow as pa
 
-    names = tables.parquet_names(path)
-    ids = next((name for name in names if plain_name(name) in IDS), None)
-    if ids is None:
-        raise DataError(f"{path} has the columns {listed(names)}; the ids are missing. Name a column 'item_id'.")
-    kinds = dict(zip(names, tables.parquet_schema(path).types, strict=True))
-    lists = [name for name, kind in kinds.items() if _is_list(kind) and pa.types.is_floating(kind.value_type)]
-    numbers = [name for name, kind in kinds.items() if pa.types.is_floating(kind) and name != ids]
-    table = tables.read_parquet(path, [ids, *lists, *numbers])
-    texts = table.column(ids).cast(pa.string())
-    if texts.null_count:
-        raise DataError(f"{path}: '{ids}' is empty in some row. Write an id in every row.")
-    keys = texts.to_numpy(zero_copy_only=False)
-    blocks = [FeatureMatrix(_own_name(name), keys, _list_matrix(path, name, table.column(name))) for name in lists]
-    if numbers:
-        columns = [table.column(name).to_numpy() for name in numbers]
-        blocks.append(FeatureMatrix("", keys, np.column_stack(columns)))
-    return blocks
+    schema = tables.parquet_schema(path)
+    kinds = dict(zip(schema.names, schema.types, strict=True))
+    ids = item_id_names(schema.names, named)
+    ids = [name for name in ids if not _is_list(kinds[name])] or ids
+    free = {name: kind for name, kind in kinds.items() if name not in ids}
+    lists = [name for name, kind in free.items() if _is_list(kind) and pa.types.is_floating(kind.value_type)]
+    floats = [name for name, kind in free.items() if pa.types.is_floating(kind)]
+    return ParquetColumns(ids, lists, floats, [name for name in free if name not in (*lists, *floats)])
 
 
-def holds_features(path: Path) -> bool:
-    """Return whether a Parquet file has a column of ids and one of floats.
+def _read_parquet(path: Path, named: str | None) -> list[FeatureMatrix]:
+    """Read a table with a column of ids.
+
+    Each column of lists is a matrix; without any, all columns of single floats together are one.
+    """
+    import pyarrow as pa
+
+    columns = parquet_columns(path, named)
+    if not columns.ids:
+        names = listed(tables.parquet_names(path))
+        raise DataError(f"{path} has the columns {names}; the ids are missing. Name a column 'item_id'.")
+    table = tables.read_parquet(path, [*columns.ids, *columns.lists, *columns.matrix])
+    texts = {name: table.column(name).cast(pa.string()) for name in columns.ids}
+    if texts[columns.ids[0]].null_count:
+        raise DataError(f"{path}: '{columns.ids[0]}' is empty in some row. Write an id in every row.")
+    keys = one_of_item_ids(path, {name: each.to_numpy(zero_copy_only=False) for name, each in texts.items()})
+    if columns.matrix:
+        rows = np.column_stack([table.column(name).to_numpy() for name in columns.matrix])
+        return [FeatureMatrix("", keys, rows)]
+    matrices = [(_own_name(name), _list_matrix(path, name, table.column(name))) for name in columns.lists]
+    return [FeatureMatrix(name, keys, rows) for name, rows in matrices]
+
+
+def holds_features(path: Path, named: str | None = None) -> bool:
+    """Return whether a Parquet file has a column of ids and one of floats; `named` is the user's column of items.
 
     True for a damaged file too, so that it is reported and not skipped.
     """
-    import pyarrow as pa
-
     try:
-        schema = tables.parquet_schema(path)
+        columns = parquet_columns(path, named)
     except DataError:
         return True
-    kinds = [kind.value_type if _is_list(kind) else kind for kind in schema.types]
-    return any(plain_name(name) in IDS for name in schema.names) and any(map(pa.types.is_floating, kinds))
+    return bool(columns.ids and (columns.lists or columns.floats))
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -238,7 +277,7 @@ def _list_matrix(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[Any]
     return ragged_matrix(path, name, lengths, values)
 
 
-def _read_json(path: Path) -> list[FeatureMatrix]:
+def _read_json(path: Path, named: str | None) -> list[FeatureMatrix]:
     """Read an object from item id to a list of numbers."""
     content = load_json(path)
     if not isinstance(content, dict) or not all(isinstance(row, list) for row in content.values()):
@@ -252,80 +291,6 @@ def _read_json(path: Path) -> list[FeatureMatrix]:
 
 def _own_name(name: str) -> str:
     return "" if plain_name(name) in UNNAMED else name
-
-
-class Extractor(Frozen):
-    """What turned content into rows.
-
-    Attributes:
-        library: the package.
-        version: of the package.
-        model: the model's name, or that of a recipe.
-        weights: hash of its weights; "none" where it has none.
-    """
-
-    library: str
-    version: str
-    model: str
-    weights: str
-
-
-class Extraction(Frozen):
-    """How one feature file was extracted.
-
-    Attributes:
-        modality: its name.
-        extractor: what made it.
-        made_of: the content, in words.
-        n_items: number of rows, one per item.
-        n_described: items that had content; the rows of all others are zero.
-        features: git blob id of the feature file.
-    """
-
-    modality: str
-    extractor: Extractor
-    made_of: str
-    n_items: int
-    n_described: int
-    features: GitBlob
-
-    def in_words(self) -> str:
-        """Return one clause for reports and records."""
-        by = self.extractor
-        return (
-            f"extracted by {by.library} {by.version}, {by.model} (weights {by.weights[:SHOWN]}), of {self.made_of}"
-        )
-
-
-def description_path(path: Path) -> Path:
-    """Return the path of the description of a feature file."""
-    return path.with_name(f"{path.name}.origin")  # not .json, which holds features in some formats
-
-
-def read_extraction(path: Path, checksums: Checksums | None = None) -> Extraction | None:
-    """Read the description of how a feature file was extracted; None if there is none.
-
-    Raises:
-        DataError: the description is malformed, or is about another file.
-    """
-    description = description_path(path)
-    with os_errors(f"{description} cannot be read", "Correct or remove it.", DataError, UnicodeDecodeError):
-        if not description.exists():
-            return None
-        check_plain(description, MOST_BYTES)
-        text = description.read_text(encoding="utf-8")
-    failure, advice = (
-        f"{description} does not say how {path.name} was made",
-        "Remove it, or both and extract again.",
-    )
-    with os_errors(failure, advice, DataError, ValidationError):
-        extraction = Extraction.model_validate_json(text)
-    if extraction.features != (checksums or Checksums()).of(path):
-        raise DataError(
-            f"{description} describes another {path.name} than the one beside it. Remove it, or "
-            "both and extract the features again."
-        )
-    return extraction
 
 
 def read_features(
@@ -398,11 +363,13 @@ class ItemKeys:
         of_rows: item index of each row of a file without ids, -1 for rows that belong to no item; None if such
             files cannot be matched to items.
         order: the file of `--item-order` that gives the rows' items; None without one.
+        from_zero: whether the files hold the id 0, be it of an item or of rows that were left out.
     """
 
     ids: NDArray[np.object_]
     of_rows: IntArray | None
     order: Path | None = None
+    from_zero: bool = False
 
     @classmethod
     def by_index(cls, n_items: int) -> ItemKeys:
@@ -422,7 +389,7 @@ def modality_of(
     if given.ndim != 2 or given.shape[1] == 0:
         raise DataError(f"{path} has the shape {given.shape}, expected a matrix of items x features. Correct it.")
     n_items = len(keys.ids)
-    owners = _owners_by_row(path, len(given), keys) if block.ids is None else _owners_by_id(path, block.ids, keys)
+    owners = _owners_by_row(path, given, keys) if block.ids is None else _owners_by_id(path, block.ids, keys)
     if n_items * given.shape[1] > FREE_CELLS + CELLS_PER_NUMBER * given.size:
         raise DataError(
             f"{path} has {len(given):,} rows of {given.shape[1]:,} numbers for {n_items:,} items, too few "
@@ -448,8 +415,13 @@ def modality_of(
     return Modality(name, rows, present, hash_array(rows), origin), len(given) - len(kept)
 
 
-def _owners_by_row(path: Path, n_rows: int, keys: ItemKeys) -> IntArray:
-    """Return the item index of each row by its position."""
+def _owners_by_row(path: Path, given: NDArray[Any], keys: ItemKeys) -> IntArray:
+    """Return the item index of each row by its position.
+
+    Without an item 0, rows may be numbered from 0 or from 1 as MovieLens numbers its items: only a row 0 of zeros
+    says which.
+    """
+    n_rows = len(given)
     if keys.of_rows is None:
         raise DataError(
             f"{path} has rows without ids, but the ids of these items are not row numbers. Give the ids in row "
@@ -459,6 +431,13 @@ def _owners_by_row(path: Path, n_rows: int, keys: ItemKeys) -> IntArray:
     if n_rows != len(keys.of_rows) and keys.order is not None:
         ids = f"--item-order {keys.order} has {len(keys.of_rows):,} ids"
         raise DataError(f"{path} has {n_rows:,} rows, but {ids}. Give one id for every row.")
+    may_start_at_one = keys.order is None and not keys.from_zero and keys.of_rows[0] < 0
+    if may_start_at_one and n_rows in (len(keys.of_rows), len(keys.of_rows) - 1) and given[0].any():
+        raise DataError(
+            f"{path} has {n_rows:,} rows, and no interaction is with an item 0: its row 0 may be the item 0 or 1. "
+            f"Say which with --item-order order.txt: 'seq 1 {n_rows} > order.txt' if rows are numbered from 1, "
+            f"'seq 0 {n_rows - 1} > order.txt' if from 0. Or write zeros into row 0 if it stands for no item."
+        )
     if n_rows != len(keys.of_rows):
         raise DataError(
             f"{path} has {n_rows:,} rows, but there are {len(keys.of_rows):,} items; row i must hold the features "
@@ -475,6 +454,7 @@ def _owners_by_id(path: Path, ids: NDArray[np.object_], keys: ItemKeys) -> IntAr
     if not given.is_unique:
         raise DataError(f"{path} has two rows for the item '{given[given.duplicated()][0]}'. Keep one.")
     owners: IntArray = pd.Index(keys.ids).get_indexer(given).astype(np.int64)
+    refuse_other_spellings(path, ids[owners < 0], keys.ids)
     if not (owners >= 0).any():
         raise DataError(
             f"{path} has rows for items such as '{ids[0] if len(ids) else ''}', none of which has an interaction; "

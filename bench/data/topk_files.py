@@ -15,6 +15,7 @@ import numpy as np
 
 from bench.core.errors import DataError, UsageError, listed
 from bench.core.files import check_plain, os_errors
+from bench.data.numerals import to_numbers
 from bench.data.roles import find_column, plain_name, require_column
 from bench.data.tables import parquet_names, read_header, read_parquet, read_text, row_number
 
@@ -165,7 +166,7 @@ def frame_of(columns: Mapping[str, Any], path: Path = FROM_PYTHON) -> pd.DataFra
     role = "rank" if "rank" in columns else "score"
     try:
         given = pd.Series(columns[role], dtype=object if not len(columns[role]) else None)
-        numbers = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64)
+        numbers = to_numbers(given)
     except OverflowError as problem:  # a whole number of JSON has any number of digits
         raise DataError(f"{path}: a {role} is too large ({problem}). Correct or remove it.") from problem
     odd = np.flatnonzero(np.isnan(numbers))

@@ -24,7 +24,8 @@ from bench.data import encoders
 from bench.data.card_files import also_in
 from bench.data.cards import FeatureFile
 from bench.data.encoders import ItemRows, encode_items, find_files, read_texts, write
-from bench.data.features import Extractor, description_path, read_extraction, read_modality
+from bench.data.extraction import Extractor, description_path, read_extraction
+from bench.data.features import read_modality
 from bench.data.importing import import_data
 from bench.data.load import load_dataset
 

@@ -15,7 +15,7 @@ from bench.core.errors import DataError
 from bench.core.types import DataRequest
 from bench.data import cards
 from bench.data.cards import DatasetCard, SourceCard
-from bench.data.features import Extraction, Extractor, description_path
+from bench.data.extraction import Extraction, Extractor, description_path
 from bench.data.formats.registry import FORMATS, SOURCES
 from bench.data.load import load_from_card
 from bench.data.pins import git_blob, package_directory

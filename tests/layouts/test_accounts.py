@@ -289,7 +289,7 @@ def test_numbers_with_a_point_are_told(tmp_path: Path) -> None:
     assert "2 user ids are whole numbers with '.0', such as '1.0'" in notes
     (tmp_path / "visual.json").write_text('{"5.0": [1.5], "6.0": [2.5]}')
     (problem,) = load_place(tmp_path).problems
-    assert "items such as '5.0', none of which has an interaction" in problem
+    assert "has the item '5.0' where the interactions have '5' (2 such ids)" in problem
 
 
 def test_content_of_other_items_only_is_a_problem(tmp_path: Path) -> None:

@@ -240,7 +240,52 @@ def test_bytes_that_are_no_utf8(tmp_path: Path) -> None:
 def test_times_that_are_none(times: pa.Array, words: str, tmp_path: Path) -> None:
     parquet.write_table(pa.table({"user": [1, 2, 3], "item": [1, 2, 3], "time": times}), tmp_path / "t.parquet")
     with pytest.raises(DataError, match=words):
-        load_place(tmp_path)
+        load_place(tmp_path, columns=Columns(time="time"))
+
+
+@pytest.mark.parametrize(
+    ("times", "first"),
+    [
+        (pa.array(["07/18/2014", "07/19/2014", ""]), "07/18/2014"),
+        (pa.array(["12:30", "12:31", "1e4000000002"]), "12:30"),
+        (pa.array([datetime.time(12, 30)] * 3), "12:30:00"),
+        (pa.array([None, None, None], pa.float64()), "None"),
+    ],
+)
+@pytest.mark.parametrize("name", ["date", "time"])
+def test_a_column_without_any_time_is_left_out_aloud(
+    name: str, times: pa.Array, first: str, tmp_path: Path
+) -> None:
+    """Where the user named it, it is an error."""
+    parquet.write_table(pa.table({"user": [1, 2, 3], "item": [1, 2, 3], name: times}), tmp_path / "t.parquet")
+    raw = load_place(tmp_path).raw
+    assert raw.parts[0].timestamps is None
+    (note,) = (each for each in raw.notes if each.startswith(f"Times were not read: no value of '{name}' in t."))
+    assert f"the first is '{first}'" in note
+    assert "--time-column" in note
+    with pytest.raises(DataError, match=f"'{name}' is "):
+        load_place(tmp_path, columns=Columns(time=name))
+
+
+@pytest.mark.parametrize("ending", ["csv", "inter"])
+def test_one_time_in_another_form_is_an_error(ending: str, tmp_path: Path) -> None:
+    head = {"csv": "user,item,date", "inter": "user:token\titem:token\tdate:token"}[ending]
+    separator = "," if ending == "csv" else "\t"
+    rows = [separator.join(row) for row in (("a", "x", "2014-07-18"), ("b", "y", "07/18/2014"))]
+    path = tmp_path / f"t.{ending}"
+    path.write_text("\n".join([head, *rows]) + "\n")
+    with pytest.raises(DataError, match=r"row 3: 'date' is '07/18/2014'"):
+        load_place(path)
+    path.write_text("\n".join([head, rows[1], rows[1].replace("b", "c")]) + "\n")
+    assert any("Times were not read: no value of 'date'" in note for note in load_place(path).raw.notes)
+
+
+def test_times_finer_than_a_microsecond(tmp_path: Path) -> None:
+    times = pa.array([1_700_000_000_123_456_789, 1_700_000_000_000_000_001, -1], pa.timestamp("ns"))
+    parquet.write_table(pa.table({"user": [1, 2, 3], "item": [1, 2, 3], "time": times}), tmp_path / "t.parquet")
+    (part,) = load_place(tmp_path).raw.parts
+    assert part.timestamps is not None
+    assert part.timestamps.tolist() == pytest.approx([1_700_000_000.123456, 1_700_000_000, 0], abs=2e-6)
 
 
 def test_times_of_every_type(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from bench.data.cards import MmrecSource
 from bench.data.columns import as_texts, column_ids, number_ids
 from bench.data.features import ItemKeys, read_features
 from bench.data.formats.place import Content, Place, SourceOptions
+from bench.data.numerals import holds_huge_exponents, numbers_where_all_are, to_numbers
 from bench.data.pins import CardComparison
 from bench.data.raw import RawData
 from bench.data.roles import (
@@ -194,7 +195,10 @@ def _read_table(path: Path, columns: Columns) -> pd.DataFrame:
     check_plain(path)
     # pandas' parser errors are ValueErrors
     with os_errors(f"{path} is not a tab-separated table", "Correct it.", DataError, ValueError):
-        table = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE)
+        if holds_huge_exponents(path):
+            table = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str).apply(numbers_where_all_are)
+        else:
+            table = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE)
     names = [str(column) for column in table.columns]
     for needed in (columns.user or USER, columns.item or ITEM):
         if needed not in names:
@@ -286,11 +290,9 @@ def _labels(path: Path, table: pd.DataFrame) -> IntArray:
 
 def _times(path: Path, table: pd.DataFrame, name: str | None) -> NDArray[np.float64] | None:
     """Return the times of the rows in seconds, `[n]`, or None if the table has no such column."""
-    import pandas as pd
-
     if name is None:
         return None
-    times: NDArray[np.float64] = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
+    times = to_numbers(table[name])
     finite = np.isfinite(times)
     if not finite.all():
         row = int(np.argmin(finite))

@@ -17,6 +17,7 @@ from bench.core.files import os_errors
 from bench.core.types import Interactions
 from bench.data.cards import RatingsSource
 from bench.data.formats.place import SourceOptions
+from bench.data.numerals import to_numbers
 from bench.data.pins import Checksums, check_counts, checked_path
 from bench.data.raw import RawData
 from bench.data.tables import count_lines
@@ -78,7 +79,7 @@ def _numbers(path: Path, separator: str) -> tuple[NDArray[Any], ...]:
         )
     columns = []
     for name, (_, texts) in zip(COLUMNS, table.items(), strict=True):
-        values = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+        values = to_numbers(texts)
         valid = np.isfinite(values) & (values >= 0) & (values < 2.0**53)  # float64 holds such ids exactly
         if name in ("user", "item"):
             valid &= values == np.floor(values)

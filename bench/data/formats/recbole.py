@@ -26,6 +26,7 @@ from bench.data.columns import (
 )
 from bench.data.features import FeatureMatrix, ItemKeys, modality_of
 from bench.data.formats.place import Content, Place, describe_missing_parts, modality_name, part_files
+from bench.data.numerals import to_numbers
 from bench.data.roles import find_roles, require_column
 from bench.data.tables import read_header, read_text, row_number
 
@@ -161,7 +162,6 @@ class _Table:
 
 def _sequences(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     """Parse numbers separated by spaces into a matrix; an empty field becomes a row of zeros."""
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -172,7 +172,7 @@ def _sequences(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     try:  # Arrow does not say which value it cannot parse; the handler looks for it
         values = texts.cast(pa.float32()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
-        odd = int(np.argmax(np.isnan(pd.to_numeric(texts.to_pandas(), errors="coerce").to_numpy(np.float64))))
+        odd = int(np.argmax(np.isnan(to_numbers(texts.to_pandas()))))
         row = int(np.searchsorted(np.cumsum(lengths), odd, side="right"))
         raise DataError(
             f"{path}, {row_number(path, row)}: '{name}' holds '{texts[odd]}', expected numbers separated by "

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.errors import DataError, listed
-from bench.data.columns import Rows, as_texts, items_by_row, number_tables, rated_columns, table_rows
+from bench.data.columns import Rows, as_texts, holds_zero, items_by_row, number_tables, rated_columns, table_rows
 from bench.data.features import ItemKeys
 from bench.data.formats.place import Content, Place
 from bench.data.roles import find_column, find_roles, propose_column, rating_like_columns
@@ -63,7 +63,8 @@ def read(place: Place) -> Content:
     rows = _rows(tables[0], place)
     raw = number_tables(f"interactions, read from {tables[0]}", [rows]).raw
     assert raw.item_ids is not None  # a table always has ids
-    keys = ItemKeys(as_texts(raw.item_ids, raw.parts[0].n_items), items_by_row(raw.item_ids))
+    ids, of_rows = as_texts(raw.item_ids, raw.parts[0].n_items), items_by_row(raw.item_ids)
+    keys = ItemKeys(ids, of_rows, from_zero=holds_zero(rows.items))
     return Content(raw, keys, (tables[0],))
 
 
@@ -187,7 +188,7 @@ def _rows(path: Path, place: Place) -> Rows:
     if path.suffix.lower() == ".parquet":
         table = read_parquet(path, wanted)
         rows = table_rows(path, by_role, {name: table.column(name) for name in wanted}, columns, rated)
-        return replace(rows, notes=tuple(notes))
+        return replace(rows, notes=(*notes, *rows.notes))
     text = read_text(path, _delimiter(path, place), wanted, quoted=path.suffix.lower() != ".inter")
     by_name = {name: text.columns.column(name) for name in wanted}
     notes += text.notes
@@ -196,7 +197,7 @@ def _rows(path: Path, place: Place) -> Rows:
         by_name[name], note = _strip_leading_blanks(name, by_name[name])
         notes += note
     rows = table_rows(path, by_role, by_name, columns, rated)
-    return replace(rows, n_joined=text.n_joined, notes=tuple(notes))
+    return replace(rows, n_joined=text.n_joined, notes=(*notes, *rows.notes))
 
 
 def _strip_leading_blanks(name: str, column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, list[str]]:
