@@ -60,7 +60,7 @@ printf '%s\n' \
   "error: Python 3.11 or 3.12 is needed$(if $(PYTHON),; $(PYTHON) is neither). Three ways to go on:" \
   "  uv      curl -LsSf https://astral.sh/uv/install.sh | sh    then make setup; uv downloads a Python" \
   "  conda   conda env create -f environment.yml && conda activate ludp-bench && make setup" \
-  "  docker  docker build -t ludp-bench . && docker run -it ludp-bench" \
+  "  docker  docker build -t ludp-bench . && docker run -it -v $(CURDIR)/results:/ludp-bench/results ludp-bench" \
   "Or name one: make setup PYTHON=/path/to/python3.12"; exit 2
 endef
 
