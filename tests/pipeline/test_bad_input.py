@@ -59,7 +59,7 @@ CASES = [
     ),
     (["--datasets", "movielens@shipped", "--source", "embedded"], ["'shipped'", "embedded", "MovieLens-100K"]),
     (["--datasets", "tiktok@global_time", "--source", "surrogate", "--scale", "0.01"], ["'global_time'", "time"]),
-    (["--seeds", "0"], ["--seeds", "at least 1"]),
+    (["--seeds", "0"], ["--seeds", "a whole number from 1"]),
     (["--modles", "mf"], ["--modles", "'--models'"]),
     (["--workers", "64", "--threads", "64"], ["--workers 64", "--threads 64", "4096 cores", "at most"]),
     (["--workers", "4096"], ["--workers 4096", "--threads 1", "4096 cores", "at most"]),

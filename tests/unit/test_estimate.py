@@ -57,7 +57,9 @@ def test_without_earlier_runs_the_table_gives_a_sane_time(estimator: Estimator) 
 def test_a_search_takes_the_time_of_its_trials_and_at_most_its_minutes(estimator: Estimator) -> None:
     def seconds(**budget: float) -> float:
         settings = TuningSettings(Budget(**budget), "tpe", 30, 1, {})
-        return TrialPlan.of(["mf", "lightgcn"], {"toy": toy.random_data()}, settings).seconds(estimator) or 0
+        data, protocol = {"toy": toy.random_data()}, estimator.options.protocol
+        plan = TrialPlan.of(["mf", "lightgcn"], data, settings, estimator.store, protocol)
+        return plan.seconds(estimator) or 0
 
     assert seconds(minutes=2) == 2 * 60 * 2
     assert 0 < seconds(n_trials=5) < seconds(n_trials=10)
