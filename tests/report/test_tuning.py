@@ -124,6 +124,10 @@ def test_the_table_shows_models_and_its_csv_trials(study: Any, paper: Paper) -> 
     same = [study((0.2, 0.5), label=label) for label in ("ludp", "mf")]
     assert equal in tuning_table(same, paper, ["ludp", "mf"]).caption
     assert equal not in tuning_table(same, paper, ["ludp", "mf", "vbpr"]).caption  # one was not searched
+    small = replace(study((0.2, 0.5), label="popularity"), space=SearchSpace({"rate": 0.1}, {"rate": (0.1, 1.0)}))
+    larger = study((0.2, 0.5), (0.3, 0.4), (0.1, 0.1))
+    words = "Every model got the same number of trials, or all settings that it has."
+    assert words in tuning_table([larger, small], paper, ["mf", "popularity"]).caption
     assert "number of trials" not in tuning_table(same[:1], paper, ["ludp"]).caption
     rows = [dict(zip(CSV_HEADER, row, strict=True)) for row in table.csv_rows]
     assert [(row["model"], row["trial"], row["is_chosen"], row["valid"]) for row in rows] == [

@@ -159,9 +159,12 @@ def _fairness(studies: Sequence[StudyResult], labels: Sequence[str]) -> str:
     searched = {study.label for study in studies}
     if len({*searched, *labels}) < 2:
         return ""
-    if searched >= set(labels) and len({len(study.records) for study in studies}) == 1:
-        return " Every model got the same number of trials."
-    return " The models did not get the same number of trials."
+    most = max(len(study.records) for study in studies)
+    is_equal = all(len(study.records) == min(most, study.space.size) for study in studies)
+    if not (searched >= set(labels) and is_equal):
+        return " The models did not get the same number of trials."
+    is_small = any(study.space.size < most for study in studies)
+    return f" Every model got the same number of trials{', or all settings that it has' if is_small else ''}."
 
 
 def _block(studies: Sequence[StudyResult], paper: Paper) -> Block:
