@@ -124,7 +124,7 @@ def test_the_table_shows_models_and_its_csv_trials(study: Any, paper: Paper) -> 
     same = [study((0.2, 0.5), label=label) for label in ("ludp", "mf")]
     assert equal in tuning_table(same, paper, ["ludp", "mf"]).caption
     assert equal not in tuning_table(same, paper, ["ludp", "mf", "vbpr"]).caption  # one was not searched
-    small = replace(study((0.2, 0.5), label="popularity"), space=SearchSpace({"rate": 0.1}, {"rate": (0.1, 1.0)}))
+    small = replace(study((0.2, 0.5), label="popularity"), space=SearchSpace({"rate": 0.1}, {"rate": (0.1,)}))
     larger = study((0.2, 0.5), (0.3, 0.4), (0.1, 0.1))
     words = "Every model got the same number of trials, or all settings that it has."
     assert words in tuning_table([larger, small], paper, ["mf", "popularity"]).caption
