@@ -157,8 +157,11 @@ class Params(ContentParams):
                 "item_graph_refresh: epoch rebuilds the item graphs from fine-tuned features; it needs "
                 "feat_trainable: true and use_user_pref: true"
             )
-        if self.user_att == "shared_with_item" and not (self.use_item_graph and self.use_user_pref):
-            raise ValueError("user_att: shared_with_item needs both branches on")
+        if self.user_att == "shared_with_item":
+            if not (self.use_item_graph and self.use_user_pref):
+                raise ValueError("user_att: shared_with_item needs both branches on")
+            if self.fusion != "attention":
+                raise ValueError("user_att: shared_with_item needs fusion: attention, which both sides then share")
         if self.final_combine == "concat" and not (self.use_item_graph and self.use_user_pref):
             raise ValueError("final_combine: concat needs both branches on, so that the two sides have one width")
         return self
@@ -219,7 +222,7 @@ class LUDP(ContentRecommender):
         every = torch.arange(self.n_users)
         mask = torch.stack([branch.available(every) for branch in self.preferences], dim=1)
         self.register_buffer("user_mask", mask, persistent=False)
-        shared = p.user_att == "shared_with_item" and isinstance(self.item_fusion, AttentionFusion)
+        shared = p.user_att == "shared_with_item"
         self.user_fusion = self.item_fusion if shared else _fusion(p, "user", self.features)
 
     def _collaborative(self) -> Tensor:
@@ -254,7 +257,8 @@ class LUDP(ContentRecommender):
         return fused
 
     def embed(self) -> Tables:
-        """Return final vectors of all users and items (Eq. 13)."""
+        """Return final vectors of all users and items (Eq. 13), from the parameters alone."""
+        self._refresh_if_due()
         p, (users, items) = self.params, self._collaborative().split([self.n_users, self.n_items])
         content = None
         if p.use_user_pref:
@@ -296,11 +300,13 @@ class LUDP(ContentRecommender):
         return (final, *halves(final_items)), (repeated(own_ego, of_user), *halves(repeated(other_ego, of_item)))
 
     def _refresh_if_due(self) -> None:
-        """Rebuild the item graphs at the first batch of an epoch, if `item_graph_refresh` is epoch."""
-        # epochs are counted in training pairs, since models do not see the trainer's loop
-        due = self.pairs_seen % len(self.train_users) == 0
+        """Rebuild the item graphs for scores and an epoch's first batch, if `item_graph_refresh` is epoch."""
         p = self.params
-        if not (due and self.training and p.item_graph_refresh == "epoch" and p.use_item_graph):
+        if p.item_graph_refresh == "never" or not p.use_item_graph:
+            return
+        # epochs are counted in training pairs, since models do not see the trainer's loop; scores follow the
+        # features alone, so that the best epoch's come back with its state
+        if self.training and self.pairs_seen % len(self.train_users) != 0:
             return
         lists = []
         for m, branch in zip(self.features, self.preferences, strict=True):

@@ -36,7 +36,7 @@ from models.base import ModelCard, ModelParams, Recommender, Tables
 from models.layers.dense import linear, matrix, product, zeros
 from models.layers.graph import Batch, SparseRows, bipartite, distinct, gather, repeated, spmm, spmm_rows, thirds
 from models.layers.losses import l2
-from models.layers.rows import SMALLEST, unit_rows
+from models.layers.rows import inverse_norms, unit_gradient, unit_rows
 
 SLOPE = 0.2  # of LeakyReLU
 LANES = 2**16  # values of a 16-bit part of a draw
@@ -101,8 +101,7 @@ class _LayerFunction(torch.autograd.Function):
         F.leaky_relu_(rows, SLOPE)
         if keep is not None:
             rows.mul_(keep)
-        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-        inverse = norms.masked_fill_(norms < SMALLEST, torch.inf).reciprocal_()
+        inverse = inverse_norms(rows)
         rows.mul_(inverse)
         ctx.save_for_backward(own, side, w1, w2, sums, products, rows, inverse, keep)
         return rows
@@ -110,8 +109,7 @@ class _LayerFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         own, side, w1, w2, sums, products, unit, inverse, keep = ctx.saved_tensors
-        along = torch.linalg.vecdot(unit, grads[0]).unsqueeze(1)
-        to_rows = torch.addcmul(grads[0], unit, along, value=-1).mul_(inverse)
+        to_rows = unit_gradient(unit, inverse, grads[0])
         if keep is not None:
             to_rows.mul_(keep)
         # the signs of the unit rows are those before LeakyReLU; a dropped entry has no gradient left

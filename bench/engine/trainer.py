@@ -6,7 +6,8 @@ ends the run. A trial of a search also stops if its score is below its bounds.
 
 After every epoch the loop emits a state: parameters, buffers, Adam's moments, random generators and the result so
 far. Training that is restored from it continues with the same bits. Anything else that a model keeps must be a
-buffer, or be rebuilt by the first batch of an epoch; the contract suite interrupts and resumes every model.
+buffer, or be rebuilt by the first batch of an epoch and for scores. The contract suite interrupts and resumes
+every model, and loads the state of one training into another.
 
 On CUDA the steps of an epoch can be recorded once as a CUDA graph and replayed, see `Stepper`.
 """

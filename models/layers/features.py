@@ -25,6 +25,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 FeatNorm = Literal["l2", "none", "zscore", "center_l2"]
+ROUNDING = 1e-6  # relative to a column's largest value; float32 rounds at 6e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +50,19 @@ def scaled(features: ItemFeatures, how: FeatNorm) -> Tensor:
 
     Args:
         features: one modality.
-        how: "l2" unit rows; "zscore" unit variance per column; "center_l2" mean row removed, then unit rows.
+        how: "l2" unit rows; "zscore" mean 0 and variance 1 per column; "center_l2" mean row removed, then unit
+            rows. Where a mean is removed, a constant column becomes zeros.
     """
     table = features.raw.to(torch.get_default_dtype())
     present = features.present
     if how in ("zscore", "center_l2") and present.any():
-        table = table - table[present].mean(dim=0)
-    if how == "zscore" and present.any():
-        table = table / table[present].std(dim=0, correction=0).clamp_min(1e-12)
+        own = table[present]
+        deviation = own.std(dim=0, correction=0)
+        # what centring leaves of a constant column is rounding, which must not grow to the size of content
+        constant = deviation <= ROUNDING * own.abs().amax(dim=0)
+        table = (table - own.mean(dim=0)).masked_fill(constant, 0)
+        if how == "zscore":
+            table = table / deviation.masked_fill(constant, 1)
     if how in ("l2", "center_l2"):
         table = F.normalize(table, dim=1, eps=1e-12)
     return table * present.unsqueeze(1)

@@ -1,4 +1,4 @@
-"""Rows of length 1 in parts, for operations whose gradient is written by hand. Pure torch."""
+"""Unit rows and raw rows of one table from one operation, with its gradient by hand. Pure torch."""
 
 from __future__ import annotations
 
@@ -8,26 +8,7 @@ import torch
 from torch import Tensor
 
 from models.layers.graph import adds_in_order, scattered
-from models.layers.rows import SMALLEST
-
-
-def inverse_norms(table: Tensor) -> Tensor:
-    """Return 1 / |x| of each row, `[n, 1]`; 0 for a zero row. No gradient."""
-    norms: Tensor = torch.linalg.vector_norm(table, dim=1, keepdim=True)
-    return norms.masked_fill_(norms < SMALLEST, torch.inf).reciprocal_()
-
-
-def unit_gradient(unit: Tensor, inverse: Tensor, grad: Tensor) -> Tensor:
-    """Return `(g - y (y . g)) / |x|`, `[n, d]`: the gradient of y = x / |x| from that of y.
-
-    Args:
-        unit: y, `[n, d]`.
-        inverse: 1 / |x|, `[n, 1]`; 0 for rows without gradient.
-        grad: g, `[n, d]`.
-    """
-    across = unit * grad  # one table serves the products and the result
-    along = across.sum(1, keepdim=True)
-    return torch.addcmul(grad, unit, along, value=-1, out=across).mul_(inverse)
+from models.layers.rows import inverse_norms, unit_gradient
 
 
 def unit_rows_and_own(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

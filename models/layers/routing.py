@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from models.layers.dense import linear, matrix, zeros
 from models.layers.edges import Edges, normalise_, sddmm, softmax_gradient_, weighted_spmm
-from models.layers.graph_rows import inverse_norms, unit_gradient
-from models.layers.rows import unit_rows
+from models.layers.rows import inverse_norms, unit_gradient, unit_rows
 
 SLOPE = 0.01
 

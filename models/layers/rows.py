@@ -19,13 +19,30 @@ def unit_rows(table: Tensor) -> Tensor:
     return result
 
 
+def inverse_norms(table: Tensor) -> Tensor:
+    """Return 1 / |x| of each row, `[n, 1]`; 0 for a zero row. No gradient."""
+    norms: Tensor = torch.linalg.vector_norm(table, dim=1, keepdim=True)
+    return norms.masked_fill_(norms < SMALLEST, torch.inf).reciprocal_()
+
+
+def unit_gradient(unit: Tensor, inverse: Tensor, grad: Tensor) -> Tensor:
+    """Return `(g - y (y . g)) / |x|`, `[n, d]`: the gradient of y = x / |x| from that of y.
+
+    Args:
+        unit: y, `[n, d]`.
+        inverse: 1 / |x|, `[n, 1]`; 0 for rows without gradient.
+        grad: g, `[n, d]`.
+    """
+    along = torch.linalg.vecdot(unit, grad).unsqueeze(1)
+    return torch.addcmul(grad, unit, along, value=-1).mul_(inverse)
+
+
 class _UnitRows(torch.autograd.Function):
-    """`y = x / |x|`; the gradient is `(g - y (y . g)) / |x|`."""
+    """`y = x / |x|`; the gradient is `unit_gradient`."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, table: Tensor) -> Tensor:
-        norms: Tensor = torch.linalg.vector_norm(table, dim=1, keepdim=True)
-        inverse = norms.masked_fill_(norms < SMALLEST, torch.inf).reciprocal_()
+        inverse = inverse_norms(table)
         unit = table * inverse
         ctx.save_for_backward(unit, inverse)
         return unit
@@ -33,6 +50,4 @@ class _UnitRows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, *grads: Tensor) -> Tensor:
         unit, inverse = ctx.saved_tensors  # type: ignore[attr-defined]
-        along = torch.linalg.vecdot(unit, grads[0]).unsqueeze(1)
-        across: Tensor = torch.addcmul(grads[0], unit, along, value=-1)
-        return across.mul_(inverse)
+        return unit_gradient(unit, inverse, grads[0])

@@ -13,7 +13,7 @@ import toy
 from bench.core.types import BenchmarkData, Modality
 from bench.engine import registry
 from bench.engine.recbole import TrainingView, model_config, padded
-from models.layers.features import N_NEIGHBOURS, ItemFeatures, completed
+from models.layers.features import N_NEIGHBOURS, FeatNorm, ItemFeatures, completed, scaled
 
 DATA = toy.random_data(absent=True)
 CONTENT = [name for name in registry.names() if registry.load(name).card.uses_content]
@@ -120,3 +120,14 @@ def test_no_more_than_the_nearest_and_ties_to_the_lowest_id() -> None:
     taken = (filled.raw[1] > 0).nonzero().squeeze(1).tolist()
     assert taken == [*range(1, N_NEIGHBOURS), n]
     assert filled.raw[1, n].item() == pytest.approx(1 / N_NEIGHBOURS)
+
+
+@pytest.mark.parametrize("how", ["zscore", "center_l2"])
+@pytest.mark.parametrize("constant", [0.1, 3.7, 12_345.6])
+def test_a_constant_column_has_no_content(how: FeatNorm, constant: float) -> None:
+    """The mean of equal float32 values is not that value; what is left of the column must not count."""
+    rows = torch.stack([torch.full((1000,), constant), torch.randn(1000)], dim=1).numpy()
+    table = scaled(features_of(rows, [True] * 1000)[0], how)
+    assert not table[:, 0].any()
+    size = table[1:, 1].abs() if how == "center_l2" else table[1:, 1].std(correction=0)
+    torch.testing.assert_close(size, torch.ones_like(size))

@@ -41,6 +41,6 @@ FAULTS = [
     Fault("edges: softmax counts masked edges", "_EdgeSoftmax.forward", "        if keep is not None:\n            powers = powers * keep\n", "", f"{EDGES} -k kept_edges"),
     Fault("edges: permutation not undone", "_Permuted.backward", "grads[0].index_select(0, ctx.inverse)", "grads[0]", f"{EDGES} -k gradients", slow=True),
     Fault("edges: softmax overflows", "_EdgeSoftmax.forward", 'logits - _segments(edges, logits, "max").index_select(0, edges.rows)', "logits", f"{EDGES} -k large_logits", slow=True),
-    Fault("rows: gradient along the row", "_UnitRows.backward", "value=-1", "value=0", f"{EDGES} -k zero_row", slow=True),
-    Fault("rows: a zero row sends 1e12", "_UnitRows.backward", "return across.mul_(inverse)", "return across.mul_(inverse.masked_fill(inverse == 0, 1e12))", f"{EDGES} -k zero_row", slow=True),
+    Fault("rows: gradient along the row", "unit_gradient", "value=-1", "value=0", f"{EDGES} -k zero_row", slow=True),
+    Fault("rows: a zero row sends 1e12", "unit_gradient", ".mul_(inverse)", ".mul_(inverse.masked_fill(inverse == 0, 1e12))", f"{EDGES} -k zero_row", slow=True),
 ]  # fmt: skip

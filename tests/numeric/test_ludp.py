@@ -462,11 +462,25 @@ def test_refreshing_rebuilds_the_item_graphs_once_an_epoch() -> None:
     assert not torch.equal(model.item_graphs.first.columns, built.columns)
 
 
+def test_a_restored_state_brings_its_item_graphs_back() -> None:
+    """The best epoch is tested after later ones were trained, with the item graphs of its own features."""
+    model = perturbed(DATA, feat_trainable=True, item_graph_refresh="epoch")
+    best, scores = {key: value.clone() for key, value in model.state_dict().items()}, toy.scores(model).clone()
+    with torch.no_grad():
+        model.preferences[0].table.copy_(torch.randn(DATA.n_items + 1, DATA.modalities[0].dim))
+    model.train().calculate_loss(toy.triples(DATA))
+    assert not torch.equal(toy.scores(model.eval()), scores)
+    model.load_state_dict(best)
+    torch.testing.assert_close(toy.scores(model), scores, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("switches", "words"),
     [
         ({"item_graph_refresh": "epoch"}, "feat_trainable"),
         ({"user_att": "shared_with_item", "use_item_graph": False}, "both branches"),
+        ({"user_att": "shared_with_item", "fusion": "sum"}, "fusion: attention"),
+        ({"user_att": "shared_with_item", "fusion": "sum", "fusion_side": "user"}, "fusion: attention"),
         ({"final_combine": "concat", "use_user_pref": False}, "both branches"),
         ({"modalities": ["visaul"]}, "'visual'"),
         ({"modalities": []}, "distinct"),

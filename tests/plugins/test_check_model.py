@@ -27,7 +27,7 @@ def test_a_new_model_honours_the_contract(own, content: bool, capsys: pytest.Cap
     assert main(["check-model", "fresh", "--plugin", str(path)]) == 0
     said = capsys.readouterr().out
     assert "✗" not in said
-    assert said.count("✓") == (23 if content else 21)
+    assert said.count("✓") == (24 if content else 22)
     assert "checks passed" in said
 
 
@@ -62,6 +62,15 @@ BROKEN = {
     "ignored": (
         ("        for _ in range(self.params.n_layers):", "        for _ in range(2):"),
     ),
+    # with one kind of initial values, scores depend on what the last training step left behind
+    "left": (
+        (INIT, INIT + "        self.shift = 0.0\n"),
+        (SPLIT, """        users, items = final.split([self.n_users, self.n_items])
+        if self.training and self.params.init == "xavier_uniform":
+            self.shift = items.detach().norm(dim=1, keepdim=True)
+        return users, items + self.shift
+"""),
+    ),
     # batches are trained on without the last layer
     "batchwise": (
         (SPLIT, SPLIT + '''
@@ -78,6 +87,7 @@ EXPECTED = {
     "shifted": ("padding plays no part", "items 14 (counted from 0)"),
     "drawn": ("same seed same bits", "numpy"),
     "ignored": ("every parameter has an effect", "Other values of n_layers change nothing"),
+    "left": ("every switch is scored from its state", "With init=xavier_uniform, a model"),
     "batchwise": ("batch path equals all nodes", "users, positives, negatives"),
 }
 
@@ -88,7 +98,12 @@ def test_each_kind_of_fault_is_named(own, name: str) -> None:
     title, part = EXPECTED[name]
     assert title in found, found
     assert part in found[title]
-    if name in ("idle", "ignored", "batchwise"):  # and nothing else: the others have more than one consequence
+    if name in (
+        "idle",
+        "ignored",
+        "left",
+        "batchwise",
+    ):  # and nothing else: the others have more than one consequence
         assert set(found) == {title}
 
 

@@ -1,10 +1,11 @@
-"""The contract check that every declared parameter has an effect. Pure."""
+"""Contract checks that try other values of every declared parameter. Pure."""
 
 from __future__ import annotations
 
 import itertools
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from bench.checks.contract.toys import CPU, SETTINGS, build_model, random_data, require, scores, small, triples
@@ -19,7 +20,8 @@ from bench.engine.trainer import train
 EXEMPT = "EFFECT_NOT_TESTED"  # class attribute of a model: reasons by parameter
 EPOCHS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # at which the step size is compared; a decay may begin late
 MOST_VALUES = 3  # of a parameter, under each other value of another one
-LEAST_STEPS = {"train_batch_size": 16}  # several steps in an epoch of the small data
+# several steps in an epoch of the small data, and large ones
+STEPS = {"train_batch_size": 16, "learning_rate": 0.05}
 
 Values = Mapping[str, Any]
 
@@ -52,22 +54,67 @@ def every_parameter_has_an_effect(name: str) -> None:
     )
 
 
+def every_switch_is_scored_from_its_state(name: str) -> None:
+    """Check for every switch that a state that is loaded into a model after other training scores the same."""
+    trial = _Trial(name, registry.load(name))
+    wrong = [
+        " ".join(f"{key}={value}" for key, value in values.items()) or "its default values"
+        for values in trial.switches()
+        if not trial.scores_come_back(values)
+    ]
+    require(
+        not wrong,
+        f"With {listed(wrong)}, a model has other scores after its saved state is loaded than when it was saved.",
+        "The test uses the state of the best epoch after later epochs were trained. Something that scores depend "
+        "on is left from those.",
+        "Compute scores from parameters and buffers alone, or build the rest from them in embed() if not "
+        "self.training.",
+    )
+
+
 class _Trial:
     """Tries values of a model's parameters on small data, and remembers the outcomes."""
 
     def __init__(self, name: str, entry: ModelEntry) -> None:
         self.name, self.entry = name, entry
         self.data = random_data(absent=True)
-        self.start = {**_declared(entry, LEAST_STEPS), **small(name)}
+        self.start = {**_declared(entry, STEPS), **small(name)}
         self.outcomes: dict[tuple[Look, str], str | None] = {}
 
     def acts(self, key: str) -> bool:
         """Return whether some value of a parameter changes the outcome, or whether no other value is known."""
-        values = list(_alternatives(self.entry, key, self.data))
-        if not values or any(self._differs(look, {}, key, values) for look in LOOKS):
+        alone = self.values(key, {})
+        if any(self._differs(look, {}, key, alone) for look in LOOKS):
             return True
-        bases = list(self._bases(key))
-        return any(self._differs(look, base, key, values[:MOST_VALUES]) for look in LOOKS for base in bases)
+        under = [(base, self.values(key, base)[:MOST_VALUES]) for base in self._bases(key)]
+        if not alone and not any(values for _, values in under):
+            return True
+        return any(self._differs(look, base, key, values) for look in LOOKS for base, values in under)
+
+    def values(self, key: str, base: Values) -> list[Any]:
+        """Return other values of a parameter that are allowed beside those of `base`."""
+        return list(_alternatives(self.entry, key, self.data, base))
+
+    def switches(self) -> Iterator[Values]:
+        """Yield the defaults, each variant, and each other value of each switch, with what that value needs."""
+        yield from ({}, *self.entry.file.variants.values())
+        for key in filter(partial(_is_switch, self.entry), self.entry.model_class.Params.model_fields):
+            tried: list[Any] = []
+            for base in ({}, *self._bases(key)):
+                for value in self.values(key, base):
+                    if value not in tried:
+                        tried.append(value)
+                        yield {**base, key: value}
+
+    def scores_come_back(self, values: Values) -> bool:
+        """Return whether a trained state gives its scores to a model that was trained from another seed."""
+        own = {**values, **self.start}
+        model = build_model(self.name, self.data, **own)
+        found = _after_training(model, self.data)
+        other = build_model(self.name, self.data, seed=99, **own)
+        _after_training(other, self.data)
+        other.load_state_dict(model.state_dict())
+        return found == hash_array(scores(other).numpy())
 
     def _bases(self, key: str) -> Iterator[Values]:
         """Yield values under which a parameter is tried: of each variant, and of each other parameter."""
@@ -77,7 +124,7 @@ class _Trial:
         # the most likely ones first: of the same name, as init for init_std, then switches
         others.sort(key=lambda each: (each.partition("_")[0] != word, not _is_switch(self.entry, each)))
         for other in others:
-            yield from ({other: value} for value in _alternatives(self.entry, other, self.data))
+            yield from ({other: value} for value in self.values(other, {}))
 
     def _differs(self, look: Look, base: Values, key: str, values: list[Any]) -> bool:
         own = {**base, **self.start}
@@ -128,8 +175,11 @@ def _is_switch(entry: ModelEntry, key: str) -> bool:
     return isinstance(entry.file.defaults[key], str | bool)
 
 
-def _alternatives(entry: ModelEntry, key: str, data: BenchmarkData) -> Iterator[Any]:
-    """Yield valid values of a parameter other than its default: of its type, its search and its variants."""
+def _alternatives(entry: ModelEntry, key: str, data: BenchmarkData, base: Values) -> Iterator[Any]:
+    """Yield values of a parameter other than its default, of its type, its search and its variants.
+
+    A value is left out where it is not valid beside those of `base`.
+    """
     default, seen = entry.file.defaults[key], []
     if key == "modalities":
         listed_values: list[Any] = [[data.modalities[0].name]]
@@ -142,7 +192,7 @@ def _alternatives(entry: ModelEntry, key: str, data: BenchmarkData) -> Iterator[
             continue
         seen.append(value)
         try:
-            entry.params(data.name, overrides={key: value})
+            entry.params(data.name, overrides={**base, key: value})
         except ConfigError:
             continue
         yield value

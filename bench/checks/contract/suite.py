@@ -43,6 +43,7 @@ CHECKS = (
     Check(form.yaml_fits_params),
     Check(form.parameters_are_documented),
     Check(effects.every_parameter_has_an_effect),
+    Check(effects.every_switch_is_scored_from_its_state, "trained"),
     Check(form.no_fixed_device),
     Check(form.tables_have_the_right_shape, "trained"),
     Check(form.losses_are_finite_and_two, "trained"),
