@@ -4,8 +4,8 @@ Reading: `problem_with_file`, `check_plain` and `read_regular` refuse named pipe
 may lie in folders that users download or unpack.
 
 Writing: `write_atomically` fills a temporary file in the same folder and renames it, so a file exists whole or
-not at all. The temporary file is locked while it is written. A lock ends with its process, so `remove_leftovers`
-can tell files of killed processes from those of live ones.
+not at all; `folder_in_place` does the same for a folder. The temporary file is locked while it is written. A lock
+ends with its process, so `remove_leftovers` can tell files of killed processes from those of live ones.
 
 Locking: `claim` is a per-run file lock. Processes that share a results directory never train the same run at once.
 No claim is ever stale. On network file systems, claims hold between machines if locks do: NFS since version 3 with
@@ -20,6 +20,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -229,6 +230,33 @@ def _reason(problem: Exception, failure: str) -> str:
     name = getattr(problem, "filename", None)
     is_named = not isinstance(name, str) or name in failure or name.endswith(PART)
     return (reason or type(problem).__name__) if is_named else f"{name}: {reason}"
+
+
+@contextlib.contextmanager
+def folder_in_place(temporary: Path, final: Path) -> Iterator[None]:
+    """Rename a filled folder to its final place for the body, and keep it there unless the body fails.
+
+    What lay there is moved aside and removed last. If a step or the body fails, it is put back, and the new folder
+    is removed; where it cannot be put back, it stays beside its place.
+
+    Args:
+        temporary: a folder beside the final place.
+        final: the place; a folder or nothing.
+    """
+    replaced, is_in_place = temporary.with_suffix(f".old{PART}"), False
+    if final.exists():
+        final.rename(replaced)
+    try:
+        temporary.rename(final)
+        is_in_place = True
+        yield
+    except BaseException:
+        if is_in_place:
+            shutil.rmtree(final, ignore_errors=True)
+        if replaced.exists():
+            replaced.rename(final)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import UsageError, unknown_name
-from bench.core.files import os_errors
+from bench.core.files import folder_in_place, os_errors
 from bench.core.names import ALLOWED, base_name, is_name
 from bench.core.types import BenchmarkData, IntArray, Interactions, Modality
 from bench.core.yaml_files import dump_yaml
@@ -111,25 +111,11 @@ def export(
         with os_errors(f"{directory} cannot be written", "Name another place with --to."):
             temporary.mkdir(parents=True)
             WRITERS[format](exported, temporary)
-            _move(temporary, directory)
+            with folder_in_place(temporary, directory):
+                pass  # nothing else belongs to an export
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return directory
-
-
-def _move(temporary: Path, directory: Path) -> None:
-    """Rename a directory to its final place; what lies there is moved aside, and removed last or put back."""
-    if not directory.exists():
-        temporary.rename(directory)
-        return
-    replaced = temporary.with_suffix(".old.part")
-    directory.rename(replaced)
-    try:
-        temporary.rename(directory)
-    except BaseException:
-        replaced.rename(directory)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _refuse_unwritable(ids: NDArray[np.object_], format: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.core.config import validated
 from bench.core.errors import ConfigError, DataError, ResultsError, UsageError
-from bench.core.files import locked, write_text
+from bench.core.files import folder_in_place, locked, write_text
 from bench.core.names import SEPARATOR, base_and_split, base_name, readable
 from bench.core.yaml_files import dump_yaml, read_yaml
 from bench.data import cards
@@ -154,24 +154,12 @@ def _write(loaded: Loaded, name: str, directory: Path, card: Path) -> None:
     for leftover in directory.parent.glob(f".{name}.*.part"):  # we hold the lock: a killed import left it
         shutil.rmtree(leftover, ignore_errors=True)
     temporary = directory.parent / f".{name}.{secrets.token_hex(8)}.part"
-    replaced, in_place = temporary.with_suffix(".old.part"), False
     try:
         temporary.mkdir()
         normalised.write(loaded.raw, temporary)
         text = card_text(loaded, name, temporary, card.parent.resolve())
-        if directory.exists():
-            directory.rename(replaced)
-        temporary.rename(directory)
-        in_place = True
-        write_text(card, text)
-    except BaseException:
-        if in_place:  # the card could not be written
-            shutil.rmtree(directory, ignore_errors=True)
-        if replaced.exists():
-            replaced.rename(directory)
-        raise
-    else:  # not before: where the old copy cannot be put back, it stays beside its place
-        shutil.rmtree(replaced, ignore_errors=True)
+        with folder_in_place(temporary, directory):
+            write_text(card, text)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
