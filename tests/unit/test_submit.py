@@ -129,7 +129,7 @@ def test_a_row_without_all_its_seeds_is_refused(tmp_path: Path, submit: Submit, 
 def test_more_seeds_can_be_asked_for(tmp_path: Path, submit: Submit) -> None:
     add_run(tmp_path / "a", "mf", 0)
     assert "no finished runs for seed 2, 3 of 3" in submit("a", "--seeds", "3", code=2)
-    assert "at least 1" in submit("a", "--seeds", "0", code=2)
+    assert "a whole number from 1" in submit("a", "--seeds", "0", code=2)
 
 
 def test_a_failed_run_is_refused_and_gives_way_to_a_finished_one(tmp_path: Path, submit: Submit) -> None:

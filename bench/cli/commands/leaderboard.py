@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench.cli.declare import add_options
+from bench.cli.declare import add_options, count
 from bench.cli.options import HowOptions, WhatOptions
 from bench.core.errors import ResultsError, UsageError
 from bench.core.names import is_foreign
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, WhatOptions, "--plugin")
     parser.add_argument(
         "--seeds",
-        type=int,
+        type=count,
         metavar="N",
         help="repetitions of a complete row (default: the largest number that most rows of its table have)",
     )
@@ -48,11 +48,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build and print the leaderboard; return 1 if it has no finished run.
 
     Raises:
-        UsageError: the number of seeds is below 1, or `--output` or `--docs` does not fit.
+        UsageError: `--output` or `--docs` does not fit.
         ResultsError: there are no records, or a file cannot be read or written.
     """
-    if arguments.seeds is not None and arguments.seeds < 1:
-        raise UsageError(f"--seeds must be at least 1, not {arguments.seeds}.")
     from bench.report.leaderboard.build import outcome, refresh
 
     publication = _publication(arguments)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.core.errors import UsageError
+from bench.cli.declare import count
 
 SUMMARY = "check results of one or several machines and join them in one directory"
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seeds",
-        type=int,
+        type=count,
         metavar="N",
         help="repetitions that a row must have (default: the highest number on its data)",
     )
@@ -33,11 +33,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check and copy the results, and build the leaderboard of the target directory.
 
     Raises:
-        UsageError: a directory does not exist or is given twice, or the number of seeds is below 1.
+        UsageError: a directory does not exist or is given twice.
         ResultsError: a check failed; nothing was copied.
     """
-    if arguments.seeds is not None and arguments.seeds < 1:
-        raise UsageError(f"--seeds must be at least 1, not {arguments.seeds}.")
     from bench.report.leaderboard.build import outcome, refresh
     from bench.report.leaderboard.submit import submit
 
