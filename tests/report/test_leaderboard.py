@@ -521,7 +521,7 @@ def test_the_command_says_what_it_wrote_and_what_is_missing(
     assert "no result record" in capsys.readouterr().err
     add_run(tmp_path, "mf")
     assert main(["leaderboard", "--results-dir", str(tmp_path), "--seeds", "0"]) == 2
-    assert "at least 1" in capsys.readouterr().err
+    assert "a whole number from 1" in capsys.readouterr().err
     assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "leaderboard.html" in out
