@@ -50,6 +50,7 @@ LEVEL = 0.05
 POWER = 0.8
 CHUNK = 250  # flips or resamples at once: memory stays at CHUNK x n_users
 TIE = 1e-9  # sums closer than this fraction of their deviation count as equal
+FARTHEST = 300.0  # logarithm of a ratio; far beyond any percentile, and its exponential and quotients are finite
 
 FloatArray = NDArray[np.float64]
 Weights = Mapping[str, float]
@@ -212,7 +213,10 @@ class Resamples:
         sums = [self._sum(means, each) for each in (above, below)]
         added = [self._sum(shifts, each) for each in (above, below)]
         # in proportion, since a sum with the far tails of few seeds may be negative and then has no ratio
-        ratios = [each * np.exp(more / (each.mean() or 1.0)) for each, more in zip(sums, added, strict=True)]
+        ratios = [
+            each * np.exp(np.clip(more / (each.mean() or 1.0), -FARTHEST, FARTHEST))
+            for each, more in zip(sums, added, strict=True)
+        ]
         return OverSeeds(*_percentiles(sums[0] + added[0] - sums[1] - added[1]), *_ratios(*ratios))
 
     def _sum(self, table: FloatArray, weights: Weights) -> FloatArray:
