@@ -19,7 +19,7 @@ MAPPED_MODELS = ("lightgcn", LUDP)
 N_ITEM_LAYERS, N_UI_LAYERS = (1, 2, 3), 2
 KNN_K = (5, 10, 20, 50)
 FUSIONS = ("attention", "sum", "concat_fc")
-PARTS: dict[str, dict[str, Any]] = {
+LUDP_PARTS: dict[str, dict[str, Any]] = {
     "base": {"use_item_graph": False, "use_user_pref": False},
     "item graph": {"use_item_graph": True, "use_user_pref": False},
     "user preference": {"use_item_graph": False, "use_user_pref": True},
@@ -60,7 +60,7 @@ def layer_rows() -> dict[int, Variant]:
 
 def part_rows() -> dict[str, Variant]:
     """Return the rows of Figure 3 by the parts that are kept: LUDP with neither, one, or both."""
-    return {name: Variant(LUDP, name=f"parts={name}", values=values) for name, values in PARTS.items()}
+    return {name: Variant(LUDP, name=f"parts={name}", values=values) for name, values in LUDP_PARTS.items()}
 
 
 def own_part_labels() -> dict[str, str]:

@@ -219,7 +219,7 @@ def test_a_variant_of_its_own_fixes_what_its_row_fixes_and_all_that_has_no_effec
     entry, facts_of_all = registry.load("ludp"), {"visual", "acoustic", "textual"}
     for part, label in experiments.own_part_labels().items():
         variant = entry.file.variants[Variant.of(label).variant]
-        assert experiments.PARTS[part].items() <= variant.items()
+        assert experiments.LUDP_PARTS[part].items() <= variant.items()
         of_graph = {"knn_k", "n_item_layers", "item_graph_norm"}
         searched = search_space(entry, Variant.of(label).variant).candidates
         assert (of_graph <= set(searched)) is variant["use_item_graph"]

@@ -30,7 +30,7 @@ USUAL = {
     "textual": ("textual", "text", "texts", "txt", "t"),
 }
 FEATURES = re.compile(r"[_\-. ]*(feat|feats|feature|features|emb|embs|embedding|embeddings|vec|vectors)$")
-PARTS = (r"(trn|train)", r"(val|valid|dev)", r"(tst|test)")
+PART_WORDS = (r"(trn|train)", r"(val|valid|dev)", r"(tst|test)")
 MAX_FILES_BELOW = 2_000  # files of subdirectories that are listed
 
 
@@ -208,7 +208,7 @@ def part_files(files: Iterable[Path], pattern: str) -> tuple[Path, ...] | None:
         DataError: two files match the same part.
     """
     matched = []
-    for part in PARTS:
+    for part in PART_WORDS:
         expression = re.compile(pattern.replace("PART", part), re.IGNORECASE)
         fitting = [path for path in files if expression.fullmatch(path.name)]
         if len(fitting) > 1:
@@ -217,7 +217,7 @@ def part_files(files: Iterable[Path], pattern: str) -> tuple[Path, ...] | None:
                 "part. Keep one of them."
             )
         matched += fitting
-    return tuple(matched) if len(matched) == len(PARTS) else None
+    return tuple(matched) if len(matched) == len(PART_WORDS) else None
 
 
 def required_parts(place: Place, pattern: str, format: str, needs: str) -> tuple[Path, ...]:
@@ -235,7 +235,7 @@ def required_parts(place: Place, pattern: str, format: str, needs: str) -> tuple
 def describe_missing_parts(files: Iterable[Path], pattern: str) -> list[str]:
     """Return a message if files of some parts exist and others are missing, else none."""
     names_of = {}
-    for part, word in zip(PARTS, ("training", "validation", "test"), strict=True):
+    for part, word in zip(PART_WORDS, ("training", "validation", "test"), strict=True):
         expression = re.compile(pattern.replace("PART", part), re.IGNORECASE)
         names_of[word] = [path.name for path in files if expression.fullmatch(path.name)]
     present = listed(name for names in names_of.values() for name in names)

@@ -1,7 +1,7 @@
 """Build and write `report.html` and `report.md`, the report of one call. Writes only into the given directory.
 
 The HTML page shows without any other file what it tells; its links lead to the files beside it. The order of its
-parts is that of `PARTS`: the message first, then the paper's tables, then what few readers need, folded. The
+sections is that of `SECTIONS`: the message first, then the paper's tables, then what few readers need, folded. The
 Markdown file is for repository pages and links to the figure files.
 """
 
@@ -30,8 +30,8 @@ CLAIMS = "claims"
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of the page: anchor, heading, artifacts, and whether each is folded; one artifact has no heading."""
+class Section:
+    """A section of the page: anchor, heading, artifacts and whether it is folded; one artifact has no heading."""
 
     anchor: str
     title: str
@@ -39,12 +39,14 @@ class Part:
     is_folded: bool = False
 
 
-PARTS = (
-    Part("results", "Results", ("table3", "curves", "cost", "groups")),
-    Part("", "", (CLAIMS,)),
-    Part("ablations", "The paper's ablations", ("fig3", "table4", "table5", "fig5", "fig6", "readings"), True),
-    Part("search", "Hyperparameter search", ("tuning", "budget"), True),
-    Part("appendix", "Appendix", ("table2", "audit", "significance", "cd", "controls", "patience", "fig4"), True),
+SECTIONS = (
+    Section("results", "Results", ("table3", "curves", "cost", "groups")),
+    Section("", "", (CLAIMS,)),
+    Section("ablations", "The paper's ablations", ("fig3", "table4", "table5", "fig5", "fig6", "readings"), True),
+    Section("search", "Hyperparameter search", ("tuning", "budget"), True),
+    Section(
+        "appendix", "Appendix", ("table2", "audit", "significance", "cd", "controls", "patience", "fig4"), True
+    ),
 )
 
 
@@ -86,7 +88,7 @@ def _results(written: Written) -> Iterator[str]:
 
 def _in_order(written: Written) -> list[tuple[str, Table | Figure]]:
     """Return the artifacts in the order of the page."""
-    order = [*MESSAGE, *(name for part in PARTS for name in part.artifacts)]
+    order = [*MESSAGE, *(name for section in SECTIONS for name in section.artifacts)]
     names = [name for name in [*order, *written] if name in written]
     return [(name, written[name]) for name in dict.fromkeys(names)]
 
@@ -137,7 +139,7 @@ def to_html(written: Written, material: Material, about: About) -> str:
         ranked_note=_ranked_note(material),
         trust=trust(material, about),
         message=[items[name] for name in MESSAGE if name in items],
-        parts=_parts(items),
+        sections=_sections(items),
         data_notes=data_notes,
         **_tables(material, about),
         command=about.command,
@@ -168,13 +170,13 @@ def _items(written: Written, data_notes: Sequence[str]) -> Iterator[view.Item]:
             yield view.table_item(name, replace(each, notes=notes))
 
 
-def _parts(items: Mapping[str, view.Item]) -> list[tuple[Part, list[view.Item]]]:
-    """Return the parts with their items, without empty parts; artifacts of no part come with the results."""
-    placed = {*MESSAGE, *(name for part in PARTS for name in part.artifacts)}
-    first, *others = PARTS
+def _sections(items: Mapping[str, view.Item]) -> list[tuple[Section, list[view.Item]]]:
+    """Return the sections with their items, without empty ones; artifacts of no section come with the results."""
+    placed = {*MESSAGE, *(name for section in SECTIONS for name in section.artifacts)}
+    first, *others = SECTIONS
     first = replace(first, artifacts=(*first.artifacts, *(name for name in items if name not in placed)))
-    found = [(part, [items[name] for name in part.artifacts if name in items]) for part in (first, *others)]
-    return [(part, shown) for part, shown in found if shown]
+    found = [(each, [items[name] for name in each.artifacts if name in items]) for each in (first, *others)]
+    return [(section, shown) for section, shown in found if shown]
 
 
 def _tables(material: Material, about: About) -> dict[str, Any]:
