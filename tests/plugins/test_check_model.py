@@ -98,12 +98,8 @@ def test_each_kind_of_fault_is_named(own, name: str) -> None:
     title, part = EXPECTED[name]
     assert title in found, found
     assert part in found[title]
-    if name in (
-        "idle",
-        "ignored",
-        "left",
-        "batchwise",
-    ):  # and nothing else: the others have more than one consequence
+    # and nothing else is found: the faults that are not named here have more than one consequence
+    if name in ("idle", "ignored", "left", "batchwise"):
         assert set(found) == {title}
 
 
