@@ -48,12 +48,13 @@ def lists_of(skill: float, seed: int) -> TopK:
     return TopK(np.arange(N_USERS), np.argsort(-scores, axis=1)[:, :TOPK_DEPTH], 0)
 
 
-def params_of(label: str, dataset: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def params_of(label: str, facts: DataFacts, values: Mapping[str, Any]) -> dict[str, Any]:
     model, _, variant = label.partition("@")
     if model not in registry.names():
         return dict(values)
     entry = registry.load(model)
-    return entry.params(dataset, variant if variant in entry.file.variants else "", dict(values)).model_dump()
+    own = variant if variant in entry.file.variants else ""
+    return entry.params(facts.full_name, own, dict(values), facts.split_hash).model_dump()
 
 
 def add_run(
@@ -76,7 +77,7 @@ def add_run(
     own = {name: changes.pop(name) for name in ("max_epochs", "base_seed", "features") if name in changes}
     spec = RunSpec(
         dataset=data.name, model=model, variant=variant, repetition=repetition, stage=stage,
-        params=params_of(label, data.name, values or {}), **({"max_epochs": 30, "base_seed": 2023} | own),
+        params=params_of(label, data, values or {}), **({"max_epochs": 30, "base_seed": 2023} | own),
     )  # fmt: skip
     protocol = changes.pop("protocol", Protocol(hide_at_test=changes.pop("hide_at_test", "train+valid")))
     code = changes.pop("code_hash", "c0dec0dec0dec0de")

@@ -151,6 +151,7 @@ def plan_runs(
     tuned: Tuned | None = None,
     more: Mapping[str, Sequence[Variant]] | None = None,
     named: Sequence[str] = (),
+    splits: Mapping[str, str] | None = None,
 ) -> list[RunSpec]:
     """Plan the runs of the labels and of further variants under the options of the call; see `make_plan`."""
     from bench.runs.plan import make_plan
@@ -158,7 +159,7 @@ def plan_runs(
     what = options.what
     seeds_and_sets = (options.n_seeds, options.epochs_at_most, what.base_seed, what.overrides)
     everywhere = what.everywhere if named else None  # refused by name where no model of the call has them
-    return make_plan(datasets, labels, *seeds_and_sets, tuned, more, everywhere, named)
+    return make_plan(datasets, labels, *seeds_and_sets, tuned, more, everywhere, named, splits)
 
 
 def plan_artifacts(
@@ -185,7 +186,8 @@ def plan_artifacts(
     shown = [label for label in labels if shows_all or label in own]
     facts = {name: DataFacts.of(each) for name, each in data.items()}
     rows = {name: rows_of(artifacts, each, models, options.content_models) for name, each in facts.items()}
-    return plan_runs(options, [*data], shown, tuned, rows, labels)
+    splits = {name: each.split_hash for name, each in data.items()}
+    return plan_runs(options, [*data], shown, tuned, rows, labels, splits)
 
 
 def leave_out(

@@ -27,14 +27,14 @@ Values = dict[str, Any]
 class TunedValues(Protocol):
     """The values that searches found for a model; see `bench.engine.tuned`."""
 
-    def values(self, dataset: str, variant: str = "") -> Values:
-        """Return the values for a data set and variant; empty without a search."""
+    def values(self, dataset: str, split_hash: str, variant: str = "") -> Values:
+        """Return the values for a data set, its split and a variant; empty without a search on it."""
 
 
 class NothingTuned:
     """The tuned values of a model without a search: none."""
 
-    def values(self, dataset: str, variant: str = "") -> Values:
+    def values(self, dataset: str, split_hash: str, variant: str = "") -> Values:
         """Return no values."""
         return {}
 
@@ -87,7 +87,11 @@ class ModelEntry:
         return self.model_class.CARD
 
     def params(
-        self, dataset: str, variant: str = "", overrides: Values | None = None, with_tuned: bool = True
+        self,
+        dataset: str,
+        variant: str = "",
+        overrides: Values | None = None,
+        split_hash: str | None = None,
     ) -> ModelParams:
         """Merge the parameters for a data set from the YAML, from searches and from overrides; later values win.
 
@@ -98,7 +102,7 @@ class ModelEntry:
             dataset: `NAME@SPLIT`; tuned values are left out for a `NAME` alone, and "" means no data set.
             variant: name of a variant, "" for the model's own row.
             overrides: values of the call.
-            with_tuned: whether to include the values that searches found.
+            split_hash: of the data's split; the values that searches found on it are taken. None leaves all out.
 
         Raises:
             ConfigError: a value has a wrong type or a key does not exist.
@@ -106,14 +110,13 @@ class ModelEntry:
         """
         if variant and variant not in self.file.variants:
             raise unknown_name(f"variant of {self.name}", variant, self.file.variants, f"See {self.path}.")
-        tuned = self.tuned if with_tuned else NOTHING
         layers = [
             self.file.defaults,
             self.file.datasets.get(base_name(dataset), {}),
-            tuned.values(dataset),
+            self.tuned.values(dataset, split_hash) if split_hash else {},
             self.file.variants.get(variant, {}),
             self.file.datasets.get(f"{base_name(dataset)}@{variant}", {}) if variant else {},
-            tuned.values(dataset, variant) if variant else {},
+            self.tuned.values(dataset, split_hash, variant) if split_hash and variant else {},
         ]
         merged: Values = {}
         for layer in layers:
@@ -128,9 +131,9 @@ class ModelEntry:
         if not overrides:
             return checked_params(self.model_class.Params, merged, str(self.path))
         given = listed(f"{self.name}.{key}={reprlib.repr(value)}" for key, value in overrides.items())
-        source, advice = f"{given} in place of the values in {self.path}", "Correct the given value."
+        origin, advice = f"{given} in place of the values in {self.path}", "Correct the given value."
         try:
-            return checked_params(self.model_class.Params, {**merged, **overrides}, source, advice)
+            return checked_params(self.model_class.Params, {**merged, **overrides}, origin, advice)
         except ConfigError:
             checked_params(self.model_class.Params, merged, str(self.path))  # an error of the file names the file
             raise

@@ -12,14 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field
 
 from bench.core.config import Frozen, validated
 from bench.core.errors import ConfigError, listed, nearest_hint
 from bench.core.files import locked, os_errors, write_text
 from bench.core.names import base_and_split
-from bench.core.yaml_files import read_yaml
+from bench.core.yaml_files import dump_yaml, read_yaml
 from bench.engine.model_file import ModelEntry, Values, checked_params
 
 HEADER = """\
@@ -89,9 +88,9 @@ class TunedEntry(Frozen):
     command: str | None = None
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        """Return data set, split and variant, which are unique in a file."""
-        return self.dataset, self.split, self.variant
+    def key(self) -> tuple[str, str, str, str]:
+        """Return data set, name and hash of the split, and variant, which are unique in a file."""
+        return self.dataset, self.split, self.split_hash, self.variant
 
     @property
     def words(self) -> str:
@@ -121,19 +120,25 @@ class TunedFile:
         """Return the entries of a model from the registry; none without a search."""
         return entry.tuned if isinstance(entry.tuned, TunedFile) else cls()
 
-    def find(self, dataset: str, variant: str = "") -> TunedEntry | None:
-        """Return the entry of exactly this data set, split and variant; None without a search.
+    def find(self, dataset: str, split_hash: str, variant: str = "") -> TunedEntry | None:
+        """Return the entry of exactly this data set, split and variant; None without a search on it.
 
         Args:
             dataset: `NAME@SPLIT`; values belong to a split, so a name without one has no entry.
+            split_hash: of the split. Another source of the card or another base seed makes another split, and what
+                a search chose there may have seen this one's test part.
             variant: of the model.
         """
-        key = (*base_and_split(dataset), variant)
+        key = (*base_and_split(dataset), split_hash, variant)
         return next((entry for entry in self.entries if entry.key == key), None)
 
-    def values(self, dataset: str, variant: str = "") -> Values:
-        """Return the values of the entry for a data set and variant; empty if there is none."""
-        entry = self.find(dataset, variant)
+    def used(self, dataset: str, split_hash: str, variant: str) -> TunedEntry | None:
+        """Return the entry that a run uses: the variant's own, or else that of the model; None without both."""
+        return (self.find(dataset, split_hash, variant) if variant else None) or self.find(dataset, split_hash)
+
+    def values(self, dataset: str, split_hash: str, variant: str = "") -> Values:
+        """Return the values of the entry for a data set, its split and a variant; empty if there is none."""
+        entry = self.find(dataset, split_hash, variant)
         return {} if entry is None else dict(entry.values)
 
 
@@ -172,9 +177,7 @@ def write_tuned(entry: ModelEntry, new: TunedEntry) -> Path:
             kept = [each for each in _read(path, entry) if each.key != new.key] if path.exists() else []
             entries = sorted([*kept, new], key=lambda each: each.key)
             _check(entries, entry, path)
-            body = yaml.safe_dump(
-                [each.model_dump(mode="json") for each in entries], sort_keys=False, allow_unicode=True, width=110
-            )
+            body = dump_yaml([each.model_dump(mode="json") for each in entries])
             write_text(path, HEADER.format(name=entry.path.name) + body)
             lock.unlink()  # while we hold it: `locked` notices a lock file that was removed
     return path

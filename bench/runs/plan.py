@@ -131,6 +131,7 @@ def make_plan(
     more: Mapping[str, Sequence[Variant]] | None = None,
     everywhere: Mapping[str, Any] | None = None,
     named: Sequence[str] = (),
+    splits: Mapping[str, str] | None = None,
 ) -> list[RunSpec]:
     """Plan all runs, one data set and one repetition after another, so that early results cover all models.
 
@@ -145,6 +146,7 @@ def make_plan(
         more: further variants by data set; of several with one label the first counts.
         everywhere: values for all models with such parameters; values of single models and variants win.
         named: further labels that `overrides` may name, such as models that are only searched.
+        splits: hash of each data set's split. Values that earlier searches found on it are taken, no others.
 
     Raises:
         UsageError: a model, variant or parameter does not exist, or a count is not positive.
@@ -169,7 +171,8 @@ def make_plan(
             for one in reversed(own.values()):
                 values = dict((tuned or {}).get((dataset, one.base), {}))
                 values |= {**known_values(one.model, everywhere or {}), **overrides.get(one.model, {})}
-                specs.append(_spec(one, dataset, values, repetition, base_seed, max_epochs))
+                split_hash = (splits or {}).get(dataset)
+                specs.append(_spec(one, dataset, split_hash, values, repetition, base_seed, max_epochs))
     return specs
 
 
@@ -194,12 +197,19 @@ def merge_overrides(labels: Sequence[str], everywhere: Mapping[str, Any], overri
 
 
 def _spec(
-    one: Variant, dataset: str, values: Mapping[str, Any], repetition: int, base_seed: int, max_epochs: int
+    one: Variant,
+    dataset: str,
+    split_hash: str | None,
+    values: Mapping[str, Any],
+    repetition: int,
+    base_seed: int,
+    max_epochs: int,
 ) -> RunSpec:
     from bench.data.cards import full_name  # heavy, like the next
     from bench.runs.records import RunSpec
 
-    params = registry.load(one.model).params(full_name(dataset), one.variant, {**values, **one.values})
+    asked = {**values, **one.values}
+    params = registry.load(one.model).params(full_name(dataset), one.variant, asked, split_hash)
     return RunSpec(
         dataset=dataset,
         model=one.model,

@@ -162,6 +162,11 @@ class DataFacts(Frozen):
         scale = "" if self.scale is None else f" x{self.scale:g}"
         return f"{self.card} [{self.source}{scale}, {self.split} split]"
 
+    @property
+    def full_name(self) -> str:
+        """Return `NAME@SPLIT`."""
+        return f"{self.card}@{self.split}"
+
 
 class ProtocolFacts(Frozen):
     """The evaluation choices of a run, see `core.protocol`; records of version 1 lack `name` and `max_epochs`."""

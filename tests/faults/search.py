@@ -15,7 +15,7 @@ FAULTS = [
     Fault("pruning: by the same wave", "Progress.specs", "self.records[: wave_of(wave[0].number).start]", "self.records", f"{PRUNING} -k earlier_waves", slow=True),
     Fault("key without the bounds", "run_key", '**({"bounds": spec.bounds} if spec.bounds else {}),', "", f"{PRUNING} -k bounds_are_in", slow=True),
     Fault("search: numbers without an order", "SearchSpace.distributions", "            if self.is_ordered(name)\n", "            if False\n", f"{STUDY} -k numbers_have", slow=True),
-    Fault("search: begins where another ended", "search_space", "entry.params(dataset, variant, pinned, with_tuned=False)", "entry.params(dataset, variant, pinned)", f"{STUDY} -k left_out", slow=True),
+    Fault("search: begins where another ended", "search_space", "entry.params(dataset, variant, pinned)", "entry.params(dataset, variant, pinned, '1')", f"{STUDY} -k left_out", slow=True),
     Fault("confirmation: a failed run is passed over", "ConfirmedSetting.mean", "if any(record.metrics is None for record in self.records):", "if all(record.metrics is None for record in self.records):", f"{REPORT} -k drops_out", slow=True),
     Fault("confirmation: the later of equal means", "StudyResult._chosen_number", "max(sorted(means),", "max(sorted(means, reverse=True),", f"{REPORT} -k earlier_of_equal", slow=True),
     Fault("confirmation: pruned trials among the best", "best_trials", 'key=lambda number: (records[number].stop_reason == "pruned", -', "key=lambda number: (False, -", f"{REPORT} -k whole_ones", slow=True),
@@ -29,7 +29,8 @@ FAULTS = [
     Fault("console: a mean over missing seeds", "_number", "if score.complete is None:", "if score.mean is None:", "tests/report/test_console_end.py -k incomplete"),
     Fault("console: two names of one run are two runs", "Plan.of", "runs.setdefault(run.key, run)", "runs[run.key + run.spec.label] = run", "tests/pipeline/test_console.py -k dry_run"),
     Fault("estimate: another number of interactions", "Estimator._by_records", "* run.facts.n_train", "* record.data.n_train", "tests/unit/test_estimate.py -k scaled"),
-    Fault("tuned values of another split", "TunedFile.find", "(*base_and_split(dataset), variant)", "(base, entry.split, variant)", f"{TUNED} -k hold_for", slow=True),
+    Fault("tuned values of another split", "TunedFile.find", "(*base_and_split(dataset), split_hash, variant)", "(base, entry.split, split_hash, variant)", f"{TUNED} -k hold_for", slow=True),
+    Fault("tuned values of another base seed or source", "TunedFile.find", "if entry.key == key", "if entry.key[:2] == key[:2] and entry.variant == variant", f"{TUNED} -k hold_for", slow=True),
     Fault("tuned values: two entries of one place", "_check", "        if each.key in seen:", "        if False:", f"{TUNED} -k nonsense", slow=True),
     Fault("tuned values: parameters that the model lacks", "_check", "            if key not in declared:", "            if False:", f"{TUNED} -k nonsense", slow=True),
 ]  # fmt: skip

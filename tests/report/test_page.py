@@ -226,9 +226,9 @@ def test_values_given_beside_a_search_are_said(material: Any) -> None:
 
 def test_values_of_an_earlier_search_are_said_to_be_that(material: Any, data: BenchmarkData) -> None:
     shipped = replace(data.split, name="shipped")
-    found = material({"mf": [0.1] * 3}, n_seeds=3, source="real", scale=None, split=shipped)
-    tuned = TunedFile.of(registry.load("mf")).find("tiktok@shipped")
-    assert tuned is not None
+    tuned = next(each for each in TunedFile.of(registry.load("mf")).entries if each.split == "shipped")
+    given = {"source": "real", "scale": None, "split": shipped, "split_hash": tuned.split_hash}
+    found = material({"mf": [0.1] * 3}, n_seeds=3, **given)
     records = [each.model_copy(update={"spec": with_params(each, tuned.values)}) for each in found.records]
     said = words_of(replace(found, records=records), ABOUT)
     assert said["Hyperparameters"] == (

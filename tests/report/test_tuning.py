@@ -261,7 +261,7 @@ def test_the_chosen_values_know_where_they_come_from(confirmed: Any) -> None:
     entry = tuned_entry(found, Protocol(), "2023-01-01")
     assert entry.values == found.chosen_values  # all that could vary, also where it is the default's
     assert entry.values.keys() == SPACE.candidates.keys()
-    assert entry.key == ("tiktok", found.facts.split, "")
+    assert entry.key == ("tiktok", found.facts.split, found.facts.split_hash, "")
     assert (entry.valid, entry.valid_default) == (pytest.approx(0.3), 0.1)
     assert entry.confirmed == Confirmed(settings=2, seeds=2)
     assert "0.3000, the mean over 2 fresh seeds of the best of 2 settings, the default's 0.1000" in entry.words

@@ -16,7 +16,7 @@ from speed.context import Bench, data_name
 @pytest.mark.parametrize("model", ["lightgcn", "grcn"])
 def test_tuned_values_do_not_enter(model: str, tmp_path: Path) -> None:
     entry = registry.load(model)
-    assert entry.tuned.values("tiktok@shipped")  # or this test sees nothing
+    assert entry.tuned.values("tiktok@shipped", "cb2bb5e247efd1d3")  # or this test sees nothing
     data = load_dataset("tiktok", DataRequest(source="surrogate", scale=0.01))
     bench = Bench((), torch.device("cpu"), tmp_path, quick=True)
     assert bench.model(model, data).params == entry.params("")

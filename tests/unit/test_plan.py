@@ -33,6 +33,18 @@ def plan(labels: list[str], n_seeds: int = 2, **sets: Any) -> Any:
     return make_plan(["tiktok", "movielens"], labels, n_seeds, 10, 2023, sets)
 
 
+def test_values_of_a_search_hold_on_its_split_alone() -> None:
+    entry = registry.load("ease")
+    (chosen,) = [each for each in entry.tuned.entries if each.split == "random"]  # type: ignore[attr-defined]
+    for split_hash, expected in (
+        (chosen.split_hash, chosen.values["reg_weight"]),
+        ("another base seed", entry.file.defaults["reg_weight"]),
+    ):
+        (spec,) = make_plan(["tiktok"], ["ease"], 1, 10, 7, {}, splits={"tiktok": split_hash})
+        assert spec.params["reg_weight"] == expected
+    assert chosen.values["reg_weight"] != entry.file.defaults["reg_weight"]
+
+
 def test_plan_is_every_combination_and_depends_on_nothing_else() -> None:
     specs = plan(["mf", "lightgcn"])
     assert len(specs) == 8

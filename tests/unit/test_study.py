@@ -221,7 +221,7 @@ def test_a_variant_is_tuned_over_what_it_does_not_fix() -> None:
 def test_what_was_chosen_for_a_data_set_and_what_the_user_set_is_left_out() -> None:
     hand = {"tiktok": {"embedding_size": 8}}
     entry = _with_search({"reg_weight": [0.1, 0.0]}, tuned("tiktok", {"reg_weight": 0.5}), datasets=hand)
-    assert entry.params("tiktok@shipped").reg_weight == 0.5
+    assert entry.params("tiktok@shipped", split_hash="1").reg_weight == 0.5
     found = search_space(entry, dataset="tiktok@shipped")
     assert found.candidates == {"reg_weight": (0.0, entry.file.defaults["reg_weight"], 0.1)}
     assert found.fixed["embedding_size"] == 8  # what people set for the data set holds in its search
@@ -249,8 +249,9 @@ def test_a_wrong_search_list_is_said(
 
 def tuned(dataset: str, values: dict[str, Any]) -> TunedFile:
     entry = TunedEntry(
-        dataset=dataset, split="shipped", values=values, metric="recall@10", valid=0.1, trials=1, sampler="tpe",
-        base_seed=1, max_epochs=1, protocol="p1", data=dataset, split_hash="1", code_hash="2", date="2023-01-01",
+        dataset=dataset, split="shipped", values=values, metric="recall@10", valid=0.1, trials=1,
+        sampler="tpe", base_seed=1, max_epochs=1, protocol="p1", data=dataset, split_hash="1", code_hash="2",
+        date="2023-01-01",
     )  # fmt: skip
     return TunedFile((entry,))
 

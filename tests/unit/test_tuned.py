@@ -1,7 +1,8 @@
-"""Tuned values: written whole and read back, used for their data set, split and variant only, nonsense refused."""
+"""Tuned values: written whole, read back, used for their data set, split and variant only, checked."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,14 @@ from bench.engine import registry
 from bench.engine.model_file import ModelEntry, ModelFile
 from bench.engine.tuned import TunedEntry, TunedFile, tuned_path, with_tuned, write_tuned
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "models"
 
 
 def entry_of(**changes: Any) -> TunedEntry:
     fields: dict[str, Any] = {
-        "dataset": "tiktok", "split": "shipped", "values": {"reg_weight": 0.5, "learning_rate": 0.25},
+        "dataset": "tiktok", "split": "shipped",
+        "values": {"reg_weight": 0.5, "learning_rate": 0.25},
         "metric": "recall@10", "valid": 1 / 3, "trials": 20, "sampler": "tpe", "base_seed": 1, "max_epochs": 9,
         "protocol": "p1", "data": "tiktok [real]", "split_hash": "1", "code_hash": "2", "date": "2023-01-01",
     }  # fmt: skip
@@ -47,6 +50,7 @@ def test_what_is_written_is_read_back(model: ModelEntry) -> None:
         entry_of(),
         entry_of(variant="deep", values={"reg_weight": 1e-05}),
         entry_of(split="random", valid=0.1),
+        entry_of(split_hash="1234567890123e12", dataset="1e3", date="2023"),  # texts that look like numbers
     ]
     for each in made:
         path = write_tuned(model, each)
@@ -56,33 +60,49 @@ def test_what_is_written_is_read_back(model: ModelEntry) -> None:
     found = with_tuned(model)
     entries = TunedFile.of(found).entries
     assert sorted(entries, key=lambda each: each.key) == sorted(made, key=lambda each: each.key)
-    assert entries[1].valid == 1 / 3  # to the last digit
+    assert entries[2].valid == 1 / 3  # to the last digit
     assert [each.name for each in path.parent.iterdir()] == ["mf.tuned.yaml"]  # no lock, no part is left
 
 
 def test_a_search_replaces_its_own_entry_only(model: ModelEntry) -> None:
-    for each in (entry_of(), entry_of(split="random"), entry_of(values={"reg_weight": 0.9})):
+    elsewhere = (entry_of(split="random"), entry_of(split_hash="2"))
+    for each in (entry_of(), *elsewhere, entry_of(values={"reg_weight": 0.9})):
         write_tuned(model, each)
     found = TunedFile.of(with_tuned(model))
-    assert found.values("tiktok@shipped") == {"reg_weight": 0.9}
-    assert found.values("tiktok@random") == entry_of().values
+    assert found.values("tiktok@shipped", "1") == {"reg_weight": 0.9}
+    assert found.values("tiktok@random", "1") == entry_of().values
+    assert found.values("tiktok@shipped", "2") == entry_of().values
 
 
 def test_values_hold_for_their_data_set_split_and_variant(model: ModelEntry) -> None:
     write_tuned(model, entry_of())
     write_tuned(model, entry_of(variant="deep", values={"reg_weight": 0.25}))
     found = with_tuned(model)
-    own = found.params("tiktok@shipped")
+    own = found.params("tiktok@shipped", split_hash="1")
     # by hand 8, tuned over by hand, tuned
     assert (own.embedding_size, own.reg_weight, own.learning_rate) == (8, 0.5, 0.25)
     for elsewhere in ("tiktok@user", "movielens", "toy", ""):
-        assert found.params(elsewhere).learning_rate == model.params("").learning_rate
-    assert found.params("tiktok@user").reg_weight == 0.7  # by hand, whatever the split
-    deep = found.params("tiktok@shipped", "deep")
+        assert found.params(elsewhere, split_hash="1").learning_rate == model.params("").learning_rate
+    assert found.params("tiktok@user", split_hash="1").reg_weight == 0.7  # by hand, whatever the split
+    deep = found.params("tiktok@shipped", "deep", split_hash="1")
     # what the variant stands for, over what was tuned for the model; what was tuned for it; by hand for it
     assert (deep.learning_rate, deep.reg_weight, deep.init_std) == (0.125, 0.25, 0.2)
-    assert found.params("tiktok@shipped", overrides={"reg_weight": 0.0}).reg_weight == 0.0
-    assert found.params("tiktok@shipped", with_tuned=False) == model.params("tiktok")
+    assert found.params("tiktok@shipped", overrides={"reg_weight": 0.0}, split_hash="1").reg_weight == 0.0
+    for other in (None, "2"):  # another source or base seed makes another split
+        assert found.params("tiktok@shipped", split_hash=other) == model.params("tiktok")
+
+
+@pytest.mark.parametrize("folder", ["tiktok-random", "tiktok-shipped"])
+def test_a_plain_run_has_the_values_of_the_published_row(folder: str) -> None:
+    found = set()
+    for path in (ROOT / "results" / "reference" / folder / "runs").glob("*/*/*/*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        spec, data = record["spec"], record["data"]
+        if not spec["variant"]:
+            own = registry.load(spec["model"]).params(f"tiktok@{data['split']}", split_hash=data["split_hash"])
+            assert spec["params"] in ({}, own.model_dump()), path
+            found.add(spec["model"])
+    assert found == set(registry.names())
 
 
 def test_a_name_without_a_split_means_that_of_its_card(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,9 +119,9 @@ def test_a_new_file_is_seen_by_the_registry_at_once(tmp_path: Path) -> None:
         (tmp_path / f"mine{suffix}").write_text(text, encoding="utf-8")
     with use_plugins([str(tmp_path)]):
         before = registry.load("mine")
-        assert before.params("tiktok@shipped").reg_weight == before.file.defaults["reg_weight"]
+        assert before.params("tiktok@shipped", split_hash="1").reg_weight == before.file.defaults["reg_weight"]
         write_tuned(before, entry_of())
-        assert registry.load("mine").params("tiktok@shipped").reg_weight == 0.5
+        assert registry.load("mine").params("tiktok@shipped", split_hash="1").reg_weight == 0.5
         assert registry.load("mine") is registry.load("mine")
 
 

@@ -45,7 +45,7 @@ def from_searches(material: Material) -> Earlier | None:
     others: list[str] = []
     for facts, label, run in _rows(material):
         name = f"{model_display(label, material.paper)} on {facts.name}"
-        entry = _entry(run, f"{facts.card}@{facts.split}")
+        entry = _entry(run, facts)
         if entry is not None:
             entries[name] = entry
         elif run.spec.params:  # a row without parameters has nothing to search
@@ -59,7 +59,7 @@ def set_in_call(material: Material) -> list[str]:
     for facts, label, run in _rows(material):
         model, _, variant = label.partition("@")
         if model in registry.names():
-            own = registry.load(model).params(f"{facts.card}@{facts.split}", variant).model_dump()
+            own = registry.load(model).params(facts.full_name, variant, split_hash=facts.split_hash).model_dump()
             if run.spec.params not in ({}, own):  # baselines without settings have no parameters
                 found.append(model_display(label, material.paper))
     return list(dict.fromkeys(found))
@@ -73,13 +73,13 @@ def _rows(material: Material) -> Iterator[tuple[DataFacts, str, RunRecord]]:
                 yield facts, label, runs[0]
 
 
-def _entry(run: RunRecord, dataset: str) -> TunedEntry | None:
+def _entry(run: RunRecord, facts: DataFacts) -> TunedEntry | None:
     """Return the search whose values a run has; None if there is none, or the run has other values."""
     model, _, variant = run.spec.label.partition("@")
     if model not in registry.names():
         return None
     tuned = TunedFile.of(registry.load(model))
-    entry = (tuned.find(dataset, variant) if variant else None) or tuned.find(dataset)
+    entry = tuned.used(facts.full_name, facts.split_hash, variant)
     if entry is None:
         return None
     own = registry.load(model).file.variants.get(variant, {})

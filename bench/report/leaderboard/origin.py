@@ -11,7 +11,7 @@ from bench.core.hashing import hash_value
 from bench.engine import registry
 from bench.engine.tuned import TunedFile, tuned_path
 from bench.report.leaderboard.rows import Board, BoardRow
-from bench.runs.records import RunRecord
+from bench.runs.records import DataFacts, RunRecord
 from bench.runs.tuning.results import ConfirmedSetting, valid_score
 
 TUNED, DEFAULTS, CHANGED = "tuned", "defaults", "own values"
@@ -55,7 +55,7 @@ def origin_of(row: BoardRow, board: Board, trials: Sequence[RunRecord]) -> Origi
     if any(trial.spec.params == params for trial in best):
         words = f"best of {len(own)} trials, validation {board.ranked_by} {max(scores):.4f}"
         return Origin(len(own), words, tag=TUNED)
-    by_file = _by_file(row, f"{board.facts.card}@{board.facts.split}")
+    by_file = _by_file(row, board.facts)
     others = f"; the {len(own)} trials chose other values" if scores else ""
     return replace(by_file, n_trials=len(own), words=f"{by_file.words}{others}")
 
@@ -97,21 +97,20 @@ def _not_searched(model: str, params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if name not in searched}
 
 
-def _by_file(row: BoardRow, dataset: str) -> Origin:
+def _by_file(row: BoardRow, facts: DataFacts) -> Origin:
     """Compare the parameters with the model's files."""
     if row.model not in registry.names():
         return Origin(0, "the model's file is not here: give it with --plugin")
-    entry, variant = registry.load(row.model), row.label.partition("@")[2]
-    name, params, base = entry.path.name, row.first.spec.params, dataset.partition("@")[0]
+    entry, variant, dataset = registry.load(row.model), row.label.partition("@")[2], facts.full_name
+    name, params, base = entry.path.name, row.first.spec.params, facts.card
     try:
-        current = entry.params(dataset, variant).model_dump()
+        current = entry.params(dataset, variant, split_hash=facts.split_hash).model_dump()
         default = entry.params("", variant).model_dump()
-        untuned = entry.params(dataset, variant, with_tuned=False).model_dump()
+        untuned = entry.params(dataset, variant).model_dump()
     except BenchError:
         return Origin(0, f"{name} has no such variant")
     if current == params:
-        tuned = TunedFile.of(entry)
-        values = (tuned.find(dataset, variant) if variant else None) or tuned.find(dataset)
+        values = TunedFile.of(entry).used(dataset, facts.split_hash, variant)
         if values is not None and current != untuned:
             return Origin(0, f"{tuned_path(entry).name}, values for {dataset}", values.words, TUNED)
         key = next((key for key in (f"{base}@{variant}", base) if key in entry.file.datasets), None)

@@ -212,14 +212,15 @@ def label_of(group: Sequence[RunRecord]) -> str | None:
         return f"{spec.model}@{min(names)}"
     entry = registry.load(spec.model)
     for variant in ("", *entry.file.variants):
-        if variant in names or _is_as_in_file(entry, f"{data.card}@{data.split}", variant, spec.params):
+        if variant in names or _is_as_in_file(entry, data, variant, spec.params):
             return f"{spec.model}@{variant}" if variant else spec.model
     return None
 
 
-def _is_as_in_file(entry: ModelEntry, dataset: str, variant: str, params: dict[str, Any]) -> bool:
+def _is_as_in_file(entry: ModelEntry, data: DataFacts, variant: str, params: dict[str, Any]) -> bool:
     try:
-        return bool(entry.params(dataset, variant).model_dump() == params)
+        own = entry.params(data.full_name, variant, split_hash=data.split_hash)
+        return bool(own.model_dump() == params)
     except BenchError:
         return False
 

@@ -96,16 +96,13 @@ def search_space(
         UsageError: the variant or a pinned parameter does not exist.
     """
     pinned = dict(pinned or {})
-    fixed = entry.params(dataset, variant, pinned, with_tuned=False).model_dump()
+    fixed = entry.params(dataset, variant, pinned).model_dump()
     left_out = {*pinned, *entry.file.variants.get(variant, {})}
     candidates = {}
     for name, listed in entry.file.search.items():
         if name in left_out:
             continue
-        values = [
-            entry.params(dataset, variant, {**pinned, name: value}, with_tuned=False).model_dump()[name]
-            for value in listed
-        ]
+        values = [entry.params(dataset, variant, {**pinned, name: value}).model_dump()[name] for value in listed]
         if any(value in values[:position] for position, value in enumerate(values)):
             raise ConfigError(f"{entry.path}: 'search.{name}' gives a value twice. Give each once.")
         if fixed[name] not in values:
