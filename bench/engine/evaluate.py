@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.core.errors import TrainingError
 from bench.core.protocol import CUTOFFS, TOPK_DEPTH, Protocol, metric_key
 from bench.core.topk import hide, recommend, surely_beaten
 from bench.core.types import BenchmarkData, BoolArray, IntArray, Interactions, Metrics, Part, TopK
@@ -154,18 +155,19 @@ def rank(
     held_out: Interactions,
     hidden: Interactions,
     device: torch.device,
-    depth: int = TOPK_DEPTH,
     hits_only: bool = False,
 ) -> TopK:
-    """Return the best `depth` items of every user with held-out items.
+    """Return the best `TOPK_DEPTH` items of every user with held-out items.
 
     Args:
         model: scores all items for a block of users.
         held_out: the users with interactions here are ranked.
         hidden: user-item pairs that cannot be recommended.
         device: where the scores are.
-        depth: length of the lists.
         hits_only: leave the list empty, all -1, where it is sure to hold none of the user's held-out items.
+
+    Raises:
+        TrainingError: a score is NaN, which has no place in a ranking.
     """
     users = np.unique(held_out.users)
     block = _block_size(held_out.n_items, BLOCK_CELLS if device.type == "cpu" else BLOCK_CELLS_ON_CUDA)
@@ -174,24 +176,37 @@ def rank(
         for start in range(0, len(users), block):
             block_users = users[start : start + block]
             scores = without_padding(model.score_users(to_recbole(block_users).to(device)))
+            _check_scores(scores, block_users)
             rows, columns = _cells(hidden, block_users)
             hide(scores, rows.to(device), columns.to(device))
             own = _cells(held_out, block_users) if hits_only else None
-            lists.append(_lists(scores, depth, own).cpu().numpy())
-    items = np.concatenate(lists) if lists else np.empty((0, depth), dtype=np.int64)
+            lists.append(_lists(scores, own).cpu().numpy())
+    items = np.concatenate(lists) if lists else np.empty((0, TOPK_DEPTH), dtype=np.int64)
     return TopK(users, items, held_out.n_users - len(users))
 
 
-def _lists(scores: Tensor, depth: int, held_out: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Return the best items of each row, `[n, depth]`; with cells given, of the rows that may hold one of them."""
+def _check_scores(scores: Tensor, users: IntArray) -> None:
+    # NaN sorts above every number, so that its items would fill the lists and give metrics that look right
+    odd = torch.isnan(scores)
+    if odd.any():
+        user = users[int(odd.any(dim=1).nonzero()[0])]
+        raise TrainingError(
+            f"{int(odd.sum()):,} of {odd.numel():,} scores of a block of users are NaN, the first of user {user} "
+            "(counted from 0). A model must score every item with a number: look for a division by zero, a logarithm "
+            "or a learning rate that is too high."
+        )
+
+
+def _lists(scores: Tensor, held_out: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Return the best items of each row; with cells given, of the rows that may hold one. `[n, TOPK_DEPTH]`."""
     if held_out is None:
-        return recommend(scores, depth)
+        return recommend(scores, TOPK_DEPTH)
     rows, columns = (ids.to(scores.device) for ids in held_out)
     # finding the best items costs as much as the scores; that a user's held-out items are not among them, a tenth
     best = scores.new_full((len(scores),), -torch.inf).scatter_reduce(0, rows, scores[rows, columns], "amax")
-    chosen = (~surely_beaten(scores, best, depth)).nonzero().squeeze(1)
-    lists = chosen.new_full((len(scores), depth), -1)
-    lists[chosen] = recommend(scores[chosen], depth)
+    chosen = (~surely_beaten(scores, best, TOPK_DEPTH)).nonzero().squeeze(1)
+    lists = chosen.new_full((len(scores), TOPK_DEPTH), -1)
+    lists[chosen] = recommend(scores[chosen], TOPK_DEPTH)
     return lists
 
 

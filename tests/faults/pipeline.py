@@ -15,6 +15,7 @@ FAULTS = [
     Fault("no mask of validation items", "Evaluator.__init__", "[split.train, split.valid] if", "[split.train] if", RANKING, slow=True),
     Fault("test items hidden at validation", "Evaluator.__init__", "_union([split.train])", "_union([split.train, split.test])", RANKING, slow=True),
     Fault("ties as the library likes", "stable_topk", "values[tied], indices[tied] =", "_ =", RANKING),
+    Fault("ranking: NaN is taken for the best score", "_check_scores", "    if odd.any():", "    if False:", f"{RANKING} -k no_numbers"),
     Fault("validation: lists with a hit left empty", "surely_beaten", "n_above.ge(depth)", "n_above.ge(depth // 4)", RANKING),
     Fault("padding column kept", "without_padding", "return scores[:, 1:]", "return scores[:, :-1]", RANKING, slow=True),
     Fault("test evaluated twice", "Evaluator.test", "self._test_done = True", "self._test_done = False", RANKING, slow=True),

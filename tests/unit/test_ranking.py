@@ -7,6 +7,7 @@ import pytest
 import torch
 import toy
 
+from bench.core.errors import TrainingError
 from bench.core.protocol import CUTOFFS, Protocol
 from bench.core.topk import hide, largest, recommend, stable_topk
 from bench.core.types import Part
@@ -123,6 +124,15 @@ def test_variant_hides_training_items_only_at_test() -> None:
 
 def test_protocol_variants_have_different_names() -> None:
     assert Protocol().tag != Protocol(hide_at_test="train").tag
+
+
+@pytest.mark.parametrize("share", [0.01, 1.0])
+@pytest.mark.parametrize("part", ["valid", "test"])
+def test_scores_that_are_no_numbers_end_the_run(share: float, part: str) -> None:
+    broken = np.where(np.random.default_rng(1).random(RANDOM.shape) < share, np.nan, RANDOM)
+    evaluator = Evaluator(DATA, Protocol(), CPU)
+    with pytest.raises(TrainingError, match=r"scores of a block of users are NaN, the first of user \d+"):
+        getattr(evaluator, part)(FixedScores(broken))
 
 
 @pytest.mark.parametrize("cells", [1, 25, 25 * 7, 10**9])
