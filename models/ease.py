@@ -1,4 +1,4 @@
-"""EASE: the linear item-to-item model in closed form, with no item explaining itself. A control.
+"""EASE: the linear item-to-item model in closed form, with no item explaining itself. A simple baseline.
 
 Paper: Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019.
 

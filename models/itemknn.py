@@ -1,4 +1,4 @@
-"""ItemKNN: items that share users with the user's items, each item with its k nearest. A control.
+"""ItemKNN: items that share users with the user's items, each item with its k nearest. A simple baseline.
 
 Papers: Sarwar et al., "Item-based collaborative filtering recommendation algorithms", WWW 2001; Deshpande,
 Karypis, "Item-based top-N recommendation algorithms", TOIS 2004; asymmetric cosine: Aiolli, "Efficient top-N

@@ -1,4 +1,4 @@
-"""Popularity: every user gets the items with the most training interactions. A control.
+"""Popularity: every user gets the items with the most training interactions. A simple baseline.
 
 Paper: Cremonesi, Koren, Turrin, "Performance of recommender algorithms on top-N recommendation tasks", RecSys
 2010, where it is called TopPop.

@@ -1,4 +1,4 @@
-"""RP3beta: three steps of a random walk from the user, with popular items held back. A control.
+"""RP3beta: three steps of a random walk from the user, with popular items held back. A simple baseline.
 
 Papers: Paudel et al., "Updatable, accurate, diverse, and scalable recommendations for interactive applications",
 TiiS 2017 (beta); Cooper et al., "Random walks in recommender systems: exact computation and simulations", WWW 2014

@@ -137,14 +137,18 @@ class WhatOptions:
         "else ludp, else the first named)",
     )  # fmt: skip
     profile: str | None = option(
-        "--profile", metavar="NAME", help="quick (default), demo, smoke or full; see --list"
+        "--profile", metavar="NAME", help="quick (default), demo, smoke or full; see 'run --list'"
     )
     n_seeds: int | None = option("--seeds", type=count, metavar="N", help="repetitions (default: the profile's)")
     base_seed: int = option(
         "--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)"
     )
     overrides: dict[str, dict[str, Any]] = option(
-        "--set", action="append", metavar="MODEL.KEY=VALUE", help="a model parameter; repeatable", read=overrides
+        "--set",
+        action="append",
+        metavar="MODEL.KEY=VALUE",
+        help="a hyperparameter of a model; repeatable",
+        read=overrides,
     )
     missing: str | None = option(
         "--missing", allowed=MISSING, kind="--missing policy",

@@ -192,8 +192,8 @@ def _check_scores(scores: Tensor, users: IntArray) -> None:
         user = users[int(odd.any(dim=1).nonzero()[0])]
         raise TrainingError(
             f"{int(odd.sum()):,} of {odd.numel():,} scores of a block of users are NaN, the first of user {user} "
-            "(counted from 0). A model must score every item with a number: look for a division by zero, a logarithm "
-            "or a learning rate that is too high."
+            "(counted from 0). A model must score every item with a number: look for a division by zero, a "
+            "logarithm or a learning rate that is too high."
         )
 
 

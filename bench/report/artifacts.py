@@ -80,7 +80,7 @@ ARTIFACTS = {
     "audit": Artifact("how far the splits are from random ones", "nothing", is_detail=True),
     "accuracy": Artifact("all models as a dot plot, best first, with 95% intervals", "models"),
     "overview": Artifact(
-        "every trained model on every data set, baselines as lines, the paper's places beside",
+        "every trained model on every data set, baselines as lines, with ranks in the paper",
         "models",
         is_detail=True,
     ),
