@@ -1,4 +1,4 @@
-"""Content k-NN: items that resemble the user's items in their features, each item with its k nearest. A simple baseline.
+"""Content k-NN: items that resemble the user's in their features, each with its k nearest. A simple baseline.
 
 Papers: Lops, de Gemmis, Semeraro, "Content-based recommender systems: state of the art and trends", Recommender
 Systems Handbook 2011; as ItemKNN CBF in the study of Ferrari Dacrema et al., RecSys 2019.

@@ -147,7 +147,7 @@ class WhatOptions:
         "--set",
         action="append",
         metavar="MODEL.KEY=VALUE",
-        help="a hyperparameter of a model; repeatable",
+        help="a hyperparameter; repeatable",
         read=overrides,
     )
     missing: str | None = option(

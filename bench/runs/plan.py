@@ -54,7 +54,7 @@ PROFILES = {
         5,
         None,
         1.0,
-        "five seeds, epochs up to the protocol's bound, synthetic data at full size: hours, days with all artifacts",
+        "five seeds, epochs up to the protocol's bound, synthetic data at full size: hours to days",
         content_models=None,
     ),
 }
