@@ -14,7 +14,7 @@ FAULTS = [
     Fault("a size printed whole", "_integer", 'raise ValueError(f"a {kind_of(record)} stands where a size should")', 'raise ValueError(f"{record!r} stands where a size should")', f"{PICKLES} -k bomb and size", slow=True),
     Fault("pointers that wrap around", "_expanded", "if (pointers < 0).any() or (steps < 0).any():", "if False:", f"{SAFE} -k compressed_pointers", slow=True),
     Fault("holes taken for content", "_is_stored", "while stored * HOLES < size:", "while False:", f"{PICKLES} -k no_file", slow=True),
-    Fault("a pipe is opened", "problem_with_file", "if kind != stat.S_IFREG:", "if kind == stat.S_IFDIR:", f"{YAML} -k no_file", slow=True),
+    Fault("a pipe is opened", "_problem_with_kind", "if kind == stat.S_IFREG else", "if kind != stat.S_IFDIR else", f"{YAML} -k no_file", slow=True),
     Fault("aliases written out without end", "_Loader.get_single_node", "[0] > MOST_VALUES:", "[0] > MOST_VALUES**9:", f"{YAML} -k aliases", slow=True),
     Fault("a value inside itself", "_Loader._size", "if depth > MOST_LEVELS or known[id(node)][1] + depth > MOST_LEVELS:", "if depth > MOST_LEVELS:", f"{YAML} -k deep and aliases", slow=True),
     Fault("1e5 written without quotes", "", "    _Dumper.add_implicit_resolver", "    _Loader.add_implicit_resolver", f"{YAML} -k text_that_is_written", slow=True),

@@ -38,7 +38,7 @@ FAULTS = [
     Fault("records: seeds are believed", "identity_problem", "if record.seeds != ({} if record.foreign else seeds_of(spec)):", "if False:", f"{RECORDS} -k need_the_seeds", slow=True),
     Fault("records: contradictions are believed", "_parsed", "identity_problem(record) or contradiction(record) or", "identity_problem(record) or", f"{RECORDS} -k contradicts_itself", slow=True),
     Fault("lists: claims are believed", "_array", "if own != shape:", "if False:", f"{RECORDS} -k lists_that_are_not", slow=True),
-    Fault("files: what kind of entry lies there is not looked at", "read_regular", "    _refuse_kind(_status(path).st_mode)\n    # a pipe", "    # a pipe", f"{RECORDS} -k not_a_file", slow=True),
+    Fault("files: what kind of entry lies there is not looked at", "read_regular", "    _refuse(_problem_with_kind(_status(path).st_mode))\n    # a pipe", "    # a pipe", f"{RECORDS} -k not_a_file", slow=True),
     Fault("submit: gaps in the seeds", "_missing_seeds", "if seed not in finished)", "if seed >= len(finished))", f"{SUBMIT} -k all_its_seeds", slow=True),
     Fault("submit: links are followed", "escape_problem", "if path.resolve().is_relative_to(root.resolve()):", "if True:", f"{SUBMIT} -k not_followed", slow=True),
     Fault("submit: any parameters are taken", "checkpoint_problems", "record.checkpoint_hash not in (None, hash_bytes(content))", "False", f"{SUBMIT} -k those_of_the_record", slow=True),
