@@ -308,6 +308,25 @@ def _lock(path: Path, wait: bool) -> int | None:
         os.close(handle)  # the file was removed between our opening and our lock: try again
 
 
+@contextlib.contextmanager
+def exclusively(path: Path) -> Iterator[None]:
+    """Hold a lock file while the body runs; it is removed afterwards, also after an error.
+
+    Args:
+        path: the file; its folder exists.
+
+    Raises:
+        OSError: the file cannot be created, or the file system has no locks.
+    """
+    with locked(path):
+        try:
+            yield
+        finally:
+            # safe while we hold the lock: `_lock` notices that its file was removed, and makes a new one
+            with contextlib.suppress(OSError):  # a file that no process locks does no harm
+                path.unlink()
+
+
 def remove_leftovers(folder: Path, pattern: str = f".*{PART}") -> None:
     """Remove files that killed processes left below a folder; files of live processes are locked and stay.
 

@@ -20,6 +20,7 @@ import pytest
 from boards import COMMIT, N_USERS, add_run, environment, facts_of, record_file
 
 from bench.cli.main import main
+from bench.core.errors import ResultsError
 from bench.core.files import locked
 from bench.core.hashing import derive_seed, hash_in_full
 from bench.core.protocol import PROTOCOL_1, TOPK_DEPTH, get_protocol
@@ -484,6 +485,18 @@ def test_nothing_is_built_twice_of_the_same(tmp_path: Path) -> None:
         assert stamp() == before
         change()
         assert stamp() > before
+
+
+def test_an_error_of_reading_is_none_of_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_run(tmp_path, "mf")
+
+    def broken(*_: object) -> str:
+        raise FileNotFoundError(2, "No such file or directory", "leaderboard.html.j2")
+
+    monkeypatch.setattr("bench.report.leaderboard.build.to_html", broken)
+    with pytest.raises(ResultsError, match=r"cannot be built \(leaderboard\.html\.j2: No such file"):
+        refresh(tmp_path)
+    assert not (tmp_path / ".leaderboard.lock").exists()
 
 
 def test_a_page_holds_the_best_rows_of_every_table_first(tmp_path: Path) -> None:
