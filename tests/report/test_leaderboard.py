@@ -343,6 +343,13 @@ def test_a_model_that_is_not_here_has_a_row(tmp_path: Path, paper: Paper) -> Non
     assert only.origin.words == "the model's file is not here: give it with --plugin"
 
 
+def test_a_model_of_recbole_has_its_family(tmp_path: Path, paper: Paper) -> None:
+    add_run(tmp_path, "recbole:EASE")
+    (only,) = rows(tmp_path, paper)
+    assert (only.name, only.family, only.code) == ("EASE (RecBole)", "recbole", "")
+    assert columns.family_title(only) == "RecBole"
+
+
 def test_a_link_of_a_record_can_only_be_a_page(tmp_path: Path, paper: Paper) -> None:
     git = {"commit": COMMIT, "modified": True, "homepage": "javascript:alert(1)//"}
     add_run(tmp_path, "mf", environment=environment(git=git))
