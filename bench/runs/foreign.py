@@ -176,7 +176,7 @@ def check_lists(
         (items, rows["place"].to_numpy(), users)
     )  # equal places: the lower item first, as for models
     users, items, places = users[order], items[order], rows["place"].to_numpy()[order]
-    problems = list(_repeated(users, items, places, names, data))
+    problems = _repeated(users, items, names, data)
     problems += _hidden(users, items, names, data, protocol, part)
     wanted = np.unique(data.split.part(part).users)
     missing = np.setdiff1d(wanted, users)
@@ -233,11 +233,7 @@ def _numbered(
 
 
 def _repeated(
-    users: IntArray,
-    items: IntArray,
-    places: NDArray[np.float64],
-    names: Sequence[NDArray[np.object_]],
-    data: BenchmarkData,
+    users: IntArray, items: IntArray, names: Sequence[NDArray[np.object_]], data: BenchmarkData
 ) -> list[str]:
     keys = users * data.n_items + items
     distinct, counts = np.unique(keys, return_counts=True)

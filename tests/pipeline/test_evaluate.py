@@ -58,9 +58,7 @@ def own_run(home: Path, model: str) -> tuple[RunRecord, StoredLists]:
     """The record and the stored lists of a model's first seed."""
     store = ResultsStore(home / "results")
     (record,) = [
-        each
-        for each in store.records()
-        if isinstance(each, RunRecord) and (each.spec.model, each.spec.repetition) == (model, 0)
+        each for each in boards.records_in(store.root) if (each.spec.model, each.spec.repetition) == (model, 0)
     ]
     lists = store.read_lists(record)
     assert isinstance(lists, StoredLists)
@@ -86,7 +84,7 @@ def evaluate(home: Path, results: Path, *words: str) -> int:
 
 
 def records(results: Path) -> list[RunRecord]:
-    return [each for each in ResultsStore(results).records() if isinstance(each, RunRecord)]
+    return boards.records_in(results)
 
 
 def test_validation_lists_that_all_miss_say_why(

@@ -21,7 +21,7 @@ from bench.checks.regression.compare import NAME, Measured, numbers_of, suite_da
 from bench.checks.regression.request import PROFILE
 from bench.core.files import os_errors
 from bench.core.protocol import VERSION, Protocol
-from bench.core.types import BenchmarkData, EpochFacts
+from bench.core.types import BenchmarkData
 from bench.engine import registry
 from bench.engine.plugins import use_plugins
 from bench.runs.events import Listener
@@ -56,7 +56,6 @@ class MeasureRequest:
         overrides: parameter values that replace the suite's own, by model.
         command: the command line, for the records.
         n_workers: number of parallel runs; None for one per core.
-        n_threads: threads of a run.
         folder: directory that keeps the runs; None removes them.
         plugins: locations of models outside of this project.
     """
@@ -67,25 +66,8 @@ class MeasureRequest:
     overrides: Overrides = field(default_factory=dict)
     command: str = ""
     n_workers: int | None = None
-    n_threads: int = 1
     folder: Path | None = None
     plugins: tuple[str, ...] = ()
-
-
-class NullListener:
-    """A listener that shows nothing."""
-
-    def run_started(self, spec: RunSpec, worker: int) -> None:
-        """Say nothing."""
-
-    def epoch_done(self, facts: EpochFacts, worker: int) -> None:
-        """Say nothing."""
-
-    def run_done(self, record: RunRecord, worker: int | None) -> None:
-        """Say nothing."""
-
-    def warn(self, message: str) -> None:
-        """Say nothing."""
 
 
 def settings_of(name: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -127,7 +109,7 @@ def plan(request: MeasureRequest) -> list[RunSpec]:
     return [spec for spec in specs if spec.repetition == 0 or not is_control(spec.model)]
 
 
-def measure(request: MeasureRequest, listener: Listener | None = None) -> dict[str, list[Measured]]:
+def measure(request: MeasureRequest, listener: Listener) -> dict[str, list[Measured]]:
     """Make the runs, and return one measurement per seed by model.
 
     Raises:
@@ -143,11 +125,11 @@ def measure(request: MeasureRequest, listener: Listener | None = None) -> dict[s
             command=request.command,
             cache_dir=folder / "cache",
             n_workers=request.n_workers,
-            n_threads=request.n_threads,
+            n_threads=1,
             plugins=request.plugins,
         )
         store.check_writable()
-        records = execute(specs, {NAME: data}, store, options, listener or NullListener())
+        records = execute(specs, {NAME: data}, store, options, listener)
         measured: dict[str, list[Measured]] = {name: [] for name in request.models}
         for record in records:
             measured[record.spec.model].append(_measured(record, store, data))

@@ -56,13 +56,13 @@ def unpack(archive: Path, members: Mapping[str, str], folder: Path, most: int = 
             write_atomically(folder / place, partial(_copy, opened, name))
 
 
-def member_names(archive: Path, most: int = MOST_BYTES) -> list[str]:
+def member_names(archive: Path) -> list[str]:
     """Return the names of the regular files in an archive.
 
     Raises:
         DataError: the file is not an archive, or is damaged.
     """
-    with _open(archive, most) as opened:
+    with _open(archive, MOST_BYTES) as opened:
         return list(opened.sizes)
 
 

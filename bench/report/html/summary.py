@@ -65,9 +65,9 @@ def data_footnotes(material: Material) -> list[str]:
     ]
 
 
-def join_phrases(parts: Sequence[str], last: str = " and ") -> str:
+def join_phrases(parts: Sequence[str]) -> str:
     """Join parts as an enumeration in a sentence."""
-    return last.join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
 
 
 def summarise(material: Material) -> list[str]:

@@ -35,7 +35,10 @@ LONGEST_TAG = 24  # characters
 
 
 def _code_path(model: str) -> str:
-    """Return the path of the model's code, relative to the repository if it is inside; "" without a file of ours."""
+    """Return the path of the model's code, relative to the repository if it is inside; "" if it is not here.
+
+    RecBole's files count as not here, as they lie in an installed package.
+    """
     entry = entry_of(model)
     if entry is None or is_recbole(model):
         return ""
