@@ -25,11 +25,10 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench.core.errors import BenchError, DataError, ResultsError
+from bench.core.errors import BenchError, DataError, ResultsError, one_line
 from bench.core.names import readable
 
 PART = ".part"  # ending of a file that is being written
-MOST_REASON = 400  # characters of an error that are shown
 FREE_BYTES = 64 << 20  # a file up to this size may be all holes
 HOLES = 100  # of a larger file, at least a hundredth must be stored
 KINDS = {
@@ -237,10 +236,10 @@ def os_errors(
 
 def _reason(problem: Exception, failure: str) -> str:
     """Return the reason of an error in one line, with the file that the system names if `failure` does not."""
-    reason = getattr(problem, "strerror", None) or " ".join(str(problem).split())[:MOST_REASON]
+    reason = getattr(problem, "strerror", None) or one_line(problem)
     name = getattr(problem, "filename", None)
     is_named = not isinstance(name, str) or name in failure or name.endswith(PART)
-    return (reason or type(problem).__name__) if is_named else f"{name}: {reason}"
+    return reason if is_named else f"{name}: {reason}"
 
 
 @contextlib.contextmanager

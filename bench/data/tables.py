@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.core.errors import DataError, listed
+from bench.core.errors import DataError, listed, one_line
 from bench.core.files import check_plain, os_errors
 from bench.core.names import is_readable
 from bench.data.parquet_pages import FREE_BYTES, UNPACKED, check_pages
@@ -153,7 +153,7 @@ def _parse(path: Path, delimiter: str, wanted: Sequence[str], quoted: bool, long
     except Exception as problem:  # arrow documents no closed list of what malformed files raise
         raise DataError(
             f"{path}{_first_bad_bytes(path)} is not a table of {len(names)} columns in UTF-8 "
-            f"({_one_line(problem)}). Correct that row, or save the table again."
+            f"({one_line(problem)}). Correct that row, or save the table again."
         ) from problem
 
 
@@ -272,7 +272,7 @@ def _open_parquet(path: Path, texts: Sequence[str] = ()) -> Any:
         raise
     except Exception as problem:  # Arrow again
         raise DataError(
-            f"{path} is not a Parquet file ({_one_line(problem)}). Write it again, or convert the table to CSV."
+            f"{path} is not a Parquet file ({one_line(problem)}). Write it again, or convert the table to CSV."
         ) from problem
     if not 0 <= n_rows <= min(MAX_ROWS, FREE_ROWS + ROWS_PER_BYTE * n_bytes):
         raise DataError(
@@ -308,7 +308,7 @@ def read_parquet(path: Path, wanted: Sequence[str]) -> pa.Table:
                 table = table.set_column(index, field.name, table.column(index).cast(field.type.value_type))
         table.validate(full=True)  # Arrow does not check offsets and UTF-8 when it reads
     except Exception as problem:  # Arrow again
-        raise DataError(f"{path} is damaged ({_one_line(problem)}). Fetch or write it again.") from problem
+        raise DataError(f"{path} is damaged ({one_line(problem)}). Fetch or write it again.") from problem
     for index, name in enumerate(table.column_names):
         if name in texts and table.schema.types[index] != kinds[name]:
             table = table.set_column(index, name, table.column(index).cast(kinds[name]))
@@ -337,7 +337,3 @@ def _check_resolved_size(path: Path, column: pa.ChunkedArray) -> None:
 def row_number(path: Path, index: int) -> str:
     """Name a row: counted with the header in a text file, from 0 in Parquet."""
     return f"row {index}" if path.suffix.lower() == ".parquet" else f"row {index + 2}"
-
-
-def _one_line(problem: Exception) -> str:
-    return " ".join(f"{problem or type(problem).__name__}".split())[:300]

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.core.errors import BenchError, DataError, ResultsError, UsageError, listed, nearest_hint
+from bench.core.errors import BenchError, DataError, ResultsError, UsageError, listed, nearest_hint, one_line
 from bench.core.files import check_plain, claim
 from bench.core.hashing import SHORT, hash_array, hash_value
 from bench.core.names import ALLOWED, FOREIGN, is_name
@@ -95,10 +95,9 @@ def read_scores(path: Path) -> NDArray[Any]:
     except BenchError:
         raise
     except Exception as problem:  # numpy documents no closed list of what malformed files raise
-        reason = " ".join(str(problem).split())[:300]
         raise DataError(
-            f"{path} cannot be read as a matrix ({reason}). Write it with numpy.save(FILE, scores), one row per "
-            "user and one column per item."
+            f"{path} cannot be read as a matrix ({one_line(problem)}). Write it with numpy.save(FILE, scores), "
+            "one row per user and one column per item."
         ) from problem
 
 

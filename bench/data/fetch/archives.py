@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from bench.core.errors import DataError, listed, nearest_hint
+from bench.core.errors import DataError, listed, nearest_hint, one_line
 from bench.core.files import check_plain, write_atomically
 from bench.data.cards import inside
 
@@ -207,8 +207,9 @@ def _open(path: Path, most: int) -> Iterator[_Opened]:
     except (*BROKEN, OSError) as problem:
         if isinstance(problem, OSError) and problem.errno is not None:
             raise  # an error of the disk; errors of the decompressors have no errno
-        reason = " ".join(str(problem).split()) or type(problem).__name__
-        raise DataError(f"{path} is not a valid zip or tar archive: {reason}. Take another copy.") from problem
+        raise DataError(
+            f"{path} is not a valid zip or tar archive: {one_line(problem)}. Take another copy."
+        ) from problem
 
 
 def _check_name(archive: Path, name: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.errors import DataError
+from bench.core.errors import DataError, one_line
 from bench.core.files import check_plain
 
 MAX_STEPS = 10_000  # a matrix takes about 150; its numbers are a few long strings of bytes
@@ -243,7 +243,7 @@ def read_cells(path: Path) -> Cells:
     except DataError:
         raise
     except Exception as error:  # a hostile pickle can make `pickletools` raise anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = one_line(f"{type(error).__name__}: {error}")
         raise DataError(
             f"{path} is not a pickled sparse matrix of numbers ({reason}). Fetch it again from its publisher."
         ) from error
