@@ -336,7 +336,7 @@ def import_extra(module: str, extra: str) -> Any:
     except ImportError as problem:
         raise UsageError(
             f"Extracting features needs {module.partition('.')[0]}, which is not installed ({problem}). "
-            f"Install the extra [{extra}]: .venv/bin/pip install -e '.[{extra}]'."
+            f"Install it with its extra: pip install 'ludp-bench[{extra}]'."
         ) from problem
 
 
