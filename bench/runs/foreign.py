@@ -318,14 +318,21 @@ def _remarks(
     return notes
 
 
-def check_program(name: str) -> str:
+def check_program(name: str, is_of_file: bool = False) -> str:
     """Return the name of a program whose lists are evaluated, unchanged.
+
+    Args:
+        name: of the program.
+        is_of_file: whether the user gave none, so that it is the name of the file.
 
     Raises:
         UsageError: it cannot become the name of a file.
     """
     if not is_name(name):
-        raise UsageError(f"--name '{name[:80]}' becomes the name of a folder; it takes {ALLOWED}.")
+        said, fix = f"--name '{name[:80]}'", ""
+        if is_of_file:
+            said, fix = f"Without --name, the name of the file, '{name[:80]}',", " Give --name LABEL."
+        raise UsageError(f"{said} becomes the name of a folder; it takes {ALLOWED}.{fix}")
     return name
 
 
