@@ -153,11 +153,6 @@ def _refuse(problem: str | None) -> None:
         raise UnfitFileError(f"it {problem}")
 
 
-def file_name(label: str) -> str:
-    """Return a model's label as part of a path: `recbole-EASE` for `recbole:EASE`."""
-    return label.replace(":", "-")
-
-
 def check_plain(path: Path, most: int | None = None) -> None:
     """Refuse a path that would hang its reader or fill the memory; every reader of users' files calls this first.
 

@@ -24,6 +24,7 @@ from bench.core.files import check_plain, claim
 from bench.core.hashing import SHORT, hash_array, hash_value
 from bench.core.names import ALLOWED, FOREIGN, is_name
 from bench.core.protocol import CUTOFFS, TOPK_DEPTH, Protocol
+from bench.core.text import counted
 from bench.core.types import BenchmarkData, IntArray, Metrics, MetricsByPart, TopK
 from bench.data.columns import as_texts
 from bench.data.raw import RawData
@@ -240,11 +241,8 @@ def _repeated(
     if not len(twice):
         return []
     user, item = names[0][twice[0] // data.n_items], names[1][twice[0] % data.n_items]
-    verb = "item stands" if len(twice) == 1 else "items stand"
-    return [
-        f"{len(twice):,} {verb} twice in a list, for example '{item}' in that of user '{user}'; "
-        "leave one of each out"
-    ]
+    stand = counted(len(twice), "item stands", "items stand")
+    return [f"{stand} twice in a list, for example '{item}' in that of user '{user}'; leave one of each out"]
 
 
 def _hidden(

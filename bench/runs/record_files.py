@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from bench.core.config import first_problem
 from bench.core.errors import ResultsError
-from bench.core.files import UnfitFileError, file_name, read_regular
+from bench.core.files import UnfitFileError, read_regular
 from bench.core.hashing import derive_seed, hash_in_full, hash_value
+from bench.core.names import file_name
 from bench.core.protocol import Protocol
 from bench.core.text import for_line
 from bench.runs.record_checks import contradiction

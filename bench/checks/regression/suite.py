@@ -24,6 +24,7 @@ from bench.core.protocol import VERSION, Protocol
 from bench.core.types import BenchmarkData
 from bench.engine import registry
 from bench.engine.plugins import use_plugins
+from bench.runs.controls import is_control
 from bench.runs.events import Listener
 from bench.runs.plan import PROFILES, make_plan
 from bench.runs.pool import execute
@@ -80,11 +81,6 @@ def settings_of(name: str, more: Mapping[str, Any] | None = None) -> dict[str, A
     declared = registry.load(name).model_class.Params.model_fields
     common = {key: value for key, value in SETTINGS.items() if key in declared}
     return {**common, **OWN_SETTINGS.get(name, {}), **(more or {})}
-
-
-def is_control(name: str) -> bool:
-    """Return whether a model is a control, which has no epochs and does not depend on the seed."""
-    return str(registry.load(name).card.family) == "control"
 
 
 def facts_of(data: BenchmarkData) -> SuiteFacts:

@@ -17,7 +17,7 @@ from bench import __version__
 from bench.core.files import exclusively, os_errors, read_regular, write_text
 from bench.core.hashing import hash_bytes
 from bench.core.places import ROOT
-from bench.core.text import for_line
+from bench.core.text import counted, for_line
 from bench.engine import plugins
 from bench.report.leaderboard.entries import entries_of
 from bench.report.leaderboard.forms import Section, csv_text, headings, is_unchanged, json_text, markdown
@@ -171,7 +171,7 @@ def build(found: ResultRecords, n_asked: int | None, paper: Paper, lists: ListRe
         for board, heading, own in zip(tables, headings(tables), scores, strict=True)
     ]
     left_out = [for_line(f"{_below(each.path, found.root)}: {each.problem}.") for each in found.damaged]
-    left_out += [f"{n} run{'' if n == 1 else 's'}: {why}." for why, n in sorted(others.items())]
+    left_out += [f"{counted(n, 'run')}: {why}." for why, n in sorted(others.items())]
     failed = sum(file.record.status == "failed" for file in found.runs)
     return Leaderboard(sections, left_out, failed, len(found.runs))
 
