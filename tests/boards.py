@@ -139,6 +139,12 @@ def environment(**changes: Any) -> dict[str, Any]:
     return told | changes
 
 
+def records_in(root: Path) -> list[RunRecord]:
+    """Read the records of reported runs, in the order of their paths."""
+    found = [ResultsStore(root).read(path) for path in sorted((root / "runs").glob("**/*.json"))]
+    return [record for record in found if isinstance(record, RunRecord)]
+
+
 def record_file(root: Path, record: RunRecord) -> Path:
     (found,) = (path for folder in ("runs", "trials") for path in (root / folder).glob(f"**/{record.key}.json"))
     return found

@@ -9,7 +9,6 @@ import torch
 from bench.checks.contract.toys import (
     build_model,
     data_of,
-    is_control,
     modality,
     pairs,
     random_data,
@@ -19,6 +18,7 @@ from bench.checks.contract.toys import (
 )
 from bench.core.types import BenchmarkData
 from bench.engine import registry
+from bench.runs.controls import is_control
 
 __all__ = [
     "build_model",

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.core.errors import UsageError
+from bench.core.errors import UsageError, listed
 from bench.core.files import os_errors, write_text
 from bench.core.names import LONGEST
 from bench.core.places import ROOT, shared_folder
@@ -105,8 +105,8 @@ def check_name(name: str) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name) or name in NOT_MODELS or name.startswith("test_"):
         raise UsageError(
             f"'{name}' cannot be the name of a model. Use a lower-case letter followed by lower-case letters, "
-            f"digits and underscores, at most {LONGEST} characters, for example my_model. Python keywords, 'base' "
-            f"and 'test_...' are not allowed."
+            f"digits and underscores, at most {LONGEST} characters, for example my_model. Python keywords, "
+            f"{listed(map(repr, NOT_MODELS))} and 'test_...' are not allowed."
         )
     if name in registry.names():
         raise UsageError(f"A model '{name}' already exists: {registry.place_of(name).path}. Choose another name.")

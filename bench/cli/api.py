@@ -6,6 +6,7 @@ Each function does what its command does and writes the same files, and returns 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -110,27 +111,23 @@ def evaluate(
     """
     import pandas as pd
 
-    from bench.cli.commands.evaluate import check, load, options_of, show
+    from bench.cli.commands.evaluate import evaluate_and_record, parsed
     from bench.cli.main import known_too
     from bench.report.frame import frame_of
     from bench.runs.foreign import check_program
 
-    words = [word for key, value in options.items() for word in words_of(key, value)]
-    protocol, data_options, a = options_of(["--datasets", dataset, "--part", part, "--ids", ids, *words])
-    console = _console(verbose)
+    given_options = {"part": part, "ids": ids, "empty_if_missing": empty_if_missing, **options}
+    words = [word for key, value in given_options.items() for word in words_of(key, value)]
+    a = parsed(["--datasets", dataset, *words])
     given, file = _recommendations(recommendations)
-    where = file or "The recommendations"
     command = f"{FROM_PYTHON}bench.evaluate(..., {dataset!r}, name={name!r})"
     with known_too(a):
-        data, raw = load(dataset, data_options, a.profile, a.base_seed, console)
-        checked = check(given, data, raw, protocol, part, ids, empty_if_missing, where)
-        for note in () if verbose else checked.notes:
-            warnings.warn(note, stacklevel=2)
-        shown = show(
-            checked, check_program(name), data, protocol, part, a.results_dir, Path(file).name, command, console
-        )
+        done = evaluate_and_record(given, file, check_program(name), command, a, _console(verbose))
+    for note in () if verbose else done.notes:
+        warnings.warn(note, stacklevel=2)
+    shown = done.result
     if isinstance(shown, dict):
-        return pd.DataFrame([{"dataset": data.name, "model": name, "part": part, **shown}])
+        return pd.DataFrame([{"dataset": done.dataset, "model": name, "part": part, **shown}])
     return frame_of([shown])
 
 
@@ -147,13 +144,15 @@ def load_data(dataset: str, **options: Any) -> BenchmarkData:
     Raises:
         BenchError: the data set does not exist or cannot be read.
     """
-    from bench.cli.commands.evaluate import load, options_of
+    from bench.cli.commands.evaluate import load, parsed
+    from bench.cli.declare import read_options
     from bench.cli.main import known_too
+    from bench.cli.options import DataOptions
 
     words = [word for name, value in options.items() for word in words_of(name, value)]
-    _, data_options, a = options_of(["--datasets", dataset, *words])
+    a = parsed(["--datasets", dataset, *words])
     with known_too(a):
-        return load(dataset, data_options, a.profile, a.base_seed, _console(False))[0]
+        return load(dataset, read_options(DataOptions, a), a.profile, a.base_seed, _console(False))[0]
 
 
 def load_results(results_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
@@ -203,17 +202,24 @@ def _plain(value: Any) -> Any:
     raise UsageError(f"A parameter cannot be a {type(value).__name__}. Give a number, text, bool, None or a list.")
 
 
+class _Nowhere(io.StringIO):
+    """A stream that keeps nothing, and is no terminal."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 def _console(verbose: bool) -> Console:
     from bench.cli.parser import make_console
 
     console = make_console()
     if not verbose:
-        console.file = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - lives as long as the console
+        console.file = _Nowhere()
     return console
 
 
-def _recommendations(given: object) -> tuple[pd.DataFrame | NDArray[Any], str]:
-    """Return lists or a matrix in the form that the checks take, and the path of their file; "" without one.
+def _recommendations(given: object) -> tuple[pd.DataFrame | NDArray[Any], Path | None]:
+    """Return lists or a matrix in the form that the checks take, and the path of their file; None without one.
 
     Raises:
         UsageError: they are of another type.
@@ -227,13 +233,13 @@ def _recommendations(given: object) -> tuple[pd.DataFrame | NDArray[Any], str]:
 
     if isinstance(given, str | os.PathLike):
         path = Path(given)
-        return (read_scores(path) if path.suffix == ".npy" else read_recommendations(path)), str(path)
+        return (read_scores(path) if path.suffix == ".npy" else read_recommendations(path)), path
     if isinstance(given, pd.DataFrame):
-        return frame_of_frame(given), ""
+        return frame_of_frame(given), None
     if isinstance(given, Mapping):
-        return frame_of_lists(given), ""
+        return frame_of_lists(given), None
     if isinstance(given, np.ndarray):
-        return given, ""
+        return given, None
     raise UsageError(
         f"Recommendations of the type {type(given).__name__} were given. Give a numpy array of scores, a data "
         "frame, a dict of users and their items, or the path of a file."

@@ -15,9 +15,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.opening import SYNTHETIC, counted
+from bench.cli.opening import SYNTHETIC
 from bench.core.protocol import PRIMARY_CUTOFF, metric_key, short_metric
-from bench.core.text import in_seconds
+from bench.core.text import counted, in_seconds
 from bench.data.split_audit import audit
 from bench.data.split_audit import warnings as split_warnings
 from bench.report.comparisons import MIN_SEEDS
@@ -150,9 +150,9 @@ def warnings(material: Material) -> Iterator[str]:
     capped = [record for record in material.each_run if record.stop_reason == "cap"]
     if capped:
         limit, bound = max(record.spec.max_epochs for record in capped), material.protocol.max_epochs
-        verb = "run ended" if len(capped) == 1 else "runs ended"
+        ended = counted(len(capped), "run ended", "runs ended")
         more = f" --epochs {bound} is the protocol's limit." if limit < bound else ""  # the report says the same
-        yield f"{len(capped)} {verb} at the limit of {counted(limit, 'epoch')} and might have improved.{more}"
+        yield f"{ended} at the limit of {counted(limit, 'epoch')} and might have improved.{more}"
     for name, data in material.data.items():
         for sentence in split_warnings(audit(data.split)):
             yield f"{name}: {sentence}"

@@ -17,6 +17,7 @@ from rich.text import Text
 from bench import __version__
 from bench.cli.options import Options
 from bench.core.protocol import Protocol, short_metric
+from bench.core.text import counted
 from bench.core.types import BenchmarkData
 from bench.data.cards import DatasetCard
 from bench.data.load import describe_source
@@ -36,11 +37,6 @@ SYNTHETIC = "SYNTHETIC DATA"
 KINDS = {"real": "real data", "embedded": "real data, but not the data set of the paper", "surrogate": SYNTHETIC}
 SOURCE_STYLE = {"real": "green", "embedded": "yellow", "surrogate": "bold red"}
 LONGEST_CLAUSE = 40  # characters of the words on a source
-
-
-def counted(n: int, thing: str, things: str = "") -> str:
-    """Return a count with its noun, for example `1 run` or `28 runs`."""
-    return f"{n:,} {thing if n == 1 else things or f'{thing}s'}"
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from bench.cli.declare import (
     switch,
 )
 from bench.cli.parser import Parser
-from bench.core.errors import UsageError
+from bench.core.errors import UsageError, one_line
 from bench.core.names import SPLITS
 from bench.core.places import WORK
 from bench.core.protocol import CUTOFFS, PROTOCOLS, SELECTABLE, HideAtTest, Protocol, ProtocolName, get_protocol
@@ -82,10 +82,9 @@ def overrides(assignments: Sequence[str] | None) -> dict[str, dict[str, Any]]:
         try:
             parsed.setdefault(model, {})[key] = parse_yaml(text)
         except yaml.YAMLError as problem:
-            reason = " ".join(str(problem).split())[:300]
             raise UsageError(
-                f"--set {assignment[:200]}: the value is not valid YAML ({reason}). Give a number, true, false, a "
-                "word or a list such as [1, 2]."
+                f"--set {assignment[:200]}: the value is not valid YAML ({one_line(problem)}). Give a number, "
+                "true, false, a word or a list such as [1, 2]."
             ) from problem
     return parsed
 

@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.ending import shown_path
-from bench.cli.opening import Plan, TrialPlan, counted
+from bench.cli.opening import Plan, TrialPlan
 from bench.core.files import is_claimed
-from bench.core.text import in_seconds
+from bench.core.text import counted, in_seconds
 from bench.runs.checkpoint import checkpoint_files
 from bench.runs.record_files import Damaged
 from bench.runs.records import RunRecord

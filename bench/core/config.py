@@ -50,6 +50,12 @@ def validated(
         raise ConfigError(f"{source}: {problems}. {advice}") from error
 
 
+def first_problem(error: ValidationError) -> str:
+    """Return the first problem of values that no user wrote, such as those of a record: `FIELD: reason`."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+
+
 def _problem(model_class: type[BaseModel], error: dict[str, Any]) -> str:
     """Describe one pydantic error in words."""
     where, level = _locate(model_class, error["loc"])

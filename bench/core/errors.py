@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_REASON = 300  # characters of another library's message that are shown
+
 
 class BenchError(Exception):
     """Base of all errors that are meant to be read by a user."""
@@ -37,7 +39,7 @@ class FetchError(DataError):
     """
 
     def __init__(self, url: str, reason: str) -> None:
-        self.url, self.reason = url, " ".join(reason.split()).rstrip(".")
+        self.url, self.reason = url, one_line(reason, None).rstrip(".")
         super().__init__(
             f"{url} could not be fetched: {self.reason}. What arrived is kept: the same command resumes the "
             "download. Or fetch the files by other means, and give the directory above them with --data-dir."
@@ -50,6 +52,17 @@ class ResultsError(BenchError):
 
 class TrainingError(BenchError):
     """A run cannot continue, for example because its loss is not finite. The run is recorded as failed."""
+
+
+def one_line(problem: BaseException | str, most: int | None = MOST_REASON) -> str:
+    """Return a text or the message of an error on one line; an error without a message gives its class.
+
+    Args:
+        problem: the error or text.
+        most: characters that are kept; None keeps all.
+    """
+    line = " ".join(str(problem).split())[:most]
+    return line or (type(problem).__name__ if isinstance(problem, BaseException) else "")
 
 
 def listed(names: Iterable[str]) -> str:

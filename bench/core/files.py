@@ -25,11 +25,10 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench.core.errors import BenchError, DataError, ResultsError
+from bench.core.errors import BenchError, DataError, ResultsError, one_line
 from bench.core.names import readable
 
 PART = ".part"  # ending of a file that is being written
-MOST_REASON = 400  # characters of an error that are shown
 FREE_BYTES = 64 << 20  # a file up to this size may be all holes
 HOLES = 100  # of a larger file, at least a hundredth must be stored
 KINDS = {
@@ -52,25 +51,35 @@ def problem_with_file(path: Path, most: int | None = None) -> str | None:
     Raises:
         OSError: nothing exists at the path, or its status cannot be read.
     """
-    status = path.stat()
-    kind = stat.S_IFMT(status.st_mode)
-    # opening a pipe would wait for a writer, and a device may never end
-    if kind != stat.S_IFREG:
-        return f"is {KINDS.get(kind, 'not a file')}, and a file is expected there"
+    return _problem_with(path, most)
+
+
+def _problem_with(place: Path | int, most: int | None = None) -> str | None:
+    """Return why a path or an open handle is unfit to be read; None if it is fit. May move a handle's position."""
+    status = os.stat(place)  # noqa: PTH116 - of a path or a handle
+    problem = _problem_with_kind(status.st_mode)
+    if problem is not None:
+        return problem
     # a sparse file claims any size without taking any space
-    if status.st_size > FREE_BYTES and not _is_stored(path, status.st_size):
+    if status.st_size > FREE_BYTES and not _is_stored(place, status.st_size):
         return f"claims {status.st_size:,} bytes, nearly all of which are holes that were never written"
     if most is not None and status.st_size > most:
         return f"has {status.st_size:,} bytes, and at most {most:,} are read"
     return None
 
 
-def _is_stored(path: Path, size: int) -> bool:
+def _problem_with_kind(mode: int) -> str | None:
+    # opening a pipe would wait for a writer, and a device may never end
+    kind = stat.S_IFMT(mode)
+    return None if kind == stat.S_IFREG else f"is {KINDS.get(kind, 'not a file')}, and a file is expected there"
+
+
+def _is_stored(place: Path | int, size: int) -> bool:
     """Return whether enough of a file is stored; without support for holes, all of it counts as stored."""
     if not hasattr(os, "SEEK_HOLE"):
         return True
     stored, position = 0, 0
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    handle = place if isinstance(place, int) else os.open(place, os.O_RDONLY | os.O_NONBLOCK)
     try:
         while stored * HOLES < size:
             start = os.lseek(handle, position, os.SEEK_DATA)
@@ -79,7 +88,8 @@ def _is_stored(path: Path, size: int) -> bool:
     except OSError:  # ENXIO: no more data up to the end
         return False
     finally:
-        os.close(handle)
+        if handle != place:
+            os.close(handle)
     return True
 
 
@@ -99,20 +109,20 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
 
     Raises:
         FileNotFoundError: nothing exists at the path.
-        UnfitFileError: it is a pipe, folder, socket or device, a link to nothing, or more than `most` bytes.
+        UnfitFileError: it is a pipe, folder, socket or device, a link to nothing, made of holes, or larger than
+            `most`.
         OSError: it cannot be read.
     """
-    _refuse_kind(_status(path).st_mode)
+    _refuse(_problem_with_kind(_status(path).st_mode))
     # a pipe may have taken the file's place meanwhile: without O_NONBLOCK opening it would wait for a writer
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        _refuse_kind(status.st_mode)
-        if status.st_size > most:
-            raise UnfitFileError(f"it has {status.st_size:,} bytes, and at most {most:,} are read")
-        content = file.read(status.st_size + 1)
-    if len(content) > status.st_size:  # files of /proc, for example, report size 0
-        raise UnfitFileError(f"it has more than the {status.st_size:,} bytes that it reports as its size")
+        _refuse(_problem_with(handle, most))
+        file.seek(0)
+        size = os.fstat(handle).st_size
+        content = file.read(size + 1)
+    if len(content) > size:  # files of /proc, for example, report size 0
+        raise UnfitFileError(f"it has more than the {size:,} bytes that it reports as its size")
     return content
 
 
@@ -122,7 +132,7 @@ def check_regular(path: Path) -> None:
     Raises:
         OSError: see `read_regular`.
     """
-    _refuse_kind(_status(path).st_mode)
+    _refuse(_problem_with_kind(_status(path).st_mode))
 
 
 def _status(path: Path) -> os.stat_result:
@@ -138,14 +148,9 @@ def _status(path: Path) -> os.stat_result:
         raise
 
 
-def _refuse_kind(mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        raise UnfitFileError(f"it is {KINDS.get(stat.S_IFMT(mode), 'something else')}, and not a file")
-
-
-def file_name(label: str) -> str:
-    """Return a model's label as part of a path: `recbole-EASE` for `recbole:EASE`."""
-    return label.replace(":", "-")
+def _refuse(problem: str | None) -> None:
+    if problem is not None:
+        raise UnfitFileError(f"it {problem}")
 
 
 def check_plain(path: Path, most: int | None = None) -> None:
@@ -226,10 +231,10 @@ def os_errors(
 
 def _reason(problem: Exception, failure: str) -> str:
     """Return the reason of an error in one line, with the file that the system names if `failure` does not."""
-    reason = getattr(problem, "strerror", None) or " ".join(str(problem).split())[:MOST_REASON]
+    reason = getattr(problem, "strerror", None) or one_line(problem)
     name = getattr(problem, "filename", None)
     is_named = not isinstance(name, str) or name in failure or name.endswith(PART)
-    return (reason or type(problem).__name__) if is_named else f"{name}: {reason}"
+    return reason if is_named else f"{name}: {reason}"
 
 
 @contextlib.contextmanager
@@ -295,6 +300,25 @@ def _lock(path: Path, wait: bool) -> int | None:
             os.close(handle)
             raise
         os.close(handle)  # the file was removed between our opening and our lock: try again
+
+
+@contextlib.contextmanager
+def exclusively(path: Path) -> Iterator[None]:
+    """Hold a lock file while the body runs; it is removed afterwards, also after an error.
+
+    Args:
+        path: the file; its folder exists.
+
+    Raises:
+        OSError: the file cannot be created, or the file system has no locks.
+    """
+    with locked(path):
+        try:
+            yield
+        finally:
+            # safe while we hold the lock: `_lock` notices that its file was removed, and makes a new one
+            with contextlib.suppress(OSError):  # a file that no process locks does no harm
+                path.unlink()
 
 
 def remove_leftovers(folder: Path, pattern: str = f".*{PART}") -> None:

@@ -63,6 +63,11 @@ def checked_name(text: str) -> str:
     return text
 
 
+def file_name(label: str) -> str:
+    """Return a model's label as part of a path: `recbole-EASE` for `recbole:EASE`."""
+    return label.replace(":", "-")
+
+
 def is_readable(path: Path) -> bool:
     """Return whether a path is UTF-8, as readers of Rust and Arrow require; open other files before reading."""
     return readable(str(path)) == str(path)

@@ -1,4 +1,4 @@
-"""Make text safe to publish: shorten absolute paths, and escape it for a terminal, Markdown or a spreadsheet.
+"""Make text safe to publish, and word counts and durations.
 
 Reads the environment for the home directory; writes nothing.
 
@@ -120,6 +120,11 @@ def in_seconds(seconds: float) -> str:
     if seconds < 600:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def counted(n: int, thing: str, things: str = "") -> str:
+    """Return a count with its noun, for example `1 run` or `28 runs`; `things` is a plural that is not regular."""
+    return f"{n:,} {thing if n == 1 else things or f'{thing}s'}"
 
 
 def _is_number(text: str) -> bool:

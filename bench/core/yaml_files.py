@@ -19,6 +19,7 @@ from bench.core.files import os_errors, problem_with_file
 FLOAT = r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?)|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"  # noqa: E501
 MOST_TEXT = 1 << 20  # bytes; the longest file of this project has some thousands
 MOST_VALUES, MOST_LEVELS = 100_000, 50
+WIDTH = 110  # characters of a line that is written
 
 
 class _Loader(yaml.SafeLoader):
@@ -109,11 +110,11 @@ def parse_yaml(text: str) -> Any:
         raise yaml.YAMLError(f"values lie more than {MOST_LEVELS} levels deep") from None
 
 
-def dump_yaml(values: Any, width: int = 110) -> str:
+def dump_yaml(values: Any) -> str:
     """Write plain values as a YAML text from which `parse_yaml` reads exactly the same values."""
 
     def dump(allow_unicode: bool) -> str:
-        return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=width))
+        return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=WIDTH))
 
     text = dump(allow_unicode=True)
     # PyYAML leaves these line breaks unescaped and then folds them, so they would not survive reading

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from bench.core.config import Frozen, validated
 from bench.core.errors import ConfigError, UsageError, listed, unknown_name
@@ -66,11 +66,7 @@ def safe_address(url: str) -> str:
 Address = Annotated[str, Field(pattern=r"^https?://[^/\s]+/\S*$"), AfterValidator(safe_address)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RemoteFile(_Strict):
+class RemoteFile(Frozen):
     r"""One file on a server, with at least one checksum.
 
     Attributes:
@@ -106,7 +102,7 @@ class RemoteFile(_Strict):
         return list(self.members.values()) if self.path is None else [self.path]
 
 
-class ZenodoRecord(_Strict):
+class ZenodoRecord(Frozen):
     """A record of Zenodo, which lists its own files with their sizes and md5 sums.
 
     Attributes:
@@ -130,7 +126,7 @@ class ZenodoRecord(_Strict):
         return f"{self.api}/{self.record}"
 
 
-class Download(_Strict):
+class Download(Frozen):
     """Where the files of a source can be fetched: from addresses, or from a record that lists them."""
 
     files: list[RemoteFile] = Field(default_factory=list)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.errors import DataError
+from bench.core.errors import DataError, one_line
 from bench.core.files import check_plain
 from bench.core.types import BoolArray, IntArray, Interactions
 from bench.data.ids import notes_on_missing, refuse_ambiguous_ids
@@ -420,5 +420,5 @@ def load_json(path: Path) -> Any:
         return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=without_repeats)
     except Exception as problem:  # deep nesting ends in a RecursionError
         raise DataError(
-            f"{path} is not valid JSON ({' '.join(str(problem).split())[:300]}). Correct or replace the file."
+            f"{path} is not valid JSON ({one_line(problem)}). Correct or replace the file."
         ) from problem

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.core.errors import BenchError, ConfigError, DataError, UsageError, listed, unknown_name
+from bench.core.errors import BenchError, ConfigError, DataError, UsageError, listed, one_line, unknown_name
 from bench.core.files import os_errors
 from bench.data import cards
 from bench.data.adjusting import Adjustments, k_core, ordered_keys, read_item_order
@@ -297,7 +297,7 @@ def _sound_cards(directory: Path) -> tuple[list[DatasetCard], list[str]]:
         try:
             sound.append(cards.load(name, directory))
         except ConfigError as problem:  # a card that is not about this data must not prevent its inspection
-            malformed.append(f"left out, since it is malformed: {' '.join(str(problem).split())}")
+            malformed.append(f"left out, since it is malformed: {one_line(problem, None)}")
     return sound, malformed
 
 

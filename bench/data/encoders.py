@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from bench.core.errors import DataError, UsageError, listed, nearest_hint, unknown_name
+from bench.core.errors import DataError, UsageError, listed, nearest_hint, one_line, unknown_name
 from bench.core.files import check_plain, os_errors, write_bytes, write_text
 from bench.core.types import FloatArray
 from bench.data.columns import id_text
@@ -227,9 +227,9 @@ class SentenceEncoder:
             )
         except (OSError, ValueError) as problem:
             raise UsageError(
-                f"The weights of the sentence encoder '{name}' are not on this machine ({_short(problem)}). Fetch "
-                f"them once with: huggingface-cli download sentence-transformers/{name}; or name their directory "
-                "with --encoder DIR."
+                f"The weights of the sentence encoder '{name}' are not on this machine ({one_line(problem)}). "
+                f"Fetch them once with: huggingface-cli download sentence-transformers/{name}; or name their "
+                "directory with --encoder DIR."
             ) from problem
         self.facts = Extractor(
             library="sentence-transformers",
@@ -293,7 +293,9 @@ class ImageEncoder:
             with image.open(path) as opened:
                 return opened.convert("RGB")
         except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as problem:
-            raise DataError(f"{path} is not a valid image ({_short(problem)}). Replace or remove it.") from problem
+            raise DataError(
+                f"{path} is not a valid image ({one_line(problem)}). Replace or remove it."
+            ) from problem
 
 
 class SoundEncoder:
@@ -318,7 +320,7 @@ class SoundEncoder:
             coefficients = self._library.feature.mfcc(y=wave, sr=rate, n_mfcc=N_MFCC)
         except Exception as problem:  # librosa's decoders document no closed list of errors
             raise DataError(
-                f"{path} is not a readable sound file ({_short(problem)}). Replace or remove it."
+                f"{path} is not a readable sound file ({one_line(problem)}). Replace or remove it."
             ) from problem
         return np.asarray(np.concatenate([coefficients.mean(axis=1), coefficients.std(axis=1)]), dtype=np.float32)
 
@@ -334,7 +336,7 @@ def import_extra(module: str, extra: str) -> Any:
     except ImportError as problem:
         raise UsageError(
             f"Extracting features needs {module.partition('.')[0]}, which is not installed ({problem}). "
-            f"Install the extra [{extra}]: .venv/bin/pip install -e '.[{extra}]'."
+            f"Install it with its extra: pip install 'ludp-bench[{extra}]'."
         ) from problem
 
 
@@ -348,11 +350,6 @@ def weights_hash(state: Mapping[str, Any]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _short(problem: BaseException) -> str:
-    """Return the message of an error on one short line."""
-    return " ".join(str(problem).split())[:200] or type(problem).__name__
 
 
 def encode_items(

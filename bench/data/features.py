@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.errors import DataError, listed
+from bench.core.errors import DataError, listed, one_line
 from bench.core.files import check_plain
 from bench.core.hashing import hash_array
 from bench.core.names import is_readable
@@ -86,7 +86,7 @@ def read_matrices(path: Path, named: str | None = None) -> list[FeatureMatrix]:
         raise
     except Exception as problem:  # none of the libraries documents a closed list of what malformed files raise
         raise DataError(
-            f"{path} cannot be read as features ({' '.join(str(problem).split())[:300]}). Save it again; "
+            f"{path} cannot be read as features ({one_line(problem)}). Save it again; "
             "datasets/README.md describes the formats."
         ) from problem
     if not blocks:
@@ -101,7 +101,7 @@ def _map_npy(path: Path) -> NDArray[Any]:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # numpy documents no closed list of what malformed files raise
         raise DataError(
-            f"{path} is not a plain .npy file ({' '.join(str(error).split())[:300]}); pickled objects are "
+            f"{path} is not a plain .npy file ({one_line(error)}); pickled objects are "
             "refused. Save the matrix with numpy.save as float32."
         ) from error
     if not isinstance(loaded, np.ndarray) or loaded.dtype.kind != "f":

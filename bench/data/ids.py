@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError, listed
+from bench.core.text import counted
 from bench.data.roles import USUAL, plain_name
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def refuse_other_spellings(path: Path, unknown: NDArray[np.object_], known: NDAr
         n = len(places) - places.null_count
         raise DataError(
             f"{path} has the item '{unknown[first]}' where the interactions have '{known[places[first].as_py()]}' "
-            f"({n:,} such {'id' if n == 1 else 'ids'}), and ids are compared as texts. Write them in the "
+            f"({counted(n, 'such id')}), and ids are compared as texts. Write them in the "
             "same form in both files."
         )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.core.config import validated
 from bench.core.errors import ConfigError, DataError, ResultsError, UsageError
-from bench.core.files import folder_in_place, locked, write_text
+from bench.core.files import exclusively, folder_in_place, write_text
 from bench.core.names import SEPARATOR, base_and_split, base_name, readable
 from bench.core.yaml_files import dump_yaml, read_yaml
 from bench.data import cards
@@ -76,13 +76,9 @@ def import_data(
     try:
         card = cards_dir / f"{name}.yaml"
         directory.parent.mkdir(parents=True, exist_ok=True)
-        lock = directory.parent / f".{name}.lock"
-        with locked(lock):
-            try:
-                _refuse_taken(name, loaded.raw, directory, cards_dir, force)  # another import may have been faster
-                _write(loaded, name, directory, card)
-            finally:
-                lock.unlink()
+        with exclusively(directory.parent / f".{name}.lock"):
+            _refuse_taken(name, loaded.raw, directory, cards_dir, force)  # another import may have been faster
+            _write(loaded, name, directory, card)
     except OSError as problem:
         place = Path(problem.filename or directory)
         advice = "Free it, or name another place with --cache-dir."

@@ -62,29 +62,29 @@ def describe_split(data: BenchmarkData) -> str:
 
 
 def load_dataset(name: str, request: DataRequest) -> BenchmarkData:
-    """Load the data set of that name, from the source that the request and the card select.
+    """Load the data set of that name; raises as `load_with_raw`, and for an unknown name or a malformed card.
 
     Args:
         name: `NAME` or `NAME@SPLIT`; a name without a split takes that of the request.
         request: everything else.
-
-    Raises:
-        UsageError: the name, source or split is unknown, the source does not allow the split, a data directory
-            does not exist, or the scale is impossible.
-        ConfigError: the data card is malformed.
-        DataError: the requested source is not available, or a file of it is malformed.
     """
     chosen = cards.choose(name, request.split)
     return load_from_card(chosen.card, replace(request, split=chosen.split))
 
 
 def load_from_card(card: DatasetCard, request: DataRequest) -> BenchmarkData:
-    """Load the data set of a card; see `load_dataset`."""
+    """Load the data set of a card, without its original ids; see `load_with_raw`."""
     return load_with_raw(card, request)[0]
 
 
 def load_with_raw(card: DatasetCard, request: DataRequest) -> tuple[BenchmarkData, RawData]:
-    """Load a data set and also return its `RawData`, which holds the original ids."""
+    """Load a data set, and the `RawData` with its original ids, from the source that request and card select.
+
+    Raises:
+        UsageError: the source or split is unknown, the source does not allow the split, a data directory does not
+            exist, or the scale is impossible.
+        DataError: the requested source is not available, or a file of it is malformed.
+    """
     found = resolve(card, request)
     if found is None:
         raise _not_available(card, request)

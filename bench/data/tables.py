@@ -7,17 +7,18 @@ is accounted for: it is a row, or blank, or it continues a quoted field, which a
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.core.errors import DataError, listed
+from bench.core.errors import DataError, listed, one_line
 from bench.core.files import check_plain, os_errors
 from bench.core.names import is_readable
 from bench.data.parquet_pages import FREE_BYTES, UNPACKED, check_pages
@@ -140,26 +141,32 @@ def _parse(path: Path, delimiter: str, wanted: Sequence[str], quoted: bool, long
 
     names = read_header(path, delimiter)
     try:
-        return arrow_csv.read_csv(
-            _arrow_input(path),
-            arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=names, skip_rows=1),
-            arrow_csv.ParseOptions(
-                delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=long_fields
-            ),
-            arrow_csv.ConvertOptions(
-                column_types={name: pa.string() for name in wanted}, include_columns=list(wanted)
-            ),
-        )
+        with _arrow_input(path) as source:
+            return arrow_csv.read_csv(
+                source,
+                arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=names, skip_rows=1),
+                arrow_csv.ParseOptions(
+                    delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=long_fields
+                ),
+                arrow_csv.ConvertOptions(
+                    column_types={name: pa.string() for name in wanted}, include_columns=list(wanted)
+                ),
+            )
     except Exception as problem:  # arrow documents no closed list of what malformed files raise
         raise DataError(
             f"{path}{_first_bad_bytes(path)} is not a table of {len(names)} columns in UTF-8 "
-            f"({_one_line(problem)}). Correct that row, or save the table again."
+            f"({one_line(problem)}). Correct that row, or save the table again."
         ) from problem
 
 
-def _arrow_input(path: Path) -> Any:
-    """Return a path as Arrow accepts it: as an open file if its name is not valid UTF-8."""
-    return path if is_readable(path) else path.open("rb")
+@contextlib.contextmanager
+def _arrow_input(path: Path) -> Iterator[Any]:
+    """Give a path as Arrow accepts it: as a file, open for the body, if its name is not valid UTF-8."""
+    if is_readable(path):
+        yield path
+    else:
+        with path.open("rb") as file:
+            yield file
 
 
 def _without_quotes(path: Path, delimiter: str, wanted: Sequence[str], n_lines: int) -> TextTable | None:
@@ -255,30 +262,38 @@ def parquet_names(path: Path) -> list[str]:
 
 def parquet_schema(path: Path) -> pa.Schema:
     """Return names and types of the columns; errors are those of `parquet_names`."""
-    return _open_parquet(path).schema_arrow
+    with _open_parquet(path) as file:
+        return file.schema_arrow
 
 
-def _open_parquet(path: Path, texts: Sequence[str] = ()) -> Any:
-    """Open a Parquet file after comparing its claims with its size; columns `texts` are read as dictionaries."""
+@contextlib.contextmanager
+def _open_parquet(path: Path, texts: Sequence[str] = ()) -> Iterator[Any]:
+    """Open a Parquet file for the body, after comparing its claims with its size.
+
+    Columns `texts` are read as dictionaries.
+    """
     from pyarrow import parquet
 
-    try:
-        check_plain(path)
-        file = parquet.ParquetFile(
-            _arrow_input(path), memory_map=True, page_checksum_verification=True, read_dictionary=list(texts)
-        )
-        n_rows, n_bytes = file.metadata.num_rows, path.stat().st_size
-    except DataError:
-        raise
-    except Exception as problem:  # Arrow again
-        raise DataError(
-            f"{path} is not a Parquet file ({_one_line(problem)}). Write it again, or convert the table to CSV."
-        ) from problem
-    if not 0 <= n_rows <= min(MAX_ROWS, FREE_ROWS + ROWS_PER_BYTE * n_bytes):
-        raise DataError(
-            f"{path} claims {n_rows:,} rows in {n_bytes:,} bytes, which is not plausible. Write the table again."
-        )
-    return file
+    with contextlib.ExitStack() as stack:
+        try:
+            check_plain(path)
+            source = stack.enter_context(_arrow_input(path))
+            opened = parquet.ParquetFile(
+                source, memory_map=True, page_checksum_verification=True, read_dictionary=list(texts)
+            )
+            file = stack.enter_context(opened)
+            n_rows, n_bytes = file.metadata.num_rows, path.stat().st_size
+        except DataError:
+            raise
+        except Exception as problem:  # Arrow again
+            raise DataError(
+                f"{path} is not a Parquet file ({one_line(problem)}). Write it again, or convert the table to CSV."
+            ) from problem
+        if not 0 <= n_rows <= min(MAX_ROWS, FREE_ROWS + ROWS_PER_BYTE * n_bytes):
+            raise DataError(
+                f"{path} claims {n_rows:,} rows in {n_bytes:,} bytes, which is not plausible. Write it again."
+            )
+        yield file
 
 
 def read_parquet(path: Path, wanted: Sequence[str]) -> pa.Table:
@@ -289,33 +304,31 @@ def read_parquet(path: Path, wanted: Sequence[str]) -> pa.Table:
     """
     import pyarrow as pa
 
-    file = _open_parquet(path)
+    with _open_parquet(path) as file:
+        schema, metadata = file.schema_arrow, file.metadata
     for name in wanted:
-        if file.schema_arrow.names.count(name) != 1:
-            raise DataError(
-                f"{path} has the columns {listed(file.schema_arrow.names)}; expected one '{name}'. Rename them."
-            )
-    kinds = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
+        if schema.names.count(name) != 1:
+            raise DataError(f"{path} has the columns {listed(schema.names)}; expected one '{name}'. Rename them.")
+    kinds = dict(zip(schema.names, schema.types, strict=True))
     # Read texts as dictionaries: the size that they take in full can then be checked before they take it.
     texts = [name for name in wanted if pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])]
     try:
-        if file.metadata.num_rows:  # an empty table has no page with values
-            check_pages(path, file.metadata, wanted)
-        table = _open_parquet(path, texts).read(columns=list(wanted), use_threads=False)
+        if metadata.num_rows:  # an empty table has no page with values
+            check_pages(path, metadata, wanted)
+        with _open_parquet(path, texts) as file:
+            table = file.read(columns=list(wanted), use_threads=False)
         for index, field in enumerate(table.schema):
             if pa.types.is_dictionary(field.type):
                 _check_resolved_size(path, table.column(index))
                 table = table.set_column(index, field.name, table.column(index).cast(field.type.value_type))
         table.validate(full=True)  # Arrow does not check offsets and UTF-8 when it reads
     except Exception as problem:  # Arrow again
-        raise DataError(f"{path} is damaged ({_one_line(problem)}). Fetch or write it again.") from problem
+        raise DataError(f"{path} is damaged ({one_line(problem)}). Fetch or write it again.") from problem
     for index, name in enumerate(table.column_names):
         if name in texts and table.schema.types[index] != kinds[name]:
             table = table.set_column(index, name, table.column(index).cast(kinds[name]))
-    if table.num_rows != file.metadata.num_rows:
-        raise DataError(
-            f"{path} claims {file.metadata.num_rows:,} rows and holds {table.num_rows:,}. Write it again."
-        )
+    if table.num_rows != metadata.num_rows:
+        raise DataError(f"{path} claims {metadata.num_rows:,} rows and holds {table.num_rows:,}. Write it again.")
     return table
 
 
@@ -337,7 +350,3 @@ def _check_resolved_size(path: Path, column: pa.ChunkedArray) -> None:
 def row_number(path: Path, index: int) -> str:
     """Name a row: counted with the header in a text file, from 0 in Parquet."""
     return f"row {index}" if path.suffix.lower() == ".parquet" else f"row {index + 2}"
-
-
-def _one_line(problem: Exception) -> str:
-    return " ".join(f"{problem or type(problem).__name__}".split())[:300]

@@ -20,7 +20,7 @@ from bench.core.files import os_errors, write_atomically, write_text
 from bench.core.text import for_markdown
 from bench.engine.registry import names
 from bench.report.paper import Paper
-from bench.report.render import to_csv
+from bench.report.render import WRITE_ADVICE, to_csv
 from bench.report.table import CsvValue
 from bench.report.wording import model_of
 
@@ -165,10 +165,7 @@ def write_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
         "svg": figure.svg, "csv": to_csv(figure),
         "md": f"{markdown_of(figure, f'{name}.svg', figure.notes)}\n",
     }  # fmt: skip
-    with os_errors(
-        f"The figure {directory / name} cannot be written",
-        "The records are kept: free some space or make the directory writable, and run the same command again.",
-    ):
+    with os_errors(f"The figure {directory / name} cannot be written", WRITE_ADVICE):
         for path in paths:
             form = path.suffix.removeprefix(".")
             if form in texts:

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from bench.core.config import Frozen
-from bench.core.errors import ConfigError, listed, unknown_name
-from bench.core.files import os_errors
+from bench.core.config import Frozen, validated
+from bench.core.errors import listed, unknown_name
 from bench.core.places import shipped
-from bench.core.yaml_files import parse_yaml
+from bench.core.yaml_files import read_yaml
 
 PAPER_FILE = shipped("results/reference") / "paper.yaml"
 MODALITY_ROWS = ("visual", "acoustic", "textual", "all")
@@ -128,9 +126,7 @@ def load_paper(path: Path = PAPER_FILE) -> Paper:
     Raises:
         ConfigError: the file cannot be read, is not YAML, or has a missing or unexpected row or value.
     """
-    failure, advice = f"The published values in '{path}' cannot be used", "Restore the file."
-    with os_errors(failure, advice, ConfigError, UnicodeDecodeError, yaml.YAMLError, ValidationError):
-        return Paper.model_validate(parse_yaml(path.read_text(encoding="utf-8")))
+    return validated(Paper, read_yaml(path), path, "Restore the file.")
 
 
 def _look_up(kind: str, values: Mapping[Key, Value], name: Key) -> Value:

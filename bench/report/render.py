@@ -38,6 +38,10 @@ SPECIAL = {
     "‡": r"\ddag{}",
     "\n": " ",
 }
+WRITE_ADVICE = (
+    "The records are kept: free some space or make the directory writable, and run the same command again, or "
+    "choose another directory with --results-dir."
+)
 ESCAPES = str.maketrans(SPECIAL)
 MARKS = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 TEMPLATE = r"""% Needs \usepackage{<< packages >>}. Regenerated with the results; edits are lost.
@@ -227,9 +231,7 @@ def write_table(table: Table, directory: Path, name: str) -> list[Path]:
     # Render all forms first, so that an error in one leaves no half-written set.
     texts = {"md": to_markdown(table), "csv": to_csv(table), "tex": to_latex(table)}
     paths = {suffix: directory / f"{name}.{suffix}" for suffix in texts}
-    with os_errors(
-        f"The table '{name}' cannot be written to '{directory}'", "Free the path or choose another directory."
-    ):
+    with os_errors(f"The table {directory / name} cannot be written", WRITE_ADVICE):
         for suffix, path in paths.items():
             write_text(path, texts[suffix])
     return list(paths.values())

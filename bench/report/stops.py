@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.core.errors import listed
+from bench.core.text import counted
 from bench.runs.records import N_FIRST_EPOCHS, RunRecord
 
 CAP, START = "†", "‡"
@@ -98,5 +99,5 @@ def stopped_by_cap(records: Iterable[RunRecord]) -> str:
     counts = []
     for cap, runs in sorted(by_cap.items()):
         n = sum(run.stop_reason == "cap" for run in runs)
-        counts.append(f"of {cap:,} epochs: {n:,} of {len(runs):,} run{'' if len(runs) == 1 else 's'}")
+        counts.append(f"of {cap:,} epochs: {n:,} of {counted(len(runs), 'run')}")
     return f"Stopped by the cap {'; '.join(counts)}." if counts else ""

@@ -8,17 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from bench.core.errors import UsageError, listed
 from bench.core.names import FOREIGN, is_foreign
 from bench.core.protocol import PRIMARY_CUTOFF, Protocol, short_metric
+from bench.core.text import counted
 from bench.engine import registry
 from bench.engine.recbole_catalogue import is_recbole
 from bench.report.paper import Paper
 from bench.report.scores import DataKey, Score, Scores, data_key
 from bench.report.table import Cell, CsvValue, Mark
+from bench.runs.controls import is_control as is_control
 from bench.runs.records import DataFacts
 
 DASH = "–"
 SHORT_HASH = 8
 LONG_METRICS = {"precision": "Precision", "recall": "Recall", "ndcg": "NDCG"}
-CONTROL = "control"
 OTHER_PROGRAM = "another program"  # marks a row whose lists were not made here
 PAPER_SPLIT = "random"  # section 5.1.3: 8:1:1 at random
 DATA_FIELDS = ("dataset", "source", "scale", "data", "split", "data_hash", "split_hash")
@@ -58,12 +59,6 @@ def shows_published(facts: DataFacts, paper: Paper) -> bool:
 def model_of(label: str) -> str:
     """Return the model of a label: `ludp` for `ludp@literal` and for `ludp@k=20`."""
     return label.partition("@")[0]
-
-
-def is_control(label: str) -> bool:
-    """Return whether this is a control: a simple reference method without training."""
-    card = registry.card_of(model_of(label))
-    return card is not None and card.family == CONTROL
 
 
 def row_order(labels: Iterable[str], paper: Paper) -> list[str]:
@@ -110,7 +105,7 @@ def protocol_sentence(used: Protocol) -> str:
 
 def seeds(n: int | None) -> str:
     """Return the number of repetitions as text, for example `n=3 seeds`."""
-    return "no run yet" if n is None else f"n={n} seed{'' if n == 1 else 's'}"
+    return "no run yet" if n is None else f"n={counted(n, 'seed')}"
 
 
 def mean_over(n_seeds: int) -> str:

@@ -24,7 +24,7 @@ from rich.progress import (
 )
 
 from bench.core.protocol import Protocol, short_metric
-from bench.core.text import in_seconds
+from bench.core.text import counted, in_seconds
 from bench.core.types import EpochFacts
 from bench.engine import registry
 from bench.runs.records import RunRecord, RunSpec
@@ -198,14 +198,14 @@ class RunDisplay:
     def _show_kept(self) -> None:
         """Print how many runs were kept since the last time, if any."""
         if self._n_kept:
-            runs = "1 run is" if self._n_kept == 1 else f"{self._n_kept} runs are"
+            runs = counted(self._n_kept, "run is", "runs are")
             self._console.print(f"{runs} finished already and kept", markup=False)
             self._n_kept = 0
 
     def _show_group(self, group: Group) -> None:
         """Print one line for the finished runs of a group."""
         records = self._groups.pop(group)
-        many = "1 variation" if len(records) == 1 else f"{len(records)} variations"
+        many = counted(len(records), "variation")
         dataset, model = group
         self._print_line(dataset, f"{self._layout.names(model)}, {many}", describe_group(records))
 

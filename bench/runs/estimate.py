@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from bench.core.config import Frozen
+from bench.core.config import Frozen, validated
 from bench.core.errors import ResultsError
 from bench.core.yaml_files import read_yaml
 from bench.runs.record_files import Damaged
@@ -61,7 +61,7 @@ class Estimator:
 
     @cached_property
     def _table(self) -> MeasuredSeconds:
-        return MeasuredSeconds.model_validate(read_yaml(TABLE))
+        return validated(MeasuredSeconds, read_yaml(TABLE), TABLE, "Restore the file.")
 
     def seconds(self, run: PlannedRun) -> float | None:
         """Return the expected seconds of a run; None on CUDA without an earlier run of the model."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from typing import Protocol as Structural
 
 from bench.core.errors import UsageError
-from bench.core.files import file_name, os_errors
+from bench.core.files import os_errors
+from bench.core.names import file_name
 from bench.core.types import EpochFacts
 from bench.runs.records import RunRecord, RunSpec
 

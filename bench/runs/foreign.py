@@ -19,11 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.core.errors import BenchError, DataError, ResultsError, UsageError, listed, nearest_hint
+from bench.core.errors import BenchError, DataError, ResultsError, UsageError, listed, nearest_hint, one_line
 from bench.core.files import check_plain, claim
 from bench.core.hashing import SHORT, hash_array, hash_value
 from bench.core.names import ALLOWED, FOREIGN, is_name
 from bench.core.protocol import CUTOFFS, TOPK_DEPTH, Protocol
+from bench.core.text import counted
 from bench.core.types import BenchmarkData, IntArray, Metrics, MetricsByPart, TopK
 from bench.data.columns import as_texts
 from bench.data.raw import RawData
@@ -95,10 +96,9 @@ def read_scores(path: Path) -> NDArray[Any]:
     except BenchError:
         raise
     except Exception as problem:  # numpy documents no closed list of what malformed files raise
-        reason = " ".join(str(problem).split())[:300]
         raise DataError(
-            f"{path} cannot be read as a matrix ({reason}). Write it with numpy.save(FILE, scores), one row per "
-            "user and one column per item."
+            f"{path} cannot be read as a matrix ({one_line(problem)}). Write it with numpy.save(FILE, scores), "
+            "one row per user and one column per item."
         ) from problem
 
 
@@ -176,7 +176,7 @@ def check_lists(
         (items, rows["place"].to_numpy(), users)
     )  # equal places: the lower item first, as for models
     users, items, places = users[order], items[order], rows["place"].to_numpy()[order]
-    problems = list(_repeated(users, items, places, names, data))
+    problems = _repeated(users, items, names, data)
     problems += _hidden(users, items, names, data, protocol, part)
     wanted = np.unique(data.split.part(part).users)
     missing = np.setdiff1d(wanted, users)
@@ -233,11 +233,7 @@ def _numbered(
 
 
 def _repeated(
-    users: IntArray,
-    items: IntArray,
-    places: NDArray[np.float64],
-    names: Sequence[NDArray[np.object_]],
-    data: BenchmarkData,
+    users: IntArray, items: IntArray, names: Sequence[NDArray[np.object_]], data: BenchmarkData
 ) -> list[str]:
     keys = users * data.n_items + items
     distinct, counts = np.unique(keys, return_counts=True)
@@ -245,11 +241,8 @@ def _repeated(
     if not len(twice):
         return []
     user, item = names[0][twice[0] // data.n_items], names[1][twice[0] % data.n_items]
-    verb = "item stands" if len(twice) == 1 else "items stand"
-    return [
-        f"{len(twice):,} {verb} twice in a list, for example '{item}' in that of user '{user}'; "
-        "leave one of each out"
-    ]
+    stand = counted(len(twice), "item stands", "items stand")
+    return [f"{stand} twice in a list, for example '{item}' in that of user '{user}'; leave one of each out"]
 
 
 def _hidden(
@@ -323,14 +316,21 @@ def _remarks(
     return notes
 
 
-def check_program(name: str) -> str:
+def check_program(name: str, is_of_file: bool = False) -> str:
     """Return the name of a program whose lists are evaluated, unchanged.
+
+    Args:
+        name: of the program.
+        is_of_file: whether the user gave none, so that it is the name of the file.
 
     Raises:
         UsageError: it cannot become the name of a file.
     """
     if not is_name(name):
-        raise UsageError(f"--name '{name[:80]}' becomes the name of a folder; it takes {ALLOWED}.")
+        said, fix = f"--name '{name[:80]}'", ""
+        if is_of_file:
+            said, fix = f"Without --name, the name of the file, '{name[:80]}',", " Give --name LABEL."
+        raise UsageError(f"{said} becomes the name of a folder; it takes {ALLOWED}.{fix}")
     return name
 
 

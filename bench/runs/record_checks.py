@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bench.core.config import first_problem
 from bench.core.hashing import SHORT
 from bench.core.names import is_foreign
 from bench.core.protocol import CUTOFFS, METRICS, TOPK_DEPTH, VERSION, metric_key
@@ -104,8 +105,7 @@ def _form(record: RunRecord) -> Iterator[str]:
     try:
         _Environment.model_validate(record.environment)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        yield f"environment.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        yield f"environment.{first_problem(problem)}"
     spec, used = record.spec, record.protocol
     for name, value, least in (
         ("repetition", spec.repetition, 0),

@@ -13,9 +13,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bench.core.config import first_problem
 from bench.core.errors import ResultsError
-from bench.core.files import UnfitFileError, file_name, read_regular
+from bench.core.files import UnfitFileError, read_regular
 from bench.core.hashing import derive_seed, hash_in_full, hash_value
+from bench.core.names import file_name
 from bench.core.protocol import Protocol
 from bench.core.text import for_line
 from bench.runs.record_checks import contradiction
@@ -149,9 +151,7 @@ def read_record(path: Path) -> RecordFile | Damaged | None:
     try:
         return _parsed(path, content)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        return Damaged(path, for_line(f"{where}: {first['msg']}"))
+        return Damaged(path, for_line(first_problem(problem)))
     except RecursionError:
         return Damaged(path, "the file: its values are nested deeper than those of any record")
     except ValueError as problem:  # not JSON, not UTF-8, or a number that JSON does not have

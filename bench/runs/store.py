@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -78,13 +78,6 @@ class ResultsStore:
         """
         file = read_record(path)
         return file.record if isinstance(file, RecordFile) else file
-
-    def records(self) -> Iterator[RunRecord | Damaged]:
-        """Yield all records of reported runs, damaged ones included, in the order of their paths."""
-        for path in sorted((self.root / "runs").glob("**/*.json")):
-            record = self.read(path)
-            if record is not None:
-                yield record
 
     def write_record(self, path: Path, record: RunRecord) -> None:
         """Write a record; a damaged file in its place is renamed to `.damaged`.

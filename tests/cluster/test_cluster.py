@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from boards import records_in
 from dask import config
 from distributed import Client, LocalCluster
 
@@ -120,7 +121,7 @@ def test_the_files_and_numbers_are_those_of_a_local_run(
     assert sorted(watch.begun) == ["ludp 0", "ludp 1", "mf 0", "mf 1"]
     assert watch.epochs >= 4
     assert numbers(watch.done) == local[1]
-    assert numbers([record for record in store.records() if isinstance(record, RunRecord)]) == local[1]
+    assert numbers(records_in(store.root)) == local[1]
     for record in records:
         kept = (local[0] / "checkpoints" / f"{record.key}.safetensors").read_bytes()
         assert (tmp_path / "checkpoints" / f"{record.key}.safetensors").read_bytes() == kept

@@ -57,6 +57,16 @@ def refuses(tmp_path: Path) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("make", [zipped, tarred], ids=["zip", "tar.gz"])
+def test_a_refused_archive_is_closed(make: Callable[..., Path], tmp_path: Path, monkeypatch: Any) -> None:
+    archive = make(tmp_path / "archive")
+    monkeypatch.setattr("bench.data.fetch.archives.MOST_MEMBERS", 1)
+    with pytest.raises(DataError, match="more than 1 members") as caught:
+        member_names(archive)
+    assert caught.tb is not None  # whose frames keep what was opened
+    assert archive not in [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+
+
+@pytest.mark.parametrize("make", [zipped, tarred], ids=["zip", "tar.gz"])
 def test_named_members_and_no_others(make: Callable[..., Path], tmp_path: Path) -> None:
     archive = make(tmp_path / "archive")
     unpack(archive, {"ml/ratings.dat": "ratings.dat", "ml/sub/deep.npy": "a/b.npy"}, tmp_path / "in")

@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 
 from bench.cli.commands import extract as command
+from bench.cli.main import main
 from bench.core.errors import BenchError, DataError, UsageError
 from bench.core.types import DataRequest
 from bench.data import encoders
@@ -153,7 +154,7 @@ def test_without_the_extra_it_says_what_to_install(
     with pytest.raises(UsageError) as caught:
         encoders.load_encoder(kind, None, "cpu")
     assert package in str(caught.value)
-    assert f"pip install -e '.[{kind}]'" in str(caught.value)
+    assert f"pip install 'ludp-bench[{kind}]'" in str(caught.value)
 
 
 def test_unknown_kinds_and_encoders() -> None:
@@ -393,3 +394,9 @@ def test_a_modality_that_was_imported_is_not_replaced(
         modalities = load_dataset("mine", DataRequest(cache_dir=cache)).modalities
     assert [each.name for each in modalities] == ["textual", "plots"]
     assert modalities[0].matrix.tolist() == before
+
+
+def test_a_batch_holds_an_item(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["extract", "mine", "--modality", "textual", "--input", "x.jsonl", "--batch-size", "0"]
+    assert main(words) == 2
+    assert "--batch-size: expected a whole number from 1, not '0'" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from scipy.sparse import coo_matrix
 from bench.core.errors import DataError
 from bench.core.types import DataRequest, Interactions
 from bench.data.cards import DatasetCard
-from bench.data.formats.safe_pickle import read_matrix
+from bench.data.formats.safe_pickle import read_cells
 from bench.data.load import describe_source, load_dataset, load_from_card
 
 
@@ -176,7 +176,7 @@ def test_the_public_data(real_data_dir: Path, tmp_path: Path) -> None:
 
 def test_the_public_pickles_agree_with_scipy(real_data_dir: Path) -> None:
     path = real_data_dir / "tiktok" / "tstMat.pkl"
-    rows, columns, shape = read_matrix(path)
+    rows, columns, shape = read_cells(path).triplet
     with path.open("rb") as stream:
         trusted = pickle.load(stream)
     assert shape == trusted.shape

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from bench.core.errors import DataError
 from bench.data.formats import safe_pickle
-from bench.data.formats.safe_pickle import read_matrix
+from bench.data.formats.safe_pickle import read_cells
 
 DENSE = np.array([[0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]])
 
@@ -33,7 +33,7 @@ class Call:
 
 
 def cells(path: Path) -> tuple[set[tuple[int, int]], tuple[int, int]]:
-    rows, columns, shape = read_matrix(path)
+    rows, columns, shape = read_cells(path).triplet
     return set(zip(rows.tolist(), columns.tolist(), strict=True)), shape
 
 
@@ -108,7 +108,7 @@ def test_hostile_pickles_never_execute(case: str, protocol: int, tmp_path: Path,
     except pickle.PicklingError:
         path.write_bytes(b"cposix\nsystem\n(S'touch %b'\ntRcbuiltins\ngetattr\n(I1\ntR." % bytes(marker))
     with refused(DataError, str(path), name):
-        read_matrix(path)
+        read_cells(path)
     assert not marker.exists()
 
 
@@ -137,7 +137,7 @@ def test_broken_pickles_are_refused(case: str, tmp_path: Path, refused: Callable
     path.write_bytes(RAW[case])
     recorders = {name: dict(vars(one)) for name, one in vars(safe_pickle).items() if isinstance(one, type)}
     with refused(DataError, str(path), "etch it again"):
-        read_matrix(path)
+        read_cells(path)
     assert recorders == {name: dict(vars(one)) for name, one in vars(safe_pickle).items() if isinstance(one, type)}
 
 
@@ -145,7 +145,7 @@ def test_broken_pickles_are_refused(case: str, tmp_path: Path, refused: Callable
 def test_costly_programs_are_refused_before_they_run(case: str, tmp_path: Path, refused: Callable) -> None:
     (tmp_path / "m.pkl").write_bytes(RAW[case])
     with refused(DataError, "a longer program than any matrix needs"):
-        read_matrix(tmp_path / "m.pkl")
+        read_cells(tmp_path / "m.pkl")
 
 
 def tampered(**state: Any) -> bytes:
@@ -177,7 +177,7 @@ def test_tampered_matrices_are_refused(case: str, tmp_path: Path, refused: Calla
     content, words = TAMPERED[case]
     (tmp_path / "m.pkl").write_bytes(content)
     with refused(DataError, "m.pkl", words, "etch it"):
-        read_matrix(tmp_path / "m.pkl")
+        read_cells(tmp_path / "m.pkl")
 
 
 @pytest.mark.parametrize("field", ["indptr", "indices"])
@@ -186,14 +186,14 @@ def test_compressed_pointers_are_checked(field: str, tmp_path: Path, refused: Ca
     matrix.__dict__[field] = {"indptr": np.array([0, 3, 2, 3]), "indices": np.array([1, 3, 4])}[field]
     (tmp_path / "m.pkl").write_bytes(pickle.dumps(matrix))
     with refused(DataError, "m.pkl", {"indptr": "pointers do not ascend", "indices": "column index"}[field]):
-        read_matrix(tmp_path / "m.pkl")
+        read_cells(tmp_path / "m.pkl")
 
 
 def test_reading_loads_no_scipy(tmp_path: Path) -> None:
     (tmp_path / "m.pkl").write_bytes(pickle.dumps(sparse.coo_matrix(DENSE)))
     code = (
-        "import sys; from pathlib import Path; from bench.data.formats.safe_pickle import read_matrix; "
-        f"print(len(read_matrix(Path({str(tmp_path / 'm.pkl')!r}))[0]), 'scipy' in sys.modules)"
+        "import sys; from pathlib import Path; from bench.data.formats.safe_pickle import read_cells; "
+        f"print(len(read_cells(Path({str(tmp_path / 'm.pkl')!r})).triplet[0]), 'scipy' in sys.modules)"
     )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)

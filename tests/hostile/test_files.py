@@ -84,6 +84,15 @@ def test_counts_of_the_directory_are_not_believed(tmp_path: Path) -> None:
     assert lies == 1
 
 
+def test_a_refused_table_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"a": [1, 2]}), path)
+    with pytest.raises(DataError, match="expected one 'b'") as caught:
+        read_parquet(path, ["b"])
+    assert caught.tb is not None  # whose frames keep what was opened
+    assert path not in [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+
+
 def test_a_long_id_in_many_rows(tmp_path: Path) -> None:
     path = text_bomb(tmp_path / "visual.parquet", 100_000, 20_000)
     with pytest.raises(DataError, match=r"its texts take 2,000,000,000 bytes"):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bench.core.errors import DataError
-from bench.data.formats.safe_pickle import read_matrix
+from bench.data.formats.safe_pickle import read_cells
 from hostile.limits import CALL, limited, one_paragraph
 
 PROTO, STOP = b"\x80\x02", b"."
@@ -79,7 +79,7 @@ BOMBS = {
 
 def test_the_cell_that_the_bombs_are_made_of_is_read(tmp_path: Path) -> None:
     (tmp_path / "m.pkl").write_bytes(state(data=array(buffer=b"B\x04\0\0\0\x01\0\0\0")))
-    rows, columns, shape = read_matrix(tmp_path / "m.pkl")
+    rows, columns, shape = read_cells(tmp_path / "m.pkl").triplet
     assert (rows.tolist(), columns.tolist(), shape) == ([0], [0], (1, 1))
 
 
@@ -87,13 +87,13 @@ READ_ALL = """
 import json, resource, sys, time
 from pathlib import Path
 from bench.core.errors import DataError
-from bench.data.formats.safe_pickle import read_matrix
+from bench.data.formats.safe_pickle import read_cells
 
 resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
 for path in sorted(Path(sys.argv[1]).iterdir()):
     start, said = time.process_time(), "it was read"
     try:
-        read_matrix(path)
+        read_cells(path)
     except DataError as problem:
         said = str(problem)
     print(json.dumps({"case": path.name, "said": said, "seconds": time.process_time() - start}), flush=True)
@@ -140,7 +140,7 @@ from pathlib import Path
 from bench.data.formats import safe_pickle
 safe_pickle.MAX_STEPS = 1 << 62
 print("begun", flush=True)
-safe_pickle.read_matrix(Path({str(tmp_path / "long.pkl")!r}))
+safe_pickle.read_cells(Path({str(tmp_path / "long.pkl")!r}))
 """
     (tmp_path / "long.pkl").write_bytes(PROTO + b"K\x010" * 20_000_000)
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -164,4 +164,4 @@ def holes(path: Path) -> None:
 def test_what_is_no_file_is_refused(make: Callable[[Path], None], words: str, tmp_path: Path) -> None:
     make(tmp_path / "m.pkl")
     with pytest.raises(DataError, match=words):
-        read_matrix(tmp_path / "m.pkl")
+        read_cells(tmp_path / "m.pkl")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -147,6 +150,24 @@ def test_the_lock_file_holds_what_the_project_asks_for() -> None:
         bare = name.split("[")[0].split("=")[0].split("<")[0].split(">")[0].strip().lower().replace("_", "-")
         if "extra ==" not in rest.replace("extra == 'dev'", "") and bare != "torch":
             assert bare in locked, f"{bare} is not in requirements.lock: make lock"
+
+
+def test_what_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+    declared = {re.split(r"[^\w-]", each)[0].lower() for each in asked}
+    paths = [path for folder in ("bench", "models") for path in (ROOT / folder).rglob("*.py")]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    packages = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - {"bench", "models"}
+    packages -= {"triton", "_typeshed"}  # the one comes with torch for CUDA, the other with type checkers
+    names = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+    assert {names.get(each, each.replace("_", "-")).lower() for each in packages} - declared == set()
 
 
 def test_cards_of_the_user_hide_shipped_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -58,9 +59,7 @@ def own_run(home: Path, model: str) -> tuple[RunRecord, StoredLists]:
     """The record and the stored lists of a model's first seed."""
     store = ResultsStore(home / "results")
     (record,) = [
-        each
-        for each in store.records()
-        if isinstance(each, RunRecord) and (each.spec.model, each.spec.repetition) == (model, 0)
+        each for each in boards.records_in(store.root) if (each.spec.model, each.spec.repetition) == (model, 0)
     ]
     lists = store.read_lists(record)
     assert isinstance(lists, StoredLists)
@@ -86,7 +85,7 @@ def evaluate(home: Path, results: Path, *words: str) -> int:
 
 
 def records(results: Path) -> list[RunRecord]:
-    return [each for each in ResultsStore(results).records() if isinstance(each, RunRecord)]
+    return boards.records_in(results)
 
 
 def test_validation_lists_that_all_miss_say_why(
@@ -522,7 +521,9 @@ def test_options_from_python_arrive_as_what_they_are() -> None:
         (["--topk", "x.csv", "--scores", "x.npy"], "either --topk FILE or --scores"),
         (["--topk", "x.csv"], "cannot be read"),
         (["--topk", "x.csv", "--part", "train"], "Available: test, valid"),
-        (["--topk", "x.csv", "--name", "a/b"], "becomes the name of a folder"),
+        (["--topk", "x.csv", "--ids", "mine"], "Available: own, internal"),
+        (["--topk", "x.csv", "--name", "a/b"], "--name 'a/b' becomes the name of a folder"),
+        (["--topk", "my list (1).csv"], "Without --name, the name of the file, 'my list (1)', becomes the name"),
     ],
 )
 def test_wrong_options_end_with_two_and_a_sentence(
@@ -530,6 +531,17 @@ def test_wrong_options_end_with_two_and_a_sentence(
 ) -> None:
     assert evaluate(home, tmp_path / "results", *words) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_file_whose_name_is_not_utf_8_is_evaluated_from_python_too(home: Path, tmp_path: Path) -> None:
+    _, lists = own_run(home, "mf")
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/l\xff.csv"))
+    rows_of(home, lists).to_csv(path, index=False)
+    options: dict[str, Any] = {"source": "surrogate", "scale": 0.01, "epochs": 1, "cache_dir": home / "cache"}
+    bench.evaluate(path, "tiktok", name="mine", results_dir=tmp_path / "results", **options)
+    (record,) = records(tmp_path / "results")
+    assert record.foreign is not None
+    assert record.foreign.file == "l\\udcff.csv"
 
 
 def a_record(root: Path) -> tuple[RunRecord, Path]:

@@ -22,7 +22,6 @@ import torch
 from rich.console import Console
 from toy import random_data
 
-from bench.checks.regression.suite import NullListener
 from bench.cli.run import main
 from bench.core.protocol import Protocol
 from bench.core.types import EpochFacts
@@ -142,12 +141,28 @@ def sleep(task: RunTask, tell: OnEvent) -> RunRecord:
     return task.blank
 
 
+class Deaf:
+    """A listener that does nothing."""
+
+    def run_started(self, spec: RunSpec, worker: int) -> None:
+        pass
+
+    def epoch_done(self, facts: EpochFacts, worker: int) -> None:
+        pass
+
+    def run_done(self, record: RunRecord, worker: int | None) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
+        pass
+
+
 def make_sleepers(folder: Path) -> None:
     os.setsid()
     mock.patch("bench.runs.pool.usable_cores", return_value=2).start()
     options = RunOptions(Protocol(), torch.device("cpu"), "skip", "a test", folder / "cache", 2, 1)
     specs = make_plan(["toy"], ["mf"], 2, 1, 2023, {})
-    execute(specs, {"toy": random_data()}, ResultsStore(folder), options, NullListener(), sleep)
+    execute(specs, {"toy": random_data()}, ResultsStore(folder), options, Deaf(), sleep)
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def test_three_files_and_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixt
         ("class", "cannot be the name"),
         ("_hidden", "cannot be the name"),
         ("base", "cannot be the name"),
+        ("control", "Python keywords, 'base', 'control' and"),
         ("test_mine", "cannot be the name"),
         ("lightgcn", "A model 'lightgcn' already exists"),
         ("simplex", "RecBole has a model 'simplex'"),

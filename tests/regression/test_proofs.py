@@ -10,8 +10,9 @@ from faults import smoke
 
 from bench.checks.regression import baseline as files
 from bench.checks.regression.compare import seeds_band, suite_data
-from bench.checks.regression.suite import facts_of, is_control
+from bench.checks.regression.suite import facts_of
 from bench.engine import registry
+from bench.runs.controls import is_control
 from regression.proofs import BASELINE, ROOT, Outcome, mutate, with_other_seeds
 
 COMMITTED = files.read(ROOT / BASELINE)

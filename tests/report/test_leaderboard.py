@@ -20,6 +20,7 @@ import pytest
 from boards import COMMIT, N_USERS, add_run, environment, facts_of, record_file
 
 from bench.cli.main import main
+from bench.core.errors import ResultsError
 from bench.core.files import locked
 from bench.core.hashing import derive_seed, hash_in_full
 from bench.core.protocol import PROTOCOL_1, TOPK_DEPTH, get_protocol
@@ -342,6 +343,13 @@ def test_a_model_that_is_not_here_has_a_row(tmp_path: Path, paper: Paper) -> Non
     assert only.origin.words == "the model's file is not here: give it with --plugin"
 
 
+def test_a_model_of_recbole_has_its_family(tmp_path: Path, paper: Paper) -> None:
+    add_run(tmp_path, "recbole:EASE")
+    (only,) = rows(tmp_path, paper)
+    assert (only.name, only.family, only.code) == ("EASE (RecBole)", "recbole", "")
+    assert columns.family_title(only) == "RecBole"
+
+
 def test_a_link_of_a_record_can_only_be_a_page(tmp_path: Path, paper: Paper) -> None:
     git = {"commit": COMMIT, "modified": True, "homepage": "javascript:alert(1)//"}
     add_run(tmp_path, "mf", environment=environment(git=git))
@@ -484,6 +492,18 @@ def test_nothing_is_built_twice_of_the_same(tmp_path: Path) -> None:
         assert stamp() == before
         change()
         assert stamp() > before
+
+
+def test_an_error_of_reading_is_none_of_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_run(tmp_path, "mf")
+
+    def broken(*_: object) -> str:
+        raise FileNotFoundError(2, "No such file or directory", "leaderboard.html.j2")
+
+    monkeypatch.setattr("bench.report.leaderboard.build.to_html", broken)
+    with pytest.raises(ResultsError, match=r"cannot be built \(leaderboard\.html\.j2: No such file"):
+        refresh(tmp_path)
+    assert not (tmp_path / ".leaderboard.lock").exists()
 
 
 def test_a_page_holds_the_best_rows_of_every_table_first(tmp_path: Path) -> None:

@@ -105,8 +105,8 @@ def test_a_typo_raises_and_names_the_nearest(paper):
         ("0.0466", "4.66", "between 0 and 1"),
         ("0.0466", "none", "valid number"),
         ("proposed: ludp", "proposed: ludb", "ludb"),
-        ("doi:", "doy:", "doy"),
-        ("datasets:", "datasets: [", "cannot be used"),
+        ("doi:", "doy:", "'source.doy' is an unknown key. Did you mean 'doi'"),
+        ("datasets:", "datasets: [", "cannot be read as YAML"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path, old, new, complaint):

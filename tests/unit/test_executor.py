@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from boards import records_in
 from toy import random_data
 
 from bench.core.errors import ConfigError, DataError, ResultsError, UsageError
@@ -84,7 +85,7 @@ def test_a_run_of_a_variation_becomes_the_models_own(tmp_path: Path) -> None:
     ):
         records = execute(specs, data, store, options, Heard())
         assert [record.spec.label for record in records] == [spec.label for spec in specs]
-        assert [record.spec.label for record in store.records() if isinstance(record, RunRecord)] == [label]
+        assert [record.spec.label for record in records_in(store.root)] == [label]
 
 
 # --- cores ---------------------------------------------------------------------------------------------------
@@ -261,7 +262,7 @@ def test_a_run_whose_workers_are_killed_again_and_again_fails_alone(
         # forked from a process that has imported torch and has one thread, the only kind that can be forked safely
         assert record.environment.get("server", (True, 1)) == (True, 1)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    on_disk = {record.spec.repetition: record.status for record in ResultsStore(tmp_path / "results").records()}
+    on_disk = {record.spec.repetition: record.status for record in records_in(tmp_path / "results")}
     assert on_disk == {0: "finished", 1: "failed", 2: "finished", 3: "finished"}
     assert before == {name: os.environ.get(name) for name in before}
     assert multiprocessing.active_children() == []
@@ -283,7 +284,7 @@ def test_a_users_error_in_a_worker_is_raised_here_and_finished_runs_are_kept(
     heard_workers.readouterr()
     with pytest.raises(ConfigError, match=r"^mf\.yaml: wrong\. Correct the file\.$"):
         make(tmp_path, 6, 2, Heard(), third_is_the_users_error)
-    kept = {record.spec.repetition: record.status for record in ResultsStore(tmp_path / "results").records()}
+    kept = {record.spec.repetition: record.status for record in records_in(tmp_path / "results")}
     assert kept
     assert set(kept.values()) == {"finished"}
     assert 2 not in kept

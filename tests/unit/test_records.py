@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from boards import add_run, facts_of, record_file
 
-from bench.core.files import UnfitFileError, read_regular
+from bench.core.files import FREE_BYTES, UnfitFileError, read_regular
 from bench.core.hashing import derive_seed, hash_in_full
 from bench.core.protocol import Protocol
 from bench.report.leaderboard.rows import read_results
@@ -206,6 +206,17 @@ def test_what_is_not_a_file_is_said_at_once(tmp_path: Path, kind: str) -> None:
     found = read_results(tmp_path)
     assert [file.record.key for file in found.runs] == [record.key]
     assert [each.path for each in found.damaged] == [path]
+
+
+def test_a_file_of_holes_is_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "holes.json"
+    with path.open("wb") as file:
+        file.write(b"{}")
+        file.truncate(2**27)
+    with pytest.raises(UnfitFileError, match="holes that were never written"):
+        read_regular(path)
+    path.write_bytes(b" " * (FREE_BYTES + 1))
+    assert len(read_regular(path)) == FREE_BYTES + 1
 
 
 LISTS: dict[str, Callable[[dict[str, Any]], Any]] = {

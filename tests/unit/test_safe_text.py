@@ -13,6 +13,7 @@ from rich.text import Text
 from bench.cli import parser
 from bench.cli.opening import announce
 from bench.core import text
+from bench.core.errors import MOST_REASON, one_line
 from bench.core.text import for_csv, for_markdown, for_terminal, shorten_below, shorten_paths
 from bench.report.render import to_csv, to_markdown
 from bench.report.table import Block, Cell, Column, Row
@@ -24,6 +25,13 @@ HOSTILE = "a\x1b[31mRED\x1b[0m\x07 [bold]b[/bold] [/docs] \x9b2J \u202egnp.exe \
 def table_of(name: str) -> Results:
     block = Block((Column("Model", align="left"),), (Row((Cell(words=name),)),))
     return Results(name, name, (block,), (name,), ("model",), ((name,),))
+
+
+def test_a_reason_is_one_short_line() -> None:
+    assert one_line(ValueError("a\n  b\tc")) == "a b c"
+    assert one_line(ValueError()) == "ValueError"
+    assert one_line("") == ""
+    assert (len(one_line("x" * 999)), len(one_line("x" * 999, None))) == (MOST_REASON, 999)
 
 
 def test_no_control_character_reaches_a_terminal() -> None:

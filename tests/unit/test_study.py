@@ -140,6 +140,16 @@ def test_a_study_in_use_is_refused(tmp_path: Path) -> None:
     assert len(search(path, 2)) == 2
 
 
+def test_only_errors_of_the_journal_are_errors_of_the_study(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), open_study(tmp_path / "a.journal", "toy", space(), "tpe", 1):
+        raise BrokenPipeError
+    with open_study(tmp_path / "a.journal", "toy", space(), "tpe", 1) as study:
+        (tmp_path / "a.journal").unlink()
+        (tmp_path / "a.journal").mkdir()
+        with pytest.raises(ResultsError, match=r"The study .*a\.journal cannot be written"):
+            study.wave(0, 2)
+
+
 def test_a_lock_left_by_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
     search(tmp_path / "a.journal", 2)
     (tmp_path / "a.journal.lock").touch()

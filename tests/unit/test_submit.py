@@ -349,4 +349,4 @@ def test_an_odd_entry_in_the_target_is_said(tmp_path: Path, submit: Submit) -> N
     add_run(tmp_path / "a", "mf")
     (tmp_path / "to" / "runs").mkdir(parents=True)
     os.mkfifo(tmp_path / "to" / "runs" / "pipe.json")
-    assert "pipe.json: it is a named pipe, and not a file" in submit("a", code=2)
+    assert "pipe.json: it is a named pipe, and a file is expected there" in submit("a", code=2)

@@ -19,7 +19,6 @@ from bench.checks.contract.toys import (
     data_of,
     fit,
     float64,
-    is_control,
     pairs,
     random_data,
     require,
@@ -34,6 +33,7 @@ from bench.engine.evaluate import Evaluator
 from bench.engine.recbole import batches
 from bench.engine.sampling import TripleSampler
 from bench.engine.trainer import TrainingState, TrainResult, TrainSettings, train
+from bench.runs.controls import is_control
 
 
 def saved_model_scores_the_same(name: str) -> None:

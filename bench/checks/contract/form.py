@@ -16,17 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.checks.contract.toys import (
-    CPU,
-    SETTINGS,
-    build_model,
-    is_control,
-    random_data,
-    require,
-    small,
-    total,
-    triples,
-)
+from bench.checks.contract.toys import CPU, SETTINGS, build_model, random_data, require, small, total, triples
 from bench.core.errors import BenchError, listed
 from bench.core.places import shared_folder
 from bench.core.protocol import Protocol
@@ -36,6 +26,7 @@ from bench.engine.evaluate import Evaluator
 from bench.engine.recbole import recbole_session, shielded
 from bench.engine.sampling import TripleSampler
 from bench.engine.trainer import train
+from bench.runs.controls import is_control
 from models.control import Control
 
 FIXED_DEVICE = re.compile(r"\.cuda\(|['\"]cuda")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from bench.checks.contract import behaviour, effects, form
-from bench.checks.contract.toys import ContractError, is_control
+from bench.checks.contract.toys import ContractError
 from bench.engine import registry
+from bench.runs.controls import is_control
 
 Kind = Literal["all", "trained", "control", "content"]
 

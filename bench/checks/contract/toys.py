@@ -19,6 +19,7 @@ from bench.engine.evaluate import Evaluator
 from bench.engine.recbole import TrainingView, batch, model_config
 from bench.engine.sampling import TripleSampler
 from bench.engine.trainer import TrainSettings, train
+from bench.runs.controls import is_control
 
 CPU = torch.device("cpu")
 SETTINGS = TrainSettings(max_epochs=2, patience=5, triples_seed=3, model_seed=4)
@@ -142,12 +143,6 @@ def triples(data: BenchmarkData, n: int = 16, seed: int = 0) -> dict[str, Tensor
         own = set(part.items[part.users == user].tolist())
         negatives.append(int(rng.choice([i for i in range(data.n_items) if i not in own])))
     return batch(*[torch.as_tensor(np.asarray(ids) + 1) for ids in (part.users[at], part.items[at], negatives)])
-
-
-def is_control(name: str) -> bool:
-    """Return whether a model is fitted when it is built, and has nothing to train."""
-    family: str = registry.load(name).card.family
-    return family == "control"
 
 
 def small(name: str) -> dict[str, Any]:

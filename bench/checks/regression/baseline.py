@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from bench.core.config import Frozen
+from bench.core.config import Frozen, first_problem
 from bench.core.errors import ResultsError, UsageError
 from bench.core.files import os_errors, read_regular, write_text
 from bench.core.text import for_terminal
@@ -25,7 +25,7 @@ MOST_BYTES = 2**26
 class Finite(Frozen):
     """A frozen model without infinite numbers, which would give infinite tolerances."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class NumberRecord(Finite):
@@ -139,10 +139,8 @@ def read(path: Path, command: str | None = None) -> Baseline:
         making = command or f"ludp-bench run --update-baseline {path} --reason 'TEXT'"
         raise UsageError(f"There is no baseline {path}. Make one: {making}") from problem
     except ValidationError as problem:
-        first = problem.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ResultsError(
-            f"{path} is not a baseline of this version ({for_terminal(where)}: {first['msg']}). Restore it from "
+            f"{path} is not a baseline of this version ({for_terminal(first_problem(problem))}). Restore it from "
             f"version control, or make a new one with --update-baseline under another name."
         ) from problem
     except OSError as problem:

@@ -36,7 +36,6 @@ from bench.checks.regression.suite import (
     MeasureRequest,
     Overrides,
     facts_of,
-    is_control,
     measure,
     plan,
     settings_of,
@@ -46,6 +45,7 @@ from bench.core.files import os_errors, write_bytes
 from bench.core.protocol import Protocol
 from bench.engine import registry
 from bench.engine.plugins import plugin_names
+from bench.runs.controls import is_control
 from bench.runs.display import RunDisplay
 from bench.runs.machine import describe
 

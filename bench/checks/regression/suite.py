@@ -21,9 +21,10 @@ from bench.checks.regression.compare import NAME, Measured, numbers_of, suite_da
 from bench.checks.regression.request import PROFILE
 from bench.core.files import os_errors
 from bench.core.protocol import VERSION, Protocol
-from bench.core.types import BenchmarkData, EpochFacts
+from bench.core.types import BenchmarkData
 from bench.engine import registry
 from bench.engine.plugins import use_plugins
+from bench.runs.controls import is_control
 from bench.runs.events import Listener
 from bench.runs.plan import PROFILES, make_plan
 from bench.runs.pool import execute
@@ -56,7 +57,6 @@ class MeasureRequest:
         overrides: parameter values that replace the suite's own, by model.
         command: the command line, for the records.
         n_workers: number of parallel runs; None for one per core.
-        n_threads: threads of a run.
         folder: directory that keeps the runs; None removes them.
         plugins: locations of models outside of this project.
     """
@@ -67,25 +67,8 @@ class MeasureRequest:
     overrides: Overrides = field(default_factory=dict)
     command: str = ""
     n_workers: int | None = None
-    n_threads: int = 1
     folder: Path | None = None
     plugins: tuple[str, ...] = ()
-
-
-class NullListener:
-    """A listener that shows nothing."""
-
-    def run_started(self, spec: RunSpec, worker: int) -> None:
-        """Say nothing."""
-
-    def epoch_done(self, facts: EpochFacts, worker: int) -> None:
-        """Say nothing."""
-
-    def run_done(self, record: RunRecord, worker: int | None) -> None:
-        """Say nothing."""
-
-    def warn(self, message: str) -> None:
-        """Say nothing."""
 
 
 def settings_of(name: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -98,11 +81,6 @@ def settings_of(name: str, more: Mapping[str, Any] | None = None) -> dict[str, A
     declared = registry.load(name).model_class.Params.model_fields
     common = {key: value for key, value in SETTINGS.items() if key in declared}
     return {**common, **OWN_SETTINGS.get(name, {}), **(more or {})}
-
-
-def is_control(name: str) -> bool:
-    """Return whether a model is a control, which has no epochs and does not depend on the seed."""
-    return str(registry.load(name).card.family) == "control"
 
 
 def facts_of(data: BenchmarkData) -> SuiteFacts:
@@ -127,7 +105,7 @@ def plan(request: MeasureRequest) -> list[RunSpec]:
     return [spec for spec in specs if spec.repetition == 0 or not is_control(spec.model)]
 
 
-def measure(request: MeasureRequest, listener: Listener | None = None) -> dict[str, list[Measured]]:
+def measure(request: MeasureRequest, listener: Listener) -> dict[str, list[Measured]]:
     """Make the runs, and return one measurement per seed by model.
 
     Raises:
@@ -143,11 +121,11 @@ def measure(request: MeasureRequest, listener: Listener | None = None) -> dict[s
             command=request.command,
             cache_dir=folder / "cache",
             n_workers=request.n_workers,
-            n_threads=request.n_threads,
+            n_threads=1,
             plugins=request.plugins,
         )
         store.check_writable()
-        records = execute(specs, {NAME: data}, store, options, listener or NullListener())
+        records = execute(specs, {NAME: data}, store, options, listener)
         measured: dict[str, list[Measured]] = {name: [] for name in request.models}
         for record in records:
             measured[record.spec.model].append(_measured(record, store, data))

@@ -18,7 +18,6 @@ from bench.checks.regression.suite import (
     SPEED_BATCH,
     MeasureRequest,
     facts_of,
-    is_control,
     measure,
     plan,
     settings_of,
@@ -28,6 +27,7 @@ from bench.core.protocol import Protocol
 from bench.core.text import shorten_paths
 from bench.engine import registry
 from bench.engine.plugins import plugin_names
+from bench.runs.controls import is_control
 from bench.runs.display import RunDisplay
 from bench.runs.machine import describe
 

@@ -4,20 +4,23 @@ Reads one data set and one file. Writes a record, its lists and the leaderboard 
 `--part valid` it writes nothing.
 """
 
+# ruff: noqa: RUF009 - `option` returns a dataclasses.field
+
 from __future__ import annotations
 
 import argparse
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench.cli.declare import add_options, read_options
+from bench.cli.declare import add_options, option, read_options, switch
 from bench.cli.options import DataOptions, HowOptions, ProtocolOptions, WhatOptions
 from bench.cli.parser import Parser
-from bench.core.errors import UsageError, unknown_name
+from bench.core.errors import UsageError
 from bench.runs.foreign_terms import IDS, PARTS, export_command
 
 if TYPE_CHECKING:
@@ -34,6 +37,36 @@ if TYPE_CHECKING:
 SUMMARY = "put the lists or scores of another program under this evaluator and on the leaderboard"
 
 
+@dataclass(frozen=True)
+class ListOptions:
+    """What the lists hold, and how they are evaluated."""
+
+    part: HeldOut = option(
+        "--part", default="test", allowed=PARTS, kind="--part value",
+        help="test (default: once, recorded) or valid (repeatable, nothing is written)",
+    )  # fmt: skip
+    ids: Ids = option(
+        "--ids", default="own", allowed=IDS, kind="--ids value",
+        help="own (default: the data set's own ids) or internal (numbers from 0, see ludp-bench export)",
+    )  # fmt: skip
+    empty_if_missing: bool = switch("--empty-if-missing", "count users without a list as zero")
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """An evaluation.
+
+    Attributes:
+        dataset: canonical name of the data set.
+        result: the record of the test part, or the metrics of the validation part.
+        notes: remarks on the lists.
+    """
+
+    dataset: str
+    result: RunRecord | dict[str, float]
+    notes: tuple[str, ...]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--datasets", "--dataset", required=True, metavar="NAME", help="NAME or NAME@SPLIT")
@@ -45,15 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scores", type=Path, metavar="FILE.npy", help="scores of all items for all users, in internal order"
     )
     parser.add_argument("--name", metavar="LABEL", help="name of the program in tables (default: of the file)")
-    parser.add_argument(
-        "--part", default="test", metavar="PART",
-        help="test (default: once, recorded) or valid (repeatable, nothing is written)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--ids", default="own", metavar="KIND",
-        help="own (default: the data set's own ids) or internal (numbers from 0, see ludp-bench export)",
-    )  # fmt: skip
-    parser.add_argument("--empty-if-missing", action="store_true", help="count users without a list as zero")
+    add_options(parser, ListOptions)
     add_options(parser, WhatOptions, "--plugin", "--profile", "--base-seed")
     add_options(parser, ProtocolOptions)
     add_options(parser, DataOptions, "--source", "--split", "--scale", "--data-dir", "--cache-dir", "--card-dir")
@@ -68,53 +93,68 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             evaluated before.
     """
     a = arguments
-    check_choices(a)
+    read_options(ListOptions, a)  # before any file is read
     if (a.topk is None) == (a.scores is None):
         raise UsageError(
             f"Give either --topk FILE or --scores FILE.npy. To train on the same parts, write them with: "
             f"{export_command(a.datasets)}. A list holds the best items of a user that are not in those parts."
         )
     file: Path = a.topk or a.scores
-    from bench.core.names import readable
-    from bench.core.text import shorten_below, shorten_paths
     from bench.data.topk_files import read_recommendations
     from bench.runs.foreign import check_program, read_scores
 
-    name = check_program(a.name or file.stem)
-    data_options = read_options(DataOptions, a)
-    protocol = read_options(ProtocolOptions, a).protocol()
+    name = check_program(a.name or file.stem, is_of_file=not a.name)
     given = read_recommendations(file) if a.scores is None else read_scores(file)
-    with shorten_below(data_options.data_dirs):
-        data, raw = load(a.datasets, data_options, a.profile, a.base_seed, console)
-        checked = check(given, data, raw, protocol, a.part, a.ids, a.empty_if_missing, str(file))
-        words = shorten_paths(readable(shlex.join(a.words)))
-        show(checked, name, data, protocol, a.part, a.results_dir, readable(file.name), words, console)
+    evaluate_and_record(given, file, name, shlex.join(a.words), a, console)
     return 0
 
 
-def check_choices(arguments: argparse.Namespace) -> None:
-    """Check the values of `--part` and `--ids`.
-
-    Raises:
-        UsageError: one is not allowed.
-    """
-    for flag, allowed in (("part", PARTS), ("ids", IDS)):
-        value = getattr(arguments, flag)
-        if value not in allowed:
-            raise unknown_name(f"--{flag} value", value, allowed)
-
-
-def options_of(words: Sequence[str]) -> tuple[Protocol, DataOptions, argparse.Namespace]:
-    """Return the protocol, the data options and all options of a command line, for calls from Python.
+def parsed(words: Sequence[str]) -> argparse.Namespace:
+    """Return all options of a command line, for calls from Python.
 
     Raises:
         UsageError: an option does not exist, or its value is not allowed.
     """
     parser = Parser(prog="ludp-bench evaluate", allow_abbrev=False)
     add_arguments(parser)
-    a = parser.parse_strictly(words)
-    check_choices(a)
-    return read_options(ProtocolOptions, a).protocol(), read_options(DataOptions, a), a
+    arguments = parser.parse_strictly(words)
+    read_options(ListOptions, arguments)
+    return arguments
+
+
+def evaluate_and_record(
+    given: pd.DataFrame | NDArray[Any],
+    file: Path | None,
+    name: str,
+    command: str,
+    arguments: argparse.Namespace,
+    console: Console,
+) -> Evaluated:
+    """Check lists or scores against their data set, evaluate, record and print.
+
+    Args:
+        given: as a reader of `bench.data.topk_files` or `bench.runs.foreign` returns them.
+        file: where they were read from; None for values that Python gave.
+        name: name of the program.
+        command: the call, for the record.
+        arguments: the options; cards and plugins that they name are known, see `known_too`.
+        console: for the metrics and remarks.
+
+    Raises:
+        BenchError: the lists do not fit the data, or the test part was evaluated before.
+    """
+    from bench.core.names import readable
+    from bench.core.text import shorten_below, shorten_paths
+
+    a, lists, of_data = arguments, read_options(ListOptions, arguments), read_options(DataOptions, arguments)
+    protocol = read_options(ProtocolOptions, a).protocol()
+    where, label = ("The recommendations", "") if file is None else (str(file), readable(file.name))
+    with shorten_below(of_data.data_dirs):
+        data, raw = load(a.datasets, of_data, a.profile, a.base_seed, console)
+        checked = check(given, data, raw, protocol, lists, where)
+        words = shorten_paths(readable(command))
+        shown = show(checked, name, data, protocol, lists.part, a.results_dir, label, words, console)
+    return Evaluated(data.name, shown, checked.notes)
 
 
 def load(
@@ -143,9 +183,7 @@ def check(
     data: BenchmarkData,
     raw: RawData,
     protocol: Protocol,
-    part: HeldOut,
-    ids: Ids,
-    empty_if_missing: bool,
+    lists: ListOptions,
     where: str,
 ) -> Given:
     """Check lists or a matrix of scores against the data; see `bench.runs.foreign`.
@@ -159,7 +197,7 @@ def check(
 
     if isinstance(given, np.ndarray):
         return check_scores(given, data, raw, where)
-    return check_lists(given, data, raw, protocol, part, ids, empty_if_missing, where)
+    return check_lists(given, data, raw, protocol, lists.part, lists.ids, lists.empty_if_missing, where)
 
 
 def show(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench.cli.declare import add_options, read_options
+from bench.cli.declare import add_options, count, read_options
 from bench.cli.options import DataOptions
 from bench.core.errors import UsageError, listed
 from bench.core.files import os_errors, write_text
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="item_id of the first item, if the data has no ids (default 0)",
     )
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N")
+    parser.add_argument("--batch-size", type=count, default=64, metavar="N", help="items at a time (default: 64)")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     add_options(parser, DataOptions, "--data-dir", "--cache-dir", "--card-dir")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: the path that the data set reads")
@@ -100,7 +100,7 @@ def _kind_of(arguments: argparse.Namespace) -> str:
     """Return the kind of content: that of `--kind`, or the usual one of the modality.
 
     Raises:
-        UsageError: the modality has no usual kind, or the batch size is not positive.
+        UsageError: the modality has no usual kind.
     """
     kind: str | None = arguments.kind or KINDS.get(arguments.modality)
     if kind is None:
@@ -108,8 +108,6 @@ def _kind_of(arguments: argparse.Namespace) -> str:
             f"The kind of content of the modality '{arguments.modality}' is unknown. Give it with --kind "
             f"({listed(sorted(KINDS.values()))}), or take a modality whose kind is known ({listed(KINDS)})."
         )
-    if arguments.batch_size < 1:
-        raise UsageError(f"--batch-size must be at least 1, not {arguments.batch_size}.")
     return kind
 
 

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from bench.core.errors import DataError, listed, nearest_hint
+from bench.core.errors import DataError, listed, nearest_hint, one_line
 from bench.core.files import check_plain, write_atomically
 from bench.data.cards import inside
 
@@ -56,13 +56,13 @@ def unpack(archive: Path, members: Mapping[str, str], folder: Path, most: int = 
             write_atomically(folder / place, partial(_copy, opened, name))
 
 
-def member_names(archive: Path, most: int = MOST_BYTES) -> list[str]:
+def member_names(archive: Path) -> list[str]:
     """Return the names of the regular files in an archive.
 
     Raises:
         DataError: the file is not an archive, or is damaged.
     """
-    with _open(archive, most) as opened:
+    with _open(archive, MOST_BYTES) as opened:
         return list(opened.sizes)
 
 
@@ -121,14 +121,16 @@ class _Zip(_Opened):
 
     def __init__(self, path: Path, most: int) -> None:
         super().__init__(path, most)
-        self._file = self.handle = zipfile.ZipFile(path)
-        for info in self._file.infolist():
-            kind, reason = stat.S_IFMT(info.external_attr >> 16), None
-            if info.is_dir() or kind not in (0, stat.S_IFREG):
-                reason = "is not a regular file"
-            elif info.flag_bits & 1:
-                reason = "is encrypted"
-            self.add(info.filename, info.file_size, reason)
+        with contextlib.ExitStack() as stack:  # closes the file where a member raises an error
+            self._file = stack.enter_context(zipfile.ZipFile(path))
+            for info in self._file.infolist():
+                kind, reason = stat.S_IFMT(info.external_attr >> 16), None
+                if info.is_dir() or kind not in (0, stat.S_IFREG):
+                    reason = "is not a regular file"
+                elif info.flag_bits & 1:
+                    reason = "is encrypted"
+                self.add(info.filename, info.file_size, reason)
+            self.handle = stack.pop_all()
 
     def stream(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
         return self._file.open(name)
@@ -139,18 +141,23 @@ class _Tar(_Opened):
 
     def __init__(self, path: Path, most: int) -> None:
         super().__init__(path, most)
-        self.handle = contextlib.ExitStack()
-        unpacked = self.handle.enter_context(_unpacked(path))
-        self._stream = _Rationed(unpacked)
-        opened = tarfile.open(fileobj=cast(IO[bytes], self._stream), mode="r:")  # noqa: SIM115
-        self._file = self.handle.enter_context(opened)
         self._infos: dict[str, tarfile.TarInfo] = {}
-        while (info := self._next()) is not None:
-            if info.offset_data + max(info.size, 0) > most:  # a small archive can claim terabytes
-                raise DataError(f"{path} unpacks to more than {most:,} bytes at '{info.name}'. Take another copy.")
-            regular = info.isreg() and not info.issparse()
-            self.add(info.name, info.size, None if regular else "is not a regular file")
-            self._infos[info.name] = info
+        with contextlib.ExitStack() as stack:  # closes the file where a member raises an error
+            self._stream = _Rationed(stack.enter_context(_unpacked(path)))
+            opened = tarfile.open(fileobj=cast(IO[bytes], self._stream), mode="r:")  # noqa: SIM115
+            self._file = stack.enter_context(opened)
+            while (info := self._next()) is not None:
+                self._add(info)
+            self.handle = stack.pop_all()
+
+    def _add(self, info: tarfile.TarInfo) -> None:
+        if info.offset_data + max(info.size, 0) > self.most:  # a small archive can claim terabytes
+            raise DataError(
+                f"{self.path} unpacks to more than {self.most:,} bytes at '{info.name}'. Take another copy."
+            )
+        regular = info.isreg() and not info.issparse()
+        self.add(info.name, info.size, None if regular else "is not a regular file")
+        self._infos[info.name] = info
 
     def _next(self) -> tarfile.TarInfo | None:
         """Read the header of the next member, with a limit on its length."""
@@ -207,8 +214,9 @@ def _open(path: Path, most: int) -> Iterator[_Opened]:
     except (*BROKEN, OSError) as problem:
         if isinstance(problem, OSError) and problem.errno is not None:
             raise  # an error of the disk; errors of the decompressors have no errno
-        reason = " ".join(str(problem).split()) or type(problem).__name__
-        raise DataError(f"{path} is not a valid zip or tar archive: {reason}. Take another copy.") from problem
+        raise DataError(
+            f"{path} is not a valid zip or tar archive: {one_line(problem)}. Take another copy."
+        ) from problem
 
 
 def _check_name(archive: Path, name: str) -> None:

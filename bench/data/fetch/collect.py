@@ -18,7 +18,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from bench.core.errors import DataError, FetchError, listed
+from bench.core.errors import DataError, FetchError, listed, one_line
 from bench.core.files import locked
 from bench.core.hashing import hash_value
 from bench.data.cards import Address, Download, Md5, RemoteFile, ZenodoRecord, inside
@@ -61,8 +61,7 @@ def list_record_files(record: ZenodoRecord, description: Path) -> list[RemoteFil
         content = _Record.model_validate(json.loads(description.read_text(encoding="utf-8")))
         files = [_remote_file(entry) for entry in content.files if fnmatchcase(entry.key, record.match)]
     except (ValidationError, ValueError, RecursionError) as problem:
-        reason = " ".join(str(problem).split())[:300]
-        raise FetchError(record.url, f"it does not describe a Zenodo record: {reason}") from problem
+        raise FetchError(record.url, f"it does not describe a Zenodo record: {one_line(problem)}") from problem
     if not files:
         names = listed(f"{entry.key} ({entry.size:,} bytes)" for entry in content.files[:20])
         raise FetchError(

@@ -20,7 +20,7 @@ from urllib.parse import urljoin, urlsplit
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from bench.core.errors import FetchError
+from bench.core.errors import MOST_REASON, FetchError, one_line
 from bench.data.cards import is_safe
 
 CHUNK = 1 << 14  # bytes that count as progress; small, so that a slow server is seen to send
@@ -371,8 +371,8 @@ def root_cause(problem: BaseException) -> str:
         inner = getattr(problem, "reason", None)
         if not isinstance(inner, BaseException):
             inner = next((argument for argument in problem.args if isinstance(argument, BaseException)), None)
-    text = HOST.sub("", " ".join(str(problem).split()))
-    return (text or type(problem).__name__)[:200]
+    text = HOST.sub("", one_line(problem, None))
+    return (text or type(problem).__name__)[:MOST_REASON]
 
 
 def _status(response: Any) -> str:

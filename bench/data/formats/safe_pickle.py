@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.errors import DataError
+from bench.core.errors import DataError, one_line
 from bench.core.files import check_plain
 
 MAX_STEPS = 10_000  # a matrix takes about 150; its numbers are a few long strings of bytes
@@ -220,7 +220,7 @@ class Cells:
     """Cells of a sparse matrix of interactions.
 
     Attributes:
-        triplet: rows, columns and shape of the cells above 0.
+        triplet: row of each cell above 0 `[n]`, its column `[n]`, and (n_rows, n_columns).
         value_range: least and greatest stored value.
         n_zero: number of stored zeros, which are not interactions.
     """
@@ -230,20 +230,12 @@ class Cells:
     n_zero: int
 
 
-def read_matrix(path: Path) -> Triplet:
-    """Read rows, columns and shape of the non-zero cells of a pickled sparse matrix.
-
-    Returns:
-        Row of each cell `[n]`, column of each cell `[n]`, and (n_rows, n_columns).
+def read_cells(path: Path) -> Cells:
+    """Read the cells of a pickled sparse matrix and the range of its values.
 
     Raises:
         DataError: the pickle names anything but arrays and matrices, or does not hold one valid matrix.
     """
-    return read_cells(path).triplet
-
-
-def read_cells(path: Path) -> Cells:
-    """Read the cells of a pickled sparse matrix and the range of its values; raises as `read_matrix`."""
     check_plain(path, MOST_BYTES)
     content = path.read_bytes()
     try:
@@ -251,7 +243,7 @@ def read_cells(path: Path) -> Cells:
     except DataError:
         raise
     except Exception as error:  # a hostile pickle can make `pickletools` raise anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = one_line(f"{type(error).__name__}: {error}")
         raise DataError(
             f"{path} is not a pickled sparse matrix of numbers ({reason}). Fetch it again from its publisher."
         ) from error

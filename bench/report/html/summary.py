@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.core.text import counted
 from bench.report.comparisons import MIN_SEEDS
 from bench.report.html.searches import from_searches, set_in_call
 from bench.report.material import Material
@@ -13,15 +14,8 @@ from bench.report.ranking import Standing, second_metric, seed_interval, standin
 from bench.report.scores import Score
 from bench.report.stops import stops_of
 from bench.report.table import Block, Cell, Column, Row, marks
-from bench.report.wording import (
-    data_headings,
-    data_notes,
-    is_control,
-    metric_name,
-    metric_title,
-    model_display,
-    model_of,
-)
+from bench.report.wording import data_headings, data_notes, metric_name, metric_title, model_display, model_of
+from bench.runs.controls import is_control
 from bench.runs.plan import PROFILES
 from bench.runs.records import DataFacts
 
@@ -65,9 +59,9 @@ def data_footnotes(material: Material) -> list[str]:
     ]
 
 
-def join_phrases(parts: Sequence[str], last: str = " and ") -> str:
+def join_phrases(parts: Sequence[str]) -> str:
     """Join parts as an enumeration in a sentence."""
-    return last.join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
 
 
 def summarise(material: Material) -> list[str]:
@@ -214,7 +208,7 @@ def _on_seeds(material: Material) -> Trust:
     n = material.n_seeds
     if n >= MIN_SEEDS:
         return Trust("good", "Seeds", f"{n} per model.")
-    few = "1 seed does" if n == 1 else f"{n} seeds do"
+    few = counted(n, "seed does", "seeds do")
     return Trust(
         "warn", "Seeds", f"{few} not tell a difference between models from chance. Use --seeds {FULL.n_seeds}."
     )
@@ -240,9 +234,8 @@ def _on_epochs(material: Material, about: About) -> Trust:
 def _without_epochs(material: Material) -> str:
     """Return a sentence on the finished runs that are no trainings, or ""."""
     n = sum(run.status == "finished" and run.stop_reason is None for run in material.each_run)
-    return (
-        f" {n:,} more {'run is' if n == 1 else 'runs are'} of simple baselines, which have no epochs." if n else ""
-    )
+    more = counted(n, "more run is", "more runs are")
+    return f" {more} of simple baselines, which have no epochs." if n else ""
 
 
 def _on_tuning(material: Material, about: About) -> Trust:

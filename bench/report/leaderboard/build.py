@@ -9,15 +9,15 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import __version__
-from bench.core.files import locked, os_errors, read_regular, write_text
+from bench.core.files import exclusively, os_errors, read_regular, write_text
 from bench.core.hashing import hash_bytes
 from bench.core.places import ROOT
-from bench.core.text import for_line
+from bench.core.text import counted, for_line
 from bench.engine import plugins
 from bench.report.leaderboard.entries import entries_of
 from bench.report.leaderboard.forms import Section, csv_text, headings, is_unchanged, json_text, markdown
@@ -78,13 +78,26 @@ def refresh(
         Their paths, none without any run record, and whether they were written.
 
     Raises:
-        ResultsError: a file cannot be written.
+        ResultsError: a file cannot be written, or one of those that the leaderboard is built from cannot be read.
     """
-    with os_errors(
-        f"The leaderboard cannot be written to {root if publication is None else publication.folder}",
+    folder = root if publication is None else publication.folder
+    forms = [form for form in FORMS if publication is None or form != "md"]
+    paths = {form: folder / f"{NAME}.{form}" for form in forms}
+    if not any((root / RUNS).glob("**/*.json")):
+        return [], False
+    with contextlib.ExitStack() as stack:
+        with _write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            # held from the reading to the last file, so that of two calls the later one has the runs of both
+            stack.enter_context(exclusively(folder / f".{NAME}.lock"))
+        return list(paths.values()), _write(root, n_asked, publication, paths)
+
+
+def _write_errors(folder: Path) -> contextlib.AbstractContextManager[None]:
+    return os_errors(
+        f"The leaderboard cannot be written to {folder}",
         "The records are kept: free some space or make the directory writable, and run 'ludp-bench leaderboard'.",
-    ):
-        return _refresh(root, n_asked, publication)
+    )
 
 
 def outcome(paths: Sequence[Path], is_new: bool) -> str:
@@ -92,27 +105,27 @@ def outcome(paths: Sequence[Path], is_new: bool) -> str:
     return f"{'wrote' if is_new else 'up to date:'} {', '.join(map(str, paths))}"
 
 
-def _refresh(root: Path, n_asked: int | None, publication: Publication | None) -> tuple[list[Path], bool]:
-    folder = root if publication is None else publication.folder
-    forms = [form for form in FORMS if publication is None or form != "md"]
-    paths = {form: folder / f"{NAME}.{form}" for form in forms}
-    if not any((root / RUNS).glob("**/*.json")):
-        return [], False
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / f".{NAME}.lock"
-    # from the reading of the records to the last file, so that of two calls the later one has the runs of both
-    with locked(lock):
-        written = _write(root, n_asked, publication, paths)
-        lock.unlink()  # while we hold it: `locked` notices a lock file that was removed
-    return list(paths.values()), written
-
-
 def _write(root: Path, n_asked: int | None, publication: Publication | None, paths: Mapping[str, Path]) -> bool:
     """Build and write the files; return whether the present ones were out of date."""
     beside = _surroundings(paths["json"].parent, publication)
-    fingerprint = _fingerprint(root, n_asked, beside)
-    if _is_up_to_date(paths, fingerprint):
-        return False
+    with os_errors(
+        f"The leaderboard of {root} cannot be built",
+        "The records are kept: make the named file readable, and run 'ludp-bench leaderboard'.",
+    ):
+        fingerprint = _fingerprint(root, n_asked, beside)
+        if _is_up_to_date(paths, fingerprint):
+            return False
+        texts = _texts(root, n_asked, beside, fingerprint, paths)
+    with _write_errors(paths["json"].parent):
+        for form, path in paths.items():
+            write_text(path, texts[form])
+    return True
+
+
+def _texts(
+    root: Path, n_asked: int | None, beside: Surroundings, fingerprint: str, forms: Iterable[str]
+) -> dict[str, str]:
+    """Return the text of each form; the JSON holds the hashes of those in `forms`."""
     paper = load_paper()
     leaderboard = build(read_results(root), n_asked, paper)
     texts = {
@@ -120,12 +133,10 @@ def _write(root: Path, n_asked: int | None, publication: Publication | None, pat
         "csv": csv_text(leaderboard.sections),
         "html": to_html(leaderboard.sections, leaderboard.left_out, paper, beside),
     }
-    files = {form: hash_bytes(text.encode()) for form, text in texts.items() if form in paths}
+    files = {form: hash_bytes(text.encode()) for form, text in texts.items() if form in forms}
     counts = {"n_runs": leaderboard.n_runs, "n_failed": leaderboard.n_failed}
     texts["json"] = json_text(leaderboard.sections, leaderboard.left_out, fingerprint, files, counts)
-    for form, path in paths.items():
-        write_text(path, texts[form])
-    return True
+    return texts
 
 
 def _surroundings(folder: Path, publication: Publication | None) -> Surroundings:
@@ -160,7 +171,7 @@ def build(found: ResultRecords, n_asked: int | None, paper: Paper, lists: ListRe
         for board, heading, own in zip(tables, headings(tables), scores, strict=True)
     ]
     left_out = [for_line(f"{_below(each.path, found.root)}: {each.problem}.") for each in found.damaged]
-    left_out += [f"{n} run{'' if n == 1 else 's'}: {why}." for why, n in sorted(others.items())]
+    left_out += [f"{counted(n, 'run')}: {why}." for why, n in sorted(others.items())]
     failed = sum(file.record.status == "failed" for file in found.runs)
     return Leaderboard(sections, left_out, failed, len(found.runs))
 

@@ -15,11 +15,12 @@ from typing import Any
 from bench.core.names import is_foreign
 from bench.core.places import ROOT
 from bench.core.text import shorten_paths
-from bench.engine import registry
+from bench.engine.recbole_catalogue import is_recbole
 from bench.report.leaderboard.origin import Origin, origin_of
 from bench.report.leaderboard.rows import Board, BoardRow
 from bench.report.leaderboard.standings import BoardRank, standings
 from bench.report.leaderboard.user_scores import BoardScores
+from bench.report.models_here import entry_of
 from bench.report.paper import Paper
 from bench.report.statistics import Gap
 from bench.report.stops import Stops, stops_of
@@ -34,10 +35,14 @@ LONGEST_TAG = 24  # characters
 
 
 def _code_path(model: str) -> str:
-    """Return the path of the model's code, relative to the repository if it is inside; "" without a file."""
-    if model not in registry.names():
+    """Return the path of the model's code, relative to the repository if it is inside; "" if it is not here.
+
+    RecBole's files count as not here, as they lie in an installed package.
+    """
+    entry = entry_of(model)
+    if entry is None or is_recbole(model):
         return ""
-    path = registry.load(model).path.with_suffix(".py")
+    path = entry.path.with_suffix(".py")
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else shorten_paths(str(path))
 
 
@@ -206,12 +211,14 @@ def _cost(row: BoardRow, name: str) -> float | None:
 def _family(model: str) -> str:
     if is_foreign(model):
         return FOREIGN_FAMILY
-    return str(registry.load(model).card.family) if model in registry.names() else ""
+    entry = entry_of(model)
+    return "" if entry is None else str(entry.card.family)
 
 
 def _paper(model: str) -> str:
     """Return the web address of the model's paper; a plugin could give any other address, which is left out."""
-    url = registry.load(model).card.url if model in registry.names() else ""
+    entry = entry_of(model)
+    url = "" if entry is None else entry.card.url
     return url if url.startswith("https://") else ""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bench import __version__
+from bench.core.text import counted
 from bench.report.html.view import badges, content_security_policy, read_template, render_template
 from bench.report.leaderboard.columns import columns_of, family_title, ranking_cells
 from bench.report.leaderboard.curve import curve_of
@@ -164,7 +165,7 @@ def _table(section: Section, paper: Paper, beside: Surroundings) -> dict[str, An
         "source": board.facts.source,
         "protocol": board.protocol.tag,
         "ranked": board.ranked_by,
-        "seeds": f"{board.n_asked} seed{'' if board.n_asked == 1 else 's'}",
+        "seeds": counted(board.n_asked, "seed"),
         "badges": badges([board.facts]),
         "caption": caption(section),
         "notes": notes(section, paper),

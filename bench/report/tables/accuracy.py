@@ -24,7 +24,8 @@ from bench.report.ranking import (
 )
 from bench.report.table import CsvValue
 from bench.report.tables.cost import machines
-from bench.report.wording import DATA_FIELDS, data_values, is_control, mean_over, metric_name, seeds
+from bench.report.wording import DATA_FIELDS, data_values, mean_over, metric_name, seeds
+from bench.runs.controls import is_control
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

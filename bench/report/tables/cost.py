@@ -10,7 +10,8 @@ from bench.core.errors import listed
 from bench.report.material import DataRuns, Material, runs_by_data
 from bench.report.paper import Paper
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
-from bench.report.wording import DATA_FIELDS, NOTHING, data_values, is_control, model_display, seeds
+from bench.report.wording import DATA_FIELDS, NOTHING, data_values, model_display, seeds
+from bench.runs.controls import is_control
 from bench.runs.records import Cost, RunRecord
 
 CSV_HEADER = (*DATA_FIELDS, "model", "quantity", "mean", "sd", "n_runs", "n_asked")

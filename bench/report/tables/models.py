@@ -28,7 +28,6 @@ from bench.report.wording import (
     data_notes,
     data_values,
     is_about_paper,
-    is_control,
     list_incomplete,
     metric_title,
     model_display,
@@ -39,6 +38,7 @@ from bench.report.wording import (
     score_cell,
     shows_published,
 )
+from bench.runs.controls import is_control
 from bench.runs.records import DataFacts
 
 CSV_HEADER = (

@@ -17,12 +17,13 @@ from typing import Any, cast
 from rich.console import Console
 
 from bench.core.errors import unknown_name
-from bench.core.files import file_name
 from bench.core.hashing import hash_value
+from bench.core.names import file_name
 from bench.core.protocol import Bounds, Protocol
 from bench.core.types import BenchmarkData
 from bench.engine import registry
 from bench.engine.tuned import tuned_path
+from bench.runs.controls import is_control
 from bench.runs.display import RunDisplay
 from bench.runs.machine import divide_cores, usable_cores
 from bench.runs.plan import Overrides, Tuned, content_problem
@@ -68,7 +69,7 @@ class TuningSettings:
     def n_confirmed(self, search: Search) -> int:
         """Return the number of settings of a search that are trained again."""
         # none of a control, whose fit does not depend on a seed
-        if self.n_settings < 2 or self.n_seeds < 2 or registry.load(search.model).card.family == "control":
+        if self.n_settings < 2 or self.n_seeds < 2 or is_control(search.model):
             return 0
         return self.n_settings
 

@@ -12,7 +12,7 @@ import os
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -82,6 +82,7 @@ class Study:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.name, self.space = name, space
+        self._path = path
         self._sampler: Sampler = sampler
         self._seed = (base_seed, name)
         self._distributions = space.distributions()
@@ -93,7 +94,8 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """Return all trials in order."""
-        return [self._trial(number, frozen) for number, frozen in enumerate(self._distinct())]
+        with _journal_errors(self._path):
+            return [self._trial(number, frozen) for number, frozen in enumerate(self._distinct())]
 
     def wave(self, first: int, limit: int) -> list[Trial]:
         """Return the trials from a number to the end of its wave; propose those that are new.
@@ -104,19 +106,28 @@ class Study:
 
         Returns:
             An empty list when the budget or the space is used up.
+
+        Raises:
+            ResultsError: the journal cannot be read or written.
         """
         end = min(limit, self.space.size, wave_of(first).stop)
-        for number in range(len(self._distinct()), end):
-            self._propose(number)
-        return self.trials()[first:end]
+        with _journal_errors(self._path):
+            for number in range(len(self._distinct()), end):
+                self._propose(number)
+            return self.trials()[first:end]
 
     def tell(self, trial: Trial, score: float | None) -> None:
-        """Record the score of a trial; None if its run failed."""
-        number = self._distinct()[trial.number].number
-        if score is None:
-            self._fail(number)
-        else:
-            self._study.tell(number, score)
+        """Record the score of a trial; None if its run failed.
+
+        Raises:
+            ResultsError: the journal cannot be read or written.
+        """
+        with _journal_errors(self._path):
+            number = self._distinct()[trial.number].number
+            if score is None:
+                self._fail(number)
+            else:
+                self._study.tell(number, score)
 
     def _propose(self, number: int) -> None:
         """Propose a setting that is new."""
@@ -207,23 +218,26 @@ def open_study(path: Path, name: str, space: SearchSpace, sampler: Sampler, base
     Raises:
         ResultsError: another process holds the lock, or the journal cannot be read or written.
     """
-    with (
-        os_errors(
-            f"The study {path} cannot be written",
-            "Finished trials are kept: free some space or make the directory writable, and run the same command "
-            "again to resume.",
-        ),
-        _locked_study(path),
-    ):
-        _remove_leftovers(path)
-        try:
-            study = Study(path, name, space, sampler, base_seed)
-        except (ValueError, KeyError) as problem:  # raised by the journal's parser for damaged lines
-            raise ResultsError(
-                f"{path} cannot be read as an Optuna journal ({problem}). The trials' records are kept: move "
-                f"the file away and run the same command, which uses them again."
-            ) from problem
+    with ExitStack() as stack:
+        with _journal_errors(path):  # not around the body, whose errors are those of training, data or the console
+            stack.enter_context(_locked_study(path))
+            _remove_leftovers(path)
+            try:
+                study = Study(path, name, space, sampler, base_seed)
+            except (ValueError, KeyError) as problem:  # raised by the journal's parser for damaged lines
+                raise ResultsError(
+                    f"{path} cannot be read as an Optuna journal ({problem}). The trials' records are kept: move "
+                    f"the file away and run the same command, which uses them again."
+                ) from problem
         yield study
+
+
+def _journal_errors(path: Path) -> AbstractContextManager[None]:
+    return os_errors(
+        f"The study {path} cannot be written",
+        "Finished trials are kept: free some space or make the directory writable, and run the same command again "
+        "to resume.",
+    )
 
 
 @contextmanager
