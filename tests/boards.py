@@ -10,8 +10,8 @@ import numpy as np
 
 from bench.core.protocol import CUTOFFS, METRICS, TOPK_DEPTH, Protocol, metric_key
 from bench.core.types import EpochFacts, Interactions, Metrics, MetricsByPart, TopK
-from bench.engine import registry
 from bench.engine.evaluate import means, per_user
+from bench.report.models_here import entry_of
 from bench.runs.record_files import run_key, seeds_of
 from bench.runs.records import Cost, DataFacts, Failure, ProtocolFacts, RunRecord, RunSpec
 from bench.runs.store import ResultsStore
@@ -50,9 +50,9 @@ def lists_of(skill: float, seed: int) -> TopK:
 
 def params_of(label: str, facts: DataFacts, values: Mapping[str, Any]) -> dict[str, Any]:
     model, _, variant = label.partition("@")
-    if model not in registry.names():
+    entry = entry_of(model)
+    if entry is None:
         return dict(values)
-    entry = registry.load(model)
     own = variant if variant in entry.file.variants else ""
     return entry.params(facts.full_name, own, dict(values), facts.split_hash).model_dump()
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from bench.core.config import Frozen, validated
 from bench.core.errors import ConfigError, listed, nearest_hint
-from bench.core.files import locked, os_errors, write_text
+from bench.core.files import exclusively, os_errors, write_text
 from bench.core.names import base_and_split
 from bench.core.yaml_files import dump_yaml, read_yaml
 from bench.engine.model_file import ModelEntry, Values, checked_params
@@ -173,13 +173,12 @@ def write_tuned(entry: ModelEntry, new: TunedEntry) -> Path:
         "The trials are kept: make the folder writable and run the same command again.",
     ):
         lock = path.with_name(f".{path.name}.lock")
-        with locked(lock):
+        with exclusively(lock):
             kept = [each for each in _read(path, entry) if each.key != new.key] if path.exists() else []
             entries = sorted([*kept, new], key=lambda each: each.key)
             _check(entries, entry, path)
             body = dump_yaml([each.model_dump(mode="json") for each in entries])
             write_text(path, HEADER.format(name=entry.path.name) + body)
-            lock.unlink()  # while we hold it: `locked` notices a lock file that was removed
     return path
 
 

@@ -348,6 +348,7 @@ def test_a_model_of_recbole_has_its_family(tmp_path: Path, paper: Paper) -> None
     (only,) = rows(tmp_path, paper)
     assert (only.name, only.family, only.code) == ("EASE (RecBole)", "recbole", "")
     assert columns.family_title(only) == "RecBole"
+    assert only.origin.words == "EASE.yaml, defaults"
 
 
 def test_a_link_of_a_record_can_only_be_a_page(tmp_path: Path, paper: Paper) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.core.errors import listed
-from bench.engine import registry
 from bench.engine.tuned import TunedEntry, TunedFile
 from bench.report.material import Material
+from bench.report.models_here import entry_of
 from bench.report.wording import model_display
 from bench.runs.records import DataFacts, RunRecord
 
@@ -58,8 +58,8 @@ def set_in_call(material: Material) -> list[str]:
     found = []
     for facts, label, run in _rows(material):
         model, _, variant = label.partition("@")
-        if model in registry.names():
-            own = registry.load(model).params(facts.full_name, variant, split_hash=facts.split_hash).model_dump()
+        if entry := entry_of(model):
+            own = entry.params(facts.full_name, variant, split_hash=facts.split_hash).model_dump()
             if run.spec.params not in ({}, own):  # baselines without settings have no parameters
                 found.append(model_display(label, material.paper))
     return list(dict.fromkeys(found))
@@ -76,12 +76,10 @@ def _rows(material: Material) -> Iterator[tuple[DataFacts, str, RunRecord]]:
 def _entry(run: RunRecord, facts: DataFacts) -> TunedEntry | None:
     """Return the search whose values a run has; None if there is none, or the run has other values."""
     model, _, variant = run.spec.label.partition("@")
-    if model not in registry.names():
+    entry = entry_of(model)
+    tuned = TunedFile.of(entry).used(facts.full_name, facts.split_hash, variant) if entry else None
+    if entry is None or tuned is None:
         return None
-    tuned = TunedFile.of(registry.load(model))
-    entry = tuned.used(facts.full_name, facts.split_hash, variant)
-    if entry is None:
-        return None
-    own = registry.load(model).file.variants.get(variant, {})
-    values = {name: value for name, value in entry.values.items() if name not in own}
-    return entry if all(run.spec.params.get(name) == value for name, value in values.items()) else None
+    own = entry.file.variants.get(variant, {})
+    values = {name: value for name, value in tuned.values.items() if name not in own}
+    return tuned if all(run.spec.params.get(name) == value for name, value in values.items()) else None

@@ -8,9 +8,9 @@ from typing import Any
 
 from bench.core.errors import BenchError
 from bench.core.hashing import hash_value
-from bench.engine import registry
 from bench.engine.tuned import TunedFile, tuned_path
 from bench.report.leaderboard.rows import Board, BoardRow
+from bench.report.models_here import entry_of
 from bench.runs.records import DataFacts, RunRecord
 from bench.runs.tuning.results import ConfirmedSetting, valid_score
 
@@ -91,17 +91,15 @@ def _belongs(trial: RunRecord, row: BoardRow, board: Board) -> bool:
 
 def _not_searched(model: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that no search of the model varies; none of a model whose file is not here."""
-    if model not in registry.names():
-        return {}
-    searched = registry.load(model).file.search
-    return {name: value for name, value in params.items() if name not in searched}
+    entry = entry_of(model)
+    return {} if entry is None else {name: params[name] for name in params if name not in entry.file.search}
 
 
 def _by_file(row: BoardRow, facts: DataFacts) -> Origin:
     """Compare the parameters with the model's files."""
-    if row.model not in registry.names():
+    entry, variant, dataset = entry_of(row.model), row.label.partition("@")[2], facts.full_name
+    if entry is None:
         return Origin(0, "the model's file is not here: give it with --plugin")
-    entry, variant, dataset = registry.load(row.model), row.label.partition("@")[2], facts.full_name
     name, params, base = entry.path.name, row.first.spec.params, facts.card
     try:
         current = entry.params(dataset, variant, split_hash=facts.split_hash).model_dump()

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.core.files import locked, os_errors, write_text
+from bench.core.files import exclusively, os_errors, write_text
 from bench.core.protocol import Protocol
 from bench.engine.model_file import ModelEntry
 from bench.engine.tuned import Confirmed, TunedEntry, write_tuned
@@ -104,14 +104,13 @@ def export_trials(results: Sequence[StudyResult], folder: Path, protocol: Protoc
     ):
         folder.mkdir(parents=True, exist_ok=True)
         lock = folder / f".{TABLE}.lock"
-        with locked(lock):
+        with exclusively(lock):
             kept = [line for line in _read_lines(path) if line.get("search") not in searches]
             text = io.StringIO()
             writer = csv.DictWriter(text, HEADER, lineterminator="\n")
             writer.writeheader()
             writer.writerows(sorted([*kept, *new], key=lambda line: (line["model"], line["search"])))
             write_text(path, text.getvalue())
-            lock.unlink()
     return path
 
 
