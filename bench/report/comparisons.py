@@ -278,7 +278,7 @@ def contrast_values(contrast: Contrast | None) -> tuple[CsvValue, ...]:
     return (
         *(contrast.difference, contrast.low, contrast.high),
         *(contrast.relative, contrast.relative_low, contrast.relative_high, contrast.effect),
-        *(contrast.p, contrast.p_holm, ";".join(map(repr, contrast.p_by_seed)), contrast.n_agreeing),
+        *(contrast.p, contrast.p_corrected, ";".join(map(repr, contrast.p_by_seed)), contrast.n_agreeing),
         *(astuple(contrast.over_seeds) if contrast.over_seeds else (None,) * 4),
         contrast.detectable,
     )

@@ -11,6 +11,12 @@ repetitions, and the sum of the standardised statistics of the repetitions is co
 over the flips (nonparametric combination, Pesarin and Salmaso 2010). This is valid under any dependence between
 repetitions, and with one repetition it is the plain test.
 
+**A reference that was chosen by its score.** The best of k rows is the luckiest one, too, and any row could have
+been it. So the comparisons with it are corrected over all k(k - 1)/2 pairs of rows, by the step-down method of
+Westfall and Young (1993): a flip gives a user the same sign in all pairs, and a pair is compared with the largest
+statistic of the pairs that are no surer than itself. Each statistic is divided by its deviation over the flips.
+Correcting over the k - 1 comparisons alone would find a difference between 14 equal rows in one table of six.
+
 **Interval over users.** The percentile bootstrap, over users, of the difference of scores averaged over
 repetitions. It is about the models as trained here: repetitions are not resampled.
 
@@ -24,7 +30,6 @@ underestimated by a third, and their distribution has heavy tails. The tests sim
 that Holm's method asks of the smallest p-value of a family of m tests: (z(1 - 0.05 / 2m) + z(0.8)) times the
 standard error over users. A smaller difference may well exist where the test finds none.
 
-`Resamples` tests any contrasts of rows, and `gaps` tests many rows against one reference at lower cost.
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,7 +87,8 @@ class Contrast:
         detectable: the detectable difference, absolute; None where users do not vary.
         effect: Cohen's d_z, the mean over users divided by its standard deviation; None if that is 0.
         p: two-sided, of all repetitions together, uncorrected.
-        p_holm: `p` corrected by Holm's method over the family of the contrast.
+        p_corrected: `p` corrected over the family of the contrast: by Holm's method, or by that of Westfall and
+            Young against a row that was chosen by its score.
         p_by_seed: two-sided, of each repetition alone.
         direction: sign of the tested statistic, 1, -1 or 0. It can differ from the sign of `difference`, because
             the test gives every repetition the same scale.
@@ -101,7 +107,7 @@ class Contrast:
     detectable: float | None
     effect: float | None
     p: float
-    p_holm: float
+    p_corrected: float
     p_by_seed: tuple[float, ...]
     direction: int
     n_users: int
@@ -121,7 +127,7 @@ class Contrast:
         A test that finds the opposite of the mean decides nothing.
         """
         mean = int(np.sign(self.difference))
-        return mean if self.p_holm < LEVEL and mean == self.direction else 0
+        return mean if self.p_corrected < LEVEL and mean == self.direction else 0
 
 
 class Resamples:
@@ -160,9 +166,46 @@ class Resamples:
         p_values = [_p_values(*self._weighted(metric, each)) for each in weights]
         corrected = holm([p for p, _ in p_values])
         return [
-            self._contrast(metric, each, p, p_holm, by_seed, len(weights))
-            for each, (p, by_seed), p_holm in zip(weights, p_values, corrected, strict=True)
+            self._contrast(metric, each, p, p_corrected, by_seed, len(weights))
+            for each, (p, by_seed), p_corrected in zip(weights, p_values, corrected, strict=True)
         ]
+
+    def against_best(self, metric: str, best: str) -> list[Contrast]:
+        """Test every other row minus the row that has the best mean, corrected over all pairs of rows.
+
+        Args:
+            metric: one of `scores`.
+            best: label of the row with the best mean; it was chosen after the scores were seen.
+        """
+        pairs = [pair(*each) for each in combinations(self._rows, 2)]
+        corrected = self._corrected_over(metric, pairs)
+        found = []
+        for weights, p_corrected in zip(pairs, corrected, strict=True):
+            if best in weights:
+                own = pair(next(label for label in weights if label != best), best)
+                p, by_seed = _p_values(*self._weighted(metric, own))
+                found.append(self._contrast(metric, own, p, p_corrected, by_seed, len(pairs)))
+        return found
+
+    def _corrected_over(self, metric: str, weights: Sequence[Weights]) -> list[float]:
+        """Return the p-values of all contrasts, corrected together by Westfall and Young's step-down method."""
+        scores, flipped = self._scores[metric], self._flipped[metric]
+        parts, observed = [], np.zeros(len(weights))
+        for place, each in enumerate(weights):
+            users = self._sum(scores, each)
+            parts.append(_combination(users))
+            observed[place] = abs(parts[place] @ users.sum(axis=1))
+        least_first = np.argsort(observed, kind="stable")
+        p_values, largest = np.ones(len(weights)), np.zeros(flipped.shape[-1])
+        for place in least_first:
+            terms = [
+                weight * (parts[place] @ flipped[self._rows[label]]) for label, weight in weights[place].items()
+            ]
+            np.maximum(largest, np.abs(sum(terms)), out=largest)
+            p_values[place] = _p_value(largest, observed[place])
+        most_first = least_first[::-1]
+        p_values[most_first] = np.maximum.accumulate(p_values[most_first])
+        return [float(p) for p in p_values]
 
     def _weighted(self, metric: str, weights: Weights) -> tuple[FloatArray, FloatArray]:
         """Return the contrast per user, `[n_seeds, n_users]`, and its flipped sums, `[n_seeds, n_flips]`."""
@@ -172,7 +215,7 @@ class Resamples:
         return users, np.sum([weight * flipped[row] for weight, row in terms], axis=0)
 
     def _contrast(
-        self, metric: str, weights: Weights, p: float, p_holm: float, by_seed: tuple[float, ...], size: int
+        self, metric: str, weights: Weights, p: float, p_corrected: float, by_seed: tuple[float, ...], size: int
     ) -> Contrast:
         users, _ = self._weighted(metric, weights)
         averaged = users.mean(axis=0)
@@ -194,7 +237,7 @@ class Resamples:
             detectable=detectable(spread / np.sqrt(averaged.size), size) if spread > 0 else None,
             effect=difference / spread if spread > 0 else None,
             p=p,
-            p_holm=p_holm,
+            p_corrected=p_corrected,
             p_by_seed=by_seed,
             direction=int(np.sign(_standardised(users)[0].sum())),
             n_users=averaged.size,
@@ -328,6 +371,19 @@ def _p_values(users: FloatArray, flipped: FloatArray) -> tuple[float, tuple[floa
     return _p_value(flips.sum(axis=0), float(observed.sum())), by_seed
 
 
+def _combination(users: FloatArray) -> FloatArray:
+    """Return what each repetition's sum is multiplied with in the combined statistic of a contrast, `[n_seeds]`.
+
+    The statistics of all contrasts then have the deviation 1 over the flips.
+
+    Args:
+        users: a contrast per user, `[n_seeds, n_users]`.
+    """
+    _, scale = _standardised(users)
+    deviation = float(np.sqrt(((users / scale[:, None]).sum(axis=0) ** 2).sum())) or 1.0
+    return np.asarray(1 / scale / deviation)
+
+
 def _standardised(users: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the sum over users of each repetition divided by its scale, and the scale, both `[n_seeds]`."""
     deviations = np.sqrt((users**2).sum(axis=1))
@@ -343,72 +399,3 @@ def _p_value(flips: FloatArray, observed: float) -> float:
 def _percentiles(values: FloatArray) -> tuple[float, float]:
     low, high = np.percentile(values, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
     return float(low), float(high)
-
-
-@dataclass(frozen=True)
-class Gap:
-    """The tested difference of a row from a reference row.
-
-    Attributes:
-        difference: mean over users and repetitions.
-        low: lower end of its 95% bootstrap interval over users.
-        high: upper end.
-        p_holm: two-sided, of all repetitions together, corrected by Holm's method over all compared rows.
-        direction: sign of the tested statistic, see `Contrast`.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p_holm: float
-    direction: int
-
-    @property
-    def differs(self) -> bool:
-        """Return whether the corrected test finds a difference at the 5% level in the direction of the mean."""
-        return self.p_holm < LEVEL and np.sign(self.difference) == self.direction
-
-
-def gaps(rows: FloatArray, reference: FloatArray, seed: int) -> list[Gap]:
-    """Test every row against the reference as one family, with the results of `Resamples` at lower cost.
-
-    Args:
-        rows: scores, `[n_rows, n_seeds, n_users]`.
-        reference: scores, `[n_seeds, n_users]`.
-        seed: root seed of the draws; `Resamples` with this seed draws the same flips and resamples.
-    """
-    return gaps_of_families([(rows, reference)], seed)[0]
-
-
-def gaps_of_families(families: Sequence[tuple[FloatArray, FloatArray]], seed: int) -> list[list[Gap]]:
-    """Test several families on the same users, which share the costly draws; see `gaps`.
-
-    Args:
-        families: rows and reference of each, with the same number of users and of rows.
-        seed: root seed of the draws.
-    """
-    sizes = [len(rows) for rows, _ in families]
-    if not sum(sizes):
-        return [[] for _ in families]
-    # The combined statistic is linear in the flipped scores. Adding up the repetitions of a row before flipping
-    # them needs one column per row instead of one per row and repetition.
-    differences = np.concatenate([rows - reference for rows, reference in families])
-    deviations = np.sqrt((differences**2).sum(axis=-1, keepdims=True))
-    standardised = (differences / np.where(deviations > 0, deviations, 1.0)).sum(axis=1)
-    n_flips = max(N_FLIPS, FLIPS_PER_TEST * max(sizes) - 1)
-    flips = np.abs(sums_over_flips(standardised, derive_seed(seed, "flips"), n_flips))
-    observed = standardised.sum(axis=-1, keepdims=True)
-    p_values = (1 + (flips >= np.abs(observed) - TIE).sum(axis=-1)) / (1 + n_flips)
-    averaged = differences.mean(axis=1)
-    resampled = means_over_resamples(averaged, derive_seed(seed, "bootstrap"), N_RESAMPLES)
-    low, high = np.percentile(resampled, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)], axis=-1)
-    corrected = [
-        p for part in np.split(p_values, np.cumsum(sizes)[:-1]) for p in holm([float(each) for each in part])
-    ]
-    tested = iter(
-        Gap(float(mean), float(bottom), float(top), p, int(np.sign(statistic)))
-        for mean, bottom, top, p, statistic in zip(
-            averaged.mean(axis=-1), low, high, corrected, observed[:, 0], strict=True
-        )
-    )
-    return [list(islice(tested, size)) for size in sizes]

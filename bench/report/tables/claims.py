@@ -176,7 +176,7 @@ def _by_metric(finding: Finding, paper: Paper, chosen: Callable[[list[Contrast]]
 
 
 def _shown(contrast: Contrast) -> str:
-    return f"{shown_difference(contrast)}, p {shown_p(contrast.p_holm)}"
+    return f"{shown_difference(contrast)}, p {shown_p(contrast.p_corrected)}"
 
 
 def _highest(contrasts: list[Contrast]) -> list[Contrast]:
@@ -209,7 +209,7 @@ def _many_words(finding: Finding, paper: Paper) -> str:
 
 def _support(contrast: Contrast) -> tuple[float, float]:
     """Return a sort key for contrasts, from surely negative to surely positive."""
-    sureness = 1 - contrast.p_holm
+    sureness = 1 - contrast.p_corrected
     return (sureness if contrast.difference > 0 else -sureness), contrast.effect or 0.0
 
 

@@ -288,7 +288,7 @@ def _score_csv(
 def _lead(label: str, metric: str, tested: Comparisons | None, reference: str) -> CsvRow:
     """Return corrected p-value and interval of the reference row's lead; None each if it was not tested."""
     contrast = tested.contrasts.get((metric, (reference, label))) if tested else None
-    return (None, None, None) if contrast is None else (contrast.p_holm, contrast.low, contrast.high)
+    return (None, None, None) if contrast is None else (contrast.p_corrected, contrast.low, contrast.high)
 
 
 def _published(facts: DataFacts, label: str, metric: str, paper: Paper) -> float | None:

@@ -85,7 +85,7 @@ def _cells(contrast: Contrast) -> list[Cell]:
     return [
         Cell(words=shown_difference(contrast)),
         Cell(words=shown_over_seeds(contrast) or DASH),
-        Cell(words=shown_p(contrast.p_holm) + star(contrast)),
+        Cell(words=shown_p(contrast.p_corrected) + star(contrast)),
         effect,
         Cell(words=shown_detectable(contrast) or DASH),
     ]

@@ -1,0 +1,65 @@
+"""What may be called a difference: rows that were chosen by their score, other seeds, and rounding."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.report import statistics
+from bench.report.statistics import Resamples, holm, pair
+
+METRIC = "recall@10"
+
+
+def best_of(scores: np.ndarray, seed: int = 1) -> tuple[str, Resamples]:
+    """Return the row with the best mean, and the draws for rows of these scores, `[n_rows, n_seeds, n_users]`."""
+    labels = [str(row) for row in range(len(scores))]
+    return str(scores.mean(axis=(1, 2)).argmax()), Resamples(labels, {METRIC: scores}, seed)
+
+
+def test_the_best_of_equal_rows_is_seldom_called_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """14 rows that score alike; corrected over the rows instead of the pairs, one table of six has a star."""
+    monkeypatch.setattr(statistics, "N_FLIPS", 499)
+    rng, n, n_found = np.random.default_rng(3), 120, 0
+    for trial in range(n):
+        best, resamples = best_of((rng.random((14, 3, 200)) < 0.15).astype(float), trial)
+        found = resamples.against_best(METRIC, best)
+        assert len(found) == 13
+        n_found += any(each.p_corrected < 0.05 for each in found)
+    assert n_found <= stats.binom.ppf(0.995, n, 0.05)
+
+
+def test_pairs_are_corrected_step_by_step() -> None:
+    """One row far below three equal ones: its pairs are found, and the others are corrected over three pairs."""
+    rng = np.random.default_rng(5)
+    scores = rng.random((4, 2, 300))
+    scores[3] -= 0.5
+    best, resamples = best_of(scores)
+    found = {next(iter(each.weights)): each for each in resamples.against_best(METRIC, best)}
+    assert found["3"].p_corrected == 1 / (1 + statistics.N_FLIPS)
+    pairs = [pair(*each) for each in itertools.combinations("0123", 2)]
+    by_holm = {frozenset(each.weights): each.p_corrected for each in resamples.family(METRIC, pairs)}
+    for name, each in found.items():
+        assert (
+            each.p <= each.p_corrected <= by_holm[frozenset({name, best})] + 0.01
+        )  # the pairs depend on each other
+    equal = [label for label in "012" if label != best]
+    alone = Resamples([*equal, best], {METRIC: scores[[int(name) for name in (*equal, best)]]}, 1)
+    for each in alone.against_best(METRIC, best):
+        assert found[next(iter(each.weights))].p_corrected == pytest.approx(each.p_corrected, abs=1e-12)
+
+
+def test_statistics_of_all_pairs_are_on_one_scale() -> None:
+    """Three equal repetitions give a statistic three times as wide as one; the surest pair stays the surest."""
+    rng = np.random.default_rng(7)
+    fitted = rng.random((2, 1, 300)).repeat(3, axis=1)
+    trained = rng.random((2, 3, 300)) + [[[0.0]], [[0.03]]]  # noqa: RUF005
+    _, resamples = best_of(np.stack([*fitted, *trained]))
+    pairs = [pair(*each) for each in itertools.combinations("0123", 2)]
+    corrected = resamples._corrected_over(METRIC, pairs)
+    alone = [each.p for each in resamples.family(METRIC, pairs)]
+    assert np.argsort(corrected, kind="stable").tolist() == np.argsort(alone, kind="stable").tolist()
+    assert all(p <= q <= r for p, q, r in zip(alone, corrected, holm(alone), strict=True))
