@@ -4,12 +4,16 @@
 from faults import Fault
 
 TESTS, LEDGER = "tests/report/test_significance.py", "tests/report/test_claims.py"
+VERDICTS = "tests/report/test_verdicts.py"
 
 FAULTS = [
     Fault("tests: p-values of the same users multiplied", "_p_values", "_p_value(flips.sum(axis=0), float(observed.sum()))", "float(np.prod(by_seed))", f"{TESTS} -k nulls", slow=True),
     Fault("tests: one-sided", "_p_value", "np.abs(flips) >= abs(observed) - TIE", "flips >= observed - TIE", f"{TESTS} -k sign_flips", slow=True),
     Fault("tests: seeds not standardised", "_standardised", "np.where(deviations > 0, deviations, 1.0)", "np.ones_like(deviations)", f"{TESTS} -k one_flip", slow=True),
-    Fault("tests: a direction that the test did not find", "Contrast.sign", "self.p_corrected < LEVEL and mean == self.direction", "self.p_corrected < LEVEL", f"{TESTS} -k opposite", slow=True),
+    Fault("tests: a direction that the test did not find", "Contrast._found", "self.p_corrected < LEVEL and mean == self.direction", "self.p_corrected < LEVEL", f"{TESTS} -k opposite", slow=True),
+    Fault("tests: other seeds do not matter for a verdict", "Contrast.sign", "0 if self.is_within_seeds else self._found", "self._found", f"{VERDICTS} -k other_seeds", slow=True),
+    Fault("claims: closeness for these seeds alone", "_relative_interval", "contrast.over_seeds or contrast", "contrast", f"{LEDGER} -k closeness_is_also", slow=True),
+    Fault("claims: what other seeds could give counts as unseen", "_unseen", "(each.sign or each.is_within_seeds)", "each.sign", f"{LEDGER} -k within_what", slow=True),
     Fault("intervals: one run differs from itself", "seed_shifts", "named.setdefault(row.tobytes(), label)", "label", f"{TESTS} -k same_runs", slow=True),
     Fault("tests: flips for fewer tests than all pairs", "UserScores.resamples", "max(n_tests, comb(len(self.labels), 2))", "n_tests", f"{TESTS} -k every_table", slow=True),
     Fault("intervals: other seeds give what these gave", "seed_shifts", "errors[:, None] *", "0 * errors[:, None] *", f"{TESTS} -k over_users_and_seeds", slow=True),

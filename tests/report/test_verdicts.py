@@ -63,3 +63,26 @@ def test_statistics_of_all_pairs_are_on_one_scale() -> None:
     alone = [each.p for each in resamples.family(METRIC, pairs)]
     assert np.argsort(corrected, kind="stable").tolist() == np.argsort(alone, kind="stable").tolist()
     assert all(p <= q <= r for p, q, r in zip(alone, corrected, holm(alone), strict=True))
+
+
+def test_a_difference_that_other_seeds_could_turn_around_is_none() -> None:
+    """Two models of one quality whose three seeds scatter more than 400 users do."""
+    rng = np.random.default_rng(11)
+    n, n_users = 100, 400
+    luck = 0.05 * rng.standard_normal((2 * n, 3, 1))
+    scores = (rng.random((2 * n, 3, n_users)) < np.clip(0.3 + luck, 0, 1)).astype(float)
+    resamples = Resamples([str(row) for row in range(2 * n)], {METRIC: scores}, 1)
+    found = [resamples.family(METRIC, [pair(str(row), str(n + row))])[0] for row in range(n)]
+    assert sum(each.p_corrected < 0.05 for each in found) > 20
+    assert sum(bool(each.sign) for each in found) <= stats.binom.ppf(0.995, n, 0.05)
+    assert any(each.is_within_seeds for each in found)
+    assert not any(each.is_within_seeds and each.sign for each in found)
+
+
+def test_fitted_rows_differ_by_the_users_alone() -> None:
+    rng = np.random.default_rng(13)
+    one = rng.random((1, 400))
+    better = np.clip(one + 0.2 * rng.random((1, 400)), 0, 1)
+    scores = np.stack([better, one]).repeat(3, axis=1)
+    (found,) = Resamples(["a", "b"], {METRIC: scores}, 1).family(METRIC, [pair("a", "b")])
+    assert (found.sign, found.is_within_seeds) == (1, False)

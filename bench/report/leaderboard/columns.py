@@ -147,8 +147,17 @@ def _against_best(entry: Entry) -> dict[str, float | None] | None:
     """Return the difference from the best row as the JSON has it; None for that row."""
     if entry.gap is None:
         return None
-    names = ("difference", "low", "high")
-    return {**{name: getattr(entry.gap, name) for name in names}, "p_corrected": _tested(entry)}
+    names, (low, high) = ("difference", "low", "high"), _over_seeds(entry)
+    return {
+        **{name: getattr(entry.gap, name) for name in names},
+        **{"low_over_seeds": low, "high_over_seeds": high, "p_corrected": _tested(entry)},
+    }
+
+
+def _over_seeds(entry: Entry) -> tuple[float | None, float | None]:
+    """Return the interval of the difference over users and seeds; None each without one."""
+    wide = entry.gap and entry.gap.over_seeds
+    return (wide.low, wide.high) if wide else (None, None)
 
 
 def _p(gap: Contrast | None, n_seeds: int) -> Shown:
@@ -245,6 +254,8 @@ COLUMNS = (
             "difference": lambda each: each.gap and each.gap.difference,
             "ci_low": lambda each: each.gap and each.gap.low,
             "ci_high": lambda each: each.gap and each.gap.high,
+            "ci_low_over_seeds": lambda each: _over_seeds(each)[0],
+            "ci_high_over_seeds": lambda each: _over_seeds(each)[1],
         },
         json={"against_best": _against_best},
     ),

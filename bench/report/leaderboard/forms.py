@@ -82,8 +82,8 @@ def _significance(board: Board) -> str:
     return (
         f"p: paired permutation test over users, all seeds together. The best row is known only from these "
         f"scores, so p is corrected over all pairs of rows of the table (Westfall and Young's step-down method); "
-        f"{STAR} marks p < 0.05. Rows that do not differ from the best at that level share its rank, as in "
-        f"1{DASH}2."
+        f"{STAR} marks p < 0.05 where the 95% interval over users and seeds leaves out 0, too. Rows without a "
+        f"star share its rank, as in 1{DASH}2, since other users or other seeds could place them first."
     )
 
 

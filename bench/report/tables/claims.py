@@ -299,10 +299,11 @@ def _caption(material: Material) -> str:
         f"Empirical claims of the paper's section 5, n={material.n_seeds} seeds. Differences are relative to the "
         "row or mean that is compared with; in brackets the 95% bootstrap interval over users; p of the paired "
         "permutation test over users, corrected by Holm's method over what a claim compares on one data set in "
-        "one metric. A claim holds if every difference it is made of is significant at 5% in every metric, and "
+        "one metric. A difference is significant if p < 0.05 and the 95% interval over users and seeds leaves out "
+        "0, too. A claim holds if every difference it is made of is significant in every metric, and "
         "does not hold if one is significantly the other way; a size holds if it lies in the interval, closeness "
-        "if the interval lies within the margin; all else stays open. A verdict is about its data set alone. "
-        "Explanations ('may be caused by') are left out: the paper tests none."
+        "if the interval over users and seeds lies within the margin; all else stays open. A verdict "
+        "is about its data set alone. Explanations ('may be caused by') are left out: the paper tests none."
     )
 
 
