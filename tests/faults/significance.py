@@ -44,5 +44,6 @@ FAULTS = [
     Fault("claims: what is not significant holds", "_outcome", '"against" if min(signs) < 0 else "for" if min(signs) > 0 else "open"', '"against" if min(signs) < 0 else "for"', f"{LEDGER} -k several_differences", slow=True),
     Fault("claims: an overlap is closeness", "_closeness", "if -margin <= low and high <= margin:", "if low <= margin and -margin <= high:", f"{LEDGER} -k closeness", slow=True),
     Fault("claims: the weakest other model", "strongest", "return min(contrasts, key=", "return max(contrasts, key=", f"{LEDGER} -k size_holds", slow=True),
+    Fault("claims: a size holds however wide its interval", "_size", '"for" if contrast.sign > 0 else "open"', '"for"', f"{LEDGER} -k wide_interval", slow=True),
     Fault("claims: Tables 3 and 4 mixed up", "printed", "return paper.modality_score(dataset, modality, metric)", "return paper.score(dataset, paper.proposed, metric)", f"{LEDGER} -k found_by_row", slow=True),
 ]  # fmt: skip

@@ -248,6 +248,17 @@ def test_a_size_holds_if_the_interval_allows_it(verdict: Any, paper: Any) -> Non
     assert fits.verdict == "holds"
     assert our_words(fits, paper).startswith("R@10 LUDP vs. LATTICE +5.")
     assert verdict(claim, {"ludp": 0.3, "mf": 0.1, "lattice": 0.2}).verdict == "does not hold"
+    assert verdict(claim, {"ludp": 0.15, "mf": 0.1, "lattice": 0.2}).verdict == "does not hold"
+
+
+def test_a_wide_interval_confirms_no_size(verdict: Any) -> None:
+    """Other seeds could give the printed gain, and none; and a gain that these users alone rule out."""
+    claim = claim_of("gain", ["ludp"], ["mf", "lattice"], datasets=["tiktok"])
+    for ludp in (0.2 * 1.0533, 0.2, 0.23):
+        found = verdict(claim, {"ludp": ludp, "mf": 0.1, "lattice": 0.2}, luck=LUCK)
+        assert found.verdict == "not decidable here"
+    assert found.contrasts["recall@10"][1].relative_low > 0.06  # the paper prints 5.33 %
+    assert verdict(claim, {"ludp": 0.2002, "mf": 0.1, "lattice": 0.2}).verdict == "does not hold"
 
 
 @pytest.mark.parametrize(

@@ -303,11 +303,16 @@ def _closeness(contrast: Contrast, margin: float) -> Outcome:
 
 
 def _size(contrast: Contrast, printed: float) -> Outcome:
-    """Return "for" if the printed improvement lies in the interval, else "against"."""
-    low, high = contrast.relative_low, contrast.relative_high
+    """Return "for" if there is a gain and its interval holds the printed one, "against" if it does not hold it.
+
+    An interval that holds the printed gain and 0 as well confirms nothing.
+    """
+    low, high = _relative_interval(contrast)
     if low is None or high is None or _is_blind(contrast):
         return "open"
-    return "for" if low <= printed <= high else "against"
+    if not low <= printed <= high:
+        return "against"
+    return "for" if contrast.sign > 0 else "open"
 
 
 def _peak(signs: list[int]) -> Outcome:

@@ -301,7 +301,8 @@ def _caption(material: Material) -> str:
         "permutation test over users, corrected by Holm's method over what a claim compares on one data set in "
         "one metric. A difference is significant if p < 0.05 and the 95% interval over users and seeds leaves out "
         "0, too. A claim holds if every difference it is made of is significant in every metric, and "
-        "does not hold if one is significantly the other way; a size holds if it lies in the interval, closeness "
+        "does not hold if one is significantly the other way; a size holds if the gain is significant and "
+        "its interval over users and seeds holds the printed size, and not if it leaves that out; closeness holds "
         "if the interval over users and seeds lies within the margin; all else stays open. A verdict "
         "is about its data set alone. Explanations ('may be caused by') are left out: the paper tests none."
     )
