@@ -24,7 +24,8 @@ repetitions. It is about the models as trained here: repetitions are not resampl
 what other seeds could give: for each row a draw from Student's t with n - 1 degrees of freedom times the standard
 error of its n repetitions, without the part that the users' own chance gives to their means, since the resamples
 hold it already. Drawing few repetitions with replacement would give too little: the variance of three is
-underestimated by a third, and their distribution has heavy tails. The tests simulate the coverage.
+underestimated by a third, and their distribution has heavy tails. The tests simulate the coverage. Relative
+intervals divide the same draws by their own bases, so that they leave out 0 where the absolute ones do.
 
 **Verdict.** Two rows differ if the corrected test over users finds it and the interval over users and seeds leaves
 out 0. The test alone is about the models as trained here: of two models that are equal on average over seeds, it
@@ -60,10 +61,11 @@ LEVEL = 0.05
 POWER = 0.8
 CHUNK = 250  # flips or resamples at once: memory stays at CHUNK x n_users
 TIE = 1e-9  # sums closer than this fraction of their deviation count as equal
-FARTHEST = 300.0  # logarithm of a ratio; far beyond any percentile, and its exponential and quotients are finite
+FEW = 0.005  # share of draws without a positive base that a relative interval stands: a fifth of a tail of it
 
 FloatArray = NDArray[np.float64]
 Weights = Mapping[str, float]
+Intervals = tuple[float, float, float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Contrast:
         low: lower end of its 95% interval.
         high: upper end.
         relative: the difference divided by the mean of the rows with negative weight; None if that is 0.
-        relative_low: lower end of its 95% interval; None if that mean is 0 in some resample.
+        relative_low: lower end of its 95% interval; None if that mean is not positive in more than `FEW` draws.
         relative_high: upper end.
         over_seeds: the interval over users and seeds; None for one repetition.
         detectable: the detectable difference, absolute; None where users do not vary.
@@ -239,11 +241,11 @@ class Resamples:
         users, _ = self._weighted(metric, weights)
         averaged = users.mean(axis=0)
         difference, spread = float(averaged.mean()), float(averaged.std(ddof=1)) if averaged.size > 1 else 0.0
-        above, below = ({label: max(sign * w, 0.0) for label, w in weights.items()} for sign in (1, -1))
-        level = sum(w * float(self._scores[metric][self._rows[label]].mean()) for label, w in below.items())
+        below = {label: max(-w, 0.0) for label, w in weights.items()}
+        level = float(self._sum(self._scores[metric], below).mean())
         means, shifts = self._resampled[metric], self._shifts[metric]
-        low, high = _percentiles(self._sum(means, weights))
-        relative_low, relative_high = _ratios(self._sum(means, above), self._sum(means, below))
+        low, high, relative_low, relative_high = self._intervals(means, weights, below)
+        wide = OverSeeds(*self._intervals(means + shifts, weights, below)) if self._n_seeds > 1 else None
         return Contrast(
             weights=weights,
             difference=difference,
@@ -252,7 +254,7 @@ class Resamples:
             relative=difference / level if level > 0 else None,
             relative_low=relative_low,
             relative_high=relative_high,
-            over_seeds=self._over_seeds(means, shifts, above, below) if self._n_seeds > 1 else None,
+            over_seeds=wide,
             detectable=detectable(spread / np.sqrt(averaged.size), size) if spread > 0 else None,
             effect=difference / spread if spread > 0 else None,
             p=p,
@@ -263,32 +265,33 @@ class Resamples:
             n_agreeing=int((np.sign(users.mean(axis=1)) == np.sign(difference)).sum()),
         )
 
-    def _over_seeds(self, means: FloatArray, shifts: FloatArray, above: Weights, below: Weights) -> OverSeeds:
-        """Return the intervals over users and seeds.
+    def _intervals(self, drawn: FloatArray, weights: Weights, base: Weights) -> Intervals:
+        """Return the 95% interval of a contrast, absolute and relative to its base, from the same draws.
 
         Args:
-            means: means of every row in every resample, `[n_rows, n_resamples]`.
-            shifts: what other seeds add to them.
-            above: weights of the rows that are compared.
-            below: weights of the rows that they are compared with.
+            drawn: the mean of every row in every draw, `[n_rows, n_resamples]`.
+            weights: of the contrast.
+            base: weights of the rows that it is compared with.
         """
-        sums = [self._sum(means, each) for each in (above, below)]
-        added = [self._sum(shifts, each) for each in (above, below)]
-        # in proportion, since a sum with the far tails of few seeds may be negative and then has no ratio
-        ratios = [
-            each * np.exp(np.clip(more / (each.mean() or 1.0), -FARTHEST, FARTHEST))
-            for each, more in zip(sums, added, strict=True)
-        ]
-        return OverSeeds(*_percentiles(sums[0] + added[0] - sums[1] - added[1]), *_ratios(*ratios))
+        differences = self._sum(drawn, weights)
+        return (*_percentiles(differences), *_relative(differences, self._sum(drawn, base)))
 
     def _sum(self, table: FloatArray, weights: Weights) -> FloatArray:
         """Return a weighted sum of the rows of `[n_rows, n_resamples]`."""
         return np.asarray(sum(weight * table[self._rows[label]] for label, weight in weights.items()))
 
 
-def _ratios(above: FloatArray, below: FloatArray) -> tuple[float, float] | tuple[None, None]:
-    """Return the interval of the relative difference; None where a resample of the base is 0."""
-    return _percentiles(above / below - 1) if below.min() > 0 else (None, None)
+def _relative(differences: FloatArray, bases: FloatArray) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval of the differences divided by their bases; None where bases are often not positive.
+
+    The far tails of few seeds make a base negative. Such a draw counts as infinitely far from 0 on the side of its
+    difference, so that the interval leaves out 0 where that of the differences does.
+    """
+    has_base = bases > 0
+    if (~has_base).mean() > FEW:
+        return None, None
+    far = np.where(differences == 0, 0.0, np.copysign(np.inf, differences))
+    return _percentiles(np.divide(differences, bases, out=far, where=has_base))
 
 
 def seed_shifts(scores: FloatArray, labels: Sequence[str], seed: int) -> FloatArray:
@@ -416,5 +419,6 @@ def _p_value(flips: FloatArray, observed: float) -> float:
 
 
 def _percentiles(values: FloatArray) -> tuple[float, float]:
-    low, high = np.percentile(values, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
+    # a value itself, none between two: lists of draws with the same signs have percentiles with the same signs
+    low, high = np.percentile(values, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)], method="nearest")
     return float(low), float(high)

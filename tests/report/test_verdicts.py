@@ -86,3 +86,36 @@ def test_fitted_rows_differ_by_the_users_alone() -> None:
     scores = np.stack([better, one]).repeat(3, axis=1)
     (found,) = Resamples(["a", "b"], {METRIC: scores}, 1).family(METRIC, [pair("a", "b")])
     assert (found.sign, found.is_within_seeds) == (1, False)
+
+
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_absolute_and_relative_intervals_agree_about_zero(n_seeds: int) -> None:
+    """Rows whose differences are as large as what other seeds give, so that ends of intervals fall near 0."""
+    rng = np.random.default_rng(17)
+    n, n_users = 300, 60
+    luck = 0.06 * rng.standard_normal((2 * n, n_seeds, 1))
+    gains = np.repeat([0.0, 0.08], n)[:, None, None]
+    scores = (rng.random((2 * n, n_seeds, n_users)) < np.clip(0.25 + gains + luck, 0, 1)).astype(float)
+    resamples = Resamples([str(row) for row in range(2 * n)], {METRIC: scores}, 1)
+    n_relative = 0
+    for row in range(n):
+        (found,) = resamples.family(METRIC, [pair(str(row), str(n + row))])
+        for each in (found, found.over_seeds):
+            if each is not None and each.relative_low is not None:
+                n_relative += 1
+                assert (np.sign(each.low), np.sign(each.high)) == (
+                    np.sign(each.relative_low), np.sign(each.relative_high),
+                )  # fmt: skip
+    assert n_relative > 0.8 * n
+
+
+def test_a_base_that_other_seeds_could_take_away_gives_no_relative_interval() -> None:
+    draws = np.linspace(-1, 1, 2000)
+    assert statistics._relative(draws, np.where(np.arange(2000) < 11, -1.0, 1.0)) == (None, None)
+    low, high = statistics._relative(draws, np.where(np.arange(2000) < 10, -1.0, 1.0))
+    assert (low, high) == pytest.approx((-0.95, 0.95), abs=0.002)
+
+
+def test_draws_of_the_same_signs_have_intervals_of_the_same_signs() -> None:
+    near, far = (np.repeat([low, 1.0], [50, 1950]) for low in (-1.0, -1000.0))
+    assert statistics._percentiles(near) == statistics._percentiles(far) == (1.0, 1.0)
