@@ -61,6 +61,7 @@ LEVEL = 0.05
 POWER = 0.8
 CHUNK = 250  # flips or resamples at once: memory stays at CHUNK x n_users
 TIE = 1e-9  # sums closer than this fraction of their deviation count as equal
+NOISE = 1e-12  # differences below this fraction of the largest score are rounding errors of equal scores
 FEW = 0.005  # share of draws without a positive base that a relative interval stands: a fifth of a tail of it
 
 FloatArray = NDArray[np.float64]
@@ -87,8 +88,9 @@ class Contrast:
         difference: mean over users and repetitions.
         low: lower end of its 95% interval.
         high: upper end.
-        relative: the difference divided by the mean of the rows with negative weight; None if that is 0.
-        relative_low: lower end of its 95% interval; None if that mean is not positive in more than `FEW` draws.
+        level: mean of the rows with negative weight, the base.
+        relative: the difference divided by the base; None if that is 0.
+        relative_low: lower end of its 95% interval; None if the base is not positive in more than `FEW` draws.
         relative_high: upper end.
         over_seeds: the interval over users and seeds; None for one repetition.
         detectable: the detectable difference, absolute; None where users do not vary.
@@ -107,6 +109,7 @@ class Contrast:
     difference: float
     low: float
     high: float
+    level: float
     relative: float | None
     relative_low: float | None
     relative_high: float | None
@@ -123,9 +126,15 @@ class Contrast:
     @property
     def relative_detectable(self) -> float | None:
         """Return the detectable difference divided by what `relative` is divided by; None without either."""
-        if self.detectable is None or not self.relative:
-            return None
-        return self.detectable * self.relative / self.difference
+        return self.detectable / self.level if self.detectable is not None and self.level > 0 else None
+
+    @property
+    def is_blind(self) -> bool:
+        """Return whether the metric cannot tell the rows apart: every resample of the users gives one difference.
+
+        This happens where a list holds all candidates: every user then has the same score, whatever the model.
+        """
+        return self.high - self.low <= NOISE * (self.level + abs(self.difference))
 
     @property
     def sign(self) -> int:
@@ -213,7 +222,7 @@ class Resamples:
         scores, flipped = self._scores[metric], self._flipped[metric]
         parts, observed = [], np.zeros(len(weights))
         for place, each in enumerate(weights):
-            users = self._sum(scores, each)
+            users = self._cleared(metric, self._sum(scores, each))
             parts.append(_combination(users))
             observed[place] = abs(parts[place] @ users.sum(axis=1))
         least_first = np.argsort(observed, kind="stable")
@@ -232,7 +241,7 @@ class Resamples:
         """Return the contrast per user, `[n_seeds, n_users]`, and its flipped sums, `[n_seeds, n_flips]`."""
         scores, flipped = self._scores[metric], self._flipped[metric]
         terms = [(weight, self._rows[label]) for label, weight in weights.items()]
-        users = np.sum([weight * scores[row] for weight, row in terms], axis=0)
+        users = self._cleared(metric, np.sum([weight * scores[row] for weight, row in terms], axis=0))
         return users, np.sum([weight * flipped[row] for weight, row in terms], axis=0)
 
     def _contrast(
@@ -244,13 +253,14 @@ class Resamples:
         below = {label: max(-w, 0.0) for label, w in weights.items()}
         level = float(self._sum(self._scores[metric], below).mean())
         means, shifts = self._resampled[metric], self._shifts[metric]
-        low, high, relative_low, relative_high = self._intervals(means, weights, below)
-        wide = OverSeeds(*self._intervals(means + shifts, weights, below)) if self._n_seeds > 1 else None
+        low, high, relative_low, relative_high = self._intervals(metric, means, weights, below)
+        wide = OverSeeds(*self._intervals(metric, means + shifts, weights, below)) if self._n_seeds > 1 else None
         return Contrast(
             weights=weights,
             difference=difference,
             low=low,
             high=high,
+            level=level,
             relative=difference / level if level > 0 else None,
             relative_low=relative_low,
             relative_high=relative_high,
@@ -265,15 +275,21 @@ class Resamples:
             n_agreeing=int((np.sign(users.mean(axis=1)) == np.sign(difference)).sum()),
         )
 
-    def _intervals(self, drawn: FloatArray, weights: Weights, base: Weights) -> Intervals:
+    def _cleared(self, metric: str, differences: FloatArray) -> FloatArray:
+        """Return the differences with 0 for those that are rounding errors of equal scores."""
+        largest = float(np.abs(self._scores[metric]).max(initial=0.0))
+        return np.where(np.abs(differences) < NOISE * largest, 0.0, differences)
+
+    def _intervals(self, metric: str, drawn: FloatArray, weights: Weights, base: Weights) -> Intervals:
         """Return the 95% interval of a contrast, absolute and relative to its base, from the same draws.
 
         Args:
+            metric: of the rows.
             drawn: the mean of every row in every draw, `[n_rows, n_resamples]`.
             weights: of the contrast.
             base: weights of the rows that it is compared with.
         """
-        differences = self._sum(drawn, weights)
+        differences = self._cleared(metric, self._sum(drawn, weights))
         return (*_percentiles(differences), *_relative(differences, self._sum(drawn, base)))
 
     def _sum(self, table: FloatArray, weights: Weights) -> FloatArray:

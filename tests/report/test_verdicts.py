@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from bench.report import statistics
+from bench.report.comparisons import shown_detectable
 from bench.report.statistics import Resamples, holm, pair
 
 METRIC = "recall@10"
@@ -119,3 +120,37 @@ def test_a_base_that_other_seeds_could_take_away_gives_no_relative_interval() ->
 def test_draws_of_the_same_signs_have_intervals_of_the_same_signs() -> None:
     near, far = (np.repeat([low, 1.0], [50, 1950]) for low in (-1.0, -1000.0))
     assert statistics._percentiles(near) == statistics._percentiles(far) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("kind", ["random", "thirds", "tenths", "constant"])
+def test_rounding_errors_of_weighted_means_are_no_difference(kind: str) -> None:
+    """Eight rows with the same scores: the mean of five minus the mean of three is 0 but for the last digits."""
+    rng = np.random.default_rng(19)
+    kinds = {
+        "random": rng.random(300),
+        "thirds": rng.integers(0, 4, 300) / 3,
+        "tenths": rng.integers(0, 9, 300) / 10,
+    }
+    own = kinds.get(kind, np.full(300, 0.7))
+    labels = [str(row) for row in range(8)]
+    resamples = Resamples(labels, {METRIC: np.tile(own, (8, 3, 1))}, 1)
+    weights = dict.fromkeys(labels[:5], 1 / 5) | dict.fromkeys(labels[5:], -1 / 3)
+    (found,) = resamples.family(METRIC, [weights])
+    assert (found.p, found.sign, found.direction, found.difference) == (1.0, 0, 0, 0.0)
+    assert (found.low, found.high, found.effect, found.detectable) == (0.0, 0.0, None, None)
+    assert (found.over_seeds.low, found.over_seeds.high) == (0.0, 0.0)
+    assert found.is_blind
+    assert {each.p_corrected for each in resamples.against_best(METRIC, "0")} == {1.0}
+    shifted = Resamples(["a", "b"], {METRIC: np.stack([own + 1e-3, own])[:, None]}, 1)
+    (constant,) = shifted.family(METRIC, [pair("a", "b")])
+    assert constant.is_blind  # one difference for every user, whatever its size
+    assert constant.relative_detectable is None or constant.relative_detectable < 1e-9
+
+
+def test_a_difference_of_exactly_zero_has_a_relative_detectable_one() -> None:
+    values = np.tile([0.2, 0.4], 50)
+    scores = np.stack([values, values[::-1]])[:, None]
+    (found,) = Resamples(["a", "b"], {METRIC: scores}, 1).family(METRIC, [pair("a", "b")])
+    assert found.difference == pytest.approx(0.0, abs=1e-15)
+    assert found.relative_detectable == pytest.approx(found.detectable / 0.3)
+    assert shown_detectable(found).endswith("%")

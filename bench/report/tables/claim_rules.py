@@ -221,7 +221,7 @@ def judge(claim: Claim, scores: UserScores, resamples: Resamples | None, paper: 
     if resamples is not None and weights:
         contrasts = {metric: resamples.family(metric, weights) for metric in claim.metrics}
     outcomes = {metric: _outcome(claim, tested, metric, scores, paper) for metric, tested in contrasts.items()}
-    blind = [metric for metric, tested in contrasts.items() if any(map(_is_blind, tested))]
+    blind = [metric for metric, tested in contrasts.items() if any(each.is_blind for each in tested)]
     unclear = [each for metric, outcome in outcomes.items() if outcome == "open" for each in contrasts[metric]]
     verdict, reason = _verdict(claim, scores, outcomes, bool(missing), blind, unclear)
     return Finding(claim, contrasts, verdict, reason, _missing_words(missing, scores, paper))
@@ -266,7 +266,7 @@ def few_seeds(n_seeds: int) -> str:
 
 
 def _outcome(claim: Claim, tested: list[Contrast], metric: str, scores: UserScores, paper: Paper) -> Outcome:
-    signs = [0 if _is_blind(each) else each.sign for each in tested]
+    signs = [0 if each.is_blind else each.sign for each in tested]
     if claim.rule == "differ":
         return "for" if any(signs) else "open"
     if claim.rule == "close":
@@ -278,14 +278,6 @@ def _outcome(claim: Claim, tested: list[Contrast], metric: str, scores: UserScor
     return "against" if min(signs) < 0 else "for" if min(signs) > 0 else "open"
 
 
-def _is_blind(contrast: Contrast) -> bool:
-    """Return whether the metric cannot tell the rows apart: every resample of the users gives one difference.
-
-    This happens where a list holds all candidates: every user then has the same score, whatever the model.
-    """
-    return contrast.low == contrast.high
-
-
 def _relative_interval(contrast: Contrast) -> tuple[float | None, float | None]:
     """Return the relative interval that decides: over users and seeds, or over users for one seed."""
     wide = contrast.over_seeds or contrast
@@ -295,7 +287,7 @@ def _relative_interval(contrast: Contrast) -> tuple[float | None, float | None]:
 def _closeness(contrast: Contrast, margin: float) -> Outcome:
     """Return "for" if the interval lies within the margin, "against" if outside, "open" if across."""
     low, high = _relative_interval(contrast)
-    if low is None or high is None or _is_blind(contrast):
+    if low is None or high is None or contrast.is_blind:
         return "open"
     if -margin <= low and high <= margin:
         return "for"
@@ -308,7 +300,7 @@ def _size(contrast: Contrast, printed: float) -> Outcome:
     An interval that holds the printed gain and 0 as well confirms nothing.
     """
     low, high = _relative_interval(contrast)
-    if low is None or high is None or _is_blind(contrast):
+    if low is None or high is None or contrast.is_blind:
         return "open"
     if not low <= printed <= high:
         return "against"
