@@ -14,6 +14,7 @@ from bench.report.scores import Score
 from bench.report.stops import stops_of
 from bench.report.table import Block, Cell, Column, Row, marks
 from bench.report.wording import (
+    DASH,
     data_headings,
     data_notes,
     is_control,
@@ -167,7 +168,7 @@ def _board(material: Material, facts: DataFacts, heading: str) -> Block:
     rows = []
     for each, first, second in zip(ranked, firsts, seconds, strict=True):
         interval = seed_interval(each.score)
-        shown = "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
+        shown = DASH if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
         cells = [
             Cell(each.place, form="d"), Cell(words=each.name), Cell(words=each.kind), Cell(each.mean, mark=first),
             *([Cell(words=shown)] if has_interval else []), Cell(each.second.mean, mark=second),
