@@ -34,10 +34,16 @@ CONTRAST_FIELDS = (
     *("ci_low_over_seeds", "ci_high_over_seeds", "relative_low_over_seeds", "relative_high_over_seeds"),
     "detectable",
 )
+STARRED = (
+    f"{STAR} marks p < 0.05 where the 95% interval over users and seeds leaves out 0, too: a difference that "
+    f"other seeds could turn around has no star."
+)
 METHOD = (
     "p: paired permutation test over users, two-sided; a user's difference flips its sign in all seeds at once, "
     "which combines the tests of the seeds under any dependence; corrected by Holm's method in families of "
-    "one data set, one metric, {family}. In brackets the 95% percentile bootstrap interval, over users, of the "
+    "one data set, one metric, {family}. "
+    + STARRED
+    + " In brackets the 95% percentile bootstrap interval, over users, of the "
     "difference of seed-averaged scores, not corrected."
 )
 Pair = tuple[str, str]
@@ -278,7 +284,7 @@ def contrast_values(contrast: Contrast | None) -> tuple[CsvValue, ...]:
     return (
         *(contrast.difference, contrast.low, contrast.high),
         *(contrast.relative, contrast.relative_low, contrast.relative_high, contrast.effect),
-        *(contrast.p, contrast.p_holm, ";".join(map(repr, contrast.p_by_seed)), contrast.n_agreeing),
+        *(contrast.p, contrast.p_corrected, ";".join(map(repr, contrast.p_by_seed)), contrast.n_agreeing),
         *(astuple(contrast.over_seeds) if contrast.over_seeds else (None,) * 4),
         contrast.detectable,
     )

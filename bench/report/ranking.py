@@ -112,10 +112,14 @@ def _mean_seconds(material: Material, facts: DataFacts, label: str) -> float | N
 
 
 def seed_interval(score: Score) -> Interval | None:
-    """Return the 95% interval of a mean over its seeds, by Student's t; None below `MIN_SEEDS` seeds."""
+    """Return the 95% interval of a mean over its seeds, by Student's t.
+
+    None below `MIN_SEEDS` seeds, and for a row whose runs are all equal: a baseline that is fitted without a seed
+    has no spread over seeds, and an interval without width would look like certainty.
+    """
     from scipy.stats import t
 
-    if score.complete is None or score.sd is None or score.n_runs < MIN_SEEDS:
+    if score.complete is None or not score.sd or score.n_runs < MIN_SEEDS:
         return None
     half = float(t.ppf(1 - LEVEL / 2, score.n_runs - 1)) * score.sd / math.sqrt(score.n_runs)
     return score.complete - half, score.complete + half
@@ -127,7 +131,8 @@ def intervals(material: Material, facts: DataFacts, labels: Sequence[str]) -> Ma
     Args:
         material: the records of a call and the store of their lists.
         facts: the data set.
-        labels: rows; those without all their runs get no interval.
+        labels: rows; those without all their runs get no interval, nor those that do not depend on seeds get one
+            over seeds.
 
     Raises:
         ResultsError: stored lists are missing or damaged.

@@ -11,6 +11,12 @@ repetitions, and the sum of the standardised statistics of the repetitions is co
 over the flips (nonparametric combination, Pesarin and Salmaso 2010). This is valid under any dependence between
 repetitions, and with one repetition it is the plain test.
 
+**A reference that was chosen by its score.** The best of k rows is the luckiest one, too, and any row could have
+been it. So the comparisons with it are corrected over all k(k - 1)/2 pairs of rows, by the step-down method of
+Westfall and Young (1993): a flip gives a user the same sign in all pairs, and a pair is compared with the largest
+statistic of the pairs that are no surer than itself. Each statistic is divided by its deviation over the flips.
+Correcting over the k - 1 comparisons alone would find a difference between 14 equal rows in one table of six.
+
 **Interval over users.** The percentile bootstrap, over users, of the difference of scores averaged over
 repetitions. It is about the models as trained here: repetitions are not resampled.
 
@@ -18,13 +24,18 @@ repetitions. It is about the models as trained here: repetitions are not resampl
 what other seeds could give: for each row a draw from Student's t with n - 1 degrees of freedom times the standard
 error of its n repetitions, without the part that the users' own chance gives to their means, since the resamples
 hold it already. Drawing few repetitions with replacement would give too little: the variance of three is
-underestimated by a third, and their distribution has heavy tails. The tests simulate the coverage.
+underestimated by a third, and their distribution has heavy tails. The tests simulate the coverage. Relative
+intervals divide the same draws by their own bases, so that they leave out 0 where the absolute ones do.
+
+**Verdict.** Two rows differ if the corrected test over users finds it and the interval over users and seeds leaves
+out 0. The test alone is about the models as trained here: of two models that are equal on average over seeds, it
+finds one better in a fifth of the calls where seeds differ as much as those of VBPR. Rows that are fitted without
+a seed add nothing to that interval. It is one interval of 95%, not corrected for the number of comparisons.
 
 **Detectable difference.** The true difference that the test over users finds with a power of 80 % at the level
 that Holm's method asks of the smallest p-value of a family of m tests: (z(1 - 0.05 / 2m) + z(0.8)) times the
 standard error over users. A smaller difference may well exist where the test finds none.
 
-`Resamples` tests any contrasts of rows, and `gaps` tests many rows against one reference at lower cost.
 """
 
 from __future__ import annotations
@@ -32,7 +43,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,10 +61,12 @@ LEVEL = 0.05
 POWER = 0.8
 CHUNK = 250  # flips or resamples at once: memory stays at CHUNK x n_users
 TIE = 1e-9  # sums closer than this fraction of their deviation count as equal
-FARTHEST = 300.0  # logarithm of a ratio; far beyond any percentile, and its exponential and quotients are finite
+NOISE = 1e-12  # differences below this fraction of the largest score are rounding errors of equal scores
+FEW = 0.005  # share of draws without a positive base that a relative interval stands: a fifth of a tail of it
 
 FloatArray = NDArray[np.float64]
 Weights = Mapping[str, float]
+Intervals = tuple[float, float, float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -75,14 +88,16 @@ class Contrast:
         difference: mean over users and repetitions.
         low: lower end of its 95% interval.
         high: upper end.
-        relative: the difference divided by the mean of the rows with negative weight; None if that is 0.
-        relative_low: lower end of its 95% interval; None if that mean is 0 in some resample.
+        level: mean of the rows with negative weight, the base.
+        relative: the difference divided by the base; None if that is 0.
+        relative_low: lower end of its 95% interval; None if the base is not positive in more than `FEW` draws.
         relative_high: upper end.
         over_seeds: the interval over users and seeds; None for one repetition.
         detectable: the detectable difference, absolute; None where users do not vary.
         effect: Cohen's d_z, the mean over users divided by its standard deviation; None if that is 0.
         p: two-sided, of all repetitions together, uncorrected.
-        p_holm: `p` corrected by Holm's method over the family of the contrast.
+        p_corrected: `p` corrected over the family of the contrast: by Holm's method, or by that of Westfall and
+            Young against a row that was chosen by its score.
         p_by_seed: two-sided, of each repetition alone.
         direction: sign of the tested statistic, 1, -1 or 0. It can differ from the sign of `difference`, because
             the test gives every repetition the same scale.
@@ -94,6 +109,7 @@ class Contrast:
     difference: float
     low: float
     high: float
+    level: float
     relative: float | None
     relative_low: float | None
     relative_high: float | None
@@ -101,7 +117,7 @@ class Contrast:
     detectable: float | None
     effect: float | None
     p: float
-    p_holm: float
+    p_corrected: float
     p_by_seed: tuple[float, ...]
     direction: int
     n_users: int
@@ -110,18 +126,38 @@ class Contrast:
     @property
     def relative_detectable(self) -> float | None:
         """Return the detectable difference divided by what `relative` is divided by; None without either."""
-        if self.detectable is None or not self.relative:
-            return None
-        return self.detectable * self.relative / self.difference
+        return self.detectable / self.level if self.detectable is not None and self.level > 0 else None
+
+    @property
+    def is_blind(self) -> bool:
+        """Return whether the metric cannot tell the rows apart: every resample of the users gives one difference.
+
+        This happens where a list holds all candidates: every user then has the same score, whatever the model.
+        """
+        return self.high - self.low <= NOISE * (self.level + abs(self.difference))
 
     @property
     def sign(self) -> int:
-        """Return 1 or -1 if the corrected test finds a difference at the 5% level, else 0.
+        """Return 1 or -1 if the rows differ, else 0.
 
-        A test that finds the opposite of the mean decides nothing.
+        They differ if the corrected test finds it at the 5% level over users and the interval over users and seeds
+        leaves out 0. Without an interval over seeds the test decides alone.
         """
+        return 0 if self.is_within_seeds else self._found
+
+    @property
+    def is_within_seeds(self) -> bool:
+        """Return whether the test finds a difference over users that other seeds could turn around."""
+        if not self._found or self.over_seeds is None:
+            return False
+        nearest = self.over_seeds.low if self._found > 0 else -self.over_seeds.high
+        return nearest <= 0
+
+    @property
+    def _found(self) -> int:
+        """Return the sign of what the test finds over users; the opposite of the mean decides nothing."""
         mean = int(np.sign(self.difference))
-        return mean if self.p_holm < LEVEL and mean == self.direction else 0
+        return mean if self.p_corrected < LEVEL and mean == self.direction else 0
 
 
 class Resamples:
@@ -160,73 +196,118 @@ class Resamples:
         p_values = [_p_values(*self._weighted(metric, each)) for each in weights]
         corrected = holm([p for p, _ in p_values])
         return [
-            self._contrast(metric, each, p, p_holm, by_seed, len(weights))
-            for each, (p, by_seed), p_holm in zip(weights, p_values, corrected, strict=True)
+            self._contrast(metric, each, p, p_corrected, by_seed, len(weights))
+            for each, (p, by_seed), p_corrected in zip(weights, p_values, corrected, strict=True)
         ]
+
+    def against_best(self, metric: str, best: str) -> list[Contrast]:
+        """Test every other row minus the row that has the best mean, corrected over all pairs of rows.
+
+        Args:
+            metric: one of `scores`.
+            best: label of the row with the best mean; it was chosen after the scores were seen.
+        """
+        pairs = [pair(*each) for each in combinations(self._rows, 2)]
+        corrected = self._corrected_over(metric, pairs)
+        found = []
+        for weights, p_corrected in zip(pairs, corrected, strict=True):
+            if best in weights:
+                own = pair(next(label for label in weights if label != best), best)
+                p, by_seed = _p_values(*self._weighted(metric, own))
+                found.append(self._contrast(metric, own, p, p_corrected, by_seed, len(pairs)))
+        return found
+
+    def _corrected_over(self, metric: str, weights: Sequence[Weights]) -> list[float]:
+        """Return the p-values of all contrasts, corrected together by Westfall and Young's step-down method."""
+        scores, flipped = self._scores[metric], self._flipped[metric]
+        parts, observed = [], np.zeros(len(weights))
+        for place, each in enumerate(weights):
+            users = self._cleared(metric, self._sum(scores, each))
+            parts.append(_combination(users))
+            observed[place] = abs(parts[place] @ users.sum(axis=1))
+        least_first = np.argsort(observed, kind="stable")
+        p_values, largest = np.ones(len(weights)), np.zeros(flipped.shape[-1])
+        for place in least_first:
+            terms = [
+                weight * (parts[place] @ flipped[self._rows[label]]) for label, weight in weights[place].items()
+            ]
+            np.maximum(largest, np.abs(sum(terms)), out=largest)
+            p_values[place] = _p_value(largest, observed[place])
+        most_first = least_first[::-1]
+        p_values[most_first] = np.maximum.accumulate(p_values[most_first])
+        return [float(p) for p in p_values]
 
     def _weighted(self, metric: str, weights: Weights) -> tuple[FloatArray, FloatArray]:
         """Return the contrast per user, `[n_seeds, n_users]`, and its flipped sums, `[n_seeds, n_flips]`."""
         scores, flipped = self._scores[metric], self._flipped[metric]
         terms = [(weight, self._rows[label]) for label, weight in weights.items()]
-        users = np.sum([weight * scores[row] for weight, row in terms], axis=0)
+        users = self._cleared(metric, np.sum([weight * scores[row] for weight, row in terms], axis=0))
         return users, np.sum([weight * flipped[row] for weight, row in terms], axis=0)
 
     def _contrast(
-        self, metric: str, weights: Weights, p: float, p_holm: float, by_seed: tuple[float, ...], size: int
+        self, metric: str, weights: Weights, p: float, p_corrected: float, by_seed: tuple[float, ...], size: int
     ) -> Contrast:
         users, _ = self._weighted(metric, weights)
         averaged = users.mean(axis=0)
         difference, spread = float(averaged.mean()), float(averaged.std(ddof=1)) if averaged.size > 1 else 0.0
-        above, below = ({label: max(sign * w, 0.0) for label, w in weights.items()} for sign in (1, -1))
-        level = sum(w * float(self._scores[metric][self._rows[label]].mean()) for label, w in below.items())
+        below = {label: max(-w, 0.0) for label, w in weights.items()}
+        level = float(self._sum(self._scores[metric], below).mean())
         means, shifts = self._resampled[metric], self._shifts[metric]
-        low, high = _percentiles(self._sum(means, weights))
-        relative_low, relative_high = _ratios(self._sum(means, above), self._sum(means, below))
+        low, high, relative_low, relative_high = self._intervals(metric, means, weights, below)
+        wide = OverSeeds(*self._intervals(metric, means + shifts, weights, below)) if self._n_seeds > 1 else None
         return Contrast(
             weights=weights,
             difference=difference,
             low=low,
             high=high,
+            level=level,
             relative=difference / level if level > 0 else None,
             relative_low=relative_low,
             relative_high=relative_high,
-            over_seeds=self._over_seeds(means, shifts, above, below) if self._n_seeds > 1 else None,
+            over_seeds=wide,
             detectable=detectable(spread / np.sqrt(averaged.size), size) if spread > 0 else None,
             effect=difference / spread if spread > 0 else None,
             p=p,
-            p_holm=p_holm,
+            p_corrected=p_corrected,
             p_by_seed=by_seed,
             direction=int(np.sign(_standardised(users)[0].sum())),
             n_users=averaged.size,
             n_agreeing=int((np.sign(users.mean(axis=1)) == np.sign(difference)).sum()),
         )
 
-    def _over_seeds(self, means: FloatArray, shifts: FloatArray, above: Weights, below: Weights) -> OverSeeds:
-        """Return the intervals over users and seeds.
+    def _cleared(self, metric: str, differences: FloatArray) -> FloatArray:
+        """Return the differences with 0 for those that are rounding errors of equal scores."""
+        largest = float(np.abs(self._scores[metric]).max(initial=0.0))
+        return np.where(np.abs(differences) < NOISE * largest, 0.0, differences)
+
+    def _intervals(self, metric: str, drawn: FloatArray, weights: Weights, base: Weights) -> Intervals:
+        """Return the 95% interval of a contrast, absolute and relative to its base, from the same draws.
 
         Args:
-            means: means of every row in every resample, `[n_rows, n_resamples]`.
-            shifts: what other seeds add to them.
-            above: weights of the rows that are compared.
-            below: weights of the rows that they are compared with.
+            metric: of the rows.
+            drawn: the mean of every row in every draw, `[n_rows, n_resamples]`.
+            weights: of the contrast.
+            base: weights of the rows that it is compared with.
         """
-        sums = [self._sum(means, each) for each in (above, below)]
-        added = [self._sum(shifts, each) for each in (above, below)]
-        # in proportion, since a sum with the far tails of few seeds may be negative and then has no ratio
-        ratios = [
-            each * np.exp(np.clip(more / (each.mean() or 1.0), -FARTHEST, FARTHEST))
-            for each, more in zip(sums, added, strict=True)
-        ]
-        return OverSeeds(*_percentiles(sums[0] + added[0] - sums[1] - added[1]), *_ratios(*ratios))
+        differences = self._cleared(metric, self._sum(drawn, weights))
+        return (*_percentiles(differences), *_relative(differences, self._sum(drawn, base)))
 
     def _sum(self, table: FloatArray, weights: Weights) -> FloatArray:
         """Return a weighted sum of the rows of `[n_rows, n_resamples]`."""
         return np.asarray(sum(weight * table[self._rows[label]] for label, weight in weights.items()))
 
 
-def _ratios(above: FloatArray, below: FloatArray) -> tuple[float, float] | tuple[None, None]:
-    """Return the interval of the relative difference; None where a resample of the base is 0."""
-    return _percentiles(above / below - 1) if below.min() > 0 else (None, None)
+def _relative(differences: FloatArray, bases: FloatArray) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval of the differences divided by their bases; None where bases are often not positive.
+
+    The far tails of few seeds make a base negative. Such a draw counts as infinitely far from 0 on the side of its
+    difference, so that the interval leaves out 0 where that of the differences does.
+    """
+    has_base = bases > 0
+    if (~has_base).mean() > FEW:
+        return None, None
+    far = np.where(differences == 0, 0.0, np.copysign(np.inf, differences))
+    return _percentiles(np.divide(differences, bases, out=far, where=has_base))
 
 
 def seed_shifts(scores: FloatArray, labels: Sequence[str], seed: int) -> FloatArray:
@@ -328,6 +409,19 @@ def _p_values(users: FloatArray, flipped: FloatArray) -> tuple[float, tuple[floa
     return _p_value(flips.sum(axis=0), float(observed.sum())), by_seed
 
 
+def _combination(users: FloatArray) -> FloatArray:
+    """Return what each repetition's sum is multiplied with in the combined statistic of a contrast, `[n_seeds]`.
+
+    The statistics of all contrasts then have the deviation 1 over the flips.
+
+    Args:
+        users: a contrast per user, `[n_seeds, n_users]`.
+    """
+    _, scale = _standardised(users)
+    deviation = float(np.sqrt(((users / scale[:, None]).sum(axis=0) ** 2).sum())) or 1.0
+    return np.asarray(1 / scale / deviation)
+
+
 def _standardised(users: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the sum over users of each repetition divided by its scale, and the scale, both `[n_seeds]`."""
     deviations = np.sqrt((users**2).sum(axis=1))
@@ -341,74 +435,6 @@ def _p_value(flips: FloatArray, observed: float) -> float:
 
 
 def _percentiles(values: FloatArray) -> tuple[float, float]:
-    low, high = np.percentile(values, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
+    # a value itself, none between two: lists of draws with the same signs have percentiles with the same signs
+    low, high = np.percentile(values, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)], method="nearest")
     return float(low), float(high)
-
-
-@dataclass(frozen=True)
-class Gap:
-    """The tested difference of a row from a reference row.
-
-    Attributes:
-        difference: mean over users and repetitions.
-        low: lower end of its 95% bootstrap interval over users.
-        high: upper end.
-        p_holm: two-sided, of all repetitions together, corrected by Holm's method over all compared rows.
-        direction: sign of the tested statistic, see `Contrast`.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p_holm: float
-    direction: int
-
-    @property
-    def differs(self) -> bool:
-        """Return whether the corrected test finds a difference at the 5% level in the direction of the mean."""
-        return self.p_holm < LEVEL and np.sign(self.difference) == self.direction
-
-
-def gaps(rows: FloatArray, reference: FloatArray, seed: int) -> list[Gap]:
-    """Test every row against the reference as one family, with the results of `Resamples` at lower cost.
-
-    Args:
-        rows: scores, `[n_rows, n_seeds, n_users]`.
-        reference: scores, `[n_seeds, n_users]`.
-        seed: root seed of the draws; `Resamples` with this seed draws the same flips and resamples.
-    """
-    return gaps_of_families([(rows, reference)], seed)[0]
-
-
-def gaps_of_families(families: Sequence[tuple[FloatArray, FloatArray]], seed: int) -> list[list[Gap]]:
-    """Test several families on the same users, which share the costly draws; see `gaps`.
-
-    Args:
-        families: rows and reference of each, with the same number of users and of rows.
-        seed: root seed of the draws.
-    """
-    sizes = [len(rows) for rows, _ in families]
-    if not sum(sizes):
-        return [[] for _ in families]
-    # The combined statistic is linear in the flipped scores. Adding up the repetitions of a row before flipping
-    # them needs one column per row instead of one per row and repetition.
-    differences = np.concatenate([rows - reference for rows, reference in families])
-    deviations = np.sqrt((differences**2).sum(axis=-1, keepdims=True))
-    standardised = (differences / np.where(deviations > 0, deviations, 1.0)).sum(axis=1)
-    n_flips = max(N_FLIPS, FLIPS_PER_TEST * max(sizes) - 1)
-    flips = np.abs(sums_over_flips(standardised, derive_seed(seed, "flips"), n_flips))
-    observed = standardised.sum(axis=-1, keepdims=True)
-    p_values = (1 + (flips >= np.abs(observed) - TIE).sum(axis=-1)) / (1 + n_flips)
-    averaged = differences.mean(axis=1)
-    resampled = means_over_resamples(averaged, derive_seed(seed, "bootstrap"), N_RESAMPLES)
-    low, high = np.percentile(resampled, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)], axis=-1)
-    corrected = [
-        p for part in np.split(p_values, np.cumsum(sizes)[:-1]) for p in holm([float(each) for each in part])
-    ]
-    tested = iter(
-        Gap(float(mean), float(bottom), float(top), p, int(np.sign(statistic)))
-        for mean, bottom, top, p, statistic in zip(
-            averaged.mean(axis=-1), low, high, corrected, observed[:, 0], strict=True
-        )
-    )
-    return [list(islice(tested, size)) for size in sizes]

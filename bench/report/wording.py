@@ -14,7 +14,7 @@ from bench.engine.recbole_catalogue import is_recbole
 from bench.report.paper import Paper
 from bench.report.scores import DataKey, Score, Scores, data_key
 from bench.report.table import Cell, CsvValue, Mark
-from bench.runs.controls import is_control as is_control
+from bench.runs.controls import is_control
 from bench.runs.records import DataFacts
 
 DASH = "–"
@@ -215,11 +215,14 @@ def _bare(sentence: str) -> str:
 
 
 def score_cell(score: Score, mark: Mark = "") -> Cell:
-    """Return a cell with mean and deviation, or with the number of seeds if repetitions are missing."""
+    """Return a cell with mean and deviation, or with the number of seeds alone if repetitions are missing.
+
+    A mean over the repetitions that are there could be that of the lucky ones.
+    """
     if score.mean is None:
         return NO_RUN
     if score.complete is None:
-        return Cell(score.mean, words=f"({score.n_runs} of {score.n_asked} seeds)")
+        return Cell(words=f"{DASH} ({score.n_runs} of {score.n_asked} seeds)")
     return Cell(score.mean, score.sd, mark=mark)
 
 

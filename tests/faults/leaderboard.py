@@ -4,6 +4,7 @@
 from faults import Fault
 
 RECORDS = "tests/unit/test_records.py"
+VERDICTS = "tests/report/test_verdicts.py"
 BOARD, SUBMIT, STORE = "tests/report/test_leaderboard.py", "tests/unit/test_submit.py", "tests/unit/test_store.py"
 
 FAULTS = [
@@ -19,12 +20,13 @@ FAULTS = [
     Fault("leaderboard: one row sets the number of repetitions", "_usual_repetitions", "begun[(len(begun) - 1) // 2]", "begun[-1]", f"{BOARD} -k more_repetitions", slow=True),
     Fault("leaderboard: data of other counts stands beside", "_contradicting_data", "if len(counts) == 1:", "if True:", f"{BOARD} -k other_counts", slow=True),
     Fault("leaderboard: one run as two seeds", "_duplicated_runs", "if known is not None and", "if False and", f"{BOARD} -k given_as_two", slow=True),
-    Fault("leaderboard: seeds not standardised", "gaps_of_families", "np.where(deviations > 0, deviations, 1.0)", "1.0", f"{BOARD} -k significance_tests", slow=True),
+    Fault("leaderboard: corrected over the rows alone", "Resamples.against_best", "self._corrected_over(metric, pairs)", "[_p_values(*self._weighted(metric, each))[0] * (len(self._rows) - 1) for each in pairs]", f"{VERDICTS} -k equal_rows", slow=True),
+    Fault("leaderboard: statistics of pairs not on one scale", "_combination", "1 / scale / deviation", "1 / scale", f"{VERDICTS} -k one_scale", slow=True),
     Fault("leaderboard: trials of other searches choose", "_belongs", "        and (spec.max_epochs, spec.base_seed) == (of_row.max_epochs, of_row.base_seed)\n", "", f"{BOARD} -k trials_of_other_searches", slow=True),
     Fault("leaderboard: trials with other fixed values choose", "_not_searched", "if name not in searched", "if False", f"{BOARD} -k trials_of_other_searches", slow=True),
-    Fault("leaderboard: worse rows share the best rank", "_in_metric", "behind.items() if not gap.differs", "behind.items()", f"{BOARD} -k share_its_rank", slow=True),
+    Fault("leaderboard: worse rows share the best rank", "_in_metric", "behind.items() if not gap.sign", "behind.items()", f"{BOARD} -k share_its_rank", slow=True),
     Fault("leaderboard: ranks shared after two seeds", "_in_metric", "board.n_asked < MIN_SEEDS", "board.n_asked < 2", f"{BOARD} -k share_its_rank", slow=True),
-    Fault("leaderboard: another metric's tests", "_behind_best", "np.array([by_seed[row.id][place]", "np.array([by_seed[row.id][0]", f"{BOARD} -k every_metric", slow=True),
+    Fault("leaderboard: another metric's tests", "_behind_best", "np.array([by_seed[name][place]", "np.array([by_seed[name][0]", f"{BOARD} -k every_metric", slow=True),
     Fault("leaderboard: a published page links records", "_surroundings", "Surroundings(report, publication is None,", "Surroundings(report, True,", f"{BOARD} -k published_page", slow=True),
     Fault("leaderboard: rows of one name", "_tags", "if tags[place] and total[key] > 1:", "if False:", f"{BOARD} -k short_names", slow=True),
     Fault("leaderboard: any paper is a link", "_paper", 'url.startswith("https://")', "True", f"{BOARD} -k papers_address", slow=True),
@@ -51,5 +53,5 @@ FAULTS = [
     Fault("names: escapes reach the terminal", "SafeConsole.render", "Segment(for_terminal(each.text), each.style)", "each", "tests/unit/test_safe_text.py -k as_they_are", slow=True),
     Fault("names: links in Markdown", "MARKDOWN", '"\\\\|*_`~["', '"\\\\|*_`~"', "tests/unit/test_safe_text.py -k no_name_is_markup", slow=True),
     Fault("CSV: formulas", "for_csv", "if FORMULA.match(safe) and", "if False and", "tests/unit/test_safe_text.py -k formula", slow=True),
-    Fault("claims: an interval without width decides", "_is_blind", "return contrast.low == contrast.high", "return False", "tests/report/test_claims.py -k tell_rows_apart", slow=True),
+    Fault("claims: an interval without width decides", "Contrast.is_blind", "self.high - self.low <= NOISE * (self.level + abs(self.difference))", "False", "tests/report/test_claims.py -k tell_rows_apart", slow=True),
 ]  # fmt: skip

@@ -4,13 +4,19 @@
 from faults import Fault
 
 TESTS, LEDGER = "tests/report/test_significance.py", "tests/report/test_claims.py"
+VERDICTS = "tests/report/test_verdicts.py"
 
 FAULTS = [
     Fault("tests: p-values of the same users multiplied", "_p_values", "_p_value(flips.sum(axis=0), float(observed.sum()))", "float(np.prod(by_seed))", f"{TESTS} -k nulls", slow=True),
     Fault("tests: one-sided", "_p_value", "np.abs(flips) >= abs(observed) - TIE", "flips >= observed - TIE", f"{TESTS} -k sign_flips", slow=True),
     Fault("tests: seeds not standardised", "_standardised", "np.where(deviations > 0, deviations, 1.0)", "np.ones_like(deviations)", f"{TESTS} -k one_flip", slow=True),
-    Fault("tests: a direction that the test did not find", "Contrast.sign", "self.p_holm < LEVEL and mean == self.direction", "self.p_holm < LEVEL", f"{TESTS} -k opposite", slow=True),
-    Fault("leaderboard: a direction that the test did not find", "Gap.differs", " and np.sign(self.difference) == self.direction", "", f"{TESTS} -k opposite", slow=True),
+    Fault("tests: a direction that the test did not find", "Contrast._found", "self.p_corrected < LEVEL and mean == self.direction", "self.p_corrected < LEVEL", f"{TESTS} -k opposite", slow=True),
+    Fault("tests: other seeds do not matter for a verdict", "Contrast.sign", "0 if self.is_within_seeds else self._found", "self._found", f"{VERDICTS} -k other_seeds", slow=True),
+    Fault("claims: closeness for these seeds alone", "_relative_interval", "contrast.over_seeds or contrast", "contrast", f"{LEDGER} -k closeness_is_also", slow=True),
+    Fault("claims: what other seeds could give counts as unseen", "_unseen", "(each.sign or each.is_within_seeds)", "each.sign", f"{LEDGER} -k within_what", slow=True),
+    Fault("intervals: draws without a base are no difference", "_relative", "np.where(differences == 0, 0.0, np.copysign(np.inf, differences))", "np.zeros(len(bases))", f"{VERDICTS} -k take_away", slow=True),
+    Fault("intervals: interpolated, so that two disagree about 0", "_percentiles", ', method="nearest"', "", f"{VERDICTS} -k same_signs", slow=True),
+    Fault("tests: rounding errors are differences", "Resamples._cleared", "NOISE * largest", "0", f"{VERDICTS} -k rounding", slow=True),
     Fault("intervals: one run differs from itself", "seed_shifts", "named.setdefault(row.tobytes(), label)", "label", f"{TESTS} -k same_runs", slow=True),
     Fault("tests: flips for fewer tests than all pairs", "UserScores.resamples", "max(n_tests, comb(len(self.labels), 2))", "n_tests", f"{TESTS} -k every_table", slow=True),
     Fault("intervals: other seeds give what these gave", "seed_shifts", "errors[:, None] *", "0 * errors[:, None] *", f"{TESTS} -k over_users_and_seeds", slow=True),
@@ -19,7 +25,7 @@ FAULTS = [
     Fault("detectable: the family is not counted", "detectable", "LEVEL / 2 / n_tests", "LEVEL / 2", f"{TESTS} -k four_times", slow=True),
     Fault("tests: no correction", "Resamples.family", "corrected = holm([p for p, _ in p_values])", "corrected = [p for p, _ in p_values]", f"{TESTS} -k corrected_and"),
     Fault("tests: flips that depend on the other rows", "sums_over_flips", "np.unpackbits(bits, axis=1, count=n_users)[: n_flips - start, active]", "np.unpackbits(bits, axis=1, count=n_users)[: n_flips - start, : len(active)]", f"{TESTS} -k corrected_and", slow=True),
-    Fault("tests: relative to the wrong side", "Resamples._contrast", "max(sign * w, 0.0)", "max(-sign * w, 0.0)", f"{TESTS} -k planted_difference", slow=True),
+    Fault("tests: relative to the wrong side", "Resamples._contrast", "max(-w, 0.0)", "max(w, 0.0)", f"{TESTS} -k planted_difference", slow=True),
     Fault("tests: too few flips for many tests", "Resamples.__init__", "max(N_FLIPS, FLIPS_PER_TEST * n_tests - 1)", "N_FLIPS", f"{TESTS} -k smallest_p", slow=True),
     Fault("tests: partial rows compared", "read_user_scores", "if len(records) == material.n_seeds", "if records", f"{TESTS} -k shows_as_partial", slow=True),
     Fault("tests: other users go unnoticed", "_compared_metrics", "if missing or not np.array_equal(lists.users, first.users):", "if missing:", f"{TESTS} -k other_users", slow=True),
@@ -41,5 +47,6 @@ FAULTS = [
     Fault("claims: what is not significant holds", "_outcome", '"against" if min(signs) < 0 else "for" if min(signs) > 0 else "open"', '"against" if min(signs) < 0 else "for"', f"{LEDGER} -k several_differences", slow=True),
     Fault("claims: an overlap is closeness", "_closeness", "if -margin <= low and high <= margin:", "if low <= margin and -margin <= high:", f"{LEDGER} -k closeness", slow=True),
     Fault("claims: the weakest other model", "strongest", "return min(contrasts, key=", "return max(contrasts, key=", f"{LEDGER} -k size_holds", slow=True),
+    Fault("claims: a size holds however wide its interval", "_size", '"for" if contrast.sign > 0 else "open"', '"for"', f"{LEDGER} -k wide_interval", slow=True),
     Fault("claims: Tables 3 and 4 mixed up", "printed", "return paper.modality_score(dataset, modality, metric)", "return paper.score(dataset, paper.proposed, metric)", f"{LEDGER} -k found_by_row", slow=True),
 ]  # fmt: skip

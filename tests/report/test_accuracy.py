@@ -81,6 +81,8 @@ def test_intervals_are_over_seeds_from_three_on_and_over_users_below(material: A
     call = material(n_seeds)
     found = intervals(call, call.facts[0], ["ludp", "lightgcn"])
     assert set(found) == {"ludp"}  # a mean of some seeds has no interval
+    fitted = intervals(call, call.facts[0], ["ease"])
+    assert set(fitted) == ({"ease"} if n_seeds == 2 else set())  # and equal runs have none over seeds
     low, high = found["ludp"]
     if n_seeds == 3:
         half = 4.302653 * 0.02 / 3**0.5  # Student's t with two degrees of freedom
@@ -101,6 +103,9 @@ def test_the_dots_are_those_of_the_csv_best_first(material: Any) -> None:
     assert [float(line.get_xdata()[0]) for line in dots] == [row["mean"] for row in rows.values()]
     bars = [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
     assert [rows["ludp"]["ci_low"], rows["ludp"]["ci_high"]] in bars
+    assert [rows["ease"][name] for name in ("ci_low", "ci_high", "interval_over")] == [None] * 3
+    assert rows["ludp"]["interval_over"] == "seeds"
+    assert all(low < high for low, high in bars if low != pytest.approx(0.28))
     assert axes.get_xlabel() == "test Recall@20\n(mean, 95% interval over 3 seeds)"
     (baseline,) = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert list(baseline.get_xdata()) == [pytest.approx(0.28)] * 2
@@ -110,6 +115,7 @@ def test_the_dots_are_those_of_the_csv_best_first(material: Any) -> None:
     assert by_name["EASE"].get_fillstyle() == "none"
     assert any("LightGCN (2 of 3 seeds)" in note for note in figure.notes)
     assert "<title>LUDP: 0.3000, " in figure.svg
+    assert "<title>EASE: 0.2800</title>" in figure.svg
 
 
 def test_the_front_holds_what_nothing_beats_in_both(material: Any) -> None:

@@ -39,14 +39,19 @@ def claim_of(rule: str, these: Any, those: Any = (), **more: Any) -> Claim:
 
 @pytest.fixture
 def verdict(paper: Any, make_facts: Any) -> Any:
-    """The finding on rows whose users have these mean scores, with little noise; None is a row without runs."""
+    """The finding on rows whose users have these mean scores, with little noise; None is a row without runs.
 
-    def weigh(claim: Claim, means: dict[str, float | None], n_seeds: int = 3, **facts: Any) -> Any:
+    `luck` is added to the seeds of every row, `[n_seeds, 1]`.
+    """
+
+    def weigh(
+        claim: Claim, means: dict[str, float | None], n_seeds: int = 3, luck: Any = 0.0, **facts: Any
+    ) -> Any:
         rng = np.random.default_rng(1)
         taste = rng.random(N_USERS) * 0.1
         rows = {label: mean for label, mean in means.items() if mean is not None}
         values = np.array(
-            [mean + taste + 0.01 * rng.standard_normal((n_seeds, N_USERS)) for mean in rows.values()]
+            [mean + luck + taste + 0.01 * rng.standard_normal((n_seeds, N_USERS)) for mean in rows.values()]
         )
         gaps = {label: f"1 of {n_seeds} seeds" for label, mean in means.items() if mean is None}
         scores = UserScores(
@@ -181,6 +186,43 @@ def test_data_that_are_not_real_decide_nothing(verdict: Any, paper: Any, source:
     assert "p <0.001" in our_words(found, paper)
 
 
+LUCK = np.array([[-0.03], [0.0], [0.03]])
+
+
+def test_what_other_seeds_could_give_decides_no_claim(verdict: Any) -> None:
+    means = {"ludp": 0.22, "mf": 0.2, "grcn": 0.05}
+    for claim, words in (
+        (claim_of("above", ["ludp"], ["mf"]), "within what other seeds could give in R@10"),
+        (claim_of("differ", ["ludp", "mf"]), "within what other seeds could give in R@10"),
+    ):
+        assert verdict(claim, means).verdict == "holds"
+        found = verdict(claim, means, luck=LUCK)
+        assert (found.verdict, found.reason) == ("not decidable here", words)
+        assert found.contrasts["recall@10"][0].p_corrected < 0.05
+    refuted = claim_of("above", ["mf"], ["ludp"])
+    assert verdict(refuted, means).verdict == "does not hold"
+    assert verdict(refuted, means, luck=LUCK).verdict == "not decidable here"
+
+
+def test_a_reason_counts_what_is_within_what_other_seeds_could_give(verdict: Any) -> None:
+    claim = claim_of("above", ["ludp"], ["mf", "grcn", "vbpr"])
+    found = verdict(claim, {"ludp": 0.22, "mf": 0.2, "grcn": 0.22, "vbpr": 0.05}, luck=LUCK)
+    (level,) = (each for each in found.contrasts["recall@10"] if "grcn" in each.weights)
+    assert found.reason == (
+        f"not every difference is significant (1 within what other seeds could give) in R@10; differences below "
+        f"{level.relative_detectable:.1%} would often go unseen"
+    )
+
+
+def test_closeness_is_also_that_of_other_seeds(verdict: Any) -> None:
+    claim = claim_of("close", ["mmgcn"], ["lightgcn"], margin_percent=5)
+    means = {"mmgcn": 0.2, "lightgcn": 0.2}
+    assert verdict(claim, means).verdict == "holds"
+    assert verdict(claim, means, luck=LUCK).verdict == "not decidable here"
+    assert verdict(claim, {"mmgcn": 0.23, "lightgcn": 0.2}).verdict == "does not hold"
+    assert verdict(claim, {"mmgcn": 0.23, "lightgcn": 0.2}, luck=LUCK).verdict == "not decidable here"
+
+
 def test_a_claim_about_means_weighs_every_row_alike(verdict: Any, paper: Any) -> None:
     claim = claim_of("mean_above", ["ngcf", "grcn"], ["mf", "vbpr"])
     found = verdict(claim, {"ngcf": 0.1, "grcn": 0.4, "mf": 0.2, "vbpr": 0.2})
@@ -206,6 +248,17 @@ def test_a_size_holds_if_the_interval_allows_it(verdict: Any, paper: Any) -> Non
     assert fits.verdict == "holds"
     assert our_words(fits, paper).startswith("R@10 LUDP vs. LATTICE +5.")
     assert verdict(claim, {"ludp": 0.3, "mf": 0.1, "lattice": 0.2}).verdict == "does not hold"
+    assert verdict(claim, {"ludp": 0.15, "mf": 0.1, "lattice": 0.2}).verdict == "does not hold"
+
+
+def test_a_wide_interval_confirms_no_size(verdict: Any) -> None:
+    """Other seeds could give the printed gain, and none; and a gain that these users alone rule out."""
+    claim = claim_of("gain", ["ludp"], ["mf", "lattice"], datasets=["tiktok"])
+    for ludp in (0.2 * 1.0533, 0.2, 0.23):
+        found = verdict(claim, {"ludp": ludp, "mf": 0.1, "lattice": 0.2}, luck=LUCK)
+        assert found.verdict == "not decidable here"
+    assert found.contrasts["recall@10"][1].relative_low > 0.06  # the paper prints 5.33 %
+    assert verdict(claim, {"ludp": 0.2002, "mf": 0.1, "lattice": 0.2}).verdict == "does not hold"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from bench.report.leaderboard.origin import origin_of
 from bench.report.leaderboard.rows import boards, read_results
 from bench.report.leaderboard.user_scores import UNIT, chosen_for_page, packed, read_scores
 from bench.report.paper import PAPER_FILE, Paper
-from bench.report.statistics import Resamples, gaps, pair
+from bench.report.statistics import Resamples, pair
 from bench.runs.store import ResultsStore
 
 
@@ -149,18 +149,21 @@ def test_differences_to_the_best_are_those_of_the_significance_tests(tmp_path: P
     ((board,), _) = boards([file.record for file in read_results(tmp_path).runs], None)
     scores = read_scores(board, ResultsStore(tmp_path))
     by_label = {row.label: scores.by_seed[row.id][scores.ranked] for row in board.rows}
-    table = Resamples(list(by_label), {"recall@20": np.array(list(by_label.values()))}, 7, 2)
+    seed = derive_seed(0, "significance", board.facts.data_hash, board.facts.split_hash)
+    table = Resamples(list(by_label), {"recall@20": np.array(list(by_label.values()))}, seed)
     best, *others = by_label
     expected = table.family("recall@20", [pair(label, best) for label in others])
-    found = gaps(np.array([by_label[label] for label in others]), by_label[best], 7)
-    for ours, theirs in zip(found, expected, strict=True):
-        assert ours.difference == pytest.approx(theirs.difference, abs=1e-15)
-        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
-        assert ours.p_holm == theirs.p_holm
     shown = rows(tmp_path, paper)
     assert [each.gap is None for each in shown] == [True, False, False]
+    for entry, theirs in zip(shown[1:], expected, strict=True):
+        ours = entry.gap
+        assert ours is not None
+        assert ours.difference == pytest.approx(theirs.difference, abs=1e-15)
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+        assert ours.p == theirs.p
+        assert ours.p <= ours.p_corrected <= min(1.0, 3 * ours.p)  # three pairs of three rows
     assert shown[2].gap is not None
-    assert shown[2].gap.differs
+    assert shown[2].gap.sign == -1
 
 
 def test_every_metric_has_ranks_and_differences_of_its_own(tmp_path: Path, paper: Paper) -> None:
@@ -175,12 +178,14 @@ def test_every_metric_has_ranks_and_differences_of_its_own(tmp_path: Path, paper
         means = {name: each[place].mean() for name, each in by_seed.items()}
         best, *others = sorted(means, key=lambda name: -means[name])
         assert (found[best][metric].rank, found[best][metric].gap) == (1, None)
-        alone = gaps(np.array([by_seed[name][place] for name in others]), by_seed[best][place], seed)
+        own_scores = {metric: np.array([each[place] for each in by_seed.values()])}
+        resamples = Resamples(list(by_seed), own_scores, seed)
+        alone = {next(iter(each.weights)): each for each in resamples.against_best(metric, best)}
         families = {row.id for row in board.rows if row.id != best}
-        for name, expected in zip(others, alone, strict=True):
-            own = found[name][metric].gap
+        for name in others:
+            own, expected = found[name][metric].gap, alone[name]
             assert own is not None
-            assert own.p_holm == expected.p_holm
+            assert own.p_corrected == expected.p_corrected
             assert (own.difference, own.low) == pytest.approx((expected.difference, expected.low), abs=1e-12)
         assert set(others) == families
 
@@ -193,7 +198,7 @@ def test_rows_that_do_not_differ_from_the_best_share_its_rank(
             add_run(tmp_path, label, n, skill)
     best, second, third, fourth = (each.standing for each in rows(tmp_path, paper))
     assert second.gap is not None
-    assert not second.gap.differs
+    assert second.gap.sign == 0
     assert [(each.rank, each.first, each.last) for each in (best, second)] == [(1, 1, 2), (2, 1, 2)]
     assert [(each.rank, each.first, each.last) for each in (third, fourth)] == [(3, 3, 3), (4, 4, 4)]
     assert "share its rank" in caption(board_of(tmp_path, paper).sections[0])
@@ -381,8 +386,8 @@ def test_no_form_has_a_p_value_below_three_seeds(tmp_path: Path, n_seeds: int) -
     lines = csv.DictReader(io.StringIO((tmp_path / "leaderboard.csv").read_text(encoding="utf-8")))
     value = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
     other = value["tables"][0]["rows"][1]["against_best"]
-    assert [bool(line["p_holm"]) for line in lines] == [False, n_seeds == 3]
-    assert (other["p_holm"] is not None) == (n_seeds == 3)
+    assert [bool(line["p_corrected"]) for line in lines] == [False, n_seeds == 3]
+    assert (other["p_corrected"] is not None) == (n_seeds == 3)
     assert other["low"] < 0  # the interval stays
 
 
@@ -398,7 +403,7 @@ def test_all_forms_say_the_same(tmp_path: Path, paper: Paper) -> None:
     assert [line["model"] for line in lines] == ["lightgcn", "mf"]
     assert float(lines[0]["recall@10"]) == best.scores["recall@10"].mean
     assert other.gap is not None
-    assert float(lines[1]["p_holm"]) == other.gap.p_holm
+    assert float(lines[1]["p_corrected"]) == other.gap.p_corrected
     value = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
     row = value["tables"][0]["rows"][0]
     assert row["test"]["recall@10"]["values"] == list(best.scores["recall@10"].values)

@@ -203,6 +203,25 @@ def test_a_browser_compares_two_rows_as_python_does(opened: Any, results: Path, 
     assert (low, high) == pytest.approx((contrast.low, contrast.high), abs=0.1 * width)
 
 
+def test_a_verdict_on_a_pair_is_one_of_many_and_needs_three_seeds(opened: Any, results: Path) -> None:
+    found, _ = boards([file.record for file in read_results(results).runs], None)
+    by_name = {board.facts.name: board for board in found}
+    verdict, table = opened.locator("#compare-result .verdict"), opened.locator("#compare-table")
+    table.select_option(by_name["tiktok"].id)
+    best, *_, worst = (row.id for row in by_name["tiktok"].complete)
+    opened.locator("#compare-one").select_option(best)
+    opened.locator("#compare-other").select_option(worst)
+    opened.locator("#compare-result .verdict", has_text="6 possible pairs").wait_for()
+    assert "is above" in verdict.inner_text()
+    assert verdict.inner_text().endswith(
+        "(one pair; not corrected for the 6 possible pairs, nor for other seeds)."
+    )
+    table.select_option(by_name["movielens"].id)
+    opened.locator("#compare-result .verdict", has_text="not tested").wait_for()
+    assert verdict.inner_text() == "Differences of one seed are not tested; --seeds 3 or more make it possible."
+    assert opened.locator("#compare-result [data-name='interval']").count() == 1
+
+
 def test_a_browser_compares_by_keyboard_and_says_when_there_is_nothing_to(opened: Any) -> None:
     opened.locator("#compare-one").focus()
     for expected in ("compare-other", "compare-metric"):

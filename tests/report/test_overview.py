@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,8 @@ def test_equal_scores_share_a_place_and_a_model_without_any_comes_last(material:
     assert places_among_trained(first) == {"ludp": 1, "mf": 2, "lightgcn": 3}
     assert common_order([first], ["grcn", "lightgcn", "ludp", "mf", "ease"]) == ["ludp", "mf", "lightgcn", "grcn"]
     assert common_order([first, second], ["lightgcn", "mf", "ludp"]) == ["mf", "ludp", "lightgcn"]
+    partial = replace(second, ranked=[each for each in second.ranked if each.label != "mf"])
+    assert common_order([first, partial], ["lightgcn", "mf", "ludp"])[-1] == "mf"  # whatever its place elsewhere
 
 
 def test_the_overview_is_made_when_asked_and_with_all_artifacts() -> None:

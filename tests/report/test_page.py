@@ -154,6 +154,7 @@ def test_the_list_is_sorted_with_shared_places_and_intervals_from_three_seeds_on
     ]  # fmt: skip
     half = 4.302653 * 0.125 / 3**0.5  # Student's t with two degrees of freedom
     assert rows[2][4] == f"{0.25 - half:.4f} to {0.25 + half:.4f}"
+    assert [row[4] for row in rows[:2]] == ["–", "–"]  # equal runs say nothing of other seeds
     (two,) = boards(material({name: values[:2] for name, values in scores.items()}))
     assert "95% interval" not in [column.title for column in two.columns]
 

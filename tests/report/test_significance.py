@@ -30,7 +30,7 @@ from bench.report.experiments import CONTENT_ABLATIONS, CONTENT_MODELS
 from bench.report.figure import write_figure
 from bench.report.material import Material
 from bench.report.render import to_csv, to_latex, to_markdown
-from bench.report.statistics import Resamples, detectable, gaps, holm, pair
+from bench.report.statistics import Resamples, detectable, holm, pair
 from bench.report.tables.ablation import ablation_pairs
 from bench.report.tables.ablation import build as ablation_table
 from bench.report.tables.critical import Ranking, has_enough_data
@@ -84,7 +84,7 @@ def test_seeds_are_combined_under_one_flip_a_user() -> None:
 def test_a_planted_difference_is_found_in_the_right_direction() -> None:
     rng = np.random.default_rng(7)
     base = sparse(rng, 3, 2000)
-    better = np.clip(base + (rng.random((3, 2000)) < 0.03) / 3, 0, 1)
+    better = np.clip(base + (rng.random((3, 2000)) < 0.1) / 3, 0, 1)  # more than other seeds could give
     found = contrast(better, base)
     assert found.sign == 1
     assert found.p < 0.001
@@ -188,9 +188,7 @@ def test_a_test_that_finds_the_opposite_of_the_mean_decides_nothing() -> None:
     found = contrast(first, np.zeros_like(first))
     assert found.difference > 0 > found.direction
     assert found.p < 0.001
-    assert found.sign == 0
-    (gap,) = gaps(first[None], np.zeros_like(first), 1)
-    assert (gap.p_holm, gap.direction, gap.differs) == (found.p, -1, False)
+    assert (found.sign, found.is_within_seeds) == (0, False)
 
 
 def test_rows_of_the_same_runs_do_not_differ_over_seeds() -> None:
@@ -221,11 +219,11 @@ def test_a_family_is_corrected_and_others_change_nothing() -> None:
     whole = Resamples(labels, {R10: scores}, 1)
     pairs = [pair(*each) for each in itertools.combinations(labels, 2)]
     found = whole.family(R10, pairs)
-    assert [each.p_holm for each in found] == pytest.approx(holm([each.p for each in found]))
+    assert [each.p_corrected for each in found] == pytest.approx(holm([each.p for each in found]))
     alone = Resamples(["b", "d"], {R10: scores[[1, 3]]}, 1).family(R10, [pair("b", "d")])[0]
     again = whole.family(R10, [pair("b", "d")])[0]
     assert (alone.p, alone.low, alone.high) == pytest.approx((again.p, again.low, again.high))
-    assert alone.p_holm == alone.p
+    assert alone.p_corrected == alone.p
 
 
 def test_the_smallest_p_survives_the_correction_of_many_tests() -> None:
@@ -408,7 +406,7 @@ def test_every_pair_is_in_the_csv_under_its_family(material: Any, scores: Any) -
     for row in rows:
         if row["family"] == tested.family and not row["not_compared"]:
             expected = tested.contrasts[row["metric"], (row["first"], row["second"])]
-            assert float(row["p_holm"]) == expected.p_holm  # Table 3 and this one say the same
+            assert float(row["p_holm"]) == expected.p_corrected  # Table 3 and this one say the same
             assert [float(p) for p in row["p_by_seed"].split(";")] == list(expected.p_by_seed)
     two = [float(r["p_holm"]) for r in rows if (r["metric"], r["first"], r["second"]) == (R10, "ludp", "mf")]
     assert two[0] <= two[1]  # the larger family is corrected more

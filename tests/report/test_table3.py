@@ -123,8 +123,8 @@ def test_a_partial_cell_says_so_and_is_not_compared(make_facts, make_record, mak
     records += [make_record("acf", 1, 0.9)]
     table = recall(records, ["mf", "acf", "grcn", "ludp"], [make_facts()], paper, n_asked=3)
     cells = column(table, 2)
-    assert cells["GRCN"].text == "0.0567 (2 of 3 seeds)"
-    assert cells["ACF"].text == "0.9000 (1 of 3 seeds)"
+    assert cells["GRCN"].text == "– (2 of 3 seeds)"
+    assert cells["ACF"].text == "– (1 of 3 seeds)"
     assert cells["MF"].text == "0.2000 ± 0.0000"
     assert marked(table, 2) == {"best": ["MF"], "second": ["LUDP"]}
     assert cells["%Improv."].text == "-50.00%"
@@ -145,8 +145,8 @@ def test_two_data_hashes_never_share_a_cell(make_facts, make_record, paper):
     records = [make_record("mf", 0, 0.1, first), make_record("mf", 1, 0.3, second)]
     table = recall(records, ["mf"], [first, second], paper, n_asked=2)
     assert [column(table, 2, block)["MF"].text for block in (0, 1)] == [
-        "0.1000 (1 of 2 seeds)",
-        "0.3000 (1 of 2 seeds)",
+        "– (1 of 2 seeds)",
+        "– (1 of 2 seeds)",
     ]
     heads = [block.columns[1].group for block in table.blocks]
     assert len(set(heads)) == 2

@@ -131,7 +131,7 @@ def test_a_partial_variation_says_so_and_is_not_compared(
     failed = [make_failed("ludp@item layers=2", 1), make_failed("ludp@item layers=3", 0)]
     values = {"ludp@item layers=1": [0.1, 0.2], "ludp@item layers=2": [0.9]}
     table = BUILDERS["table5"](scores([facts], values, failed), [facts], paper)
-    assert texts(table)["2"][1] == "0.9000 (1 of 2 seeds)"
+    assert texts(table)["2"][1] == "– (1 of 2 seeds)"
     assert texts(table)["3"][1] == "– (no finished run)"
     assert marked(table, 2) == {"1": "best"}
     (note,) = [note for note in table.notes if "not compared" in note]
@@ -178,7 +178,7 @@ def test_content_ablation_compares_along_a_model(make_facts: Any, scores: Any, p
     shown = texts(table)
     assert list(shown) == ["LUDP", "VBPR", "LATTICE"]
     assert shown["LUDP"] == [
-        "0.2000 ± 0.0000", "0.1000 ± 0.0000", "0.1500 ± 0.0000", "0.9000 (1 of 2 seeds)",
+        "0.2000 ± 0.0000", "0.1000 ± 0.0000", "0.1500 ± 0.0000", "– (1 of 2 seeds)",
         "-50.0% [-50.0%, -50.0%]", "-25.0% [-25.0%, -25.0%]", "",
     ]  # fmt: skip
     assert shown["VBPR"][4:] == ["+25.0% [+25.0%, +25.0%]", "", ""]

@@ -14,7 +14,15 @@ from bench.report.ranking import Standing, second_metric, seed_interval, standin
 from bench.report.scores import Score
 from bench.report.stops import stops_of
 from bench.report.table import Block, Cell, Column, Row, marks
-from bench.report.wording import data_headings, data_notes, metric_name, metric_title, model_display, model_of
+from bench.report.wording import (
+    DASH,
+    data_headings,
+    data_notes,
+    metric_name,
+    metric_title,
+    model_display,
+    model_of,
+)
 from bench.runs.controls import is_control
 from bench.runs.plan import PROFILES
 from bench.runs.records import DataFacts
@@ -161,7 +169,7 @@ def _board(material: Material, facts: DataFacts, heading: str) -> Block:
     rows = []
     for each, first, second in zip(ranked, firsts, seconds, strict=True):
         interval = seed_interval(each.score)
-        shown = "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
+        shown = DASH if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
         cells = [
             Cell(each.place, form="d"), Cell(words=each.name), Cell(words=each.kind), Cell(each.mean, mark=first),
             *([Cell(words=shown)] if has_interval else []), Cell(each.second.mean, mark=second),

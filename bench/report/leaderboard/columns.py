@@ -15,7 +15,7 @@ from bench.report.leaderboard.entries import FOREIGN_FAMILY, Entry, Spread
 from bench.report.leaderboard.rows import SHOWN, Board
 from bench.report.leaderboard.standings import BoardRank
 from bench.report.ranking import KINDS
-from bench.report.statistics import Gap
+from bench.report.statistics import Contrast
 from bench.report.table import Cell, Mark
 from bench.report.wording import DASH, DATA_FIELDS, OTHER_PROGRAM, data_values, metric_title
 
@@ -132,7 +132,7 @@ def _rank(standing: BoardRank) -> Shown:
     return Shown(f"{standing.first}{DASH}{standing.last}" if shared else str(standing.rank), standing.rank)
 
 
-def _gap(gap: Gap | None) -> Shown:
+def _gap(gap: Contrast | None) -> Shown:
     if gap is None:
         return Shown(DASH)
     return Shown(f"{gap.difference:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]", gap.difference)
@@ -140,13 +140,30 @@ def _gap(gap: Gap | None) -> Shown:
 
 def _tested(entry: Entry) -> float | None:
     """Return the p-value of a row's difference; None where there are too few seeds for a test."""
-    return entry.gap.p_holm if entry.gap and entry.board.n_asked >= MIN_SEEDS else None
+    return entry.gap.p_corrected if entry.gap and entry.board.n_asked >= MIN_SEEDS else None
 
 
-def _p(gap: Gap | None, n_seeds: int) -> Shown:
+def _against_best(entry: Entry) -> dict[str, float | None] | None:
+    """Return the difference from the best row as the JSON has it; None for that row."""
+    if entry.gap is None:
+        return None
+    names, (low, high) = ("difference", "low", "high"), _over_seeds(entry)
+    return {
+        **{name: getattr(entry.gap, name) for name in names},
+        **{"low_over_seeds": low, "high_over_seeds": high, "p_corrected": _tested(entry)},
+    }
+
+
+def _over_seeds(entry: Entry) -> tuple[float | None, float | None]:
+    """Return the interval of the difference over users and seeds; None each without one."""
+    wide = entry.gap and entry.gap.over_seeds
+    return (wide.low, wide.high) if wide else (None, None)
+
+
+def _p(gap: Contrast | None, n_seeds: int) -> Shown:
     if gap is None or n_seeds < MIN_SEEDS:
         return Shown(DASH)
-    return Shown(shown_p(gap.p_holm) + (f" {STAR}" if gap.differs else ""), gap.p_holm)
+    return Shown(shown_p(gap.p_corrected) + (f" {STAR}" if gap.sign else ""), gap.p_corrected)
 
 
 def _ranked(column: str) -> Callable[[Entry], Shown]:
@@ -237,12 +254,14 @@ COLUMNS = (
             "difference": lambda each: each.gap and each.gap.difference,
             "ci_low": lambda each: each.gap and each.gap.low,
             "ci_high": lambda each: each.gap and each.gap.high,
+            "ci_low_over_seeds": lambda each: _over_seeds(each)[0],
+            "ci_high_over_seeds": lambda each: _over_seeds(each)[1],
         },
-        json={"against_best": lambda each: each.gap and {**asdict(each.gap), "p_holm": _tested(each)}},
+        json={"against_best": _against_best},
     ),
     BoardColumn(
         "p", "p", _ranked("p"), scores="right", page="right",
-        csv={"p_holm": lambda each: _tested(each)},
+        csv={"p_corrected": lambda each: _tested(each)},
     ),
     BoardColumn(
         "ranking",

@@ -22,7 +22,7 @@ from bench.report.leaderboard.standings import BoardRank, standings
 from bench.report.leaderboard.user_scores import BoardScores
 from bench.report.models_here import entry_of
 from bench.report.paper import Paper
-from bench.report.statistics import Gap
+from bench.report.statistics import Contrast
 from bench.report.stops import Stops, stops_of
 from bench.report.table import Mark, marks
 from bench.report.wording import DASH, model_display
@@ -121,7 +121,7 @@ class Entry:
         return self.standing.rank
 
     @property
-    def gap(self) -> Gap | None:
+    def gap(self) -> Contrast | None:
         """Return the difference from the best row in the ranking metric; see `BoardRank`."""
         return self.standing.gap
 

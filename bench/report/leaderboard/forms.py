@@ -80,9 +80,10 @@ def _significance(board: Board) -> str:
     if board.n_asked < MIN_SEEDS:
         return f"With fewer than {MIN_SEEDS} seeds there are no p-values and no shared ranks."
     return (
-        f"p: paired permutation test over users, all seeds together, Holm's correction over the rows of the "
-        f"table; {STAR} marks p < 0.05. Rows that do not differ from the best at that level share its rank, as in "
-        f"1{DASH}2."
+        f"p: paired permutation test over users, all seeds together. The best row is known only from these "
+        f"scores, so p is corrected over all pairs of rows of the table (Westfall and Young's step-down method); "
+        f"{STAR} marks p < 0.05 where the 95% interval over users and seeds leaves out 0, too. Rows without a "
+        f"star share its rank, as in 1{DASH}2, since other users or other seeds could place them first."
     )
 
 

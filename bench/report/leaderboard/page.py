@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 from typing import Any
 from urllib.parse import quote
 
 from bench import __version__
 from bench.core.text import counted
+from bench.report.comparisons import untested
 from bench.report.html.view import badges, content_security_policy, read_template, render_template
 from bench.report.leaderboard.columns import columns_of, family_title, ranking_cells
 from bench.report.leaderboard.curve import curve_of
@@ -135,6 +137,8 @@ def _users(section: Section, rows: Sequence[str]) -> dict[str, Any]:
     return {
         "heading": section.heading,
         "users": section.scores.n_users,
+        "pairs": comb(len(section.scores.by_seed), 2),
+        "few": untested(section.board.n_asked),
         "unit": UNIT,
         "metrics": [[metric, metric_title(metric)] for metric in section.board.shown],
         "ranked": section.board.ranked_by,

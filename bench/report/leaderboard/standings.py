@@ -1,7 +1,8 @@
 """Ranks of the rows of a table in every displayed metric, and their tested differences from the best row. Pure.
 
-The rows that no test tells apart from the best one share its rank. Fewer than `MIN_SEEDS` repetitions say too
-little about another training: then the rows are in the order of their means, without shared ranks.
+The best row was chosen by its score, so its tests are corrected over all pairs of rows. The rows that no test
+tells apart from it share its rank. Fewer than `MIN_SEEDS` repetitions say too little about another training: then
+the rows are in the order of their means, without shared ranks.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from bench.report.comparisons import MIN_SEEDS
 from bench.report.leaderboard.rows import Board
-from bench.report.statistics import FloatArray, Gap, gaps_of_families, seed_of_tests
+from bench.report.statistics import Contrast, FloatArray, Resamples, seed_of_tests
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class BoardRank:
     rank: int | None = None
     first: int | None = None
     last: int | None = None
-    gap: Gap | None = None
+    gap: Contrast | None = None
 
 
 def standings(board: Board, by_seed: Mapping[str, FloatArray]) -> dict[str, dict[str, BoardRank]]:
@@ -44,10 +45,10 @@ def standings(board: Board, by_seed: Mapping[str, FloatArray]) -> dict[str, dict
     return {metric: _in_metric(board, metric, behind[metric]) for metric in board.shown}
 
 
-def _in_metric(board: Board, metric: str, behind: Mapping[str, Gap]) -> dict[str, BoardRank]:
+def _in_metric(board: Board, metric: str, behind: Mapping[str, Contrast]) -> dict[str, BoardRank]:
     means = {row.id: row.mean(metric) for row in board.rows}
     known = sorted((mean for mean in means.values() if mean is not None), reverse=True)
-    shared = {name for name, gap in behind.items() if not gap.differs}
+    shared = {name for name, gap in behind.items() if not gap.sign}
     shared |= {name for name, mean in means.items() if known and mean == known[0]}
     if board.n_asked < MIN_SEEDS:
         shared = set()
@@ -68,24 +69,21 @@ def _last_place(mean: float | None, known: list[float]) -> int:
     return sum(mean is not None and other >= mean for other in known)
 
 
-def _behind_best(board: Board, by_seed: Mapping[str, FloatArray]) -> dict[str, dict[str, Gap]]:
-    """Test the comparable rows against the best of each metric, as one family a metric; by metric and row id.
+def _behind_best(board: Board, by_seed: Mapping[str, FloatArray]) -> dict[str, dict[str, Contrast]]:
+    """Test the comparable rows against the best of each metric; by metric and row id.
 
     A metric has no test if the best row in it cannot be compared.
     """
-    rows = [row for row in board.complete if row.id in by_seed]
-    tested: dict[str, str] = {}
-    families = []
-    for place, metric in enumerate(board.shown):
+    ids = [row.id for row in board.complete if row.id in by_seed]
+    found: dict[str, dict[str, Contrast]] = {metric: {} for metric in board.shown}
+    if len(ids) < 2:
+        return found
+    scores = {metric: np.array([by_seed[name][place] for name in ids]) for place, metric in enumerate(board.shown)}
+    resamples = Resamples(ids, scores, seed_of_tests(board.facts))
+    for metric in board.shown:
         means = {row.id: row.mean(metric) for row in board.complete}
-        best = max(board.complete, key=lambda row: means[row.id] or 0.0, default=None)
-        if best is None or best.id not in by_seed or len(rows) < 2:
-            continue
-        tested[metric] = best.id
-        others = np.array([by_seed[row.id][place] for row in rows if row.id != best.id])
-        families.append((others, by_seed[best.id][place]))
-    seed = seed_of_tests(board.facts)
-    found: dict[str, dict[str, Gap]] = {metric: {} for metric in board.shown}
-    for (metric, best_id), family in zip(tested.items(), gaps_of_families(families, seed), strict=True):
-        found[metric] = dict(zip([row.id for row in rows if row.id != best_id], family, strict=True))
+        best = max(means, key=lambda name: means[name] or 0.0)
+        if best in ids:
+            others = [name for name in ids if name != best]
+            found[metric] = dict(zip(others, resamples.against_best(metric, best), strict=True))
     return found

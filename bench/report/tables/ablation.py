@@ -16,7 +16,6 @@ from bench.report.comparisons import (
     CONTRAST_FIELDS,
     METHOD,
     MIN_SEEDS,
-    STAR,
     Comparisons,
     Pair,
     compare_pairs,
@@ -103,9 +102,7 @@ def ablation_table(
     ]
     by_data = list(zip(*by_model, strict=True))
     is_tested = (scores.n_asked or MIN_SEEDS) >= MIN_SEEDS
-    tested = (
-        f"{STAR} marks p < 0.05. {METHOD.format(family=TESTS)}" if is_tested else untested(scores.n_asked or 1)
-    )
+    tested = METHOD.format(family=TESTS) if is_tested else untested(scores.n_asked or 1)
     caption = (
         f"{metric_title(selection_metric)} with the items' content as given, with the content of other items "
         f"(shuffled), with noise of the same mean and deviation, and with one constant row. "

@@ -78,7 +78,7 @@ def build(material: Material) -> Figure:
     caption = (
         f"Test {metric_name(material.protocol.selection_metric)} of every model, best first: "
         f"{interval_name(material.n_seeds)}. Hollow grey points are simple baselines; the dashed line is the best "
-        f"of them. The axis does not begin at 0."
+        f"of them. Rows that do not depend on seeds have no interval over seeds. The axis does not begin at 0."
     )
     return _figure("Accuracy of all models", caption, panels, material, lambda: _draw_dots(panels, material))
 
@@ -131,7 +131,7 @@ def _csv(panel: Panel, material: Material) -> list[tuple[CsvValue, ...]]:
             *(material.protocol.tag, each.label, each.kind, each.place, metric, each.mean, each.score.sd),
             *panel.bars.get(each.label, (None, None)),
             *(
-                interval_over(material.n_seeds),
+                interval_over(material.n_seeds) if each.label in panel.bars else None,
                 second_metric(metric),
                 each.second.mean,
                 each.seconds,
@@ -192,10 +192,13 @@ def axis_title(material: Material) -> str:
 
 def draw_mean(axes: Axes, row: int, each: Standing, panel: Panel, style: Mapping[str, Any]) -> None:
     """Draw a model's mean and interval in a row; who points at the mean in the SVG reads the numbers."""
-    low, high = panel.bars.get(each.label, (each.mean, each.mean))
-    axes.plot([low, high], [row, row], color=style["color"], linewidth=1.0, zorder=2)
+    words = f"{each.name}: {each.mean:.4f}"
+    if each.label in panel.bars:
+        low, high = panel.bars[each.label]
+        axes.plot([low, high], [row, row], color=style["color"], linewidth=1.0, zorder=2)
+        words += f", {low:.4f} to {high:.4f}"
     (dot,) = axes.plot([each.mean], [row], **look(each.label, style))
-    dot.set_gid(f"{TIP}{each.name}: {each.mean:.4f}, {low:.4f} to {high:.4f}")
+    dot.set_gid(f"{TIP}{words}")
 
 
 def _draw_cost(panels: Sequence[Panel], material: Material) -> Drawing:

@@ -1,9 +1,9 @@
 """The paper's empirical claims as data, and the rules by which our runs decide them.
 
-A claim of several differences holds if each is as claimed and significant. It does not hold if one is
-significantly the other way round. Everything between stays undecided, because the lack of a significant
-difference does not prove equality. Fewer than `MIN_SEEDS` seeds decide nothing. Reads
-results/reference/claims.yaml; writes nothing.
+A claim of several differences holds if each is as claimed and significant: over users by the corrected test, and
+with an interval over users and seeds that leaves out 0. It does not hold if one is significantly the other way
+round. Everything between stays undecided, because the lack of a significant difference does not prove equality.
+Fewer than `MIN_SEEDS` seeds decide nothing. Reads results/reference/claims.yaml; writes nothing.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ CLAIMS_FILE = PAPER_FILE.with_name("claims.yaml")
 ANY = "any"
 
 Rule = Literal["above", "mean_above", "close", "differ", "peak", "gain", "stated"]
+WITHIN_SEEDS = "within what other seeds could give"
 BLIND = "the interval of a difference has no width"
 SOURCES = {
     "surrogate": "synthetic data decides nothing",
@@ -220,7 +221,7 @@ def judge(claim: Claim, scores: UserScores, resamples: Resamples | None, paper: 
     if resamples is not None and weights:
         contrasts = {metric: resamples.family(metric, weights) for metric in claim.metrics}
     outcomes = {metric: _outcome(claim, tested, metric, scores, paper) for metric, tested in contrasts.items()}
-    blind = [metric for metric, tested in contrasts.items() if any(map(_is_blind, tested))]
+    blind = [metric for metric, tested in contrasts.items() if any(each.is_blind for each in tested)]
     unclear = [each for metric, outcome in outcomes.items() if outcome == "open" for each in contrasts[metric]]
     verdict, reason = _verdict(claim, scores, outcomes, bool(missing), blind, unclear)
     return Finding(claim, contrasts, verdict, reason, _missing_words(missing, scores, paper))
@@ -255,7 +256,7 @@ def _verdict(
     if "open" in outcomes.values() and blind:
         return "not decidable here", f"{listed(map(metric_title, blind))} cannot tell rows apart: {BLIND}"
     if "open" in outcomes.values():
-        return "not decidable here", f"{_open_words(claim)} in {still_open}{_unseen(claim, unclear)}"
+        return "not decidable here", f"{_open_words(claim, unclear)} in {still_open}{_unseen(claim, unclear)}"
     return "holds", ""
 
 
@@ -265,7 +266,7 @@ def few_seeds(n_seeds: int) -> str:
 
 
 def _outcome(claim: Claim, tested: list[Contrast], metric: str, scores: UserScores, paper: Paper) -> Outcome:
-    signs = [0 if _is_blind(each) else each.sign for each in tested]
+    signs = [0 if each.is_blind else each.sign for each in tested]
     if claim.rule == "differ":
         return "for" if any(signs) else "open"
     if claim.rule == "close":
@@ -277,18 +278,16 @@ def _outcome(claim: Claim, tested: list[Contrast], metric: str, scores: UserScor
     return "against" if min(signs) < 0 else "for" if min(signs) > 0 else "open"
 
 
-def _is_blind(contrast: Contrast) -> bool:
-    """Return whether the metric cannot tell the rows apart: every resample of the users gives one difference.
-
-    This happens where a list holds all candidates: every user then has the same score, whatever the model.
-    """
-    return contrast.low == contrast.high
+def _relative_interval(contrast: Contrast) -> tuple[float | None, float | None]:
+    """Return the relative interval that decides: over users and seeds, or over users for one seed."""
+    wide = contrast.over_seeds or contrast
+    return wide.relative_low, wide.relative_high
 
 
 def _closeness(contrast: Contrast, margin: float) -> Outcome:
     """Return "for" if the interval lies within the margin, "against" if outside, "open" if across."""
-    low, high = contrast.relative_low, contrast.relative_high
-    if low is None or high is None or _is_blind(contrast):
+    low, high = _relative_interval(contrast)
+    if low is None or high is None or contrast.is_blind:
         return "open"
     if -margin <= low and high <= margin:
         return "for"
@@ -296,11 +295,16 @@ def _closeness(contrast: Contrast, margin: float) -> Outcome:
 
 
 def _size(contrast: Contrast, printed: float) -> Outcome:
-    """Return "for" if the printed improvement lies in the interval, else "against"."""
-    low, high = contrast.relative_low, contrast.relative_high
-    if low is None or high is None or _is_blind(contrast):
+    """Return "for" if there is a gain and its interval holds the printed one, "against" if it does not hold it.
+
+    An interval that holds the printed gain and 0 as well confirms nothing.
+    """
+    low, high = _relative_interval(contrast)
+    if low is None or high is None or contrast.is_blind:
         return "open"
-    return "for" if low <= printed <= high else "against"
+    if not low <= printed <= high:
+        return "against"
+    return "for" if contrast.sign > 0 else "open"
 
 
 def _peak(signs: list[int]) -> Outcome:
@@ -311,15 +315,19 @@ def _peak(signs: list[int]) -> Outcome:
     return "against" if max(over_first) < 0 or max(over_last) < 0 else "open"
 
 
-def _open_words(claim: Claim) -> str:
+def _open_words(claim: Claim, unclear: Sequence[Contrast]) -> str:
     if claim.rule == "close":
         return f"the interval reaches across the margin of {claim.margin_percent:g}%"
-    return "no difference is significant" if claim.rule == "differ" else "not every difference is significant"
+    undecided = [each.is_within_seeds for each in unclear if not each.sign]
+    if undecided and all(undecided):
+        return WITHIN_SEEDS
+    words = "no difference is significant" if claim.rule == "differ" else "not every difference is significant"
+    return f"{words} ({sum(undecided)} {WITHIN_SEEDS})" if any(undecided) else words
 
 
 def _unseen(claim: Claim, unclear: Sequence[Contrast]) -> str:
     """Say how large a difference tests without a result could have missed; "" where it is not known."""
-    sizes = [each.relative_detectable for each in unclear if not each.sign]
+    sizes = [each.relative_detectable for each in unclear if not (each.sign or each.is_within_seeds)]
     largest = max((size for size in sizes if size is not None), default=None)
     if largest is None or claim.rule == "close":
         return ""

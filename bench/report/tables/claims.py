@@ -176,7 +176,7 @@ def _by_metric(finding: Finding, paper: Paper, chosen: Callable[[list[Contrast]]
 
 
 def _shown(contrast: Contrast) -> str:
-    return f"{shown_difference(contrast)}, p {shown_p(contrast.p_holm)}"
+    return f"{shown_difference(contrast)}, p {shown_p(contrast.p_corrected)}"
 
 
 def _highest(contrasts: list[Contrast]) -> list[Contrast]:
@@ -209,7 +209,7 @@ def _many_words(finding: Finding, paper: Paper) -> str:
 
 def _support(contrast: Contrast) -> tuple[float, float]:
     """Return a sort key for contrasts, from surely negative to surely positive."""
-    sureness = 1 - contrast.p_holm
+    sureness = 1 - contrast.p_corrected
     return (sureness if contrast.difference > 0 else -sureness), contrast.effect or 0.0
 
 
@@ -299,10 +299,12 @@ def _caption(material: Material) -> str:
         f"Empirical claims of the paper's section 5, n={material.n_seeds} seeds. Differences are relative to the "
         "row or mean that is compared with; in brackets the 95% bootstrap interval over users; p of the paired "
         "permutation test over users, corrected by Holm's method over what a claim compares on one data set in "
-        "one metric. A claim holds if every difference it is made of is significant at 5% in every metric, and "
-        "does not hold if one is significantly the other way; a size holds if it lies in the interval, closeness "
-        "if the interval lies within the margin; all else stays open. A verdict is about its data set alone. "
-        "Explanations ('may be caused by') are left out: the paper tests none."
+        "one metric. A difference is significant if p < 0.05 and the 95% interval over users and seeds leaves out "
+        "0, too. A claim holds if every difference it is made of is significant in every metric, and "
+        "does not hold if one is significantly the other way; a size holds if the gain is significant and "
+        "its interval over users and seeds holds the printed size, and not if it leaves that out; closeness holds "
+        "if the interval over users and seeds lies within the margin; all else stays open. A verdict "
+        "is about its data set alone. Explanations ('may be caused by') are left out: the paper tests none."
     )
 
 

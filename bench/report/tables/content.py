@@ -134,8 +134,9 @@ def build(material: Material) -> Figure:
     relative, absolute = metric_name(metric), metric_name(of_rare)
     caption = (
         f"Change of test {relative} when a model is trained on replaced content instead of the items' own, with "
-        f"the 95% bootstrap interval over users ({seeds(material.n_seeds)}). Left of 0 the content helps; an "
-        f"interval across 0 shows no effect. Left panels: all test items, relative to the score with the content "
+        f"the 95% bootstrap interval over users ({seeds(material.n_seeds)}), not corrected for the number of rows "
+        f"and without other seeds. Left of 0 the content helps; an interval across 0 leaves open whether there is "
+        f"an effect. Left panels: all test items, relative to the score with the content "
         f"as given. Right panels: {absolute} of rare test items alone, averaged over the users with at least one, "
         f"and not relative, as the score as given may be near 0. An item is rare if it has at most the median "
         f"number of an item's training interactions. {TESTS_OF_RARE}"

@@ -245,8 +245,9 @@ def _caption(
     if is_tested:
         yield (
             f"{STAR} marks a score that differs from {name}'s (p < 0.05, paired permutation test over users, all "
-            f"seeds together, corrected by Holm's method within a data set and metric); p-values and 95% "
-            f"bootstrap intervals of {name}'s lead are in the CSV."
+            f"seeds together, corrected by Holm's method within a data set and metric, and a 95% interval over "
+            f"users and seeds that leaves out 0); p-values and 95% bootstrap intervals over users of {name}'s "
+            f"lead are in the CSV."
         )
     elif len(labels) > 1 and scores.n_asked is not None:
         yield untested(scores.n_asked)
@@ -288,7 +289,7 @@ def _score_csv(
 def _lead(label: str, metric: str, tested: Comparisons | None, reference: str) -> CsvRow:
     """Return corrected p-value and interval of the reference row's lead; None each if it was not tested."""
     contrast = tested.contrasts.get((metric, (reference, label))) if tested else None
-    return (None, None, None) if contrast is None else (contrast.p_holm, contrast.low, contrast.high)
+    return (None, None, None) if contrast is None else (contrast.p_corrected, contrast.low, contrast.high)
 
 
 def _published(facts: DataFacts, label: str, metric: str, paper: Paper) -> float | None:

@@ -16,7 +16,8 @@ from bench.report.paper import Paper
 from bench.report.ranking import interval_name, interval_over, kind_of, places
 from bench.report.table import CsvValue
 from bench.report.tables.accuracy import NO_MODEL, Panel, axis_title, draw_mean, notes_of, panels_of
-from bench.report.wording import DATA_FIELDS, data_values, is_control, metric_name, model_display, shows_published
+from bench.report.wording import DATA_FIELDS, data_values, metric_name, model_display, shows_published
+from bench.runs.controls import is_control
 from bench.runs.records import DataFacts
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def places_among_trained(panel: Panel) -> dict[str, int]:
 
 
 def common_order(panels: Sequence[Panel], labels: Sequence[str]) -> list[str]:
-    """Return the trained models, the one with the best mean place first; those without any place come last.
+    """Return the trained models, the one with the best mean place first; those that lack a data set come last.
+
+    A mean over fewer data sets is not comparable: a model could lead by missing where it would do badly.
 
     Args:
         panels: the data sets.
@@ -72,7 +75,9 @@ def common_order(panels: Sequence[Panel], labels: Sequence[str]) -> list[str]:
     by_label = {
         label: [each[label] for each in found if label in each] for label in labels if not is_control(label)
     }
-    return sorted(by_label, key=lambda label: statistics.fmean(by_label[label] or [float("inf")]))
+    return sorted(
+        by_label, key=lambda label: (-len(by_label[label]), statistics.fmean(by_label[label] or [float("inf")]))
+    )
 
 
 def paper_places(facts: DataFacts, paper: Paper) -> dict[str, int]:
@@ -91,7 +96,11 @@ def _csv(panel: Panel, material: Material) -> list[tuple[CsvValue, ...]]:
             "line" if is_control(each.label) else "point",
             *(here.get(each.label), printed.get(each.label), material.protocol.selection_metric),
             *(each.mean, each.score.sd, *panel.bars.get(each.label, (None, None))),
-            *(interval_over(material.n_seeds), each.score.n_runs, each.score.n_asked),
+            *(
+                interval_over(material.n_seeds) if each.label in panel.bars else None,
+                each.score.n_runs,
+                each.score.n_asked,
+            ),
         )
         for each in panel.ranked
     ]

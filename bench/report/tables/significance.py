@@ -7,7 +7,6 @@ from bench.report.comparisons import (
     CONTRAST_FIELDS,
     METHOD,
     MIN_SEEDS,
-    STAR,
     Comparisons,
     compare_all,
     contrast_values,
@@ -41,8 +40,9 @@ CSV_HEADER = (
 )
 MORE = (
     "Users and seeds: the interval for further trainings of these models, with what other seeds could give; all "
-    "else concerns the models as trained with these seeds. d: Cohen's d of paired differences. Detectable: the "
-    "smallest true difference that this test finds with a power of 80%; a smaller one may exist unseen."
+    "else but the star concerns the models as trained with these seeds. d: Cohen's d of paired differences. "
+    "Detectable: the smallest true difference that this test finds with a power of 80%; a smaller one may exist "
+    "unseen."
 )
 
 
@@ -85,7 +85,7 @@ def _cells(contrast: Contrast) -> list[Cell]:
     return [
         Cell(words=shown_difference(contrast)),
         Cell(words=shown_over_seeds(contrast) or DASH),
-        Cell(words=shown_p(contrast.p_holm) + star(contrast)),
+        Cell(words=shown_p(contrast.p_corrected) + star(contrast)),
         effect,
         Cell(words=shown_detectable(contrast) or DASH),
     ]
@@ -94,7 +94,7 @@ def _cells(contrast: Contrast) -> list[Cell]:
 def _caption(material: Material) -> str:
     return (
         f"Differences between models over the same users, n={material.n_seeds} seeds: the first minus the second, "
-        f"relative to the second. {STAR} marks p < 0.05. {METHOD.format(family=family_name(material))} {MORE} "
+        f"relative to the second. {METHOD.format(family=family_name(material))} {MORE} "
         f"The CSV has every pair, corrected over all pairs."
     )
 

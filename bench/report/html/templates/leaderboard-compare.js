@@ -124,9 +124,13 @@
       numbers[place].dataset.value = value;
     });
     Object.assign(numbers[7].dataset, { low: found.low, high: found.high });
-    const verdict = clear
-      ? `In ${title}, ${found.mean > 0 ? first : second} is above ${found.mean > 0 ? second : first}: the interval leaves out zero.`
-      : `In ${title}, the interval holds zero: no clear difference.`;
+    const [above, below] = found.mean > 0 ? [first, second] : [second, first];
+    const caution = `one pair; not corrected for the ${board.pairs.toLocaleString("en-GB")} possible pairs, nor for other seeds`;
+    const verdict = board.few
+      ? board.few
+      : clear
+        ? `In ${title}, ${above} is above ${below} for these users: the interval leaves out zero (${caution}).`
+        : `In ${title}, the interval holds zero: no clear difference.`;
     const frame = element("div", "", "scroll");
     frame.append(grid);
     result.replaceChildren(element("p", verdict, "verdict"), bar, frame);
