@@ -161,7 +161,9 @@ def _in_module(name: str, label: str) -> list[ModelLocation]:
         spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
         spec = None
-    except Exception as problem:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as problem:
         raise ConfigError(
             f"{label}: importing the package around '{name}' fails: {_import_problem(problem)}."
         ) from problem
@@ -206,12 +208,16 @@ def import_module(place: ModelLocation) -> ModuleType:
         if place.package == ALIAS:
             _register_package(place.module.partition(".")[0], place.folder)
         return importlib.import_module(place.module)
-    except Exception as problem:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as problem:  # also SystemExit, with which a script that is imported would end the program
         advice = "Fix the file, or leave the model out."
         if isinstance(problem, ModuleNotFoundError):
             if problem.name == "recbole":
                 raise
             advice = f"Import a file beside it with 'from .NAME import ...'. {advice}"
+        elif isinstance(problem, SystemExit):
+            advice = f"Put what a script does under 'if __name__ == \"__main__\"'. {advice}"
         raise ConfigError(
             f"The model '{place.name}' ({place.label}) cannot be imported: {_import_problem(problem)}. {advice}"
         ) from problem
@@ -244,6 +250,8 @@ def _import_problem(problem: BaseException) -> str:
     if isinstance(problem, SyntaxError) and problem.filename:
         return f"SyntaxError: {problem.msg} ({problem.filename}, line {problem.lineno})"
     text = f"{type(problem).__name__}: {problem}"
+    if isinstance(problem, SystemExit):
+        text = f"it ends the program with {text}"
     frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if not frame.filename.startswith("<")]
     library = (sysconfig.get_path("stdlib"), str(Path(__file__)))
     own = [
