@@ -23,6 +23,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from itertools import chain, count
 from pathlib import Path
 
 from bench.core.errors import BenchError, DataError, ResultsError, one_line
@@ -167,6 +168,12 @@ def check_plain(path: Path, most: int | None = None) -> None:
     problem = problem_with_file(path, most)
     if problem is not None:
         raise DataError(f"{path} {problem}. Put the right file there, or remove it.")
+
+
+def free_name(path: Path) -> Path:
+    """Return a path at which nothing lies, to move a file there: the given one, or one with .2, .3, ... added."""
+    candidates = chain([path], (path.with_name(f"{path.name}.{number}") for number in count(2)))
+    return next(each for each in candidates if not os.path.lexists(each))
 
 
 def write_atomically(path: Path, write: Callable[[Path], None], durable: bool = True) -> None:
