@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.checks.regression.request import BASELINE_SEEDS, PROFILE, CheckRequest
-from bench.cli.declare import above, option, options_of, switch
+from bench.cli.declare import above, option, options_of, path_given, switch
 from bench.core.errors import UsageError, unknown_name
 from bench.core.places import shipped
 
@@ -30,18 +30,18 @@ class CheckOptions:
     """The options on the regression check."""
 
     check: Path | None = option(
-        "--check", type=Path, metavar="FILE", nargs="?", const=BASELINE,
+        "--check", type=path_given, metavar="FILE", nargs="?", const=BASELINE,
         help="repeat a small fixed suite of all models and compare it with a baseline, by default the project's; "
         "exit code 1 if a metric or a speed is outside its band",
     )  # fmt: skip
     update_baseline: Path | None = option(
-        "--update-baseline", type=Path, metavar="FILE", help="measure the suite again; needs a --reason"
+        "--update-baseline", type=path_given, metavar="FILE", help="measure the suite again; needs a --reason"
     )
     reason: str | None = option(
         "--reason", metavar="TEXT", help="why the baseline is made or changed; written into it"
     )
     junit: Path | None = option(
-        "--junit", type=Path, metavar="FILE", help="also write the comparisons as JUnit XML"
+        "--junit", type=path_given, metavar="FILE", help="also write the comparisons as JUnit XML"
     )
     max_slowdown: float | None = option(
         "--max-slowdown", type=above(1, "a number above 1, such as 1.5"), metavar="X",

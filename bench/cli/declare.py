@@ -11,6 +11,7 @@ import argparse
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.core.errors import unknown_name
@@ -132,6 +133,21 @@ def count_or_zero(text: str) -> int:
 def count_or_auto(text: str) -> int | None:
     """Parse a positive whole number, or "auto" as None, for argparse."""
     return None if text == "auto" else count(text, "auto or a whole number from 1")
+
+
+def whole(text: str) -> int:
+    """Parse a whole number, for argparse."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, such as 2023, not '{text}'") from None
+
+
+def path_given(text: str) -> Path:
+    """Parse a path, for argparse. An empty one is a mistake, such as a variable of a shell that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty. Give a path, or '.' for the working directory")
+    return Path(text)
 
 
 def above(bound: float, expected: str) -> Callable[[str], float]:

@@ -29,8 +29,10 @@ from bench.cli.declare import (
     distinct,
     option,
     options_of,
+    path_given,
     read_options,
     switch,
+    whole,
 )
 from bench.cli.parser import Parser
 from bench.core.errors import UsageError, one_line
@@ -140,7 +142,7 @@ class WhatOptions:
     )
     n_seeds: int | None = option("--seeds", type=count, metavar="N", help="repetitions (default: the profile's)")
     base_seed: int = option(
-        "--base-seed", type=int, default=2023, metavar="N", help="root of all seeds (default 2023)"
+        "--base-seed", type=whole, default=2023, metavar="N", help="root of all seeds (default 2023)"
     )
     overrides: dict[str, dict[str, Any]] = option(
         "--set",
@@ -242,15 +244,15 @@ class DataOptions:
         help="kind of data; auto (default) takes real data if it is there; surrogate is synthetic data",
     )  # fmt: skip
     data_dirs: tuple[Path, ...] = option(
-        "--data-dir", type=Path, action="append", metavar="DIR", read=_data_dirs,
+        "--data-dir", type=path_given, action="append", metavar="DIR", read=_data_dirs,
         help=f"directory with data; repeatable (also the environment variable {DATA_VARIABLE})",
     )  # fmt: skip
     cache_dir: Path = option(
-        "--cache-dir", type=Path, default=CACHE, metavar="DIR",
+        "--cache-dir", type=path_given, default=CACHE, metavar="DIR",
         help="downloads and derived arrays are kept here (default: datasets/cache)",
     )  # fmt: skip
     card_dirs: tuple[Path, ...] = option(
-        "--card-dir", type=Path, action="append", metavar="DIR", read=tuple_of,
+        "--card-dir", type=path_given, action="append", metavar="DIR", read=tuple_of,
         help="further directory with data cards, such as that of 'import --card-dir'; repeatable",
     )  # fmt: skip
     offline: bool = option(
@@ -282,7 +284,7 @@ class HowOptions:
     """The options on how the runs are made, and on what is shown instead."""
 
     results_dir: Path = option(
-        "--results-dir", type=Path, default=RESULTS, metavar="DIR",
+        "--results-dir", type=path_given, default=RESULTS, metavar="DIR",
         help="records, tables, report and leaderboard go here (default: results)",
     )  # fmt: skip
     device: str = option(
@@ -415,9 +417,23 @@ def parse(arguments: Sequence[str], program: str = SCRIPT) -> Options:
         check=None,
     )
     check_combinations(options)
+    _check_search(options.search, given)
     if mode is None:
         return options
     return replace(options, check=check_request(mode, options, read_options(CheckOptions, a), given))
+
+
+def _check_search(search: SearchOptions, given: set[str]) -> None:
+    """Refuse options on a search in a call without one.
+
+    Raises:
+        UsageError: one is given.
+    """
+    misplaced = sorted(given & {each.flag for each in options_of(SearchOptions).values()})
+    if search.budget is None and misplaced:
+        raise UsageError(
+            f"{misplaced[0]} has no effect without --tune. Add --tune N or --tune-minutes M, or leave it out."
+        )
 
 
 def check_combinations(options: Options) -> None:

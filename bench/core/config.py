@@ -47,7 +47,8 @@ def validated(
         errors = error.errors()
         problems = "; ".join(_problem(model_class, dict(each)) for each in errors[:MOST_PROBLEMS])
         problems += f"; and {len(errors) - MOST_PROBLEMS:,} more" if len(errors) > MOST_PROBLEMS else ""
-        raise ConfigError(f"{source}: {problems}. {advice}") from error
+        end = "" if problems.endswith("?") else "."
+        raise ConfigError(f"{source}: {problems}{end} {advice}") from error
 
 
 def first_problem(error: ValidationError) -> str:
@@ -78,7 +79,7 @@ def _problem(model_class: type[BaseModel], error: dict[str, Any]) -> str:
     message = message.removeprefix("Value error, ").replace("Input should be", "expected")
     if kind == "string_type" and isinstance(error["input"], int | float):
         message += "; put it in quotes if it is a name"
-    return f"'{where or 'the file'}' is{given or ' empty'}: {message}{hint}"
+    return f"'{where or 'the file'}' is{given or ' empty'}: {message}{'.' * bool(hint)}{hint}"
 
 
 def _locate(model_class: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[str, list[type[BaseModel]]]:

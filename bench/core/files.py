@@ -23,9 +23,10 @@ import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from itertools import chain, count
 from pathlib import Path
 
-from bench.core.errors import BenchError, DataError, ResultsError, one_line
+from bench.core.errors import BenchError, DataError, ResultsError, UsageError, one_line
 from bench.core.names import readable
 
 PART = ".part"  # ending of a file that is being written
@@ -167,6 +168,38 @@ def check_plain(path: Path, most: int | None = None) -> None:
     problem = problem_with_file(path, most)
     if problem is not None:
         raise DataError(f"{path} {problem}. Put the right file there, or remove it.")
+
+
+def resolved(path: Path) -> Path:
+    """Return the absolute path without links; nothing need exist there.
+
+    Raises:
+        UsageError: a link on the way leads back to itself.
+    """
+    try:
+        return path.resolve()
+    except (RuntimeError, OSError) as problem:
+        # Python 3.11 and 3.12 raise RuntimeError for such a link
+        if isinstance(problem, OSError) and problem.errno != errno.ELOOP:
+            raise
+        raise UsageError(
+            f"{path} is a link that leads back to itself, or lies below one. Remove it, or give another path."
+        ) from problem
+
+
+def leads_to_itself(path: Path) -> bool:
+    """Return whether a path is a link that leads back to itself, or lies below one."""
+    try:
+        path.stat()
+    except OSError as problem:
+        return problem.errno == errno.ELOOP
+    return False
+
+
+def free_name(path: Path) -> Path:
+    """Return a path at which nothing lies, to move a file there: the given one, or one with .2, .3, ... added."""
+    candidates = chain([path], (path.with_name(f"{path.name}.{number}") for number in count(2)))
+    return next(each for each in candidates if not os.path.lexists(each))
 
 
 def write_atomically(path: Path, write: Callable[[Path], None], durable: bool = True) -> None:

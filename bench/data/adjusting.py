@@ -6,6 +6,7 @@ the file that it is given; everything else is pure.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError, UsageError, listed
-from bench.core.files import check_plain
+from bench.core.files import check_plain, resolved
 from bench.core.hashing import hash_array
 from bench.core.types import BoolArray, Interactions, Modality
 from bench.data.columns import as_texts, column_ids
 from bench.data.features import ItemKeys
 from bench.data.ids import item_id_names, one_of_item_ids, refuse_other_spellings
+from bench.data.pins import describe_non_file
 from bench.data.raw import RawData
 from bench.data.roles import Columns
 from bench.data.tables import parquet_names, read_header, read_parquet, read_text
@@ -54,7 +56,7 @@ class Adjustments:
 
     def absolute(self) -> Adjustments:
         """Return the same options, for a command that is typed in any folder."""
-        return replace(self, item_order=self.item_order and self.item_order.resolve())
+        return replace(self, item_order=self.item_order and resolved(self.item_order))
 
 
 def k_core(raw: RawData, k: int) -> RawData:
@@ -143,9 +145,8 @@ def read_item_order(path: Path, columns: Columns) -> NDArray[np.object_]:
         DataError: it cannot be read, has no column of items, or lists an id twice.
     """
     if not path.is_file():
-        raise UsageError(
-            f"--item-order {path}: there is no such file. Give the item ids in the order of the rows."
-        )
+        problem = f"it is {describe_non_file(path)}" if os.path.lexists(path) else "there is no such file"
+        raise UsageError(f"--item-order {path}: {problem}. Give the item ids in the order of the rows.")
     check_plain(path, MOST_BYTES)
     ids = list(_ids_of_table(path, columns) if path.suffix.lower() in (*DELIMITERS, ".parquet") else _lines(path))
     if len(set(ids)) < len(ids):

@@ -23,7 +23,7 @@ from bench.core.types import BoolArray, IntArray, Interactions
 from bench.data.ids import notes_on_missing, refuse_ambiguous_ids
 from bench.data.numerals import to_numbers
 from bench.data.raw import CLAIM_PER_INTERACTION, FREE_CLAIM, RawData
-from bench.data.roles import Columns, describe_values, positives, rating_like_columns, rating_notes
+from bench.data.roles import Columns, describe_values, n_unrated, positives, rating_like_columns, rating_notes
 from bench.data.tables import row_number
 
 if TYPE_CHECKING:
@@ -344,9 +344,11 @@ def _rating_notes(tables: Sequence[Rows], n_dropped: int) -> list[str]:
         for name, column in table.ratings.items():
             chunks.setdefault(name, []).extend(column.chunks)
     kinds = {name: each.type for table in tables for name, each in table.ratings.items()}
-    values = {name: describe_values(pa.chunked_array(arrays, kinds[name])) for name, arrays in chunks.items()}
+    columns = {name: pa.chunked_array(arrays, kinds[name]) for name, arrays in chunks.items()}
+    values = {name: describe_values(column) for name, column in columns.items()}
     chosen = next(iter(values), None) if tables[0].kept is not None else None
-    return rating_notes(values, chosen, sum(len(each.users) for each in tables), n_dropped)
+    n_missing = 0 if chosen is None else n_unrated(columns[chosen])
+    return rating_notes(values, chosen, sum(len(each.users) for each in tables), n_dropped, n_missing)
 
 
 def items_by_row(item_ids: NDArray[Any]) -> IntArray | None:

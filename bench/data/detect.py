@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import BenchError, ConfigError, DataError, UsageError, listed, one_line, unknown_name
-from bench.core.files import os_errors
+from bench.core.files import os_errors, resolved
 from bench.data import cards
 from bench.data.adjusting import Adjustments, k_core, ordered_keys, read_item_order
 from bench.data.card_files import names
@@ -28,6 +28,7 @@ from bench.data.raw import RawData, check, count_facts
 from bench.data.roles import Columns
 from bench.data.split import make_split, shipped_split
 
+LONGEST_STEM = 40  # letters of a suggested name without its counts
 NAMED = "named with --format"
 
 
@@ -124,7 +125,7 @@ def _in_given_order(place: Place, content: Content) -> Content:
     if order is None:
         return content
     keys = ordered_keys(order, read_item_order(order, place.columns), content.raw, content.keys)
-    own = [path for path in place.files if path.resolve() == order.resolve()]
+    own = [path for path in place.files if resolved(path) == resolved(order)]
     return replace(content, keys=keys, used=(*content.used, *own))
 
 
@@ -203,7 +204,9 @@ def import_command(
         format: name of the format, if it is to be given.
         card_dir: folder of the card, if it is to be given.
     """
-    words = ["ludp-bench", "import", str(path or place.path), "--name", name]
+    given = str(path or place.path)
+    given = f"./{given}" if given.startswith("-") else given  # else it would be taken for an option
+    words = ["ludp-bench", "import", given, "--name", name]
     words += ["--card-dir", str(card_dir)] if card_dir else []
     words += ["--format", format] if format else []
     # a path of another folder is that of a card's command, which is typed anywhere
@@ -283,7 +286,7 @@ def find_matches(
     sound, malformed = _sound_cards(directory)
     for card in sound:
         for source in card.sources:
-            namesake = isinstance(source, DirectorySource) and path.resolve().stem.lower().startswith(card.name)
+            namesake = isinstance(source, DirectorySource) and resolved(path).stem.lower().startswith(card.name)
             match = _match(card.name, source, blobs, raw, namesake)
             if match is not None:
                 matches.append(replace(match, fits=match.fits and _is_readable(source, format, set(blobs))))
@@ -364,7 +367,7 @@ def describe_card_files(path: Path, directory: Path) -> tuple[str, str] | None:
         for source in card.sources:
             used = [file.path for file in files_of(source) if "/" in file.path and _lies_in(path, file.path)]
             if used:
-                listing, place = ", ".join(Path(file).name for file in used), path.resolve().parent
+                listing, place = ", ".join(Path(file).name for file in used), resolved(path).parent
                 return (
                     f"no interactions, but content that the data set {card.name} ({source.kind}) uses: {listing}",
                     run_command(card.name, place, source=source.kind),
@@ -374,14 +377,14 @@ def describe_card_files(path: Path, directory: Path) -> tuple[str, str] | None:
 
 def _lies_in(path: Path, file: str) -> bool:
     """Return whether a card's file, given relative to the parent of a directory, lies in that directory."""
-    root = path.resolve().parent
-    return (root / file).is_file() and (root / file).resolve().is_relative_to(path.resolve())
+    root = resolved(path).parent
+    return (root / file).is_file() and (root / file).resolve().is_relative_to(resolved(path))
 
 
 def suggested_name(wanted: str, raw: RawData, directory: Path) -> str:
     """Return a free name made of the wanted one and, if needed, the counts, for example `tiktok-9308`."""
     taken = set(names(directory))
-    stem = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-") or "data"
+    stem = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-")[:LONGEST_STEM].strip("-") or "data"
     base = next((name for name in sorted(taken, key=len) if stem.startswith(name)), stem)
     if stem not in taken and base == stem:
         return stem

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from bench.core.errors import DataError, listed
+from bench.core.files import resolved
 from bench.core.types import Interactions, Modality
 from bench.data.features import ENDINGS, holds_features, modality_of, parquet_columns, read_matrices
-from bench.data.formats.place import FEATURES, USUAL, Content, Place, modality_name
+from bench.data.formats.place import FEATURES, UNPACK, USUAL, Content, Place, modality_name
 
 USERS = re.compile(r"(^|[^a-z])(user|users|uid)([^a-z]|$)")
 MOST_LISTED = 10
@@ -41,7 +42,6 @@ TO_TABLE = {
     ".to_parquet(sys.argv[2])",
 }
 SAME_AS = {".pth": ".pt", ".pickle": ".pkl", ".ndjson": ".jsonl"}
-UNPACK = {".gz": "gunzip -k", ".bz2": "bunzip2 -k", ".xz": "unxz -k", ".zip": "unzip"}
 OTHERS = (".h5", ".hdf5", ".mat", ".feather", ".arrow", ".bin", ".tar", ".ckpt")
 CONVERTIBLE = (*TO_MATRIX, *TO_TABLE, *SAME_AS, *UNPACK, *OTHERS)
 
@@ -205,7 +205,7 @@ def _report_above(place: Place, result: FeatureFiles) -> None:
     """Report feature files one folder above, where LATTICE has them, with the command that links them."""
     if not place.path.is_dir():
         return
-    folder = place.path.resolve()  # a link's target is relative to the folder itself, however that was reached
+    folder = resolved(place.path)  # a link's target is relative to the folder itself, however that was reached
     with contextlib.suppress(OSError):  # whether the folder above can be listed is no matter of this data
         names = (path.name for path in folder.parent.iterdir() if _may_hold_features(path) and path.is_file())
         candidates = sorted(name for name in names if not os.path.lexists(folder / name))

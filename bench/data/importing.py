@@ -14,8 +14,8 @@ from typing import Any
 
 from bench.core.config import validated
 from bench.core.errors import ConfigError, DataError, ResultsError, UsageError
-from bench.core.files import exclusively, folder_in_place, write_text
-from bench.core.names import SEPARATOR, base_and_split, base_name, readable
+from bench.core.files import exclusively, folder_in_place, resolved, write_text
+from bench.core.names import LONGEST, SEPARATOR, base_and_split, base_name, readable
 from bench.core.yaml_files import dump_yaml, read_yaml
 from bench.data import cards
 from bench.data.adjusting import Adjustments
@@ -29,7 +29,7 @@ from bench.data.roles import Columns
 
 FOLDER = "imported"  # below the cache directory
 HEAD = "# Written by `ludp-bench import`; datasets/README.md explains the fields.\n"
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{LONGEST - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def import_data(
     except OSError as problem:
         place = Path(problem.filename or directory)
         advice = "Free it, or name another place with --cache-dir."
-        if place.parent == cards_dir:
+        is_of_cards = place.parent == cards_dir or cards_dir.is_relative_to(place)
+        if is_of_cards and not directory.is_relative_to(place):
             advice = (
                 f"Data cards lie in {cards_dir}: make that folder writable, or name another one with --card-dir, "
                 "here and for runs. --cache-dir moves the copy of the data only."
@@ -100,9 +101,10 @@ def _check_name(name: str) -> None:
             f"{base_name(name) or 'my-data'}{SEPARATOR}{base_and_split(name)[1] or 'random'}."
         )
     if not NAME.fullmatch(name):
+        example = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:LONGEST].strip("-") or "my-data"
         raise UsageError(
-            f"--name '{name}' is not a valid data set name. Take small letters, digits, '-', '_' and '.', for "
-            f"example '{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'my-data'}'."
+            f"--name '{name}' is not a valid data set name. Take small letters, digits, '-', '_' and '.', at most "
+            f"{LONGEST} of them, for example '{example}'."
         )
 
 
@@ -128,7 +130,7 @@ def _refuse_taken(name: str, raw: RawData, directory: Path, cards_dir: Path, for
                 f"The name '{name}' belongs to {card}, which was not made by an import. Two data sets never share "
                 f"a name. Take another one: --name {suggestion}."
             )
-        if card.parent.resolve() != cards_dir.resolve():
+        if resolved(card.parent) != resolved(cards_dir):
             raise UsageError(
                 f"The name '{name}' belongs to {card}, and the card is to be written to {cards_dir}. Two data "
                 f"sets never share a name. Take another one: --name {suggestion}, or remove that card."
@@ -153,7 +155,7 @@ def _write(loaded: Loaded, name: str, directory: Path, card: Path) -> None:
     try:
         temporary.mkdir()
         normalised.write(loaded.raw, temporary)
-        text = card_text(loaded, name, temporary, card.parent.resolve())
+        text = card_text(loaded, name, temporary, resolved(card.parent))
         with folder_in_place(temporary, directory):
             write_text(card, text)
     finally:
@@ -169,8 +171,8 @@ def _notes(raw: RawData) -> list[str]:
 
 def card_text(loaded: Loaded, name: str, copy: Path, cards_dir: Path) -> str:
     """Return the card, which will lie in `cards_dir`, as YAML, with the counts, dims and checksums of the copy."""
-    raw, path = loaded.raw, loaded.place.path.resolve()
-    elsewhere = None if cards_dir == DATASETS.resolve() else cards_dir
+    raw, path = loaded.raw, resolved(loaded.place.path)
+    elsewhere = None if cards_dir == resolved(DATASETS) else cards_dir
     pins = [
         {"path": file, "git_blob": git_blob(copy / file)}
         for file in (normalised.INTERACTIONS, normalised.USERS, normalised.ITEMS)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError, listed
+from bench.core.files import resolved
 from bench.core.types import IntArray, Interactions
 from bench.data.adjusting import Adjustments
 from bench.data.detect import (
@@ -213,9 +214,9 @@ def _card_lines(loaded: Loaded, cards_dir: Path, has_problems: bool) -> list[tup
     fitting = next((match for match in matches if match.fits), None)
     if has_problems:
         return [*lines, ("next", "fix the problems below, and inspect again")]
-    advice = None if fitting is None else fitting.advice(path.resolve())
+    advice = None if fitting is None else fitting.advice(resolved(path))
     if advice is not None:
         return [*lines, ("next", advice)]
-    name = suggested_name(matches[0].card if matches else path.resolve().stem, raw, cards_dir)
+    name = suggested_name(matches[0].card if matches else resolved(path).stem, raw, cards_dir)
     format = loaded.format if loaded.reason == NAMED else None
     return [*lines, ("next", f"{import_command(loaded.place, name, format=format)} && {run_command(name)}")]

@@ -22,6 +22,7 @@ from bench.data.fetch.collect import FileReport, examine, fetch, missing_files
 from bench.data.fetch.transfer import Timeouts, Watch
 from bench.data.formats.place import SourceOptions
 from bench.data.formats.registry import SOURCES
+from bench.data.formats.surrogate import check_scale
 from bench.data.pins import places, resolve, search_roots
 from bench.data.raw import RawData, merged
 from bench.data.split import make_split, shipped_split
@@ -107,6 +108,7 @@ def _with_provenance(card: DatasetCard, request: DataRequest, source: SourceCard
     if source.kind == "surrogate":
         scale = _scale(request)
     elif request.scale is not None:
+        check_scale(request.scale)
         notes.append(
             f"--scale {request.scale:g} was ignored: it sizes surrogates, and this source is {source.kind}."
         )

@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from bench.core.errors import DataError, UsageError, listed, unknown_name
-from bench.core.files import check_plain, os_errors
+from bench.core.files import check_plain, leads_to_itself, os_errors
 from bench.core.types import DataRequest
 from bench.data.cards import (
     Counts,
@@ -241,6 +241,8 @@ def existing_path(directory: Path, file: DataFile) -> Path:
 def describe_non_file(path: Path) -> str:
     """Say what a path is that is not a file, and for a broken link what to do."""
     if path.is_symlink() and not path.exists():
+        if leads_to_itself(path):
+            return "a link that leads back to itself. Remove the link, or give another path"
         return (
             f"a link to {path.readlink()}, which does not exist. Fetch what it points to ('git annex get', 'dvc "
             "pull', 'git lfs pull' and the like, where such a tool made the link), or remove the link"

@@ -290,7 +290,15 @@ def _equals_label(column: pa.ChunkedArray, numbers: NDArray[np.float64] | None, 
     return np.asarray(pc.equal(_texts(column), label.strip().lower()).to_numpy())
 
 
-def rating_notes(values: Mapping[str, str], chosen: str | None, n_rows: int, n_dropped: int) -> list[str]:
+def n_unrated(column: pa.ChunkedArray) -> int:
+    """Return how many rows of a column of numbers hold none; 0 for a column of texts."""
+    numbers = _numbers(column)
+    return 0 if numbers is None else int(np.isnan(numbers).sum())
+
+
+def rating_notes(
+    values: Mapping[str, str], chosen: str | None, n_rows: int, n_dropped: int, n_missing: int = 0
+) -> list[str]:
     """Return the notes on ratings and labels for the report.
 
     Args:
@@ -298,6 +306,7 @@ def rating_notes(values: Mapping[str, str], chosen: str | None, n_rows: int, n_d
         chosen: the column that selected the positives, if any.
         n_rows: rows of the tables.
         n_dropped: rows that are not positives.
+        n_missing: those of them without a rating.
     """
     notes = []
     for name, words in values.items():
@@ -306,7 +315,7 @@ def rating_notes(values: Mapping[str, str], chosen: str | None, n_rows: int, n_d
         elif name == chosen:
             notes.append(
                 f"{n_dropped:,} of {n_rows:,} rows are not positives by their '{name}' ({words}), and were left "
-                "out."
+                f"out{f'; {n_missing:,} of them have no rating' if n_missing else ''}."
             )
         else:
             notes.append(f"The column '{name}' ({words}) is not used.")

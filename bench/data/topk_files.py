@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,14 +102,14 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the lines of a JSON file with their numbers.
 
     Raises:
-        DataError: a line is not a JSON object.
+        DataError: a line is not a JSON object, or has a name twice.
     """
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
             try:
-                value = json.loads(line)
+                value = json.loads(line, object_pairs_hook=partial(_object, f"{path}, line {number}"))
             except (ValueError, RecursionError) as problem:
                 raise DataError(
                     f"{path}, line {number} is not JSON ({problem}). Write one object per line."
@@ -118,6 +119,15 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     f"{path}, line {number} holds no object with names. Write {FORM}, or user and items."
                 )
             yield number, value
+
+
+def _object(where: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in value if names.count(name) > 1)
+        raise DataError(f"{where} holds '{twice}' twice in one object. Keep one of them.")
+    return value
 
 
 def _of_rows(path: Path, rows: Iterator[tuple[int, dict[str, Any]]]) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bench.core.errors import ConfigError, UsageError
+from bench.core.files import resolved
 from bench.core.hashing import hash_value
 from bench.core.names import ALLOWED, is_name
 from bench.core.places import SHARED, shared_folder
@@ -82,7 +83,7 @@ def resolve_location(location: str) -> str:
         ConfigError: importing the package around it fails.
     """
     path = Path(location).expanduser()
-    known = str(path.resolve()) if path.exists() or path.suffix == ".py" else location
+    known = str(resolved(path)) if path.exists() or path.suffix == ".py" else location
     models_at(known, f"--plugin {location}")
     return known
 
@@ -149,6 +150,11 @@ def _at_path(path: Path, label: str) -> list[ModelLocation]:
         raise UsageError(
             f"{label}: there is no such file or folder ({path}). Give the path of NAME.py or its folder."
         )
+    if path.suffix in (".yaml", ".yml"):
+        code = path.with_suffix(".py")
+        absent = f"its code, {code.name}, is not beside it. Put it there, and give it"
+        there = f"give {code}" if code.is_file() else absent
+        raise UsageError(f"{label}: {path.name} is a parameter file, and a location is that of the code: {there}.")
     folder = path if path.is_dir() else path.parent
     package = f"_ludp_bench_plugin_{hash_value(str(folder))}"
     return [
@@ -161,7 +167,9 @@ def _in_module(name: str, label: str) -> list[ModelLocation]:
         spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
         spec = None
-    except Exception as problem:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as problem:
         raise ConfigError(
             f"{label}: importing the package around '{name}' fails: {_import_problem(problem)}."
         ) from problem
@@ -184,11 +192,8 @@ def _in_module(name: str, label: str) -> list[ModelLocation]:
 def _models_in(path: Path) -> list[Path]:
     """Return the given file, or the files of a folder, that have a parameter file beside them."""
     files = sorted(path.glob("*.py")) if path.is_dir() else [path]
-    found = [
-        each
-        for each in files
-        if each.is_file() and each.with_suffix(".yaml").is_file() and not each.stem.startswith("_")
-    ]
+    code = [each for each in files if each.suffix == ".py" and each.is_file() and not each.stem.startswith("_")]
+    found = [each for each in code if each.with_suffix(".yaml").is_file()]
     for each in found:
         if not is_name(each.stem):
             raise UsageError(f"{each} cannot be a model: its name becomes part of file names. Use {ALLOWED}.")
@@ -206,12 +211,16 @@ def import_module(place: ModelLocation) -> ModuleType:
         if place.package == ALIAS:
             _register_package(place.module.partition(".")[0], place.folder)
         return importlib.import_module(place.module)
-    except Exception as problem:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as problem:  # also SystemExit, with which a script that is imported would end the program
         advice = "Fix the file, or leave the model out."
         if isinstance(problem, ModuleNotFoundError):
             if problem.name == "recbole":
                 raise
             advice = f"Import a file beside it with 'from .NAME import ...'. {advice}"
+        elif isinstance(problem, SystemExit):
+            advice = f"Put what a script does under 'if __name__ == \"__main__\"'. {advice}"
         raise ConfigError(
             f"The model '{place.name}' ({place.label}) cannot be imported: {_import_problem(problem)}. {advice}"
         ) from problem
@@ -244,6 +253,8 @@ def _import_problem(problem: BaseException) -> str:
     if isinstance(problem, SyntaxError) and problem.filename:
         return f"SyntaxError: {problem.msg} ({problem.filename}, line {problem.lineno})"
     text = f"{type(problem).__name__}: {problem}"
+    if isinstance(problem, SystemExit):
+        text = f"it ends the program with {text}"
     frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if not frame.filename.startswith("<")]
     library = (sysconfig.get_path("stdlib"), str(Path(__file__)))
     own = [

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from bench.core.files import claim, os_errors, read_regular, write_bytes
+from bench.core.files import claim, free_name, os_errors, read_regular, write_bytes
 from bench.core.types import EpochFacts
 from bench.engine.trainer import TrainingState, TrainResult
 from bench.runs.records import RunRecord
@@ -147,7 +147,7 @@ class Checkpoint:
         return checkpoint_files(self._folder, self._key)
 
     def _set_aside(self, path: Path, problem: str) -> None:
-        aside = path.with_suffix(".damaged")
+        aside = free_name(path.with_suffix(".damaged"))
         self._warn(f"The run cannot resume from {path} ({problem}). The file is kept as {aside.name}.")
         with _file_errors(path, "renamed"):
             path.replace(aside)

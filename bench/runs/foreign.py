@@ -188,7 +188,7 @@ def check_lists(
     if problems:
         raise DataError(f"{where} cannot be evaluated on {data.name}: {'; '.join(problems)}. Nothing was written.")
     topk = _topk(users, items, wanted, data.n_users)
-    n_ties = int(((np.diff(users) == 0) & (np.diff(places) == 0)).sum())
+    n_ties = int(((users[1:] == users[:-1]) & (places[1:] == places[:-1])).sum())
     return Given(topk, "lists", tuple(_remarks(topk, users, missing, n_ties, names, part)))
 
 

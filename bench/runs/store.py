@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from bench.core.files import os_errors, read_regular, write_bytes, write_text
+from bench.core.files import free_name, os_errors, read_regular, write_bytes, write_text
 from bench.core.hashing import hash_bytes
 from bench.core.protocol import Protocol
 from bench.core.text import for_line
@@ -80,13 +80,13 @@ class ResultsStore:
         return file.record if isinstance(file, RecordFile) else file
 
     def write_record(self, path: Path, record: RunRecord) -> None:
-        """Write a record; a damaged file in its place is renamed to `.damaged`.
+        """Write a record; a damaged file in its place is renamed to `.damaged`, or `.damaged.2` and so on.
 
         Raises:
             ResultsError: the record cannot be written.
         """
         if isinstance(self.read(path), Damaged):
-            self._guarded(path, lambda: path.replace(path.with_suffix(".damaged")))
+            self._guarded(path, lambda: path.replace(free_name(path.with_suffix(".damaged"))))
         self._guarded(path, lambda: write_text(path, to_text(record)))
 
     def write_topk(self, key: str, topk: TopK, per_user: Mapping[str, NDArray[np.float64]]) -> str:

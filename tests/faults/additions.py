@@ -32,4 +32,5 @@ FAULTS = [
     Fault("check: slower on another processor fails", "speed_rows", "counts = max_slowdown is not None or", "counts = True or", "tests/regression/test_check.py -k trained_model", slow=True),
     Fault("contract: stale scores pass", "scores_follow_the_last_step", "not torch.equal(before, scores(model)),", "True,", f"{CHECKS} -k named", slow=True),
     Fault("contract: padding may be recommended", "padding_plays_no_part", "torch.equal(now, before),", "True,", f"{CHECKS} -k named", slow=True),
+    Fault("plugin: one that ends the program ends it with 0", "import_module", "except BaseException as problem:", "except Exception as problem:", f"{PLUGINS} -k ends_the_program", slow=True),
 ]  # fmt: skip

@@ -76,4 +76,5 @@ FAULTS = [
     Fault("scores: rows of the wrong users", "ScoreMatrix.score_users", "users.cpu().numpy() - 1", "users.cpu().numpy() - 2", f"{EVALUATE} -k model_that_made_them", slow=True),
     Fault("wheel: its own cards are not found", "card_files", "(*SHIPPED, *_ALSO.get(), directory)", "(*_ALSO.get(), directory)", "tests/packaging/test_wheel.py -k hide_shipped"),
     Fault("wheel: a missing RecBole is the model's fault", "import_module", 'problem.name == "recbole"', 'problem.name == "ray"', "tests/packaging/test_wheel.py -k missing_recbole", slow=True),
+    Fault("a second damaged file over the first", "free_name", "if not os.path.lexists(each)", "if each", "tests/unit/test_store.py -k second_damaged", slow=True),
 ]  # fmt: skip

@@ -33,4 +33,6 @@ FAULTS = [
     Fault("tuned values of another base seed or source", "TunedFile.find", "if entry.key == key", "if entry.key[:2] == key[:2] and entry.variant == variant", f"{TUNED} -k hold_for", slow=True),
     Fault("tuned values: two entries of one place", "_check", "        if each.key in seen:", "        if False:", f"{TUNED} -k nonsense", slow=True),
     Fault("tuned values: parameters that the model lacks", "_check", "            if key not in declared:", "            if False:", f"{TUNED} -k nonsense", slow=True),
+    Fault("study: only lines that are no JSON are damage", "UNREADABLE", "(ValueError, LookupError, TypeError, AttributeError, AssertionError)", "(ValueError, KeyError)", f"{STUDY} -k another_form", slow=True),
+    Fault("study: an error names a private copy", "open_study", "{original or path}", "{path}", f"{STUDY} -k names_the_original", slow=True),
 ]  # fmt: skip

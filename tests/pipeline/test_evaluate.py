@@ -409,6 +409,15 @@ def test_short_lists_and_further_users_are_counted_as_they_are_and_told() -> Non
     assert np.allclose(evaluated.per_user["precision@10"] * 10, evaluated.per_user["precision@50"] * 50)
 
 
+@pytest.mark.filterwarnings("error")
+def test_infinite_scores_are_ties() -> None:
+    data = random_data()
+    lists = good_lists(data)
+    rows = frame_of_lists(lists).assign(place=-np.inf)
+    given = check_lists(rows, data, raw_of(data), PROTOCOL)
+    assert "neighbours in the lists have equal ranks or scores" in " ".join(given.notes)
+
+
 def test_users_without_a_list_count_as_zero_only_on_request(tmp_path: Path) -> None:
     data = random_data()
     lists = good_lists(data)
@@ -453,6 +462,7 @@ def test_a_matrix_that_does_not_fit_is_refused(spoil: Callable[[Any], Any], word
         ("a.jsonl", '{"user": "1", "items": ["2"]}\n[1]\n', "line 2"),
         ("a.jsonl", '{"user": "1", "items": ["2"]}\n{"user": "1", "item": "2", "score": 1}\n', "Use one of them"),
         ("a.jsonl", f'{{"user": "1", "item": "2", "score": {"1" * 400}}}\n', "a score is too large"),
+        ("a.jsonl", '{"user": "1", "user": "2", "items": ["2"]}\n', "line 1 holds 'user' twice in one object"),
         ("a.xlsx", "", "ends with '.xlsx'"),
     ],
 )

@@ -163,6 +163,32 @@ def test_a_broken_model_is_told_with_file_and_line_and_takes_no_other_down(
     assert f"{bad}, line {where}" in said
 
 
+@pytest.mark.parametrize(
+    ("code", "kind", "advice"),
+    [
+        ("import sys\n\nsys.exit(3)\n", "ends the program with SystemExit: 3", "if __name__"),
+        ("import sys\n\nsys.exit()\n", "ends the program with SystemExit:", "if __name__"),
+        ("class Own(BaseException): ...\n\nraise Own('odd')\n", "Own: odd", "Fix the file"),
+    ],
+)
+def test_a_file_that_ends_the_program_is_told_with_its_line(
+    own, code: str, kind: str, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = own("bad")
+    path.write_text(code, encoding="utf-8")
+    assert main(["check-model", "bad", "--plugin", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: The model 'bad'")
+    assert all(part in said for part in (kind, advice, f"{path}, line 3"))
+
+
+def test_a_file_passes_an_interruption_on(own) -> None:
+    path = own("bad")
+    path.write_text("raise KeyboardInterrupt\n", encoding="utf-8")
+    with use_plugins([str(path)]), pytest.raises(KeyboardInterrupt):
+        registry.load("bad")
+
+
 def test_a_package_that_cannot_be_imported_is_told_with_its_line(package: str, tmp_path: Path) -> None:
     start = tmp_path / "site" / package / "__init__.py"
     start.write_text("import json\n\njson.loads('{')\n", encoding="utf-8")

@@ -224,9 +224,10 @@ def test_the_cost_of_a_search_is_shown_with_all_its_runs(confirmed: Any, paper: 
 def test_the_trials_of_a_data_set_are_one_table_without_test_scores(confirmed: Any, tmp_path: Path) -> None:
     first = confirmed([0.1, 0.5, 0.4], {1: (0.2, 0.2), 2: (0.3, None)}, search_id="one")
     other = confirmed([0.7], {}, label="mf", search_id="two")
-    path = export_trials([first], tmp_path, Protocol())
-    export_trials([other], tmp_path, Protocol())
-    again = export_trials([first], tmp_path, Protocol())
+    said: list[str] = []
+    path = export_trials([first], tmp_path, Protocol(), said.append)
+    export_trials([other], tmp_path, Protocol(), said.append)
+    again = export_trials([first], tmp_path, Protocol(), said.append)
     assert path == again == tmp_path / "trials.csv"
     assert [each.name for each in tmp_path.iterdir()] == ["trials.csv"]
     with path.open(encoding="utf-8") as file:
@@ -238,8 +239,13 @@ def test_the_trials_of_a_data_set_are_one_table_without_test_scores(confirmed: A
     assert float(rows[1]["valid"]) == 0.5
     assert [row["is_chosen"] for row in rows[:3]] == ["False", "True", "False"]
     path.write_text("another,form\n1,2\n", encoding="utf-8")
-    export_trials([first], tmp_path, Protocol())
+    export_trials([first], tmp_path, Protocol(), said.append)
     assert len(path.read_text(encoding="utf-8").splitlines()) == 8
+    assert path.with_name("trials.csv.old").read_text(encoding="utf-8") == "another,form\n1,2\n"
+    assert f"{path} was no table of trials, so it is kept as trials.csv.old, " in said.pop()
+    path.write_text("a third,form\n", encoding="utf-8")
+    export_trials([first], tmp_path, Protocol(), said.append)
+    assert path.with_name("trials.csv.old.2").read_text(encoding="utf-8") == "a third,form\n"
     assert path.with_name("trials.csv.old").read_text(encoding="utf-8") == "another,form\n1,2\n"
     earlier = [
         {key: row[key] for key in ("dataset", "model", "search", "valid")}
@@ -250,7 +256,7 @@ def test_the_trials_of_a_data_set_are_one_table_without_test_scores(confirmed: A
         writer = csv.DictWriter(file, earlier[0])
         writer.writeheader()
         writer.writerows(earlier)
-    export_trials([first], tmp_path, Protocol())
+    export_trials([first], tmp_path, Protocol(), said.append)
     with path.open(encoding="utf-8") as file:
         kept = [row for row in csv.DictReader(file) if row["search"] == "two"]
     assert [{key: row[key] for key in earlier[0]} for row in kept] == earlier  # a table of fewer columns

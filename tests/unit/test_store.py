@@ -138,6 +138,18 @@ def test_a_damaged_record_is_recognised_and_kept_beside_the_new_one(tmp_path: Pa
     assert path.with_suffix(".damaged").read_bytes() == content
 
 
+def test_a_second_damaged_record_does_not_replace_the_first(tmp_path: Path) -> None:
+    store = ResultsStore(tmp_path)
+    path = place(store)
+    path.parent.mkdir(parents=True)
+    for content in ("first", "second", "third"):
+        path.write_text(content, encoding="utf-8")
+        store.write_record(path, RunRecord.model_validate(record_values()))
+    aside = path.with_suffix(".damaged")
+    kept = [aside, *(aside.with_name(f"{aside.name}.{number}") for number in (2, 3))]
+    assert [each.read_text(encoding="utf-8") for each in kept] == ["first", "second", "third"]
+
+
 def test_unwritable_directory_is_found_before_anything_runs(tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("", encoding="utf-8")

@@ -129,6 +129,23 @@ def test_a_damaged_journal_is_said(tmp_path: Path) -> None:
         search(path, 4)
 
 
+@pytest.mark.parametrize("line", ["[1]", "null", '{"op_code": 99}', '"a"', '{"op_code": 0, "worker_id": "x"}'])
+def test_json_of_another_form_is_a_damaged_journal(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "a.journal"
+    path.write_text(f"{line}\n", encoding="utf-8")
+    with pytest.raises(ResultsError, match=r"a\.journal cannot be read.*move the file away"):
+        search(path, 4)
+
+
+def test_an_error_in_a_copy_names_the_original(tmp_path: Path) -> None:
+    (tmp_path / "a.journal").write_text("null\n", encoding="utf-8")
+    with (
+        pytest.raises(ResultsError, match=r"^results/a\.journal cannot be read"),
+        open_study(tmp_path / "a.journal", "toy", space(), "tpe", 1, Path("results/a.journal")),
+    ):
+        pass
+
+
 def test_a_study_in_use_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     with (

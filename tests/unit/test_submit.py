@@ -268,6 +268,19 @@ def test_a_link_to_a_file_elsewhere_is_not_followed(tmp_path: Path, submit: Subm
     assert not (tmp_path / "to").exists()
 
 
+@pytest.mark.parametrize("name", ["checkpoints/KEY.json", "topk/KEY.npz", "RECORD"])
+def test_a_link_that_leads_back_to_itself_is_told(tmp_path: Path, submit: Submit, name: str) -> None:
+    record = add_run(tmp_path / "a", "mf")
+    path = record_file(tmp_path / "a", record)
+    place = path if name == "RECORD" else tmp_path / "a" / name.replace("KEY", record.key)
+    place.parent.mkdir(exist_ok=True)
+    place.unlink(missing_ok=True)
+    place.symlink_to(place.name)
+    error = submit("a", code=2)
+    assert str(place) in error
+    assert "leads back to itself" in error
+
+
 def test_a_folder_that_is_a_link_to_elsewhere_is_not_followed(tmp_path: Path, submit: Submit) -> None:
     add_run(tmp_path / "a", "mf")
     (tmp_path / "a" / "topk").rename(tmp_path / "elsewhere")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench.cli.declare import add_options, option, read_options, switch
+from bench.cli.declare import add_options, option, path_given, read_options, switch
 from bench.cli.options import DataOptions, HowOptions, ProtocolOptions, WhatOptions
 from bench.cli.parser import Parser
 from bench.core.errors import UsageError
@@ -71,11 +71,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--datasets", "--dataset", required=True, metavar="NAME", help="NAME or NAME@SPLIT")
     parser.add_argument(
-        "--topk", type=Path, metavar="FILE",
+        "--topk", type=path_given, metavar="FILE",
         help="CSV, TSV, Parquet or JSON lines with user, item, and rank or score; 50 items a user are counted",
     )  # fmt: skip
     parser.add_argument(
-        "--scores", type=Path, metavar="FILE.npy", help="scores of all items for all users, in internal order"
+        "--scores",
+        type=path_given,
+        metavar="FILE.npy",
+        help="scores of all items for all users, in internal order",
     )
     parser.add_argument("--name", metavar="LABEL", help="name of the program in tables (default: of the file)")
     add_options(parser, ListOptions)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 
-from bench.cli.declare import add_options, read_options
+from bench.cli.declare import add_options, path_given, read_options
 from bench.cli.options import DataOptions, WhatOptions
 from bench.core.names import SPLITS
 
@@ -18,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("name", metavar="NAME", help="NAME or NAME@SPLIT of a data set")
     parser.add_argument("--format", "--layout", required=True, metavar="NAME", help="csv, recbole or mmrec")
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the files go to DIR/NAME")
+    parser.add_argument("--to", type=path_given, required=True, metavar="DIR", help="the files go to DIR/NAME")
     parser.add_argument("--whole", action="store_true", help="leave the split out")
     parser.add_argument("--force", action="store_true", help="replace DIR/NAME")
     add_options(parser, DataOptions, "--source")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench.cli.declare import add_options, count, read_options
+from bench.cli.declare import add_options, count, path_given, read_options, whole
 from bench.cli.options import DataOptions
 from bench.core.errors import UsageError, listed
 from bench.core.files import os_errors, write_text
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="data set")
     parser.add_argument("--modality", required=True, metavar="NAME", help="textual, visual, acoustic or another")
     parser.add_argument(
-        "--input", type=Path, required=True, metavar="PATH",
+        "--input", type=path_given, required=True, metavar="PATH",
         help="texts: a JSON Lines file with an item_id in each object; images, sounds: a folder of ITEM_ID.SUFFIX",
     )  # fmt: skip
     parser.add_argument(
@@ -44,14 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", metavar="NAME", help="model of the kind's library, or a directory with one")
     parser.add_argument(
         "--first-id",
-        type=int,
+        type=whole,
         metavar="N",
         help="item_id of the first item, if the data has no ids (default 0)",
     )
     parser.add_argument("--batch-size", type=count, default=64, metavar="N", help="items at a time (default: 64)")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     add_options(parser, DataOptions, "--data-dir", "--cache-dir", "--card-dir")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: the path that the data set reads")
+    parser.add_argument(
+        "--output", type=path_given, metavar="FILE", help="default: the path that the data set reads"
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

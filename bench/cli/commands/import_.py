@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 
 from bench.cli.commands.inspect import add_data_arguments, adjustments_of, columns_of
-from bench.cli.declare import add_options
+from bench.cli.declare import add_options, path_given
 from bench.cli.options import CACHE, DataOptions
+from bench.core.files import resolved
 
 SUMMARY = "turn your data into a data set: write a card and a normalised copy"
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace an earlier import of this name")
     parser.add_argument(
         "--card-dir",
-        type=Path,
+        type=path_given,
         metavar="DIR",
         dest="card_to",
         help="folder of the data card (default: datasets); give it to later commands, too",
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.print(f"not read: {unread}", markup=False, soft_wrap=True)
     for place in (done.card, done.directory):
         console.print(f"wrote {place}", markup=False, soft_wrap=True)
-    elsewhere = a.cache_dir if a.cache_dir.resolve() != CACHE.resolve() else None
+    elsewhere = a.cache_dir if resolved(a.cache_dir) != resolved(CACHE) else None
     command = run_command(a.name, cache_dir=elsewhere, card_dir=a.card_to)
     console.print(f"Next: {command}", markup=False, soft_wrap=True)
     return 0

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench.cli.declare import count
+from bench.cli.declare import count, path_given
 
 if TYPE_CHECKING:
     from bench.data.adjusting import Adjustments
@@ -25,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that describe the data, shared with `import`."""
-    parser.add_argument("path", type=Path, metavar="PATH", help="a directory with data, or one table")
+    parser.add_argument("path", type=path_given, metavar="PATH", help="a directory with data, or one table")
     parser.add_argument(
         "--format",
         "--layout",  # the name in earlier versions
@@ -51,7 +50,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--item-order",
-        type=Path,
+        type=path_given,
         metavar="FILE",
         help="item ids in the order of the rows of a feature file without ids: one per line, or a table",
     )

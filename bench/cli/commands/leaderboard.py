@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench.cli.declare import add_options, count
+from bench.cli.declare import add_options, count, path_given
 from bench.cli.options import HowOptions, WhatOptions
 from bench.core.errors import ResultsError, UsageError
+from bench.core.files import resolved
 from bench.core.names import is_foreign
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=path_given,
         metavar="DIR",
         help="to publish: write the page, .csv and .json into this directory instead, without links to records",
     )
@@ -88,7 +88,7 @@ def _publication(arguments: argparse.Namespace) -> Publication | None:
         raise UsageError(
             f"--docs is '{docs}'; allowed are a relative address, such as ../.., or one with https://."
         )
-    if output.resolve() == arguments.results_dir.resolve():
+    if resolved(output) == resolved(arguments.results_dir):
         raise UsageError(
             f"--output {output} is the results directory itself. Leave --output out, or name another."
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
+
+from bench.cli.declare import path_given
 
 SUMMARY = "write a working model to start from: its code, its parameters and its test"
 
@@ -15,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="in lower case, for example my_model")
     parser.add_argument("--content", action="store_true", help="write a model that uses item content")
     parser.add_argument(
-        "--to", type=Path, metavar="DIR", help="write into a folder of your own (default: this project)"
+        "--to", type=path_given, metavar="DIR", help="write into a folder of your own (default: this project)"
     )
 
 

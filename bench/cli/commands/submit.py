@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 
-from bench.cli.declare import count
+from bench.cli.declare import count, path_given
 
 SUMMARY = "check results of one or several machines and join them in one directory"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("results_dirs", nargs="+", type=Path, metavar="RESULTS_DIR")
+    parser.add_argument("results_dirs", nargs="+", type=path_given, metavar="RESULTS_DIR")
     parser.add_argument(
-        "--to", type=Path, required=True, metavar="DIR", help="target directory; may hold results already"
+        "--to", type=path_given, required=True, metavar="DIR", help="target directory; may hold results already"
     )
     parser.add_argument(
         "--seeds",

@@ -29,6 +29,7 @@ from bench.data.raw import RawData
 from bench.data.roles import (
     Columns,
     describe_values,
+    n_unrated,
     positives,
     rating_column,
     rating_like_columns,
@@ -310,7 +311,9 @@ def _notes(
     unused = [str(column) for column in table.columns if str(column) not in {*names.values(), LABEL}]
     rated = [*filter(None, [names.get("rating")]), *rating_like_columns(unused)]
     extents = {name: describe_values(_arrow(table[name])) for name in rated}
-    notes = rating_notes(extents, names.get("rating"), len(table), n_dropped)
+    chosen = names.get("rating")
+    n_missing = 0 if chosen is None else n_unrated(_arrow(table[chosen]))
+    notes = rating_notes(extents, chosen, len(table), n_dropped, n_missing)
     ignored = [name for name in unused if name not in rated]
     if ignored:
         notes.append(f"Columns of {path.name} that are not used: {listed(ignored)}.")

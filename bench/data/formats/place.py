@@ -30,6 +30,7 @@ USUAL = {
     "textual": ("textual", "text", "texts", "txt", "t"),
 }
 FEATURES = re.compile(r"[_\-. ]*(feat|feats|feature|features|emb|embs|embedding|embeddings|vec|vectors)$")
+UNPACK = {".gz": "gunzip -k", ".bz2": "bunzip2 -k", ".xz": "unxz -k", ".zip": "unzip"}
 PART_WORDS = (r"(trn|train)", r"(val|valid|dev)", r"(tst|test)")
 MAX_FILES_BELOW = 2_000  # files of subdirectories that are listed
 

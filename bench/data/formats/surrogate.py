@@ -210,17 +210,26 @@ def generate(source: SurrogateSource, scale: float, seed: int) -> RawData:
     return RawData(origin, (interactions,), modalities, {}, (f"Planted: {' '.join(source.planted.split())}",))
 
 
-def scaled(source: SurrogateSource, scale: float) -> Size:
-    """Return the counts at a scale.
+def check_scale(scale: float) -> None:
+    """Refuse a scale that no data set can have.
 
     Raises:
-        UsageError: the scale is not above 0, too large, or too small for the paper's mean degrees to fit.
+        UsageError: it is no number, not above 0, or too large.
     """
     if not 0 < scale <= LARGEST_SCALE:
         raise UsageError(
             f"--scale {scale:g}: expected a number above 0 and up to {LARGEST_SCALE:,}; 1 is the size of the "
             "paper's data set."
         )
+
+
+def scaled(source: SurrogateSource, scale: float) -> Size:
+    """Return the counts at a scale.
+
+    Raises:
+        UsageError: the scale is not above 0, too large, or too small for the paper's mean degrees to fit.
+    """
+    check_scale(scale)
     counts = (round(count * scale) for count in (source.n_users, source.n_items, source.n_interactions))
     size = Size(*counts)
     room = FULLEST * size.n_users * size.most_per_user

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bench.core.errors import DataError, listed
 from bench.data.columns import Rows, as_texts, holds_zero, items_by_row, number_tables, rated_columns, table_rows
 from bench.data.features import ItemKeys
-from bench.data.formats.place import Content, Place
+from bench.data.formats.place import UNPACK, Content, Place
 from bench.data.roles import find_column, find_roles, propose_column, rating_like_columns
 from bench.data.tables import parquet_names, read_header, read_parquet, read_text
 
@@ -75,8 +75,8 @@ def explain(place: Place) -> list[str]:
     messages = proposed or [_explain_columns(path, place) for path in tables]
     for path in place.files:
         ending = path.suffix.lower()
-        if ending in (".gz", ".zip", ".bz2", ".xz"):
-            messages.append(f"{path.name} is compressed: unpack it first (.gz: 'gunzip -k {path.name}').")
+        if ending in UNPACK:
+            messages.append(f"{path.name} is compressed: unpack it first ('{UNPACK[ending]} {path.name}').")
         elif ending in OTHER_ENDINGS:
             messages.append(
                 f"{path.name} ends with {ending}: save it as .csv or .tsv, with the names of the columns in row 1"

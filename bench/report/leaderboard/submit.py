@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.core.errors import ResultsError, UsageError
-from bench.core.files import UnfitFileError, os_errors, read_regular, write_bytes
+from bench.core.files import UnfitFileError, os_errors, read_regular, resolved, write_bytes
 from bench.core.hashing import hash_bytes, hash_value
 from bench.core.text import for_line
 from bench.report.leaderboard.build import build
@@ -54,9 +54,13 @@ def file_problems(found: ResultRecords, allow_unhashed: bool) -> Iterator[str]:
 def escape_problem(path: Path, root: Path) -> str:
     """Return the problem of a path that a link leads out of its directory; "" if it stays inside."""
     # Following such a link would copy any file of the person who submits.
-    if path.resolve().is_relative_to(root.resolve()):
+    try:
+        target = resolved(path)
+    except UsageError:
+        return "it is a link that leads back to itself, or lies below one; only files inside are accepted"
+    if target.is_relative_to(resolved(root)):
         return ""
-    return f"it leads to {path.resolve()}, outside of the directory; only files inside are accepted"
+    return f"it leads to {target}, outside of the directory; only files inside are accepted"
 
 
 def list_problems(file: RecordFile, store: ResultsStore) -> Iterator[str]:
@@ -239,8 +243,8 @@ def _check_directories(sources: Sequence[Path], target: Path) -> None:
             raise UsageError(
                 f"There is no directory {source}. Name a directory that --results-dir of ludp-bench run made."
             )
-    resolved = [path.resolve() for path in (target, *sources)]
-    if len(set(resolved)) < len(resolved):
+    places = [resolved(path) for path in (target, *sources)]
+    if len(set(places)) < len(places):
         raise UsageError(
             f"A directory is given twice among {', '.join(map(str, (*sources, target)))}. Name each once, and "
             f"give --to a directory that is not a source."

@@ -9,11 +9,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.core.files import exclusively, os_errors, write_text
+from bench.core.files import exclusively, free_name, os_errors, write_text
 from bench.core.protocol import Protocol
 from bench.engine.model_file import ModelEntry
 from bench.engine.tuned import Confirmed, TunedEntry, write_tuned
@@ -83,13 +83,16 @@ def _confirmation(result: StudyResult) -> Confirmed:
     return Confirmed(settings=len(result.confirmed), seeds=n_seeds, dropped=len(result.dropped))
 
 
-def export_trials(results: Sequence[StudyResult], folder: Path, protocol: Protocol) -> Path:
+def export_trials(
+    results: Sequence[StudyResult], folder: Path, protocol: Protocol, warn: Callable[[str], None]
+) -> Path:
     """Write the trials of searches on one data set into its table; lines of other searches stay.
 
     Args:
         results: the searches.
         folder: folder of the trials on this data set under this protocol.
         protocol: protocol of the searches.
+        warn: called with a message if a file that is no such table lay there.
 
     Raises:
         ResultsError: the table cannot be read or written.
@@ -105,7 +108,7 @@ def export_trials(results: Sequence[StudyResult], folder: Path, protocol: Protoc
         folder.mkdir(parents=True, exist_ok=True)
         lock = folder / f".{TABLE}.lock"
         with exclusively(lock):
-            kept = [line for line in _read_lines(path) if line.get("search") not in searches]
+            kept = [line for line in _read_lines(path, warn) if line.get("search") not in searches]
             text = io.StringIO()
             writer = csv.DictWriter(text, HEADER, lineterminator="\n")
             writer.writeheader()
@@ -114,10 +117,11 @@ def export_trials(results: Sequence[StudyResult], folder: Path, protocol: Protoc
     return path
 
 
-def _read_lines(path: Path) -> list[dict[str, str]]:
+def _read_lines(path: Path, warn: Callable[[str], None]) -> list[dict[str, str]]:
     """Read the existing lines, also of an earlier version with fewer columns.
 
-    A file that is not such a table is moved aside, to `trials.csv.old`, and gives no lines.
+    A file that is not such a table is moved aside, to `trials.csv.old` or `trials.csv.old.2` and so on, and gives
+    no lines.
     """
     try:
         reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
@@ -129,7 +133,9 @@ def _read_lines(path: Path) -> list[dict[str, str]]:
         lines, is_ours = [], False
     if is_ours and all(None not in line for line in lines):
         return lines
-    path.replace(path.with_name(f"{path.name}.old"))
+    aside = free_name(path.with_name(f"{path.name}.old"))
+    path.replace(aside)
+    warn(f"{path} was no table of trials, so it is kept as {aside.name}, and a new table is written.")
     return []
 
 

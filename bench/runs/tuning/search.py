@@ -181,8 +181,8 @@ def tune(
         paths = [journal_path(search, settings, store, protocol) for search in searches]
         places = [path if journals is None else journals / path.name for path in paths]
         studies = [
-            Progress(search, stack.enter_context(_open(search, settings, place)))
-            for search, place in zip(searches, places, strict=True)
+            Progress(search, stack.enter_context(_open(search, settings, place, path)))
+            for search, place, path in zip(searches, places, paths, strict=True)
         ]
         while waves := _next_waves(studies, settings.budget):
             specs = [each.specs(wave, settings, protocol) for each, wave in waves]
@@ -273,9 +273,9 @@ def journal_path(search: Search, settings: TuningSettings, store: ResultsStore, 
     return folder / name
 
 
-def _open(search: Search, settings: TuningSettings, path: Path) -> AbstractContextManager[Study]:
+def _open(search: Search, settings: TuningSettings, path: Path, original: Path) -> AbstractContextManager[Study]:
     title = f"{search.data.name} {search.label} {settings.sampler}"
-    return open_study(path, title, search.space, settings.sampler, settings.base_seed)
+    return open_study(path, title, search.space, settings.sampler, settings.base_seed, original)
 
 
 def _spec(
@@ -346,7 +346,9 @@ def run_tuning(
         own = [result for result in results if result.facts.name == name]
         source, spec = own[0].facts.source, own[0].default.spec
         folder = store.record_path("", options.protocol, name, source, spec).parent.parent
-        path = export_trials(own, folder, options.protocol)
+        path = export_trials(
+            own, folder, options.protocol, lambda text: console.print(text, style="yellow", markup=False)
+        )
         console.print(f"wrote {path}", markup=False)
     return results
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bench.core.errors import ResultsError
+from bench.core.errors import ResultsError, one_line
 from bench.core.files import locked, os_errors
 from bench.core.hashing import derive_seed
 from bench.runs.tuning.space import SearchSpace
@@ -37,6 +37,8 @@ SAMPLERS: dict[str, str] = {
 WAVES = (4, 3, 3)  # trials that are proposed together at first; later ones come one at a time
 N_STARTUP = sum(WAVES)
 N_ATTEMPTS = 5
+# what the journal's parser raises for lines that are no JSON, or JSON of another form
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
 
 
 def wave_of(number: int) -> range:
@@ -212,8 +214,15 @@ def _remove_leftovers(path: Path) -> None:
 
 
 @contextmanager
-def open_study(path: Path, name: str, space: SearchSpace, sampler: Sampler, base_seed: int) -> Iterator[Study]:
+def open_study(
+    path: Path, name: str, space: SearchSpace, sampler: Sampler, base_seed: int, original: Path | None = None
+) -> Iterator[Study]:
     """Open a study under a lock, so that no other process works on it at the same time.
+
+    Args:
+        path: the journal.
+        name, space, sampler, base_seed: see `Study`.
+        original: the journal that `path` is a copy of, which an error names; None if it is none.
 
     Raises:
         ResultsError: another process holds the lock, or the journal cannot be read or written.
@@ -224,10 +233,10 @@ def open_study(path: Path, name: str, space: SearchSpace, sampler: Sampler, base
             _remove_leftovers(path)
             try:
                 study = Study(path, name, space, sampler, base_seed)
-            except (ValueError, KeyError) as problem:  # raised by the journal's parser for damaged lines
+            except UNREADABLE as problem:
                 raise ResultsError(
-                    f"{path} cannot be read as an Optuna journal ({problem}). The trials' records are kept: move "
-                    f"the file away and run the same command, which uses them again."
+                    f"{original or path} cannot be read as an Optuna journal ({one_line(problem)}). The trials' "
+                    f"records are kept: move the file away and run the same command, which uses them again."
                 ) from problem
         yield study
 
