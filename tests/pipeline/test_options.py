@@ -54,7 +54,7 @@ def test_options_that_a_command_lacks_have_their_default() -> None:
 
 
 def test_each_option_reaches_its_own_field() -> None:
-    options = parse(["--seeds", "2", "--confirm-seeds", "4", "--epochs", "7"])
+    options = parse(["--seeds", "2", "--tune", "9", "--confirm-seeds", "4", "--epochs", "7"])
     assert (options.n_seeds, options.search.n_seeds, options.epochs_at_most) == (2, 4, 7)
     assert options.protocol.max_epochs == 7
 
