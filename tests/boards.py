@@ -10,8 +10,8 @@ import numpy as np
 
 from bench.core.protocol import CUTOFFS, METRICS, TOPK_DEPTH, Protocol, metric_key
 from bench.core.types import EpochFacts, Interactions, Metrics, MetricsByPart, TopK
+from bench.engine import registry
 from bench.engine.evaluate import means, per_user
-from bench.report.models_here import entry_of
 from bench.runs.record_files import run_key, seeds_of
 from bench.runs.records import Cost, DataFacts, Failure, ProtocolFacts, RunRecord, RunSpec
 from bench.runs.store import ResultsStore
@@ -50,7 +50,7 @@ def lists_of(skill: float, seed: int) -> TopK:
 
 def params_of(label: str, facts: DataFacts, values: Mapping[str, Any]) -> dict[str, Any]:
     model, _, variant = label.partition("@")
-    entry = entry_of(model)
+    entry = registry.find(model)
     if entry is None:
         return dict(values)
     own = variant if variant in entry.file.variants else ""

@@ -8,7 +8,6 @@ format. `load_json` reads the file it is given; everything else is pure.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from bench.core.errors import DataError, one_line
 from bench.core.files import check_plain
+from bench.core.json_objects import without_repeats
 from bench.core.types import BoolArray, IntArray, Interactions
 from bench.data.ids import notes_on_missing, refuse_ambiguous_ids
 from bench.data.numerals import to_numbers
@@ -409,14 +409,6 @@ def load_json(path: Path) -> Any:
     check_plain(path)
     if path.stat().st_size > MAX_JSON:
         raise DataError(f"{path} is larger than {MAX_JSON:,} bytes. Give .npy and Parquet files instead.")
-
-    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        content = dict(pairs)
-        if len(content) < len(pairs):
-            raise ValueError(
-                f"the key '{Counter(key for key, _ in pairs).most_common(1)[0][0][:60]}' is given twice"
-            )
-        return content
 
     try:
         return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=without_repeats)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from bench.core.errors import DataError, UsageError, listed
 from bench.core.files import check_plain, os_errors
+from bench.core.json_objects import RepeatedKeyError, without_repeats
 from bench.data.numerals import to_numbers
 from bench.data.roles import find_column, plain_name, require_column
 from bench.data.tables import parquet_names, read_header, read_parquet, read_text, row_number
@@ -109,7 +109,11 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if not line.strip():
                 continue
             try:
-                value = json.loads(line, object_pairs_hook=partial(_object, f"{path}, line {number}"))
+                value = json.loads(line, object_pairs_hook=without_repeats)
+            except RepeatedKeyError as problem:
+                raise DataError(
+                    f"{path}, line {number} holds '{problem.key}' twice in one object. Keep one of them."
+                ) from problem
             except (ValueError, RecursionError) as problem:
                 raise DataError(
                     f"{path}, line {number} is not JSON ({problem}). Write one object per line."
@@ -119,15 +123,6 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     f"{path}, line {number} holds no object with names. Write {FORM}, or user and items."
                 )
             yield number, value
-
-
-def _object(where: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in value if names.count(name) > 1)
-        raise DataError(f"{where} holds '{twice}' twice in one object. Keep one of them.")
-    return value
 
 
 def _of_rows(path: Path, rows: Iterator[tuple[int, dict[str, Any]]]) -> pd.DataFrame:

@@ -187,6 +187,8 @@ def rank(
 
 def _check_scores(scores: Tensor, users: IntArray) -> None:
     # NaN sorts above every number, so that its items would fill the lists and give metrics that look right
+    if not scores.sum().isnan():  # NaN + x is NaN; the sum takes a tenth of the time of looking at every score
+        return
     odd = torch.isnan(scores)
     if odd.any():
         user = users[int(odd.any(dim=1).nonzero()[0])]

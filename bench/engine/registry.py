@@ -85,13 +85,23 @@ def _loaded(place: ModelLocation) -> ModelEntry:
     return entry_of(place.name, plugins.import_module(place), place.path.with_suffix(".yaml"))
 
 
-def card_of(name: str) -> ModelCard | None:
-    """Return title and family of a model, or None if there is no such model any more."""
+def find(name: str) -> ModelEntry | None:
+    """Return a model's entry, RecBole's models included; None if it is not here, as a plugin that is not given.
+
+    Raises:
+        ConfigError: its files are here but broken, see `load`.
+    """
     try:
         check(name)
     except UsageError:
         return None
-    return load(name).card
+    return load(name)
+
+
+def card_of(name: str) -> ModelCard | None:
+    """Return title and family of a model, or None if there is no such model any more."""
+    entry = find(name)
+    return None if entry is None else entry.card
 
 
 def code_hash(name: str) -> str:

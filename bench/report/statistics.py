@@ -175,6 +175,7 @@ class Resamples:
     ) -> None:
         self._rows = {label: row for row, label in enumerate(labels)}
         self._scores = {metric: np.asarray(values, dtype=np.float64) for metric, values in scores.items()}
+        self._noise = {metric: NOISE * np.abs(values).max(initial=0.0) for metric, values in self._scores.items()}
         # Sums over flipped or resampled users are linear in the scores. One matrix product per row serves every
         # contrast, which then only adds up sums.
         stacked = np.stack(list(self._scores.values()))
@@ -240,9 +241,7 @@ class Resamples:
     def _weighted(self, metric: str, weights: Weights) -> tuple[FloatArray, FloatArray]:
         """Return the contrast per user, `[n_seeds, n_users]`, and its flipped sums, `[n_seeds, n_flips]`."""
         scores, flipped = self._scores[metric], self._flipped[metric]
-        terms = [(weight, self._rows[label]) for label, weight in weights.items()]
-        users = self._cleared(metric, np.sum([weight * scores[row] for weight, row in terms], axis=0))
-        return users, np.sum([weight * flipped[row] for weight, row in terms], axis=0)
+        return self._cleared(metric, self._sum(scores, weights)), self._sum(flipped, weights)
 
     def _contrast(
         self, metric: str, weights: Weights, p: float, p_corrected: float, by_seed: tuple[float, ...], size: int
@@ -277,8 +276,7 @@ class Resamples:
 
     def _cleared(self, metric: str, differences: FloatArray) -> FloatArray:
         """Return the differences with 0 for those that are rounding errors of equal scores."""
-        largest = float(np.abs(self._scores[metric]).max(initial=0.0))
-        return np.where(np.abs(differences) < NOISE * largest, 0.0, differences)
+        return np.where(np.abs(differences) < self._noise[metric], 0.0, differences)
 
     def _intervals(self, metric: str, drawn: FloatArray, weights: Weights, base: Weights) -> Intervals:
         """Return the 95% interval of a contrast, absolute and relative to its base, from the same draws.
@@ -293,7 +291,7 @@ class Resamples:
         return (*_percentiles(differences), *_relative(differences, self._sum(drawn, base)))
 
     def _sum(self, table: FloatArray, weights: Weights) -> FloatArray:
-        """Return a weighted sum of the rows of `[n_rows, n_resamples]`."""
+        """Return a weighted sum of the rows of a table, `[n_rows, ...]`."""
         return np.asarray(sum(weight * table[self._rows[label]] for label, weight in weights.items()))
 
 

@@ -17,6 +17,7 @@ from bench.core.config import first_problem
 from bench.core.errors import ResultsError
 from bench.core.files import UnfitFileError, read_regular
 from bench.core.hashing import derive_seed, hash_in_full, hash_value
+from bench.core.json_objects import without_repeats
 from bench.core.names import file_name
 from bench.core.protocol import Protocol
 from bench.core.text import for_line
@@ -159,7 +160,7 @@ def read_record(path: Path) -> RecordFile | Damaged | None:
 
 
 def _parsed(path: Path, content: bytes) -> RecordFile | Damaged:
-    values: Any = json.loads(content, object_pairs_hook=_once, parse_constant=_refuse_constant)
+    values: Any = json.loads(content, object_pairs_hook=without_repeats, parse_constant=_refuse_constant)
     json.dumps(values, ensure_ascii=False, allow_nan=False).encode()  # for its errors: lone surrogates, 1e999
     claimed = values.pop(HASH_FIELD, None) if isinstance(values, dict) else None
     record = RunRecord.model_validate(values, strict=True)
@@ -169,14 +170,6 @@ def _parsed(path: Path, content: bytes) -> RecordFile | Damaged:
     if problem:
         return Damaged(path, for_line(problem))
     return RecordFile(path, content, record, claimed is not None)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"'{next(name for name in names if names.count(name) > 1)}' is given twice")
-    return values
 
 
 def _refuse_constant(name: str) -> None:

@@ -41,7 +41,7 @@ FAULTS = [
     Fault("records: contradictions are believed", "_parsed", "identity_problem(record) or contradiction(record) or", "identity_problem(record) or", f"{RECORDS} -k contradicts_itself", slow=True),
     Fault("lists: claims are believed", "_array", "if own != shape:", "if False:", f"{RECORDS} -k lists_that_are_not", slow=True),
     Fault("files: holes are read", "read_regular", "_refuse(_problem_with(handle, most))", "_refuse(_problem_with_kind(os.fstat(handle).st_mode))", f"{RECORDS} -k file_of_holes", slow=True),
-    Fault("leaderboard: RecBole's models are not here", "entry_of", "registry.check(model)", "registry.place_of(model)", f"{BOARD} -k of_recbole", slow=True),
+    Fault("leaderboard: RecBole's models are not here", "find", "check(name)", "place_of(name)", f"{BOARD} -k of_recbole", slow=True),
     Fault("files: what kind of entry lies there is not looked at", "read_regular", "    _refuse(_problem_with_kind(_status(path).st_mode))\n    # a pipe", "    # a pipe", f"{RECORDS} -k not_a_file", slow=True),
     Fault("submit: gaps in the seeds", "_missing_seeds", "if seed not in finished)", "if seed >= len(finished))", f"{SUBMIT} -k all_its_seeds", slow=True),
     Fault("submit: links are followed", "escape_problem", "if target.is_relative_to(resolved(root)):", "if True:", f"{SUBMIT} -k not_followed", slow=True),

@@ -16,7 +16,7 @@ FAULTS = [
     Fault("claims: what other seeds could give counts as unseen", "_unseen", "(each.sign or each.is_within_seeds)", "each.sign", f"{LEDGER} -k within_what", slow=True),
     Fault("intervals: draws without a base are no difference", "_relative", "np.where(differences == 0, 0.0, np.copysign(np.inf, differences))", "np.zeros(len(bases))", f"{VERDICTS} -k take_away", slow=True),
     Fault("intervals: interpolated, so that two disagree about 0", "_percentiles", ', method="nearest"', "", f"{VERDICTS} -k same_signs", slow=True),
-    Fault("tests: rounding errors are differences", "Resamples._cleared", "NOISE * largest", "0", f"{VERDICTS} -k rounding", slow=True),
+    Fault("tests: rounding errors are differences", "Resamples._cleared", "self._noise[metric]", "0", f"{VERDICTS} -k rounding", slow=True),
     Fault("intervals: one run differs from itself", "seed_shifts", "named.setdefault(row.tobytes(), label)", "label", f"{TESTS} -k same_runs", slow=True),
     Fault("tests: flips for fewer tests than all pairs", "UserScores.resamples", "max(n_tests, comb(len(self.labels), 2))", "n_tests", f"{TESTS} -k every_table", slow=True),
     Fault("intervals: other seeds give what these gave", "seed_shifts", "errors[:, None] *", "0 * errors[:, None] *", f"{TESTS} -k over_users_and_seeds", slow=True),

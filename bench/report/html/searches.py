@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.core.errors import listed
+from bench.engine import registry
 from bench.engine.tuned import TunedEntry, TunedFile
 from bench.report.material import Material
-from bench.report.models_here import entry_of
 from bench.report.wording import model_display
 from bench.runs.records import DataFacts, RunRecord
 
@@ -58,7 +58,7 @@ def set_in_call(material: Material) -> list[str]:
     found = []
     for facts, label, run in _rows(material):
         model, _, variant = label.partition("@")
-        if entry := entry_of(model):
+        if entry := registry.find(model):
             own = entry.params(facts.full_name, variant, split_hash=facts.split_hash).model_dump()
             if run.spec.params not in ({}, own):  # baselines without settings have no parameters
                 found.append(model_display(label, material.paper))
@@ -76,7 +76,7 @@ def _rows(material: Material) -> Iterator[tuple[DataFacts, str, RunRecord]]:
 def _entry(run: RunRecord, facts: DataFacts) -> TunedEntry | None:
     """Return the search whose values a run has; None if there is none, or the run has other values."""
     model, _, variant = run.spec.label.partition("@")
-    entry = entry_of(model)
+    entry = registry.find(model)
     tuned = TunedFile.of(entry).used(facts.full_name, facts.split_hash, variant) if entry else None
     if entry is None or tuned is None:
         return None

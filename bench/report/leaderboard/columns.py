@@ -145,11 +145,11 @@ def _tested(entry: Entry) -> float | None:
 
 def _against_best(entry: Entry) -> dict[str, float | None] | None:
     """Return the difference from the best row as the JSON has it; None for that row."""
-    if entry.gap is None:
+    gap, (low, high) = entry.gap, _over_seeds(entry)
+    if gap is None:
         return None
-    names, (low, high) = ("difference", "low", "high"), _over_seeds(entry)
     return {
-        **{name: getattr(entry.gap, name) for name in names},
+        **{"difference": gap.difference, "low": gap.low, "high": gap.high},
         **{"low_over_seeds": low, "high_over_seeds": high, "p_corrected": _tested(entry)},
     }
 

@@ -15,12 +15,12 @@ from typing import Any
 from bench.core.names import is_foreign
 from bench.core.places import ROOT
 from bench.core.text import shorten_paths
+from bench.engine import registry
 from bench.engine.recbole_catalogue import is_recbole
 from bench.report.leaderboard.origin import Origin, origin_of
 from bench.report.leaderboard.rows import Board, BoardRow
 from bench.report.leaderboard.standings import BoardRank, standings
 from bench.report.leaderboard.user_scores import BoardScores
-from bench.report.models_here import entry_of
 from bench.report.paper import Paper
 from bench.report.statistics import Contrast
 from bench.report.stops import Stops, stops_of
@@ -39,7 +39,7 @@ def _code_path(model: str) -> str:
 
     RecBole's files count as not here, as they lie in an installed package.
     """
-    entry = entry_of(model)
+    entry = registry.find(model)
     if entry is None or is_recbole(model):
         return ""
     path = entry.path.with_suffix(".py")
@@ -211,13 +211,13 @@ def _cost(row: BoardRow, name: str) -> float | None:
 def _family(model: str) -> str:
     if is_foreign(model):
         return FOREIGN_FAMILY
-    entry = entry_of(model)
+    entry = registry.find(model)
     return "" if entry is None else str(entry.card.family)
 
 
 def _paper(model: str) -> str:
     """Return the web address of the model's paper; a plugin could give any other address, which is left out."""
-    entry = entry_of(model)
+    entry = registry.find(model)
     url = "" if entry is None else entry.card.url
     return url if url.startswith("https://") else ""
 

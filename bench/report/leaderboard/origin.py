@@ -8,9 +8,9 @@ from typing import Any
 
 from bench.core.errors import BenchError
 from bench.core.hashing import hash_value
+from bench.engine import registry
 from bench.engine.tuned import TunedFile, tuned_path
 from bench.report.leaderboard.rows import Board, BoardRow
-from bench.report.models_here import entry_of
 from bench.runs.records import DataFacts, RunRecord
 from bench.runs.tuning.results import ConfirmedSetting, valid_score
 
@@ -91,13 +91,13 @@ def _belongs(trial: RunRecord, row: BoardRow, board: Board) -> bool:
 
 def _not_searched(model: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that no search of the model varies; none of a model whose file is not here."""
-    entry = entry_of(model)
+    entry = registry.find(model)
     return {} if entry is None else {name: params[name] for name in params if name not in entry.file.search}
 
 
 def _by_file(row: BoardRow, facts: DataFacts) -> Origin:
     """Compare the parameters with the model's files."""
-    entry, variant, dataset = entry_of(row.model), row.label.partition("@")[2], facts.full_name
+    entry, variant, dataset = registry.find(row.model), row.label.partition("@")[2], facts.full_name
     if entry is None:
         return Origin(0, "the model's file is not here: give it with --plugin")
     name, params, base = entry.path.name, row.first.spec.params, facts.card

@@ -20,8 +20,8 @@ from bench.core.errors import BenchError, ResultsError
 from bench.core.hashing import hash_value
 from bench.core.protocol import METRICS, VERSION, Protocol, metric_key
 from bench.core.text import for_line
+from bench.engine import registry
 from bench.engine.model_file import ModelEntry
-from bench.report.models_here import entry_of
 from bench.report.scores import DataKey, data_key
 from bench.runs.record_files import Damaged, RecordFile, read_record
 from bench.runs.records import DataFacts, RunRecord
@@ -208,7 +208,7 @@ def label_of(group: Sequence[RunRecord]) -> str | None:
     # table's variation may equal the model itself.
     if "" in names:
         return spec.model
-    entry = entry_of(spec.model)
+    entry = registry.find(spec.model)
     if entry is None:
         return f"{spec.model}@{min(names)}"
     for variant in ("", *entry.file.variants):
