@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.names import split_label
 from bench.core.protocol import CUTOFFS, METRICS, TOPK_DEPTH, Protocol, metric_key
 from bench.core.types import EpochFacts, Interactions, Metrics, MetricsByPart, TopK
 from bench.engine import registry
@@ -49,7 +50,7 @@ def lists_of(skill: float, seed: int) -> TopK:
 
 
 def params_of(label: str, facts: DataFacts, values: Mapping[str, Any]) -> dict[str, Any]:
-    model, _, variant = label.partition("@")
+    model, variant = split_label(label)
     entry = registry.find(model)
     if entry is None:
         return dict(values)
@@ -73,7 +74,7 @@ def add_run(
     The lists depend on label, repetition and skill only, so that two directories can hold the same run.
     """
     data, store = facts or facts_of(), ResultsStore(root)
-    model, _, variant = label.partition("@")
+    model, variant = split_label(label)
     own = {name: changes.pop(name) for name in ("max_epochs", "base_seed", "features") if name in changes}
     spec = RunSpec(
         dataset=data.name, model=model, variant=variant, repetition=repetition, stage=stage,

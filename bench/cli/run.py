@@ -19,7 +19,7 @@ from rich.console import Console
 from bench.cli.options import SCRIPT, Options, parse
 from bench.cli.parser import called, exit_code_of, fit_console
 from bench.core.errors import UsageError, unknown_name
-from bench.core.names import readable
+from bench.core.names import model_of, readable
 from bench.core.text import shorten_below, shorten_paths
 from bench.data.card_files import also_in
 from bench.engine import registry
@@ -105,7 +105,7 @@ def run(
 
 def _compare(options: Options, command: str, console: Console, on_records: OnRecords) -> int:
     datasets, labels = check_names(options)
-    models, what, how = [label.partition("@")[0] for label in labels], options.what, options.how
+    models, what, how = [model_of(label) for label in labels], options.what, options.how
     is_tuned = options.search.budget is not None
     artifacts = check_artifacts(what.artifacts, models, is_tuned, options.content_models)
     check_reference(what.reference, labels)
@@ -180,7 +180,7 @@ def plan_artifacts(
     """
     from bench.runs.records import DataFacts  # heavy
 
-    models = [label.partition("@")[0] for label in labels]
+    models = [model_of(label) for label in labels]
     own = {label for name in artifacts for label in ARTIFACTS[name].own}
     shows_all = any(ARTIFACTS[name].needs == "models" for name in artifacts)
     shown = [label for label in labels if shows_all or label in own]

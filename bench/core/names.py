@@ -42,6 +42,22 @@ def base_name(dataset: str) -> str:
     return base_and_split(dataset)[0]
 
 
+def join_label(model: str, variant: str) -> str:
+    """Return the label of a row: `ludp`, or `ludp@literal` with a variant."""
+    return f"{model}{SEPARATOR}{variant}" if variant else model
+
+
+def split_label(label: str) -> tuple[str, str]:
+    """Split a row's label into model and variant, which is "" if the label has none."""
+    model, _, variant = label.partition(SEPARATOR)
+    return model, variant
+
+
+def model_of(label: str) -> str:
+    """Return the model of a label: `ludp` for `ludp@literal` and for `ludp@k=20`."""
+    return split_label(label)[0]
+
+
 def is_foreign(model: str) -> bool:
     """Return whether a model's name stands for the lists of another program, which was not trained here."""
     return model.startswith(FOREIGN)

@@ -112,9 +112,15 @@ def metric_key(metric: str, cutoff: int) -> str:
     return f"{metric}@{cutoff}"
 
 
+def metric_parts(key: str) -> tuple[str, int]:
+    """Split a metric's name in records into metric and cutoff: `recall@10` into `recall` and 10."""
+    metric, _, cutoff = key.partition("@")
+    return metric, int(cutoff)
+
+
 def short_metric(metric: str) -> str:
     """Return the short name of a metric key, for example `NDCG@10` for `ndcg@10`."""
-    name, _, cutoff = metric.partition("@")
+    name, cutoff = metric_parts(metric)
     return f"{SHORT_METRICS.get(name, name)}@{cutoff}"
 
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UsageError
 from bench.core.files import os_errors, write_atomically, write_text
+from bench.core.names import model_of, split_label
 from bench.core.text import for_markdown
 from bench.engine.registry import names
 from bench.report.paper import Paper
 from bench.report.render import WRITE_ADVICE, to_csv
 from bench.report.table import CsvValue
-from bench.report.wording import model_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -132,7 +132,7 @@ def plot_styles(labels: Sequence[str], paper: Paper) -> dict[str, dict[str, Any]
     n_variants: Counter[str] = Counter()
     styles = {}
     for label in labels:
-        model, _, variant = label.partition("@")
+        model, variant = split_label(label)
         n_variants[model] += bool(variant)
         # a variant never has its model's line; lines and fills have different periods, so that pairs do not repeat
         own_line, other = first_line.get(model, 0), 1 + (n_variants[model] - 1) % (len(LINES) - 1)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bench.core.errors import ResultsError, listed
+from bench.core.names import model_of
 from bench.core.protocol import Protocol
 from bench.core.types import BenchmarkData
 from bench.engine import registry
 from bench.report.paper import Paper
 from bench.report.scores import Scores, data_key
 from bench.report.stops import each_once
-from bench.report.wording import data_headings, data_notes, model_display, model_of, row_order
+from bench.report.wording import data_headings, data_notes, model_display, row_order
 from bench.runs.list_files import StoredLists
 from bench.runs.record_files import Damaged
 from bench.runs.records import DataFacts, RunRecord

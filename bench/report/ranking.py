@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.core.hashing import derive_seed
+from bench.core.names import model_of
 from bench.core.protocol import PRIMARY_CUTOFF, metric_key
 from bench.engine import registry
 from bench.report.comparisons import MIN_SEEDS, read_user_scores
 from bench.report.material import Material
 from bench.report.scores import Score
 from bench.report.statistics import LEVEL, N_RESAMPLES, means_over_resamples, seed_of_tests
-from bench.report.wording import mean_over, model_display, model_of
+from bench.report.wording import mean_over, model_display
 from bench.runs.records import DataFacts
 
 KINDS = {

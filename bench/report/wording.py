@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.core.errors import UsageError, listed
-from bench.core.names import FOREIGN, is_foreign
-from bench.core.protocol import PRIMARY_CUTOFF, Protocol, short_metric
+from bench.core.names import FOREIGN, is_foreign, model_of, split_label
+from bench.core.protocol import PRIMARY_CUTOFF, Protocol, metric_parts
 from bench.core.text import counted
 from bench.engine import registry
 from bench.engine.recbole_catalogue import is_recbole
@@ -35,7 +35,7 @@ def model_display(label: str, paper: Paper) -> str:
     A model outside the paper has the title of its card, or its own name without a card. The lists of another
     program have its name and say so.
     """
-    model, _, variant = label.partition("@")
+    model, variant = split_label(label)
     if is_foreign(model):
         return f"{model.removeprefix(FOREIGN)} ({OTHER_PROGRAM})"
     if paper.has_model(model):
@@ -56,11 +56,6 @@ def shows_published(facts: DataFacts, paper: Paper) -> bool:
     return facts.source == "real" and paper.has_dataset(facts.card)
 
 
-def model_of(label: str) -> str:
-    """Return the model of a label: `ludp` for `ludp@literal` and for `ludp@k=20`."""
-    return label.partition("@")[0]
-
-
 def row_order(labels: Iterable[str], paper: Paper) -> list[str]:
     """Sort labels: the paper's order with variants after their model, other models, RecBole's, then controls.
 
@@ -78,19 +73,14 @@ def row_order(labels: Iterable[str], paper: Paper) -> list[str]:
 
 
 def _sort_key(label: str, rank: dict[str, int]) -> tuple[int, int]:
-    model, _, variant = label.partition("@")
+    model, variant = split_label(label)
     group = 2 if is_control(label) else int(is_recbole(label))
     return (rank[model], int(bool(variant))) if model in rank else (len(rank), group)
 
 
-def metric_title(metric: str) -> str:
-    """Return the short name of a metric key, for example `P@10` for `precision@10`."""
-    return short_metric(metric)
-
-
 def metric_name(metric: str) -> str:
     """Return the name of a metric key for an axis or sentence, for example `Recall@10` for `recall@10`."""
-    name, _, cutoff = metric.partition("@")
+    name, cutoff = metric_parts(metric)
     return f"{LONG_METRICS.get(name, name)}@{cutoff}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.core.names import model_of
 from bench.engine import registry
 
 CONTROL = "control"  # family on their cards
@@ -9,5 +10,5 @@ CONTROL = "control"  # family on their cards
 
 def is_control(label: str) -> bool:
     """Return whether this is the label of a control, such as `ease`; False for a model that is not here."""
-    card = registry.card_of(label.partition("@")[0])
+    card = registry.card_of(model_of(label))
     return card is not None and card.family == CONTROL

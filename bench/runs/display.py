@@ -23,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bench.core.names import split_label
 from bench.core.protocol import Protocol, short_metric
 from bench.core.text import counted, in_seconds
 from bench.core.types import EpochFacts
@@ -35,7 +36,7 @@ Group = tuple[str, str]  # data set and model
 
 def row_title(label: str) -> str:
     """Return the displayed name of a model label by the model's card, for example `LUDP (literal)`."""
-    model, _, variant = label.partition("@")
+    model, variant = split_label(label)
     card = registry.card_of(model)
     name = model if card is None else card.title
     return f"{name} ({variant})" if variant else name

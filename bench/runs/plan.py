@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import ConfigError, UsageError, listed, nearest_hint, unknown_name
+from bench.core.names import join_label, model_of, split_label
 from bench.engine import registry
 
 if TYPE_CHECKING:
@@ -97,13 +98,12 @@ class Variant:
     @classmethod
     def of(cls, label: str) -> Variant:
         """Return the variant of a label: a model or `model@variant`."""
-        model, _, variant = label.partition("@")
-        return cls(model, variant)
+        return cls(*split_label(label))
 
     @property
     def base(self) -> str:
         """Return the label whose values hold unless `values` replaces them."""
-        return f"{self.model}@{self.variant}" if self.variant else self.model
+        return join_label(self.model, self.variant)
 
     @property
     def recorded_variant(self) -> str:
@@ -113,7 +113,7 @@ class Variant:
     @property
     def label(self) -> str:
         """Return the label by which tables find its runs, for example `ludp@knn_k=20`."""
-        return f"{self.model}@{self.recorded_variant}" if self.recorded_variant else self.model
+        return join_label(self.model, self.recorded_variant)
 
 
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -159,7 +159,7 @@ def make_plan(
             raise UsageError(f"{name} must be at least 1, not {value}.")
     variants = [label if isinstance(label, Variant) else Variant.of(label) for label in labels]
     every = [*variants, *(one for own in (more or {}).values() for one in own)]
-    known = {one.model for one in every} | {label.partition("@")[0] for label in named}
+    known = {one.model for one in every} | {model_of(label) for label in named}
     for model in overrides:
         if model not in known:
             raise unknown_name("model in --set", model, [one.label for one in variants])
@@ -188,7 +188,7 @@ def merge_overrides(labels: Sequence[str], everywhere: Mapping[str, Any], overri
     Raises:
         UsageError: no model of the call has any of the parameters.
     """
-    models = dict.fromkeys(label.partition("@")[0] for label in labels)
+    models = dict.fromkeys(map(model_of, labels))
     common = {model: values for model in models if (values := known_values(model, everywhere))}
     if everywhere and not common:
         given = listed(f"--{key} {value}" for key, value in everywhere.items())
@@ -289,7 +289,7 @@ def _short_labels(labels: Sequence[str]) -> list[str]:
     """Shorten the labels: several variations of one model become a count."""
     by_model: dict[str, list[str]] = {}
     for label in dict.fromkeys(labels):
-        by_model.setdefault(label.partition("@")[0], []).append(label)
+        by_model.setdefault(model_of(label), []).append(label)
     return [
         same[0] if len(same) == 1 else f"{model} with {len(same) - (model in same)} variations"
         for model, same in by_model.items()

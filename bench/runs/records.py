@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from bench.core.config import Frozen
 from bench.core.hashing import hash_value
-from bench.core.names import base_name, readable
+from bench.core.names import base_name, join_label, readable
 from bench.core.protocol import CUTOFFS, PROTOCOL_1, TOPK_DEPTH, HideAtTest, Protocol, ProtocolName
 from bench.core.text import shorten_paths
 from bench.core.types import BenchmarkData, EpochFacts, Features, MetricsByPart, Source
@@ -66,7 +66,7 @@ class RunSpec(Frozen):
     @property
     def label(self) -> str:
         """Return the model name with its variant, for example `ludp@literal`."""
-        return f"{self.model}@{self.variant}" if self.variant else self.model
+        return join_label(self.model, self.variant)
 
     @property
     def params_hash(self) -> str:

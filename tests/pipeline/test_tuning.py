@@ -16,6 +16,7 @@ from bench.cli.options import parse
 from bench.cli.requests import tuning_settings_of
 from bench.cli.run import main
 from bench.core.files import locked
+from bench.core.names import split_label
 from bench.core.protocol import Protocol, get_protocol
 from bench.engine import registry
 from bench.engine.tuned import TunedEntry
@@ -79,7 +80,7 @@ def test_chosen_values_are_used_and_no_trial_is_made_twice(
         assert [row["is_chosen"] for row in own].count("True") == 1
         assert best["is_chosen"] == "True"
         runs = (json.loads(path.read_text("utf-8")) for path in (tmp_path / "results" / "runs").rglob("*.json"))
-        model, _, variant = label.partition("@")
+        model, variant = split_label(label)
         run = next(run for run in runs if (run["spec"]["model"], run["spec"]["variant"]) == (model, variant))
         assert json.loads(best["params"]).items() <= run["spec"]["params"].items()
         assert run["seeds"] != made[best["key"]]["seeds"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.core.names import split_label
 from bench.core.protocol import CUTOFFS, METRICS, PROTOCOL_1, Protocol, metric_key
 from bench.core.types import Metrics, MetricsByPart
 from bench.report.paper import Paper, load_paper
@@ -49,7 +50,7 @@ def record_of(
     **changes: Any,
 ) -> RunRecord:
     """A finished record; `scores` is one value for all metrics, or some of them (the others are 0.5)."""
-    model, _, variant = label.partition("@")
+    model, variant = split_label(label)
     names = [metric_key(metric, cutoff) for metric in METRICS for cutoff in CUTOFFS]
     values = {name: scores.get(name, 0.5) if isinstance(scores, Mapping) else scores for name in names}
     part = Metrics(values=values, n_users=changes.pop("n_users", 10), n_skipped=0)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from toy import data_of, pairs
 
+from bench.core.names import model_of
 from bench.core.types import BenchmarkData, TopK
 from bench.engine.evaluate import hit_matrix
 from bench.report.artifacts import records_of
@@ -148,7 +149,7 @@ def test_models_that_the_call_names_but_does_not_vary_are_named_in_a_note(
     material: Any, data: BenchmarkData
 ) -> None:
     call = material(data, {**CALL, "grcn": GIVEN, "acf": GIVEN}, "ludp", "grcn", "acf", "mf")
-    assert {row["model"].partition("@")[0] for row in rows_of(content.build(call)).values()} == {"ludp"}
+    assert {model_of(row["model"]) for row in rows_of(content.build(call)).values()} == {"ludp"}
     for made in (content.build(call), ablation.build(call)):
         (note,) = (each for each in made.notes if "varies all content models" in each)
         assert note.startswith("Without GRCN, ACF, to save time: --artifacts content or --profile full")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
+from bench.core.names import model_of
 from bench.engine import registry
 from bench.report import experiments
 from bench.report.figure import COLOURS, GREYS, Figure, plot_styles, styled, write_figure
@@ -190,7 +191,7 @@ def test_a_model_looks_the_same_in_every_figure(paper: Paper) -> None:
     everything = plot_styles([*paper.models, *registry.names()[:3]], paper)
     for labels in (["ludp", "mf"], ["lattice"], ["ludp@literal", "ludp", "grcn"]):
         for label, style in plot_styles(labels, paper).items():
-            model = label.partition("@")[0]
+            model = model_of(label)
             assert all(style[key] == everything[model][key] for key in ("color", "marker", "linewidth"))
     colours = {model: everything[model]["color"] for model in paper.models}
     assert len(set(colours.values())) == len(paper.models)

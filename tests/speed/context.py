@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.core.names import base_name
 from bench.core.types import BenchmarkData, DataRequest
 from bench.data.load import load_dataset
 from bench.data.pins import find_directory, search_roots
@@ -142,7 +143,7 @@ def trained_models() -> list[str]:
 
 def data_name(data: BenchmarkData) -> str:
     """Name of a data set in the table."""
-    if data.name.partition("@")[0] == "movielens":
+    if base_name(data.name) == "movielens":
         names = {"real": "MovieLens-1M", "embedded": "MovieLens-100K"}
         return names.get(data.source, f"MovieLens surrogate {data.scale or 1:g}")
     return "public TikTok" if data.scale is None else f"surrogate {data.scale:g}"

@@ -11,13 +11,14 @@ import pytest
 from boards import add_run
 from rich.console import Console
 
+from bench.core.names import split_label
 from bench.core.protocol import Protocol
 from bench.runs.display import Layout, RunDisplay, describe
 from bench.runs.records import RunRecord, RunSpec
 
 
 def spec_of(label: str = "ludp", repetition: int = 0, stage: Any = "final", dataset: str = "tiktok") -> RunSpec:
-    model, _, variant = label.partition("@")
+    model, variant = split_label(label)
     return RunSpec(
         dataset=dataset, model=model, variant=variant, repetition=repetition, base_seed=1, max_epochs=4,
         params={}, stage=stage,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import toy
 
+from bench.core.protocol import metric_parts
 from bench.core.types import TopK
 from bench.engine import evaluate
 
@@ -18,7 +19,7 @@ LOG3, LOG5 = math.log2(3), math.log2(5)
 
 def values(cutoff: int) -> dict[str, list[float]]:
     found = evaluate.per_user(TOPK, HELD_OUT, (cutoff,))
-    return {key.partition("@")[0]: array.tolist() for key, array in found.items()}
+    return {metric_parts(key)[0]: array.tolist() for key, array in found.items()}
 
 
 def test_values_by_hand_at_2() -> None:

@@ -12,6 +12,7 @@ import toy
 
 from bench.cli.options import parse
 from bench.core.errors import UsageError
+from bench.core.names import join_label, model_of, split_label
 from bench.core.protocol import Protocol
 from bench.core.types import Features
 from bench.data.ablation import with_features
@@ -36,6 +37,19 @@ ALL = [
     *experiments.reading_rows().values(),
     *experiments.ablation_rows().values(),
 ]
+
+
+@pytest.mark.parametrize(
+    ("label", "parts"),
+    [
+        ("ludp", ("ludp", "")),
+        ("ludp@literal", ("ludp", "literal")),
+        ("ludp@at@home", ("ludp", "at@home")),
+        ("recbole:EASE", ("recbole:EASE", "")),
+    ],
+)
+def test_a_label_is_a_model_and_its_variant(label: str, parts: tuple[str, str]) -> None:
+    assert (split_label(label), model_of(label), join_label(*parts)) == (parts, parts[0], label)
 
 
 def test_a_row_is_named_after_its_model_variant_or_variation() -> None:

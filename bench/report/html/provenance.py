@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from bench.core.errors import listed
+from bench.core.names import model_of
 from bench.engine import registry
 from bench.report.html.searches import from_searches, set_in_call
 from bench.report.html.summary import About
@@ -18,7 +19,7 @@ from bench.report.leaderboard.entries import web_address
 from bench.report.material import Material
 from bench.report.stops import stopped_by_cap
 from bench.report.table import Block, Cell, Column, Row
-from bench.report.wording import metric_name, model_display, model_of, row_order, seeds
+from bench.report.wording import metric_name, model_display, row_order, seeds
 from bench.runs.record_files import place_of_record
 from bench.runs.records import DataFacts, ProtocolFacts, RunRecord, RunSpec
 

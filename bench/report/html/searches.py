@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.core.errors import listed
+from bench.core.names import split_label
 from bench.engine import registry
 from bench.engine.tuned import TunedEntry, TunedFile
 from bench.report.material import Material
@@ -57,7 +58,7 @@ def set_in_call(material: Material) -> list[str]:
     """Return the rows that have other values than the models' files, because the call gave them."""
     found = []
     for facts, label, run in _rows(material):
-        model, _, variant = label.partition("@")
+        model, variant = split_label(label)
         if entry := registry.find(model):
             own = entry.params(facts.full_name, variant, split_hash=facts.split_hash).model_dump()
             if run.spec.params not in ({}, own):  # baselines without settings have no parameters
@@ -75,7 +76,7 @@ def _rows(material: Material) -> Iterator[tuple[DataFacts, str, RunRecord]]:
 
 def _entry(run: RunRecord, facts: DataFacts) -> TunedEntry | None:
     """Return the search whose values a run has; None if there is none, or the run has other values."""
-    model, _, variant = run.spec.label.partition("@")
+    model, variant = run.spec.model, run.spec.variant
     entry = registry.find(model)
     tuned = TunedFile.of(entry).used(facts.full_name, facts.split_hash, variant) if entry else None
     if entry is None or tuned is None:

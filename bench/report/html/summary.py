@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.core.names import model_of
+from bench.core.protocol import short_metric
 from bench.core.text import counted
 from bench.report.comparisons import MIN_SEEDS
 from bench.report.html.searches import from_searches, set_in_call
@@ -14,15 +16,7 @@ from bench.report.ranking import Standing, second_metric, seed_interval, standin
 from bench.report.scores import Score
 from bench.report.stops import stops_of
 from bench.report.table import Block, Cell, Column, Row, marks
-from bench.report.wording import (
-    DASH,
-    data_headings,
-    data_notes,
-    metric_name,
-    metric_title,
-    model_display,
-    model_of,
-)
+from bench.report.wording import DASH, data_headings, data_notes, metric_name, model_display
 from bench.runs.controls import is_control
 from bench.runs.plan import PROFILES
 from bench.runs.records import DataFacts
@@ -159,9 +153,9 @@ def _board(material: Material, facts: DataFacts, heading: str) -> Block:
         "#",
         "Model",
         "Kind",
-        metric_title(metric),
+        short_metric(metric),
         *interval_head,
-        metric_title(second_metric(metric)),
+        short_metric(second_metric(metric)),
         "Time",
     ]
     columns = tuple(Column(head, heading, "left" if head in {"Model", "Kind"} else "right") for head in heads)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from bench.core.protocol import short_metric
 from bench.report.comparisons import MIN_SEEDS, STAR, shown_p
 from bench.report.leaderboard.entries import FOREIGN_FAMILY, Entry, Spread
 from bench.report.leaderboard.rows import SHOWN, Board
@@ -17,7 +18,7 @@ from bench.report.leaderboard.standings import BoardRank
 from bench.report.ranking import KINDS
 from bench.report.statistics import Contrast
 from bench.report.table import Cell, Mark
-from bench.report.wording import DASH, DATA_FIELDS, OTHER_PROGRAM, data_values, metric_title
+from bench.report.wording import DASH, DATA_FIELDS, OTHER_PROGRAM, data_values
 
 MEBIBYTE = 2**20
 FAMILIES = {**KINDS, FOREIGN_FAMILY: OTHER_PROGRAM, "": "other"}
@@ -71,7 +72,7 @@ def columns_of(board: Board, form: Literal["scores", "origin", "page"]) -> list[
 
     On the page the ranking metric comes first, so that a narrow screen shows it.
     """
-    ranked, shown = metric_title(board.ranked_by), list(board.shown)
+    ranked, shown = short_metric(board.ranked_by), list(board.shown)
     if form == "page":
         shown.sort(key=lambda metric: metric != board.ranked_by)
     columns: list[BoardColumn] = []
@@ -99,7 +100,7 @@ def _metric_column(metric: str) -> BoardColumn:
         return _number(each.scores[metric].mean, sd=each.scores[metric].sd, mark=each.marks[metric])
 
     is_shown = not metric.startswith("precision")
-    return BoardColumn(metric, metric_title(metric), show, scores="right", page="right", is_shown=is_shown)
+    return BoardColumn(metric, short_metric(metric), show, scores="right", page="right", is_shown=is_shown)
 
 
 def _cost_column(key: str, title: str, name: str, form: str, unit: int = 1, is_shown: bool = True) -> BoardColumn:

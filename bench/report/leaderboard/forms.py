@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from bench.core.hashing import hash_in_full
+from bench.core.protocol import short_metric
 from bench.core.text import for_markdown
 from bench.report.comparisons import MIN_SEEDS, STAR
 from bench.report.leaderboard.columns import columns_of, fields_of
@@ -22,7 +23,7 @@ from bench.report.render import to_csv, to_markdown
 from bench.report.scores import data_key
 from bench.report.stops import sign_notes, sign_sentence, stopped_by_cap
 from bench.report.table import Block, Cell, Column, Row, Table
-from bench.report.wording import DASH, data_headings, data_notes, metric_name, metric_title, protocol_sentence
+from bench.report.wording import DASH, data_headings, data_notes, metric_name, protocol_sentence
 from bench.runs.record_files import HASH_FIELD
 
 TITLE = "Leaderboard"
@@ -89,7 +90,7 @@ def _significance(board: Board) -> str:
 
 def notes(section: Section, paper: Paper) -> list[str]:
     """Return the footnotes of a table."""
-    ranked_by = metric_title(section.board.ranked_by)
+    ranked_by = short_metric(section.board.ranked_by)
     lines = data_notes(section.board.facts, section.heading, paper)
     lines += sign_notes(section.heading, {each.title: each.stops for each in section.entries})
     lines += [

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bench import __version__
+from bench.core.protocol import short_metric
 from bench.core.text import counted
 from bench.report.comparisons import untested
 from bench.report.html.view import badges, content_security_policy, read_template, render_template
@@ -23,7 +24,6 @@ from bench.report.leaderboard.entries import Entry, web_address
 from bench.report.leaderboard.forms import COMPARABLE, INTRODUCTION, TITLE, Section, caption, notes
 from bench.report.leaderboard.user_scores import UNIT, chosen_for_page, packed
 from bench.report.paper import Paper
-from bench.report.wording import metric_title
 
 SCRIPTS = ("page.js", "leaderboard.js", "leaderboard-details.js", "leaderboard-plot.js", "leaderboard-compare.js")
 DOCS_INDEX = "docs/index.md"  # in the repository, for pages that are given no address of the documentation
@@ -72,7 +72,7 @@ def to_html(sections: Sequence[Section], left_out: Sequence[str], paper: Paper, 
         scripts=scripts,
         head=_head(entries, beside),
         columns=[(each, each.choice or each.title) for each in columns],
-        metrics=[(metric, metric_title(metric)) for metric in metrics],
+        metrics=[(metric, short_metric(metric)) for metric in metrics],
         costs=[*COSTS.items()],
         badges=badges(list({each.data_hash + each.label: each for each in facts}.values())),
         is_drawn=any(each.source == "surrogate" for each in facts),
@@ -121,7 +121,7 @@ def _rankings(section: Section) -> dict[str, Any]:
     """Return the cells that change with the metric of the ranking, by metric and row: text and value."""
     return {
         metric: {
-            "title": metric_title(metric),
+            "title": short_metric(metric),
             "tested": any(each.standings[metric].gap for each in section.entries),
             "rows": {
                 each.row.id: {name: [cell.text, cell.value] for name, cell in ranking_cells(each, metric).items()}
@@ -140,7 +140,7 @@ def _users(section: Section, rows: Sequence[str]) -> dict[str, Any]:
         "pairs": comb(len(section.scores.by_seed), 2),
         "few": untested(section.board.n_asked),
         "unit": UNIT,
-        "metrics": [[metric, metric_title(metric)] for metric in section.board.shown],
+        "metrics": [[metric, short_metric(metric)] for metric in section.board.shown],
         "ranked": section.board.ranked_by,
         "rows": [[name, titles[name]] for name in rows],
         "scores": packed(section.scores, rows),
@@ -192,7 +192,7 @@ def _row(each: Entry, section: Section, beside: Surroundings) -> dict[str, Any]:
         "cells": [(column, column.show(each)) for column in columns],
         "params": each.row.first.spec.params,
         "curve": curve_of(each.row, section.board.ranked_by),
-        "metric": metric_title(section.board.ranked_by),
+        "metric": short_metric(section.board.ranked_by),
         "runs": _runs(each) if beside.has_records else [],
     }
 

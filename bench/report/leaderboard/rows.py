@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.core.errors import BenchError, ResultsError
 from bench.core.hashing import hash_value
+from bench.core.names import join_label, model_of
 from bench.core.protocol import METRICS, VERSION, Protocol, metric_key
 from bench.core.text import for_line
 from bench.engine import registry
@@ -56,7 +57,7 @@ class BoardRow:
     @property
     def model(self) -> str:
         """Return the name of the model."""
-        return self.label.partition("@")[0]
+        return model_of(self.label)
 
     @property
     def is_foreign(self) -> bool:
@@ -210,10 +211,10 @@ def label_of(group: Sequence[RunRecord]) -> str | None:
         return spec.model
     entry = registry.find(spec.model)
     if entry is None:
-        return f"{spec.model}@{min(names)}"
+        return join_label(spec.model, min(names))
     for variant in ("", *entry.file.variants):
         if variant in names or _is_as_in_file(entry, data, variant, spec.params):
-            return f"{spec.model}@{variant}" if variant else spec.model
+            return join_label(spec.model, variant)
     return None
 
 

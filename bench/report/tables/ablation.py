@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import partial
 
 from bench.core.errors import listed
+from bench.core.names import model_of
+from bench.core.protocol import short_metric
 from bench.report import experiments
 from bench.report.comparisons import (
     CONTRAST_FIELDS,
@@ -31,13 +33,7 @@ from bench.report.statistics import Contrast
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
 from bench.report.tables.variation_forms import CSV_HEADER as SCORE_FIELDS
 from bench.report.tables.variation_forms import Family, Variation, csv_rows, notes, scored_families, with_selection
-from bench.report.wording import (
-    metric_title,
-    model_display,
-    model_of,
-    repetitions_sentence,
-    score_cell,
-)
+from bench.report.wording import model_display, repetitions_sentence, score_cell
 from bench.runs.records import DataFacts
 
 KINDS = ("given", *experiments.CONTENT_ABLATIONS)
@@ -104,7 +100,7 @@ def ablation_table(
     is_tested = (scores.n_asked or MIN_SEEDS) >= MIN_SEEDS
     tested = METHOD.format(family=TESTS) if is_tested else untested(scores.n_asked or 1)
     caption = (
-        f"{metric_title(selection_metric)} with the items' content as given, with the content of other items "
+        f"{short_metric(selection_metric)} with the items' content as given, with the content of other items "
         f"(shuffled), with noise of the same mean and deviation, and with one constant row. "
         f"{repetitions_sentence(scores)} Differences are relative to the content as given, between complete "
         f"cells. {tested} A model that loses nothing does not use "

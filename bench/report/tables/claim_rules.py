@@ -20,12 +20,13 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from bench.core.config import Frozen
 from bench.core.errors import ConfigError, listed, unknown_name
 from bench.core.files import os_errors
+from bench.core.protocol import short_metric
 from bench.core.yaml_files import parse_yaml
 from bench.report import experiments
 from bench.report.comparisons import COMPARED, MIN_SEEDS, UserScores
 from bench.report.paper import MODALITY_ROWS, PAPER_FILE, Paper
 from bench.report.statistics import Contrast, Resamples, Weights
-from bench.report.wording import metric_title, model_display
+from bench.report.wording import model_display
 
 CLAIMS_FILE = PAPER_FILE.with_name("claims.yaml")
 ANY = "any"
@@ -246,7 +247,7 @@ def _verdict(
     if outcomes and scores.n_seeds < MIN_SEEDS:
         return "not decidable here", few_seeds(scores.n_seeds)
     against, still_open = (
-        listed(metric_title(metric) for metric, outcome in outcomes.items() if outcome == each)
+        listed(short_metric(metric) for metric, outcome in outcomes.items() if outcome == each)
         for each in ("against", "open")
     )
     if "against" in outcomes.values():
@@ -254,7 +255,7 @@ def _verdict(
     if is_partial:
         return "not decidable here", "runs are missing"
     if "open" in outcomes.values() and blind:
-        return "not decidable here", f"{listed(map(metric_title, blind))} cannot tell rows apart: {BLIND}"
+        return "not decidable here", f"{listed(map(short_metric, blind))} cannot tell rows apart: {BLIND}"
     if "open" in outcomes.values():
         return "not decidable here", f"{_open_words(claim, unclear)} in {still_open}{_unseen(claim, unclear)}"
     return "holds", ""

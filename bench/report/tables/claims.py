@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import product
 
 from bench.core.errors import listed
+from bench.core.protocol import short_metric
 from bench.report.comparisons import (
     CONTRAST_FIELDS,
     MIN_SEEDS,
@@ -42,7 +43,6 @@ from bench.report.wording import (
     data_headings,
     data_notes,
     data_values,
-    metric_title,
     model_display,
     random_split_counterparts,
 )
@@ -126,7 +126,7 @@ def _counted(claim: Claim, dataset: str, contrasts: list[Weights], what: str, pa
         value = printed_contrast(paper, dataset, weights, metric)
         if value is not None and value <= 0:
             numbers = " and ".join(f"{printed(paper, dataset, label, metric):.4f}" for label in weights)
-            by_pair.setdefault(contrast_name(weights, paper), []).append(f"{metric_title(metric)} {numbers}")
+            by_pair.setdefault(contrast_name(weights, paper), []).append(f"{short_metric(metric)} {numbers}")
     n, n_against = len(claim.metrics) * len(contrasts), sum(map(len, by_pair.values()))
     named = [
         f"{name} in all" if len(shown) == len(claim.metrics) > 1 else f"{name} ({listed(shown)})"
@@ -144,7 +144,7 @@ def _mean_words(claim: Claim, dataset: str, paper: Paper) -> str:
     for metric in claim.metrics:
         difference = printed_contrast(paper, dataset, weights, metric) or 0.0
         base = printed_contrast(paper, dataset, below, metric) or 0.0
-        shares.append(f"{metric_title(metric)} {difference / -base:+.1%}")
+        shares.append(f"{short_metric(metric)} {difference / -base:+.1%}")
     words = listed(shares)
     if len(weights) > 2 and claim.rule == "mean_above":
         singles = [pair(this, that) for this in claim.these for that in claim.those]
@@ -160,7 +160,7 @@ def _gain_words(claim: Claim, dataset: str, paper: Paper) -> str:
         exact = values[claim.these[0]] / values[best] - 1
         given = paper.improvement(dataset, metric)
         differs = f", from its values {exact:.2%}" if f"{given:.2f}%" != f"{exact:.2%}" else ""
-        shares.append(f"{metric_title(metric)} +{given:.2f}% over {model_display(best, paper)}{differs}")
+        shares.append(f"{short_metric(metric)} +{given:.2f}% over {model_display(best, paper)}{differs}")
     return "; ".join(shares)
 
 
@@ -171,7 +171,7 @@ def _by_metric(finding: Finding, paper: Paper, chosen: Callable[[list[Contrast]]
             (f"{contrast_name(each.weights, paper)} " if len(contrasts) > 1 else "") + _shown(each)
             for each in chosen(contrasts)
         ]
-        parts.append(f"{metric_title(metric)} {' and '.join(words)}")
+        parts.append(f"{short_metric(metric)} {' and '.join(words)}")
     return "; ".join(parts)
 
 
@@ -191,7 +191,7 @@ def _differ_words(finding: Finding, paper: Paper) -> str:
     metric, surest = min(everything, key=lambda item: (item[1].p, -abs(item[1].effect or 0.0)))
     name = contrast_name(surest.weights, paper)
     return (
-        f"{n} of {len(everything)} differences significant; surest: {metric_title(metric)} {name} {_shown(surest)}"
+        f"{n} of {len(everything)} differences significant; surest: {short_metric(metric)} {name} {_shown(surest)}"
     )
 
 
@@ -203,7 +203,7 @@ def _many_words(finding: Finding, paper: Paper) -> str:
     name = contrast_name(weakest.weights, paper)
     return (
         f"{n_claimed} of {len(everything)} differences as claimed, {n_sure} significantly, {n_against} "
-        f"significantly the other way; weakest: {metric_title(metric)} {name} {_shown(weakest)}"
+        f"significantly the other way; weakest: {short_metric(metric)} {name} {_shown(weakest)}"
     )
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.core.protocol import metric_key
+from bench.core.names import model_of
+from bench.core.protocol import metric_key, metric_parts
 from bench.core.types import BenchmarkData, BoolArray, TopK
 from bench.engine.evaluate import hit_matrix
 from bench.report.comparisons import Comparisons, Pair, View, compare_pairs, contrast_values, shown_difference
@@ -32,7 +33,7 @@ from bench.report.tables.ablation import (
     tests_of,
 )
 from bench.report.tables.groups import popularity
-from bench.report.wording import data_headings, data_values, metric_name, model_display, model_of, seeds
+from bench.report.wording import data_headings, data_values, metric_name, model_display, seeds
 from bench.runs.list_files import StoredLists
 from bench.runs.records import DataFacts
 
@@ -115,7 +116,7 @@ def build(material: Material) -> Figure:
         ResultsError: stored lists are missing or damaged.
     """
     tests, metric, models = tests_of(material), material.protocol.selection_metric, shown_models(material)
-    of_rare = metric_key("recall", int(metric.partition("@")[2]))
+    of_rare = metric_key("recall", metric_parts(metric)[1])
     contrasts = [each.contrasts for each in tests]
     table = ablation_table(material.scores, material.facts, material.paper, contrasts, models)
     panels: list[Panel] = []
@@ -158,7 +159,7 @@ def rare_view(data: BenchmarkData, rare: RareItems, metric: str) -> View:
         rare: its rare items.
         metric: key of Recall@K.
     """
-    cutoff, test = int(metric.partition("@")[2]), data.split.test
+    cutoff, test = metric_parts(metric)[1], data.split.test
     of_users = np.bincount(test.users[rare.members[test.items]], minlength=data.n_users)  # [n_users]
 
     def view(lists: StoredLists) -> StoredLists:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.core.protocol import PRIMARY_CUTOFF, metric_key
+from bench.core.protocol import PRIMARY_CUTOFF, metric_key, short_metric
 from bench.core.types import BenchmarkData, BoolArray, IntArray, TopK
 from bench.engine.evaluate import hit_matrix
 from bench.report.figure import PAGE_WIDTH, TIP, Figure
@@ -27,7 +27,6 @@ from bench.report.wording import (
     data_headings,
     data_notes,
     data_values,
-    metric_title,
     model_display,
     row_order,
 )
@@ -45,7 +44,7 @@ CSV_HEADER = (
     *("model", "by", "group", "n", "metric", "mean", "sd", "n_runs", "n_failed", "n_asked"),
 )
 CAPTION = (
-    f"{metric_title(RECALL)} for groups of users and of items by their training interactions, {{made}}; the "
+    f"{short_metric(RECALL)} for groups of users and of items by their training interactions, {{made}}; the "
     "darker a cell, the closer it is to the best model of its column. For users it is the mean over the n users "
     "with test interactions, for items the share of the n test interactions that are among the "
     f"first {PRIMARY_CUTOFF} of their user. Groups are quarters, uneven where many have the same number; cold "
@@ -279,7 +278,7 @@ def measures_of(data: BenchmarkData) -> list[Measure]:
     return [
         *(of_users(group) for group in by_user),
         *(of_items(group) for group in by_item),
-        Measure("all", metric_title(RECALL), n_users, RECALL, lambda lists: user_recall(lists, everyone)),
+        Measure("all", short_metric(RECALL), n_users, RECALL, lambda lists: user_recall(lists, everyone)),
         whole("Coverage", coverage),
         whole("Gini", gini),
         whole("Novelty", lambda shown: novelty(shown, counts)),

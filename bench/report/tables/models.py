@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bench.core.errors import listed
-from bench.core.protocol import METRICS, PRIMARY_CUTOFF, metric_key
+from bench.core.names import model_of
+from bench.core.protocol import METRICS, PRIMARY_CUTOFF, metric_key, short_metric
 from bench.engine.recbole_catalogue import is_recbole
 from bench.report.comparisons import MIN_SEEDS, STAR, Comparisons, compare_with_reference, untested
 from bench.report.material import Material, default_reference
@@ -29,9 +30,7 @@ from bench.report.wording import (
     data_values,
     is_about_paper,
     list_incomplete,
-    metric_title,
     model_display,
-    model_of,
     paper_heading,
     repetitions_sentence,
     row_order,
@@ -157,13 +156,13 @@ def _score_block(
         paper: the published values.
     """
     labels = list(names)
-    columns = [Column(metric_title(metric), group=heading) for metric in by_metric]
+    columns = [Column(short_metric(metric), group=heading) for metric in by_metric]
     cells = [
         _our_column(labels, scores, _starred(metric, tested), reference) for metric, scores in by_metric.items()
     ]
     if published:
         shared = [metric for metric in by_metric if metric in paper.metrics]
-        columns += [Column(metric_title(metric), group=paper_heading(published, paper)) for metric in shared]
+        columns += [Column(short_metric(metric), group=paper_heading(published, paper)) for metric in shared]
         cells += [_paper_column(published, labels, metric, reference, paper) for metric in shared]
     n_models = sum(not is_control(label) for label in labels)
     n_ours = n_models - sum(is_recbole(label) for label in labels)

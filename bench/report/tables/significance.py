@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.core.protocol import short_metric
 from bench.report.comparisons import (
     COMPARED,
     CONTRAST_FIELDS,
@@ -22,15 +23,7 @@ from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.statistics import Contrast
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
-from bench.report.wording import (
-    DASH,
-    DATA_FIELDS,
-    data_headings,
-    data_notes,
-    data_values,
-    metric_title,
-    model_display,
-)
+from bench.report.wording import DASH, DATA_FIELDS, data_headings, data_notes, data_values, model_display
 
 CSV_HEADER = (
     *DATA_FIELDS,
@@ -68,7 +61,7 @@ def build(material: Material) -> Table:
 
 def _block(family: Comparisons, metric: str, heading: str, paper: Paper) -> Block:
     """Build the block of a data set and a metric: one row per pair."""
-    group = f"{heading}, {metric_title(metric)}"
+    group = f"{heading}, {short_metric(metric)}"
     columns = [Column("First", align="left"), Column("Second", align="left")]
     columns += [Column(head, group=group) for head in ("difference", "users and seeds", "p", "d", "detectable")]
     rows = []
@@ -104,7 +97,7 @@ def _count_note(everything: Comparisons, heading: str) -> str:
     n_users, parts = everything.scores.n_users, []
     for metric in COMPARED:
         differ = sum(bool(each.sign) for (name, _), each in everything.contrasts.items() if name == metric)
-        parts.append(f"{differ} in {metric_title(metric)}")
+        parts.append(f"{differ} in {short_metric(metric)}")
     return (
         f"{heading}: {n_users:,} users. Of {everything.size} pairs, corrected together, these differ: "
         f"{', '.join(parts)}."

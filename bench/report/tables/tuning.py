@@ -12,21 +12,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import listed
-from bench.core.protocol import METRICS, PRIMARY_CUTOFF, metric_key
+from bench.core.names import model_of
+from bench.core.protocol import METRICS, PRIMARY_CUTOFF, metric_key, short_metric
 from bench.report.figure import PAGE_WIDTH, Figure, plot_styles
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table, marks
-from bench.report.wording import (
-    DASH,
-    DATA_FIELDS,
-    data_notes,
-    data_values,
-    metric_title,
-    model_display,
-    model_of,
-    row_order,
-)
+from bench.report.wording import DASH, DATA_FIELDS, data_notes, data_values, model_display, row_order
 from bench.runs.records import RunRecord
 from bench.runs.tuning.results import StudyResult, test_score, valid_score
 
@@ -65,7 +57,7 @@ def budget_figure(studies: Sequence[StudyResult], paper: Paper) -> Figure:
     by_data = [list(group) for _, group in groupby(studies, key=lambda study: study.facts.label)]
     notes = [note for same in by_data for note in data_notes(same[0].facts, same[0].facts.label, paper)]
     caption = (
-        f"Tuning budget. Expected {metric_title(used.selection_metric)} of the trial that the validation part "
+        f"Tuning budget. Expected {short_metric(used.selection_metric)} of the trial that the validation part "
         f"chooses among n, over all subsets of the trials: left on the validation part, right on the test part. "
         f"One seed."
     )
@@ -97,7 +89,7 @@ def _draw_budget(by_data: Sequence[Sequence[StudyResult]], paper: Paper, metric:
         for axes, part in zip(row, ("valid", "test"), strict=True):
             _panel(axes, same, part, paper)
             words = "validation" if part == "valid" else "test"
-            axes.set_ylabel(f"expected {words} {metric_title(metric)}")
+            axes.set_ylabel(f"expected {words} {short_metric(metric)}")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         row[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return drawing
@@ -138,7 +130,7 @@ def tuning_table(studies: Sequence[StudyResult], paper: Paper, labels: Sequence[
     budgets = listed(dict.fromkeys(study.budget.words for study in studies))
     caption = (
         f"Search. Budget of each row: {budgets}.{_fairness(studies, labels)} The first trial is the model's "
-        f"default, and the validation part alone chose. Scores are {metric_title(used.selection_metric)} of the "
+        f"default, and the validation part alone chose. Scores are {short_metric(used.selection_metric)} of the "
         f"trial's one seed; 'Confirmed' is "
         f"the mean over fresh seeds, which chose among the best settings ('Again' counts these runs). CPU minutes "
         f"are those of all runs of the row. The gap is what choosing on the test part would have added to the "

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.core.protocol import METRICS, PRIMARY_CUTOFF, metric_key
+from bench.core.names import model_of
+from bench.core.protocol import METRICS, PRIMARY_CUTOFF, metric_key, metric_parts, short_metric
 from bench.report.figure import COLUMN_WIDTH, PAGE_WIDTH, TIP, Figure, plot_styles, spread_name
 from bench.report.paper import Paper
 from bench.report.scores import Score, Scores
@@ -25,8 +26,6 @@ from bench.report.wording import (
     data_values,
     list_incomplete,
     metric_name,
-    metric_title,
-    model_of,
     paper_heading,
     repetitions_sentence,
     score_cell,
@@ -101,7 +100,7 @@ class Family:
         return [metric for metric in self.scores if not self._repeats_recall(metric)]
 
     def _repeats_recall(self, metric: str) -> bool:
-        name, _, cutoff = metric.partition("@")
+        name, cutoff = metric_parts(metric)
         recall = self.scores.get(f"recall@{cutoff}")
         if name != "precision" or recall is None:
             return False
@@ -386,7 +385,7 @@ def _text_column(title: str, words: Sequence[str]) -> tuple[Column, list[Cell]]:
 def _ours(family: Family) -> list[tuple[Column, list[Cell]]]:
     return [
         (
-            Column(metric_title(metric), group=family.heading),
+            Column(short_metric(metric), group=family.heading),
             [
                 score_cell(score, mark) if variation.label else Cell(words=f"{DASH} (not in this data)")
                 for variation, score, mark in zip(family.variations, across, family.marks(metric), strict=True)
@@ -405,7 +404,7 @@ def _difference(family: Family, against: str, metric: str) -> tuple[Column, list
         NOTHING if place in places else Cell(improvement(mean, [base]), form="+.1%")
         for place, mean in enumerate(complete)
     ]
-    return Column(f"{metric_title(metric)} against '{against}'", group=family.heading), cells
+    return Column(f"{short_metric(metric)} against '{against}'", group=family.heading), cells
 
 
 def _published(family: Family, paper: Paper) -> list[tuple[Column, list[Cell]]]:
@@ -418,5 +417,5 @@ def _published(family: Family, paper: Paper) -> list[tuple[Column, list[Cell]]]:
                 NOTHING if value is None else Cell(value, mark=mark)
                 for value, mark in zip(values, marks(values), strict=True)
             ]
-            columns.append((Column(metric_title(metric), group=paper_heading(family.facts.card, paper)), cells))
+            columns.append((Column(short_metric(metric), group=paper_heading(family.facts.card, paper)), cells))
     return columns

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.core.files import exclusively, free_name, os_errors, write_text
+from bench.core.names import split_label
 from bench.core.protocol import Protocol
 from bench.engine.model_file import ModelEntry
 from bench.engine.tuned import Confirmed, TunedEntry, write_tuned
@@ -56,7 +57,7 @@ def tuned_entry(result: StudyResult, protocol: Protocol, date: str) -> TunedEntr
     return TunedEntry(
         dataset=facts.card,
         split=facts.split,
-        variant=result.label.partition("@")[2],
+        variant=split_label(result.label)[1],
         values=result.chosen_values,
         metric=chosen.protocol.selection_metric,
         valid=valid_score(chosen) if mean is None else mean,

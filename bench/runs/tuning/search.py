@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bench.core.errors import unknown_name
 from bench.core.hashing import hash_value
-from bench.core.names import file_name
+from bench.core.names import file_name, model_of, split_label
 from bench.core.protocol import Bounds, Protocol
 from bench.core.types import BenchmarkData
 from bench.engine import registry
@@ -85,7 +85,7 @@ class Search:
     @property
     def model(self) -> str:
         """Return the name of the model's file."""
-        return self.label.partition("@")[0]
+        return model_of(self.label)
 
 
 @dataclass
@@ -137,7 +137,7 @@ def plan_searches(labels: Sequence[str], data: Mapping[str, BenchmarkData], over
     searches = []
     for each in data.values():
         for label in labels:
-            model, _, variant = label.partition("@")
+            model, variant = split_label(label)
             space = search_space(registry.load(model), variant, overrides.get(model, {}), each.name)
             # by the fixed values, because a variant such as ludp@visual needs a modality
             if content_problem(model, space.fixed, [one.name for one in each.modalities]) is None:
@@ -289,7 +289,7 @@ def _spec(
     return RunSpec(
         dataset=search.data.name,
         model=search.model,
-        variant=search.label.partition("@")[2],
+        variant=split_label(search.label)[1],
         stage=stage,
         repetition=repetition,
         base_seed=settings.base_seed,
@@ -382,7 +382,7 @@ def tuned_values(results: Sequence[StudyResult]) -> Tuned:
 
 def _write_chosen(result: StudyResult, settings: TuningSettings, options: RunOptions, console: Console) -> None:
     """Write the chosen values beside the model's file, or print why they are not written."""
-    entry = registry.load(result.label.partition("@")[0])
+    entry = registry.load(model_of(result.label))
     subject, path = f"{result.label} on {result.facts.label}", tuned_path(entry)
     if dropped := describe_dropped(result):
         console.print(f"{subject}: {dropped}.", style="yellow", markup=False)
