@@ -122,25 +122,25 @@ def _table(rows: Sequence[Ranked], metrics: Sequence[str], left_out: Sequence[st
         # the deviation stands beside the ranking metric alone, for want of room
         for place, (metric, score) in enumerate(zip(metrics, row.scores, strict=True)):
             cells[metric] = _number(score, has_deviation and place == 0)
-        if row.scores[0].complete is None:
+        if row.scores[0].mean is None:
             cells[metrics[0]] = _gap(row.scores[0])
-        rank = "-" if row.scores[0].complete is None else str(row.place)
+        rank = "-" if row.scores[0].mean is None else str(row.place)
         table.add_row(rank, Text(row.name), *(Text(cells[name]) for name in shown))
     return table
 
 
 def _number(score: Score, has_deviation: bool) -> str:
     """Return a mean over all requested seeds; "" where a run is missing, because no mean covers the rest."""
-    if score.complete is None:
+    if score.mean is None:
         return ""
     deviation = f" ± {score.sd:.4f}" if has_deviation and score.sd is not None else ""
-    return f"{score.complete:.4f}{deviation}"
+    return f"{score.mean:.4f}{deviation}"
 
 
 def _gap(score: Score) -> str:
     if score.n_asked == 1:
         return "failed" if score.n_failed else "missing"
-    return f"{score.n_runs} of {score.n_asked} seeds"
+    return f"{score.progress} seeds"
 
 
 def warnings(material: Material) -> Iterator[str]:

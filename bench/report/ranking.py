@@ -84,7 +84,7 @@ def standings(material: Material, facts: DataFacts, with_incomplete: bool = Fals
     """
     metric = material.protocol.selection_metric
     scores = {label: material.scores.get(facts, label, metric) for label in material.labels}
-    found_places = places({label: score.complete for label, score in scores.items() if score.complete is not None})
+    found_places = places({label: score.mean for label, score in scores.items() if score.mean is not None})
     found = [
         Standing(
             found_places.get(label, 1 + len(found_places)),
@@ -95,7 +95,7 @@ def standings(material: Material, facts: DataFacts, with_incomplete: bool = Fals
             _mean_seconds(material, facts, label),
         )
         for label, score in scores.items()
-        if with_incomplete or score.complete is not None
+        if with_incomplete or score.mean is not None
     ]
     return sorted(found, key=lambda each: (each.place, each.name))
 
@@ -120,10 +120,10 @@ def seed_interval(score: Score) -> Interval | None:
     """
     from scipy.stats import t
 
-    if score.complete is None or not score.sd or score.n_runs < MIN_SEEDS:
+    if score.mean is None or not score.sd or score.n_runs < MIN_SEEDS:
         return None
     half = float(t.ppf(1 - LEVEL / 2, score.n_runs - 1)) * score.sd / math.sqrt(score.n_runs)
-    return score.complete - half, score.complete + half
+    return score.mean - half, score.mean + half
 
 
 def intervals(material: Material, facts: DataFacts, labels: Sequence[str]) -> Mapping[str, Interval]:

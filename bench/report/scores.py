@@ -31,9 +31,15 @@ def data_key(facts: DataFacts) -> DataKey:
 
 @dataclass(frozen=True)
 class Score:
-    """The score of one model on one data set in one metric; `mean` is None without a finished run.
+    """The score of one model on one data set in one metric.
 
-    `sd` is the sample standard deviation (ddof=1), None for fewer than two runs.
+    Attributes:
+        mean: over all requested repetitions; None if one is missing, because a mean over the repetitions that are
+            there could be that of the lucky ones.
+        sd: sample standard deviation (ddof=1); None without a mean, and for one run.
+        n_runs: finished runs.
+        n_failed: failed runs.
+        n_asked: requested repetitions; None without records.
     """
 
     mean: float | None = None
@@ -42,10 +48,29 @@ class Score:
     n_failed: int = 0
     n_asked: int | None = None
 
+    @classmethod
+    def of(cls, values: Sequence[float], n_runs: int, n_failed: int, n_asked: int) -> Score:
+        """Return the score of the values of finished runs.
+
+        Args:
+            values: one per finished run; empty if the runs have none.
+            n_runs: finished runs.
+            n_failed: failed runs.
+            n_asked: requested repetitions.
+        """
+        has_mean = bool(values) and n_runs == n_asked
+        return cls(
+            mean=statistics.fmean(values) if has_mean else None,
+            sd=statistics.stdev(values) if has_mean and len(values) > 1 else None,
+            n_runs=n_runs,
+            n_failed=n_failed,
+            n_asked=n_asked,
+        )
+
     @property
-    def complete(self) -> float | None:
-        """Return the mean if it covers all requested repetitions, else None; only such means are compared."""
-        return self.mean if self.n_runs == self.n_asked else None
+    def progress(self) -> str:
+        """Return how many of the requested repetitions are finished, `2 of 3`."""
+        return f"{self.n_runs} of {self.n_asked}"
 
 
 class Scores:
@@ -191,13 +216,7 @@ def _scores(group: Sequence[RunRecord], n_asked: int) -> dict[str, Score]:
     n_asked = 1 if group[0].foreign else n_asked  # the lists of another program have no seeds
     for metric in names["test"]:
         values = [run.test.values[metric] for run in by_run]
-        scores[metric] = Score(
-            mean=statistics.fmean(values) if values else None,
-            sd=statistics.stdev(values) if len(values) > 1 else None,
-            n_runs=len(by_run),
-            n_failed=len(group) - len(by_run),
-            n_asked=n_asked,
-        )
+        scores[metric] = Score.of(values, len(by_run), len(group) - len(by_run), n_asked)
     return scores
 
 

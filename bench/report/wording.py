@@ -205,14 +205,9 @@ def _bare(sentence: str) -> str:
 
 
 def score_cell(score: Score, mark: Mark = "") -> Cell:
-    """Return a cell with mean and deviation, or with the number of seeds alone if repetitions are missing.
-
-    A mean over the repetitions that are there could be that of the lucky ones.
-    """
+    """Return a cell with mean and deviation, or with the number of seeds alone if repetitions are missing."""
     if score.mean is None:
-        return NO_RUN
-    if score.complete is None:
-        return Cell(words=f"{DASH} ({score.n_runs} of {score.n_asked} seeds)")
+        return Cell(words=f"{DASH} ({score.progress} seeds)") if score.n_runs else NO_RUN
     return Cell(score.mean, score.sd, mark=mark)
 
 
@@ -227,7 +222,7 @@ def repetitions_sentence(scores: Scores) -> str:
 
 def list_incomplete(by_name: Iterable[tuple[str, Score]]) -> str:
     """List the rows with missing repetitions, each with its counts; "" if all are complete."""
-    gaps: Mapping[str, Score] = {name: score for name, score in by_name if score.complete is None}
+    gaps: Mapping[str, Score] = {name: score for name, score in by_name if score.mean is None}
     if not gaps:
         return ""
     return listed(

@@ -26,7 +26,7 @@ FAULTS = [
     Fault("runs: a variation's record stays off the leaderboard", "_read_existing", "if _is_of_file(each.spec) and not _is_of_file(existing.spec):", "if False:", "tests/unit/test_executor.py -k becomes_the_models_own", slow=True),
     Fault("budget: failed trials cost nothing", "spent", "unknown * max([LEAST_UNKNOWN, *known])", "0", f"{PRUNING} -k cpu_minutes", slow=True),
     Fault("console: test scores while runs are made", "describe", "record.metrics.valid.values[metric]", "record.metrics.test.values[metric]", "tests/unit/test_display.py -k no_test_score"),
-    Fault("console: a mean over missing seeds", "_number", "if score.complete is None:", "if score.mean is None:", "tests/report/test_console_end.py -k incomplete"),
+    Fault("scores: a mean over missing seeds", "Score.of", "bool(values) and n_runs == n_asked", "bool(values)", "tests/report/test_console_end.py -k incomplete"),
     Fault("console: two names of one run are two runs", "Plan.of", "runs.setdefault(run.key, run)", "runs[run.key + run.spec.label] = run", "tests/pipeline/test_console.py -k dry_run"),
     Fault("estimate: another number of interactions", "Estimator._by_records", "* run.facts.n_train", "* record.data.n_train", "tests/unit/test_estimate.py -k scaled"),
     Fault("tuned values of another split", "TunedFile.find", "(*base_and_split(dataset), split_hash, variant)", "(base, entry.split, split_hash, variant)", f"{TUNED} -k hold_for", slow=True),

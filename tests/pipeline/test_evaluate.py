@@ -568,7 +568,7 @@ def test_a_record_of_lists_is_read_and_says_what_it_is(tmp_path: Path) -> None:
     assert found.record == record
     assert (record.seeds, record.cost, record.curve, record.best_epoch) == ({}, None, [], None)
     assert record.stop_reason is None
-    assert Scores([record], 5).get(record.data, record.spec.label, "recall@10").complete is not None
+    assert Scores([record], 5).get(record.data, record.spec.label, "recall@10").mean is not None
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from bench.report import experiments
 from bench.report.figure import COLOURS, GREYS, Figure, plot_styles, styled, write_figure
 from bench.report.paper import Paper
 from bench.report.scores import Scores
-from bench.report.tables.variation_forms import CSV_HEADER, NO_RUN, PALE
+from bench.report.tables.variation_forms import CSV_HEADER, NO_RUN
 from bench.report.tables.variations import build_variations
 
 ROWS: dict[str, Callable[[], Any]] = {
@@ -148,19 +148,16 @@ def test_precision_is_left_out_where_it_repeats_recall(
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_gaps_and_partial_means_show(name: str, make_facts: Any, scores: Any, paper: Paper) -> None:
+def test_gaps_say_how_many_runs_there_are(name: str, make_facts: Any, scores: Any, paper: Paper) -> None:
     facts, labels = [make_facts()], labels_of(name)
     missing = ((labels[0], 1), *((labels[2], repetition) for repetition in range(3)))
     figure = BUILDERS[name](scores(labels, facts, 3, missing), facts, paper)
     for axes in drawn(figure):
         words = [text.get_text() for text in axes.texts]
-        assert sorted(words) == sorted(["2 of 3", NO_RUN])
+        assert sorted(words) == sorted(["2 of 3 seeds", NO_RUN])
         found = bars(axes, name == "fig6")
-        assert len(found) == len(labels) - 1
-        assert found[0][2] is None
-        assert all(half is not None for _, _, half in found[1:])
-        alphas = [container[0].get_alpha() for container in axes.containers]
-        assert alphas == [PALE] + [None] * (len(labels) - 2)
+        assert len(found) == len(labels) - 2
+        assert all(half is not None for _, _, half in found)
         if name == "fig3":
             assert not [line for line in axes.lines if line.get_linestyle() == ":"]  # the base is incomplete
         if name == "fig6":

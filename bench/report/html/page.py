@@ -148,7 +148,7 @@ def to_html(written: Written, material: Material, about: About) -> str:
 
 def _ranked_note(material: Material) -> str:
     n_left_out = sum(
-        material.scores.get(facts, label, material.protocol.selection_metric).complete is None
+        material.scores.get(facts, label, material.protocol.selection_metric).mean is None
         for facts in material.facts
         for label in material.labels
     )

@@ -113,7 +113,7 @@ def build(material: Material) -> Figure:
     labels = row_order(material.labels, paper)
     blocks = independent(facts)
     means = np.array(
-        [[material.scores.get(each, label, metric).complete for label in labels] for each in blocks],
+        [[material.scores.get(each, label, metric).mean for label in labels] for each in blocks],
         dtype=np.float64,
     )
     frame = pd.DataFrame(means, columns=labels)

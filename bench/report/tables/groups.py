@@ -7,7 +7,6 @@ the finished runs. "First" below means the first `PRIMARY_CUTOFF` of a user's li
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -252,8 +251,8 @@ def build(material: Material) -> Figure:
 
 
 def _descending(score: Score) -> tuple[bool, float]:
-    """Return the sort key of a score: the best first, rows without all their runs after the complete ones."""
-    return score.complete is None, float("inf") if score.mean is None else -score.mean
+    """Return the sort key of a score: the best first, then rows that lack runs, those with the most runs first."""
+    return score.mean is None, -score.n_runs if score.mean is None else -score.mean
 
 
 def measures_of(data: BenchmarkData) -> list[Measure]:
@@ -295,9 +294,7 @@ def _scores(
         n_failed = sum(_is_failed(record, facts, label) for record in material.records)
         for each, scores in by_measure.items():
             values = [value for value in map(each.of, lists) if value is not None]
-            mean = statistics.fmean(values) if values else None
-            sd = statistics.stdev(values) if len(values) > 1 else None
-            scores.append(Score(mean, sd, len(lists), n_failed, material.n_seeds))
+            scores.append(Score.of(values, len(lists), n_failed, material.n_seeds))
     return by_measure
 
 
@@ -340,14 +337,14 @@ def _draw_map(axes: Axes, each: HeatMap) -> None:
 
 def _shares(scores: Sequence[Score]) -> list[float]:
     """Return complete means as shares of the best one of their column; nan for the others."""
-    best = max((score.complete or 0.0 for score in scores), default=0.0)
-    return [float("nan") if score.complete is None else score.complete / (best or 1.0) for score in scores]
+    best = max((score.mean or 0.0 for score in scores), default=0.0)
+    return [float("nan") if score.mean is None else score.mean / (best or 1.0) for score in scores]
 
 
 def _shown(score: Score) -> str:
-    if score.mean is None:
-        return DASH
-    return f"{score.mean:.3f}" if score.complete is not None else f"{score.n_runs} of {score.n_asked}"
+    if score.mean is not None:
+        return f"{score.mean:.3f}"
+    return score.progress if 0 < score.n_runs < (score.n_asked or 0) else DASH
 
 
 def _csv_row(facts: DataFacts, label: str, each: Measure, score: Score) -> tuple[CsvValue, ...]:

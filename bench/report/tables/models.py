@@ -185,7 +185,7 @@ def _rivals(labels: Sequence[str], reference: str) -> dict[str, list[str]]:
 def _our_column(
     labels: Sequence[str], scores: Sequence[Score], starred: Collection[str], reference: str
 ) -> list[Cell]:
-    complete = [score.complete for score in scores]
+    complete = [score.mean for score in scores]
     means = dict(zip(labels, complete, strict=True))
     rivals = _rivals(labels, reference).values()
     gains = [improvement(means.get(reference), [means[label] for label in each]) for each in rivals]
@@ -272,7 +272,7 @@ def _score_csv(
     reference: str,
     paper: Paper,
 ) -> list[CsvRow]:
-    given = marks([score.complete for score in cells])
+    given = marks([score.mean for score in cells])
     return [
         (
             *data_values(facts),

@@ -47,7 +47,6 @@ CSV_HEADER = (
 MAX_COLUMNS = 3
 LINE_HEIGHT = 2.1  # inches per panel
 DOT_HEIGHT, DOT_FRAME = 0.24, 0.7  # inches per dot, and around the dots of a panel
-PALE = 0.4  # opacity of a mean over fewer repetitions than planned
 STEPS = (1, 2, 5, 10)  # distances between ticks, times a power of ten
 NO_RUN = "no finished run"
 DrawPanel = Callable[["Axes", "Family", str, Mapping[str, Any]], None]
@@ -90,7 +89,7 @@ class Family:
 
     def marks(self, metric: str) -> list[Mark]:
         """Mark the best and second best among complete cells."""
-        return marks([score.complete for score in self.scores[metric]])
+        return marks([score.mean for score in self.scores[metric]])
 
     def distinct_metrics(self) -> list[str]:
         """Return the metrics that a figure needs: Precision only where it is not Recall times a constant.
@@ -181,8 +180,7 @@ def csv_rows(families: Sequence[Family], scores: Scores) -> tuple[tuple[CsvValue
 def dot_figure(name: str, caption: str, families: Sequence[Family], scores: Scores, paper: Paper) -> Figure:
     """Draw variations without an order, one below the other; one panel per data set and metric.
 
-    A mean of fewer repetitions than planned is pale, with a label that says so; a variation without a finished
-    run leaves a labelled gap.
+    A variation that lacks runs leaves a labelled gap.
 
     Args:
         name: of the figure.
@@ -282,14 +280,14 @@ def _dots(axes: Axes, family: Family, metric: str, style: Mapping[str, Any]) -> 
     """Draw one dot per variation, the first one on top and with a line through it to compare with."""
     from matplotlib.ticker import MaxNLocator
 
-    base = family.scores[metric][0].complete
+    base = family.scores[metric][0].mean
     if base is not None:
         axes.axvline(base, color="grey", linestyle=":", linewidth=0.8, zorder=1)
     for place, score in enumerate(family.scores[metric]):
         if score.mean is None:
-            axes.text(0.04, place, NO_RUN, transform=axes.get_yaxis_transform(), va="center", fontsize=6)
+            axes.text(0.04, place, _gap(score), transform=axes.get_yaxis_transform(), va="center", fontsize=6)
             continue
-        _point(axes, score, {"x": score.mean, "y": place, "xerr": _spread(score)}, style)
+        _point(axes, score, {"x": score.mean, "y": place, "xerr": score.sd}, style)
     names = [variation.name for variation in family.variations]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -304,38 +302,28 @@ def _line(
 
     if has_line:
         # nan breaks the line, so that it does not pass through an incomplete mean
-        means = [float("nan") if score.complete is None else score.complete for score in across]
+        means = [float("nan") if score.mean is None else score.mean for score in across]
         axes.plot(places, means, color=style["color"], linestyle="-", linewidth=1.0, zorder=style["zorder"])
     for place, score in zip(places, across, strict=True):
         if score.mean is None:
             upright: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "bottom"}
-            axes.text(place, 0.03, NO_RUN, transform=axes.get_xaxis_transform(), fontsize=6, **upright)
+            axes.text(place, 0.03, _gap(score), transform=axes.get_xaxis_transform(), fontsize=6, **upright)
         else:
-            _point(axes, score, {"x": place, "y": score.mean, "yerr": _spread(score)}, style)
+            _point(axes, score, {"x": place, "y": score.mean, "yerr": score.sd}, style)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
     axes.margins(x=0.12, y=0.12)
 
 
 def _point(axes: Axes, score: Score, at: dict[str, Any], style: Mapping[str, Any]) -> None:
-    is_complete = score.complete is not None
     drawn = axes.errorbar(
-        **at,
-        fmt=style["marker"],
-        color=style["color"],
-        capsize=2,
-        elinewidth=0.9,
-        alpha=None if is_complete else PALE,
-        zorder=style["zorder"],
+        **at, fmt=style["marker"], color=style["color"], capsize=2, elinewidth=0.9, zorder=style["zorder"]
     )
-    drawn[0].set_gid(f"{TIP}{score.mean:.4f}" + ("" if _spread(score) is None else f", SD {score.sd:.4f}"))
-    if not is_complete:
-        words = f"{score.n_runs} of {score.n_asked}"
-        axes.annotate(words, (at["x"], at["y"]), (0, 4), textcoords="offset points", ha="center", fontsize=6)
+    drawn[0].set_gid(f"{TIP}{score.mean:.4f}" + ("" if score.sd is None else f", SD {score.sd:.4f}"))
 
 
-def _spread(score: Score) -> float | None:
-    """Return the deviation of a complete mean; that of fewer runs would be taken for the deviation of all."""
-    return None if score.complete is None else score.sd
+def _gap(score: Score) -> str:
+    """Return what stands in place of a mean: how many runs there are."""
+    return f"{score.progress} seeds" if score.n_runs else NO_RUN
 
 
 def variation_table(
@@ -397,7 +385,7 @@ def _ours(family: Family) -> list[tuple[Column, list[Cell]]]:
 
 def _difference(family: Family, against: str, metric: str) -> tuple[Column, list[Cell]]:
     """Return the column of relative differences of complete means in the metric that selects."""
-    complete = [score.complete for score in family.scores[metric]]
+    complete = [score.mean for score in family.scores[metric]]
     places = [place for place, variation in enumerate(family.variations) if variation.name == against]
     base = complete[places[0]]
     cells = [
