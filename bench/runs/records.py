@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from bench.core.config import Frozen
 from bench.core.hashing import hash_value
 from bench.core.names import base_name, join_label, readable
-from bench.core.protocol import CUTOFFS, PROTOCOL_1, TOPK_DEPTH, HideAtTest, Protocol, ProtocolName
+from bench.core.protocol import CUTOFFS, PROTOCOL_1, TOPK_DEPTH, Bounds, HideAtTest, Protocol, ProtocolName
 from bench.core.text import shorten_paths
 from bench.core.types import BenchmarkData, EpochFacts, Features, MetricsByPart, Source
 
@@ -32,7 +32,7 @@ def _tuples(value: Any) -> Any:
     return tuple(tuple(rung) if isinstance(rung, list) else rung for rung in value)
 
 
-Bounds = Annotated[tuple[tuple[int, float], ...], BeforeValidator(_tuples)]
+StoredBounds = Annotated[Bounds, BeforeValidator(_tuples)]
 
 
 class RunSpec(Frozen):
@@ -61,7 +61,7 @@ class RunSpec(Frozen):
     base_seed: int
     max_epochs: int
     params: dict[str, ParamValue]
-    bounds: Bounds = ()
+    bounds: StoredBounds = ()
 
     @property
     def label(self) -> str:

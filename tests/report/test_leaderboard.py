@@ -172,7 +172,7 @@ def test_every_metric_has_ranks_and_differences_of_its_own(tmp_path: Path, paper
             add_run(tmp_path, label, n, skill)
     ((board,), _) = boards([file.record for file in read_results(tmp_path).runs], None)
     by_seed = read_scores(board, ResultsStore(tmp_path)).by_seed
-    found = {each.row.id: each.standings for each in rows(tmp_path, paper)}
+    found = {each.row.id: each.ranks for each in rows(tmp_path, paper)}
     seed = derive_seed(0, "significance", board.facts.data_hash, board.facts.split_hash)
     for place, metric in enumerate(board.shown):
         means = {name: each[place].mean() for name, each in by_seed.items()}

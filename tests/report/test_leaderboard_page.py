@@ -333,7 +333,7 @@ def test_a_table_is_ranked_by_any_metric_with_its_own_tests(opened: Any, paper: 
     heads = [head.inner_text() for head in board.locator("thead th:not([hidden]) button").all()]
     assert heads[:3] == ["#", "Model", "NDCG@10"]
     assert "Difference in NDCG@10" in heads
-    ranked = sorted(section.entries, key=lambda each: each.standings["ndcg@10"].rank or 99)
+    ranked = sorted(section.entries, key=lambda each: each.ranks["ndcg@10"].rank or 99)
     assert names(opened) == [each.title for each in ranked]
     for row, entry in zip(board.locator("tbody tr").all(), ranked, strict=True):
         for column, cell in ranking_cells(entry, "ndcg@10").items():

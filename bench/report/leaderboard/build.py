@@ -20,7 +20,7 @@ from bench.core.places import ROOT
 from bench.core.text import counted, for_line
 from bench.engine import plugins
 from bench.report.leaderboard.entries import entries_of
-from bench.report.leaderboard.forms import Section, csv_text, headings, is_unchanged, json_text, markdown
+from bench.report.leaderboard.forms import BoardSection, csv_text, headings, is_unchanged, json_text, markdown
 from bench.report.leaderboard.page import Surroundings, to_html
 from bench.report.leaderboard.rows import RUNS, TRIALS, ResultRecords, boards, read_results
 from bench.report.leaderboard.user_scores import ListReader, read_scores
@@ -45,7 +45,7 @@ class Leaderboard:
         n_runs: number of all runs.
     """
 
-    sections: Sequence[Section]
+    sections: Sequence[BoardSection]
     left_out: Sequence[str]
     n_failed: int = 0
     n_runs: int = 0
@@ -167,7 +167,7 @@ def build(found: ResultRecords, n_asked: int | None, paper: Paper, lists: ListRe
         return build(replace(found, runs=runs, damaged=(*found.damaged, *damaged)), n_asked, paper, lists)
     files = {file.record.key: file.path.relative_to(found.root) for file in found.runs}
     sections = [
-        Section(board, heading, entries_of(board, own, found.trial_records, files, paper), own)
+        BoardSection(board, heading, entries_of(board, own, found.trial_records, files, paper), own)
         for board, heading, own in zip(tables, headings(tables), scores, strict=True)
     ]
     left_out = [for_line(f"{_below(each.path, found.root)}: {each.problem}.") for each in found.damaged]

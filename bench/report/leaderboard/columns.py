@@ -13,8 +13,8 @@ from typing import Any, Literal
 from bench.core.protocol import short_metric
 from bench.report.comparisons import MIN_SEEDS, STAR, shown_p
 from bench.report.leaderboard.entries import FOREIGN_FAMILY, Entry, Spread
+from bench.report.leaderboard.ranks import BoardRank
 from bench.report.leaderboard.rows import SHOWN, Board
-from bench.report.leaderboard.standings import BoardRank
 from bench.report.ranking import KINDS
 from bench.report.statistics import Contrast
 from bench.report.table import Cell, Mark
@@ -122,7 +122,7 @@ def _seeds(each: Entry) -> Shown:
 
 def ranking_cells(each: Entry, metric: str) -> dict[str, Shown]:
     """Return the cells that depend on the metric by which a table is ranked, by column."""
-    standing = each.standings[metric]
+    standing = each.ranks[metric]
     return {"rank": _rank(standing), "gap": _gap(standing.gap), "p": _p(standing.gap, each.board.n_asked)}
 
 

@@ -18,8 +18,8 @@ from bench.core.text import shorten_paths
 from bench.engine import registry
 from bench.engine.recbole_catalogue import is_recbole
 from bench.report.leaderboard.origin import Origin, origin_of
+from bench.report.leaderboard.ranks import BoardRank, board_ranks
 from bench.report.leaderboard.rows import Board, BoardRow
-from bench.report.leaderboard.standings import BoardRank, standings
 from bench.report.leaderboard.user_scores import BoardScores
 from bench.report.paper import Paper
 from bench.report.statistics import Contrast
@@ -71,7 +71,7 @@ class Entry:
         valid: the selection metric of the same runs on validation.
         cost: means over runs of the costs in `COSTS`; None if incomplete.
         stops: how the trainings ended.
-        standings: rank and difference from the best row, by metric of `Board.shown`.
+        ranks: rank and difference from the best row, by metric of `Board.shown`.
         uncompared: why a complete row has no gap.
         machines: processors with threads.
         origin: origin of the parameters.
@@ -93,7 +93,7 @@ class Entry:
     valid: Spread
     cost: Mapping[str, float | None]
     stops: Stops
-    standings: Mapping[str, BoardRank]
+    ranks: Mapping[str, BoardRank]
     uncompared: str
     machines: Sequence[str]
     origin: Origin
@@ -113,7 +113,7 @@ class Entry:
     @property
     def standing(self) -> BoardRank:
         """Return the standing in the ranking metric."""
-        return self.standings[self.board.ranked_by]
+        return self.ranks[self.board.ranked_by]
 
     @property
     def rank(self) -> int | None:
@@ -145,7 +145,7 @@ def entries_of(
         trials: all trials of the directory; `files` its record files by key, relative to it.
         paper: gives the names.
     """
-    placed = standings(board, scores.by_seed)
+    placed = board_ranks(board, scores.by_seed)
     origins = [origin_of(row, board, trials) for row in board.rows]
     tags = _tags(board.rows, origins)
     best = {metric: marks([row.mean(metric) for row in board.rows]) for metric in board.shown}
@@ -162,7 +162,7 @@ def entries_of(
             valid=_spread(row, board.ranked_by, "valid"),
             cost={name: _cost(row, name) for name in COSTS},
             stops=stops_of(row.records),
-            standings={metric: by_row[row.id] for metric, by_row in placed.items()},
+            ranks={metric: by_row[row.id] for metric, by_row in placed.items()},
             uncompared=scores.problems.get(row.id, ""),
             machines=_distinct(machine(each.environment) for each in row.records if each.foreign is None),
             origin=origins[place],

@@ -37,7 +37,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Section:
+class BoardSection:
     """A table with its heading, its rows and their per-user scores."""
 
     board: Board
@@ -59,7 +59,7 @@ def headings(boards: Sequence[Board]) -> list[str]:
     ]
 
 
-def caption(section: Section) -> str:
+def caption(section: BoardSection) -> str:
     """Return the caption of a table: protocol, capped runs, and how to read the columns."""
     board = section.board
     seeds = "One seed" if board.n_asked == 1 else f"Mean ± sample standard deviation over {board.n_asked} seeds"
@@ -88,7 +88,7 @@ def _significance(board: Board) -> str:
     )
 
 
-def notes(section: Section, paper: Paper) -> list[str]:
+def notes(section: BoardSection, paper: Paper) -> list[str]:
     """Return the footnotes of a table."""
     ranked_by = short_metric(section.board.ranked_by)
     lines = data_notes(section.board.facts, section.heading, paper)
@@ -118,7 +118,7 @@ def _by_validation(name: str, same: Sequence[Entry], ranked_by: str) -> str:
     )
 
 
-def markdown(sections: Sequence[Section], left_out: Sequence[str], paper: Paper) -> str:
+def markdown(sections: Sequence[BoardSection], left_out: Sequence[str], paper: Paper) -> str:
     """Return the leaderboard as Markdown, two pipe tables per section: scores, then cost and origin."""
     parts = [f"# {TITLE}", INTRODUCTION, *([] if sections else ["There is no finished run yet."])]
     for section in sections:
@@ -130,7 +130,7 @@ def markdown(sections: Sequence[Section], left_out: Sequence[str], paper: Paper)
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _block(section: Section, form: Literal["scores", "origin"]) -> Block:
+def _block(section: BoardSection, form: Literal["scores", "origin"]) -> Block:
     columns = columns_of(section.board, form)
     rows = [[column.show(each) for column in columns] for each in section.entries]
     return Block(
@@ -139,7 +139,7 @@ def _block(section: Section, form: Literal["scores", "origin"]) -> Block:
     )
 
 
-def csv_text(sections: Sequence[Section]) -> str:
+def csv_text(sections: Sequence[BoardSection]) -> str:
     """Return the CSV: one line per row, unrounded, empty for missing values."""
     fields = fields_of("csv")
     rows = [[get(each) for get in fields.values()] for section in sections for each in section.entries]
@@ -148,7 +148,7 @@ def csv_text(sections: Sequence[Section]) -> str:
 
 
 def json_text(
-    sections: Sequence[Section],
+    sections: Sequence[BoardSection],
     left_out: Sequence[str],
     fingerprint: str,
     files: Mapping[str, str],
@@ -180,7 +180,7 @@ def is_unchanged(value: dict[str, Any]) -> bool:
     return bool(value["schema_version"] == SCHEMA and value[HASH_FIELD] == hash_in_full(content))
 
 
-def _json_table(section: Section) -> Mapping[str, Any]:
+def _json_table(section: BoardSection) -> Mapping[str, Any]:
     board, fields = section.board, fields_of("json")
     return {
         "id": board.id,

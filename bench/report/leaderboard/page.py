@@ -21,13 +21,13 @@ from bench.report.html.view import badges, content_security_policy, read_templat
 from bench.report.leaderboard.columns import columns_of, family_title, ranking_cells
 from bench.report.leaderboard.curve import curve_of
 from bench.report.leaderboard.entries import Entry, web_address
-from bench.report.leaderboard.forms import COMPARABLE, INTRODUCTION, TITLE, Section, caption, notes
+from bench.report.leaderboard.forms import COMPARABLE, INTRODUCTION, TITLE, BoardSection, caption, notes
 from bench.report.leaderboard.user_scores import UNIT, chosen_for_page, packed
 from bench.report.paper import Paper
 
 SCRIPTS = ("page.js", "leaderboard.js", "leaderboard-details.js", "leaderboard-plot.js", "leaderboard-compare.js")
 DOCS_INDEX = "docs/index.md"  # in the repository, for pages that are given no address of the documentation
-COSTS = {"seconds": "training time", "parameters": "parameters", "memory": "peak memory", "epochs": "epochs"}
+COST_AXES = {"seconds": "training time", "parameters": "parameters", "memory": "peak memory", "epochs": "epochs"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Surroundings:
     docs: str = ""
 
 
-def to_html(sections: Sequence[Section], left_out: Sequence[str], paper: Paper, beside: Surroundings) -> str:
+def to_html(sections: Sequence[BoardSection], left_out: Sequence[str], paper: Paper, beside: Surroundings) -> str:
     """Return the page.
 
     Args:
@@ -73,7 +73,7 @@ def to_html(sections: Sequence[Section], left_out: Sequence[str], paper: Paper, 
         head=_head(entries, beside),
         columns=[(each, each.choice or each.title) for each in columns],
         metrics=[(metric, short_metric(metric)) for metric in metrics],
-        costs=[*COSTS.items()],
+        costs=[*COST_AXES.items()],
         badges=badges(list({each.data_hash + each.label: each for each in facts}.values())),
         is_drawn=any(each.source == "surrogate" for each in facts),
         sections=[_table(section, paper, beside) for section in sections],
@@ -105,7 +105,7 @@ def _head(entries: Sequence[Entry], beside: Surroundings) -> dict[str, Any]:
     }
 
 
-def _filters(sections: Sequence[Section]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def _filters(sections: Sequence[BoardSection]) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Return the selects that choose tables: name, label and values; those with one value are left out."""
     facts = [section.board.facts for section in sections]
     values = (
@@ -117,12 +117,12 @@ def _filters(sections: Sequence[Section]) -> list[tuple[str, str, list[tuple[str
     return [(name, label, [(each, each) for each in own]) for name, label, own in values if len(own) > 1]
 
 
-def _rankings(section: Section) -> dict[str, Any]:
+def _rankings(section: BoardSection) -> dict[str, Any]:
     """Return the cells that change with the metric of the ranking, by metric and row: text and value."""
     return {
         metric: {
             "title": short_metric(metric),
-            "tested": any(each.standings[metric].gap for each in section.entries),
+            "tested": any(each.ranks[metric].gap for each in section.entries),
             "rows": {
                 each.row.id: {name: [cell.text, cell.value] for name, cell in ranking_cells(each, metric).items()}
                 for each in section.entries
@@ -132,7 +132,7 @@ def _rankings(section: Section) -> dict[str, Any]:
     }
 
 
-def _users(section: Section, rows: Sequence[str]) -> dict[str, Any]:
+def _users(section: BoardSection, rows: Sequence[str]) -> dict[str, Any]:
     titles = {each.row.id: each.title for each in section.entries}
     return {
         "heading": section.heading,
@@ -147,7 +147,7 @@ def _users(section: Section, rows: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _omitted_users(section: Section, rows: Sequence[str]) -> str:
+def _omitted_users(section: BoardSection, rows: Sequence[str]) -> str:
     """Return a note on the rows whose users do not fit on the page; "" if all fit."""
     n = len(section.scores.by_seed)
     if n == len(rows):
@@ -158,7 +158,7 @@ def _omitted_users(section: Section, rows: Sequence[str]) -> str:
     )
 
 
-def _table(section: Section, paper: Paper, beside: Surroundings) -> dict[str, Any]:
+def _table(section: BoardSection, paper: Paper, beside: Surroundings) -> dict[str, Any]:
     board = section.board
     return {
         "id": board.id,
@@ -177,7 +177,7 @@ def _table(section: Section, paper: Paper, beside: Surroundings) -> dict[str, An
     }
 
 
-def _row(each: Entry, section: Section, beside: Surroundings) -> dict[str, Any]:
+def _row(each: Entry, section: BoardSection, beside: Surroundings) -> dict[str, Any]:
     columns = columns_of(section.board, "page")
     has_page = beside.docs and each.code.startswith("models/")  # plugins lie elsewhere and have none
     page = f"{beside.docs}/models/{each.row.model}.html" if has_page else ""

@@ -34,8 +34,8 @@ class BoardRank:
     gap: Contrast | None = None
 
 
-def standings(board: Board, by_seed: Mapping[str, FloatArray]) -> dict[str, dict[str, BoardRank]]:
-    """Return the standing of every row, by metric and row id.
+def board_ranks(board: Board, by_seed: Mapping[str, FloatArray]) -> dict[str, dict[str, BoardRank]]:
+    """Return the rank of every row, by metric and row id.
 
     Args:
         board: the table.
