@@ -40,6 +40,7 @@ VERSION = "2"
 METRICS = ("precision", "recall", "ndcg")
 SHORT_METRICS = {"precision": "P", "recall": "R", "ndcg": "NDCG"}
 CUTOFFS = (5, 10, 20, 50)
+SHOWN_CUTOFFS = (10, 20)  # those of the leaderboard
 TOPK_DEPTH = 50
 PRIMARY_CUTOFF = 10
 

@@ -20,7 +20,7 @@ from bench.report.paper import Paper
 from bench.report.statistics import Contrast, FloatArray, Resamples, pair, seed_of_tests
 from bench.report.table import CsvValue
 from bench.report.wording import model_display, row_order
-from bench.runs.list_files import StoredLists
+from bench.runs.list_files import StoredLists, StoredScores
 from bench.runs.records import DataFacts, RunRecord
 
 COMPARED = tuple(metric_key(metric, PRIMARY_CUTOFF) for metric in METRICS)
@@ -47,12 +47,7 @@ METHOD = (
     "difference of seed-averaged scores, not corrected."
 )
 Pair = tuple[str, str]
-View = Callable[[StoredLists], StoredLists]
-
-
-def whole(lists: StoredLists) -> StoredLists:
-    """Return the lists as they are: the view that compares everything."""
-    return lists
+View = Callable[[StoredLists], StoredScores]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +92,7 @@ def read_user_scores(
     facts: DataFacts,
     labels: Sequence[str],
     metrics: Sequence[str] = COMPARED,
-    view: View = whole,
+    view: View | None = None,
 ) -> UserScores:
     """Read the per-user scores of the named rows.
 
@@ -106,7 +101,8 @@ def read_user_scores(
         facts: the data set.
         labels: rows; a row is complete if it has a finished run for every requested seed.
         metrics: metrics to compare.
-        view: what of the lists is compared, for example their scores on rare items.
+        view: computes from the lists what is compared, for example their scores on rare items; None compares the
+            stored scores.
 
     Raises:
         ResultsError: lists are missing or damaged, lack a metric, or cover different users.
@@ -119,12 +115,12 @@ def read_user_scores(
         if label not in complete
     }
     needed = {record.key: record for records in complete.values() for record in records}
-    first: StoredLists | None = None
+    first: StoredScores | None = None
     by_key: dict[str, dict[str, FloatArray]] = {}
     for key, record in needed.items():  # by key, because several rows can share one run
-        lists = view(material.lists(record))
-        first = first or lists
-        by_key[key] = _compared_metrics(record, lists, first, metrics)
+        scored = material.user_scores(record) if view is None else view(material.lists(record))
+        first = first or scored
+        by_key[key] = _compared_metrics(record, scored, first, metrics)
     scores = {
         metric: np.array([[by_key[record.key][metric] for record in records] for records in complete.values()])
         for metric in metrics
@@ -134,17 +130,17 @@ def read_user_scores(
 
 
 def _compared_metrics(
-    record: RunRecord, lists: StoredLists, first: StoredLists, metrics: Sequence[str]
+    record: RunRecord, scored: StoredScores, first: StoredScores, metrics: Sequence[str]
 ) -> dict[str, FloatArray]:
     """Return the compared metrics of a run, checked to exist and to cover the users of the first run."""
-    missing = [metric for metric in metrics if metric not in lists.per_user]
-    if missing or not np.array_equal(lists.users, first.users):
-        problem = f"lack {listed(missing)}" if missing else "cover other users than the lists of the other runs"
+    missing = [metric for metric in metrics if metric not in scored.per_user]
+    if missing or not np.array_equal(scored.users, first.users):
+        problem = f"lack {listed(missing)}" if missing else "cover other users than those of the other runs"
         raise ResultsError(
-            f"The lists of the run {record.key} ({record.spec.dataset} {record.spec.label}) {problem}; paired "
+            f"The scores of the run {record.key} ({record.spec.dataset} {record.spec.label}) {problem}; paired "
             f"tests need the same users. Give the same command with --on-existing rerun to make them again."
         )
-    return {metric: lists.per_user[metric] for metric in metrics}
+    return {metric: scored.per_user[metric] for metric in metrics}
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +194,7 @@ def compare_pairs(
     family: str,
     pairs: Sequence[Pair],
     metrics: Sequence[str] = COMPARED,
-    view: View = whole,
+    view: View | None = None,
 ) -> Comparisons:
     """Test pairs of rows together as one family.
 
@@ -208,7 +204,7 @@ def compare_pairs(
         family: name of the family.
         pairs: labels; a difference is the first minus the second.
         metrics: metrics to compare.
-        view: what of the lists is compared, see `read_user_scores`.
+        view: computes from the lists what is compared, see `read_user_scores`.
 
     Raises:
         ResultsError: see `read_user_scores`.

@@ -18,7 +18,7 @@ from bench.report.paper import Paper
 from bench.report.scores import Scores, data_key
 from bench.report.stops import each_once
 from bench.report.wording import data_headings, data_notes, model_display, row_order
-from bench.runs.list_files import StoredLists
+from bench.runs.list_files import StoredLists, StoredScores
 from bench.runs.record_files import Damaged
 from bench.runs.records import DataFacts, RunRecord
 from bench.runs.store import ResultsStore
@@ -103,12 +103,19 @@ class Material:
         """
         lists = self.store.read_lists(record)
         if isinstance(lists, Damaged):
-            raise ResultsError(
-                f"The lists of the run {record.key} ({record.spec.dataset} {record.spec.label}) cannot be used: "
-                f"{lists.path}: {lists.problem}. Give the same command with --on-existing rerun to make them "
-                f"again."
-            )
+            raise _unusable("lists", record, lists)
         return lists
+
+    def user_scores(self, record: RunRecord) -> StoredScores:
+        """Read the per-user metrics of a finished run, from its lists or from a compact copy of it.
+
+        Raises:
+            ResultsError: they are missing, damaged, or not those that the run wrote.
+        """
+        scores = self.store.read_scores(record)
+        if isinstance(scores, Damaged):
+            raise _unusable("scores", record, scores)
+        return scores
 
 
 def default_reference(labels: Sequence[str], paper: Paper) -> str:
@@ -155,6 +162,13 @@ class DataRuns:
         ]
         gaps = [f"{self.heading}: runs are missing{consequence}: {listed(incomplete)}."] if incomplete else []
         return [*data_notes(self.facts, self.heading, paper), *gaps]
+
+
+def _unusable(what: str, record: RunRecord, found: Damaged) -> ResultsError:
+    return ResultsError(
+        f"The {what} of the run {record.key} ({record.spec.dataset} {record.spec.label}) cannot be used: "
+        f"{found.path}: {found.problem}. Give the same command with --on-existing rerun to make them again."
+    )
 
 
 def runs_by_data(material: Material) -> list[DataRuns]:

@@ -1,4 +1,4 @@
-"""The stored lists of a test evaluation as bytes: an .npz of users, items and per-user metrics. Pure.
+"""The stored lists of a test evaluation as bytes: an .npz of users, items and per-user scores. Pure.
 
 Lists may come from another machine, so they are not trusted: before an array is read, its header is compared with
 the record and with the size of the file. Nothing is unpickled.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from bench.runs.record_checks import PERFECT
 from bench.runs.records import RunRecord
 
 METRIC = "metric:"
+CHANGED = "its hash is not the one in the run's record, so it was changed after the run"
 READ_ERRORS = (
     *(OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, MemoryError, SyntaxError),
     *(zipfile.BadZipFile, zlib.error),
@@ -40,6 +41,25 @@ class ContradictedError(UnfitListsError):
 
 
 @dataclass(frozen=True, eq=False)
+class StoredScores:
+    """The stored scores of a test evaluation.
+
+    Attributes:
+        users: evaluated users, ascending, `[n]`.
+        per_user: metrics by name, `[n]` each.
+    """
+
+    users: IntArray
+    per_user: dict[str, NDArray[np.float64]]
+
+    @property
+    def array_hashes(self) -> dict[str, str]:
+        """Return the hash of each array, independent of its compression."""
+        arrays: dict[str, NDArray[Any]] = {"users": self.users.astype(np.int64), **self.per_user}
+        return {name: hash_array(array) for name, array in arrays.items()}
+
+
+@dataclass(frozen=True, eq=False)
 class StoredLists:
     """The stored results of a test evaluation.
 
@@ -54,14 +74,19 @@ class StoredLists:
     per_user: dict[str, NDArray[np.float64]]
 
     @property
+    def scores(self) -> StoredScores:
+        """Return the scores without the lists."""
+        return StoredScores(self.users, self.per_user)
+
+    @property
+    def array_hashes(self) -> dict[str, str]:
+        """Return the hash of each array, independent of its compression."""
+        return {"items": hash_array(self.items.astype(np.int32)), **self.scores.array_hashes}
+
+    @property
     def content_hash(self) -> str:
-        """Return the hash of the arrays, independent of their compression; a record holds that of its lists."""
-        arrays: dict[str, NDArray[Any]] = {
-            "users": self.users.astype(np.int64),
-            "items": self.items.astype(np.int32),
-            **self.per_user,
-        }
-        return hash_in_full({name: hash_array(array) for name, array in arrays.items()})
+        """Return the hash of all arrays; a record holds that of its lists."""
+        return hash_in_full(self.array_hashes)
 
 
 def to_bytes(topk: TopK, per_user: Mapping[str, NDArray[np.float64]]) -> bytes:
@@ -84,36 +109,61 @@ def from_bytes(content: bytes, record: RunRecord) -> StoredLists:
     """
     if record.metrics is None:
         raise UnfitListsError("the run is not finished, so it has no lists")
-    n, depth, names = record.metrics.test.n_users, record.protocol.topk_depth, set(record.metrics.test.values)
-    shapes: dict[str, tuple[int, ...]] = {"users": (n,), "items": (n, depth)}
-    shapes |= {f"{METRIC}{name}": (n,) for name in names}
-    claimed = 8 * n * (1 + depth + len(names))
+    n, depth, values = record.metrics.test.n_users, record.protocol.topk_depth, record.metrics.test.values
+    metrics = {f"{METRIC}{name}": (n,) for name in values}
+    arrays = read_arrays(content, {"users": (n,), "items": (n, depth)}, metrics)
+    lists = StoredLists(arrays["users"].astype(np.int64), arrays["items"].astype(np.int64), metrics_of(arrays))
+    if record.lists_hash not in (None, lists.content_hash):
+        raise UnfitListsError(CHANGED)
+    if lists.items.size and not (lists.items.min() >= -1 and lists.items.max() < record.data.n_items):
+        raise UnfitListsError(f"its items are not numbers below {record.data.n_items:,}")
+    check_scores(lists.scores, record)
+    return lists
+
+
+def metrics_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+    """Return the metrics among the arrays of a file, by name."""
+    return {
+        name.removeprefix(METRIC): arrays[name].astype(np.float64)
+        for name in sorted(arrays)
+        if name.startswith(METRIC)
+    }
+
+
+def read_arrays(
+    content: bytes, needed: Mapping[str, tuple[int, ...]], optional: Mapping[str, tuple[int, ...]]
+) -> dict[str, NDArray[Any]]:
+    """Read arrays of expected names and shapes, and unpack no others.
+
+    Args:
+        content: content of an .npz.
+        needed: shapes by name.
+        optional: likewise, of arrays that may be missing.
+
+    Raises:
+        UnfitListsError: the file is damaged, lacks an array, or has one of another shape or type.
+    """
+    claimed = 8 * sum(int(np.prod(shape, dtype=np.int64)) for shape in (*needed.values(), *optional.values()))
     if claimed > max(ALWAYS_ALLOWED, MAX_COMPRESSION * len(content)):
         raise UnfitListsError(
-            f"it has {len(content):,} bytes, but the lists of this record would take {claimed:,}"
+            f"it has {len(content):,} bytes, but the arrays of this record would take {claimed:,}"
         )
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            arrays = _arrays(archive, shapes)
+            return _arrays(archive, needed, {**needed, **optional})
     except UnfitListsError:
         raise
     except READ_ERRORS as problem:
         raise UnfitListsError(f"it is damaged ({problem or type(problem).__name__})") from problem
-    lists = StoredLists(
-        arrays["users"].astype(np.int64),
-        arrays["items"].astype(np.int64),
-        {name: arrays[f"{METRIC}{name}"].astype(np.float64) for name in sorted(names) if METRIC + name in arrays},
-    )
-    _check(lists, record)
-    return lists
 
 
-def _arrays(archive: zipfile.ZipFile, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
-    """Read the arrays of the expected names and shapes, and unpack no others. A metric may be missing."""
+def _arrays(
+    archive: zipfile.ZipFile, needed: Iterable[str], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, NDArray[Any]]:
     names = archive.namelist()
     if len(set(names)) < len(names):
         raise UnfitListsError("it holds an array twice")
-    missing = [name for name in ("users", "items") if f"{name}.npy" not in names]
+    missing = [name for name in needed if f"{name}.npy" not in names]
     if missing:
         raise UnfitListsError(f"it lacks {missing[0]}")
     stored = {name: shape for name, shape in shapes.items() if f"{name}.npy" in names}
@@ -138,27 +188,21 @@ def _array(archive: zipfile.ZipFile, member: str, name: str, shape: tuple[int, .
         return np.lib.format.read_array(file, allow_pickle=False)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def _check(lists: StoredLists, record: RunRecord) -> None:
-    """Refuse lists that no evaluation can give, or that were changed after the run.
+def check_scores(scores: StoredScores, record: RunRecord) -> None:
+    """Refuse scores that no evaluation can give, or that contradict the record of their run.
 
     Raises:
-        UnfitListsError: the lists are such lists.
-        ContradictedError: the lists are unchanged, but their means differ from those in the record.
+        UnfitListsError: the scores are such scores.
+        ContradictedError: the scores are unchanged, but their means differ from those in the record.
     """
-    facts = record.data
-    if record.lists_hash not in (None, lists.content_hash):
-        raise UnfitListsError("its hash is not the one in the run's record, so it was changed after the run")
-    if len(lists.users) and not (
-        lists.users[0] >= 0 and lists.users[-1] < facts.n_users and (np.diff(lists.users) > 0).all()
-    ):
-        raise UnfitListsError(f"its users are not ascending numbers below {facts.n_users:,}")
-    if lists.items.size and not (lists.items.min() >= -1 and lists.items.max() < facts.n_items):
-        raise UnfitListsError(f"its items are not numbers below {facts.n_items:,}")
-    for name, values in lists.per_user.items():
+    users, n_users = scores.users, record.data.n_users
+    if len(users) and not (users[0] >= 0 and users[-1] < n_users and (np.diff(users) > 0).all()):
+        raise UnfitListsError(f"its users are not ascending numbers below {n_users:,}")
+    for name, values in scores.per_user.items():
         if not ((values >= 0) & (values <= PERFECT)).all():
             raise UnfitListsError(f"its {name} are not between 0 and 1")
     assert record.metrics is not None
-    for name, values in lists.per_user.items():
+    for name, values in scores.per_user.items():
         own, value = float(np.mean(values)) if len(values) else 0.0, record.metrics.test.values[name]
         if not abs(own - value) <= SAME:
             raise ContradictedError(f"the mean {name} of its users is {own!r}, but the record says {value!r}")

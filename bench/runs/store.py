@@ -4,6 +4,7 @@ Layout, described in results/README.md:
     runs/<protocol>/<data>-<source>/<model>/<key>.json    one record per run
     trials/<protocol>/...                                 the same for trials of searches and their confirmation
     topk/<key>.npz                                        per-user lists and metrics of the test part
+    scores/<key>.npz                                      in a compact copy, the metrics in place of the lists
     checkpoints/<key>.safetensors, .json                  parameters of the best epoch
     unfinished/                                           runs in progress: `bench.runs.checkpoint`
     claims/                                               locks of runs: `bench.core.files`
@@ -16,6 +17,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +30,13 @@ from bench.core.hashing import hash_bytes
 from bench.core.protocol import Protocol
 from bench.core.text import for_line
 from bench.core.types import TopK
-from bench.runs.list_files import ContradictedError, StoredLists, UnfitListsError, from_bytes, to_bytes
+from bench.runs import list_files, score_files
+from bench.runs.list_files import ContradictedError, StoredLists, StoredScores, UnfitListsError
 from bench.runs.record_files import Damaged, RecordFile, place_of, read_record, to_text
 from bench.runs.records import RunRecord, RunSpec
+
+SCORES = "scores"  # folder of the scores without lists
+T = TypeVar("T")
 
 
 class Contradicted(Damaged):
@@ -95,23 +101,24 @@ class ResultsStore:
         Raises:
             ResultsError: they cannot be written.
         """
-        path, content = lists_path(self.root, key), to_bytes(topk, per_user)
+        path, content = lists_path(self.root, key), list_files.to_bytes(topk, per_user)
         self._guarded(path, lambda: write_bytes(path, content))
         return StoredLists(topk.users, topk.items, dict(per_user)).content_hash
 
     def read_lists(self, record: RunRecord) -> StoredLists | Damaged:
         """Read the lists of a finished run, or return why they cannot be used."""
-        path = lists_path(self.root, record.key)
-        try:
-            return from_bytes(read_regular(path), record)
-        except FileNotFoundError:
-            return Damaged(path, "it is missing")
-        except OSError as problem:
-            return Damaged(path, for_line(str(problem.strerror or problem)))
-        except ContradictedError as problem:
-            return Contradicted(path, for_line(str(problem)))
-        except UnfitListsError as problem:
-            return Damaged(path, for_line(str(problem)))
+        return _unpacked(lists_path(self.root, record.key), record, list_files.from_bytes)
+
+    def read_scores(self, record: RunRecord) -> StoredScores | Damaged:
+        """Read the per-user metrics of a finished run, or return why they cannot be used.
+
+        They lie beside the lists, or in a file of their own if there are no lists.
+        """
+        path = path_of_scores(self.root, record.key)
+        if is_compact(path):
+            return _unpacked(path, record, score_files.from_bytes)
+        lists = self.read_lists(record)
+        return lists if isinstance(lists, Damaged) else lists.scores
 
     def read_checkpoint(self, record: RunRecord) -> dict[str, Tensor] | None:
         """Read the parameters of a run; return None if they are missing, damaged or changed."""
@@ -149,3 +156,33 @@ class ResultsStore:
 def lists_path(root: Path, key: str) -> Path:
     """Return the path of a run's lists in a results directory."""
     return root / "topk" / f"{key}.npz"
+
+
+def scores_path(root: Path, key: str) -> Path:
+    """Return the path of a run's scores without lists in a results directory."""
+    return root / SCORES / f"{key}.npz"
+
+
+def is_compact(path: Path) -> bool:
+    """Return whether a file of a run holds scores without lists."""
+    return path.parent.name == SCORES
+
+
+def path_of_scores(root: Path, key: str) -> Path:
+    """Return the file with the per-user metrics of a run: that of its lists, or one without lists."""
+    lists, scores = lists_path(root, key), scores_path(root, key)
+    return scores if scores.exists() and not lists.exists() else lists
+
+
+def _unpacked(path: Path, record: RunRecord, from_bytes: Callable[[bytes, RunRecord], T]) -> T | Damaged:
+    """Read a file of a run, or return why it cannot be used."""
+    try:
+        return from_bytes(read_regular(path), record)
+    except FileNotFoundError:
+        return Damaged(path, "it is missing")
+    except OSError as problem:
+        return Damaged(path, for_line(str(problem.strerror or problem)))
+    except ContradictedError as problem:
+        return Contradicted(path, for_line(str(problem)))
+    except UnfitListsError as problem:
+        return Damaged(path, for_line(str(problem)))

@@ -5,6 +5,7 @@ from faults import Fault
 
 RECORDS = "tests/unit/test_records.py"
 VERDICTS = "tests/report/test_verdicts.py"
+COMPACT = "tests/unit/test_compact.py"
 BOARD, SUBMIT, STORE = "tests/report/test_leaderboard.py", "tests/unit/test_submit.py", "tests/unit/test_store.py"
 
 FAULTS = [
@@ -13,7 +14,7 @@ FAULTS = [
     Fault("leaderboard: codes share a row", "configuration", '"code": record.code_hash,', '"code": "",', f"{BOARD} -k another_row", slow=True),
     Fault("leaderboard: means over the runs that are there", "BoardRow.mean", "if self.is_complete and len(values) == self.n_asked else None", "if values else None", f"{BOARD} -k without_all_repetitions", slow=True),
     Fault("leaderboard: variations are candidates", "boards", "if label is None:", "if False:", f"{BOARD} -k no_candidates", slow=True),
-    Fault("leaderboard: edited lists are compared", "_check", "if record.lists_hash not in (None, lists.content_hash):", "if False:", f"{RECORDS} -k lists_that_are_not", slow=True),
+    Fault("leaderboard: edited lists are compared", "from_bytes", "if record.lists_hash not in (None, lists.content_hash):", "if False:", f"{RECORDS} -k lists_that_are_not", slow=True),
     Fault("leaderboard: any address is a link", "web_address", 'str(homepage).startswith("https://")', "True", f"{BOARD} -k can_only_be_a_page", slow=True),
     Fault("leaderboard: an old one stands", "_write", "if _is_up_to_date(paths, fingerprint):", "if paths[\"json\"].exists():", f"{BOARD} -k built_twice", slow=True),
     Fault("leaderboard: an edited one stands", "_is_up_to_date", "is_own = is_unchanged(value) and", "is_own =", f"{BOARD} -k edited_leaderboard", slow=True),
@@ -33,7 +34,10 @@ FAULTS = [
     Fault("records: a content hash that is not looked at", "_parsed", "claimed != hash_in_full(values)", "False", f"{STORE} -k changed_by_hand", slow=True),
     Fault("submit: other numbers go unnoticed", "_difference", "if first.get(name) != second.get(name):", "if False:", f"{SUBMIT} -k both_machines", slow=True),
     Fault("submit: numbers nearly the same are the same", "_difference", "if first.get(name) != second.get(name):", "if str(first.get(name))[:3] != str(second.get(name))[:3]:", f"{SUBMIT} -k last_digit", slow=True),
-    Fault("submit: means are believed", "_check", "<= SAME:", "<= 1:", f"{SUBMIT} -k means_that", slow=True),
+    Fault("submit: means are believed", "check_scores", "<= SAME:", "<= 1:", f"{SUBMIT} -k means_that", slow=True),
+    Fault("compact: scores without lists are believed", "from_bytes", "hash_in_full(hashes) != record.lists_hash or any(", "any(", f"{COMPACT} -k not_the_runs", slow=True),
+    Fault("compact: hashes without arrays are believed", "from_bytes", " or any(hashes.get(name) != own[name] for name in own)", "", f"{COMPACT} -k not_the_runs", slow=True),
+    Fault("compact: the metric that selects is left out", "kept_metrics", "{*SHOWN_CUTOFFS, metric_parts(record.protocol.selection_metric)[1]}", "{*SHOWN_CUTOFFS}", f"{COMPACT} -k selects_is_kept", slow=True),
     Fault("records: keys are believed", "identity_problem", "if record.key != key:", "if False:", f"{SUBMIT} -k key_says", slow=True),
     Fault("records: names are believed", "identity_problem", "if len(place.parts) != DEPTH or", "if False and", f"{SUBMIT} -k outside_of_the_target", slow=True),
     Fault("records: places are believed", "place_problem", "if path.parts[-DEPTH:] != own.parts:", "if False:", f"{RECORDS} -k another_runs", slow=True),
@@ -46,7 +50,7 @@ FAULTS = [
     Fault("submit: gaps in the seeds", "_missing_seeds", "if seed not in finished)", "if seed >= len(finished))", f"{SUBMIT} -k all_its_seeds", slow=True),
     Fault("submit: links are followed", "escape_problem", "if target.is_relative_to(resolved(root)):", "if True:", f"{SUBMIT} -k not_followed", slow=True),
     Fault("submit: any parameters are taken", "checkpoint_problems", "record.checkpoint_hash not in (None, hash_bytes(content))", "False", f"{SUBMIT} -k those_of_the_record", slow=True),
-    Fault("submit: copied before the leaderboard is built", "submit", "    build(merged, None, load_paper(), MergedLists(kept))\n", "", f"{SUBMIT} -k can_be_built", slow=True),
+    Fault("submit: copied before the leaderboard is built", "submit", "    build(merged, None, load_paper(), MergedScores(kept))\n", "", f"{SUBMIT} -k can_be_built", slow=True),
     Fault("cache: code is not in the name", "ArrayCache.__call__", 'own = f"{key}-code-{self._code}"', "own = key", f"{STORE} -k other_code", slow=True),
     Fault("cache: the checksum is not compared", "_read", "[CHECKSUM] == _checksum(arrays, key) else None", "[CHECKSUM] else None", f"{STORE} -k other_code", slow=True),
     Fault("baseline: infinite tolerance", "NumberRecord._drift_is_a_part_of_the_value", "if drift > most + self.step or", "if False and", "tests/regression/test_compare.py -k allows_everything", slow=True),

@@ -26,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unsigned", action="store_true", help="accept records of earlier versions, which have no content hash"
     )
+    parser.add_argument(
+        "--compact",
+        action="store_true",
+        help="copy users' scores in place of lists, and no parameters: small enough for a repository, and "
+        "enough for the leaderboard and its tests",
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -38,7 +44,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from bench.report.leaderboard.build import outcome, refresh
     from bench.report.leaderboard.submit import submit
 
-    merged = submit(arguments.results_dirs, arguments.to, arguments.seeds, arguments.unsigned)
+    merged = submit(arguments.results_dirs, arguments.to, arguments.seeds, arguments.unsigned, arguments.compact)
     console.print(
         f"{merged.n_runs} runs and {merged.n_trials} trials submitted to {arguments.to}; {merged.n_present} were "
         f"there already.",

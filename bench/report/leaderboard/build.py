@@ -23,7 +23,7 @@ from bench.report.leaderboard.entries import entries_of
 from bench.report.leaderboard.forms import BoardSection, csv_text, headings, is_unchanged, json_text, markdown
 from bench.report.leaderboard.page import Surroundings, to_html
 from bench.report.leaderboard.rows import RUNS, TRIALS, ResultRecords, boards, read_results
-from bench.report.leaderboard.user_scores import ListReader, read_scores
+from bench.report.leaderboard.user_scores import ScoreReader, read_scores
 from bench.report.paper import PAPER_FILE, Paper, load_paper
 from bench.runs.record_files import Damaged
 from bench.runs.store import ResultsStore
@@ -144,16 +144,18 @@ def _surroundings(folder: Path, publication: Publication | None) -> Surroundings
     return Surroundings(report, publication is None, "" if publication is None else publication.docs)
 
 
-def build(found: ResultRecords, n_asked: int | None, paper: Paper, lists: ListReader | None = None) -> Leaderboard:
+def build(
+    found: ResultRecords, n_asked: int | None, paper: Paper, reader: ScoreReader | None = None
+) -> Leaderboard:
     """Build the tables of a results directory; writes nothing.
 
     Args:
         found: the records of the directory.
         n_asked: see `refresh`.
         paper: gives the names.
-        lists: reader of the runs' lists; None reads them from the same directory.
+        reader: reads the runs' scores; None reads them from the same directory.
     """
-    store = lists or ResultsStore(found.root)
+    store = reader or ResultsStore(found.root)
     tables, others = boards([file.record for file in found.runs], n_asked)
     scores = [read_scores(board, store) for board in tables]
     contradicted = [each for own in scores for each in own.contradicted]
@@ -163,8 +165,8 @@ def build(found: ResultRecords, n_asked: int | None, paper: Paper, lists: ListRe
         keys = {each.path.stem for each in contradicted}
         places = {file.record.key: file.path for file in found.runs}
         runs = tuple(file for file in found.runs if file.record.key not in keys)
-        damaged = [Damaged(places[each.path.stem], f"by its lists {each.problem}") for each in contradicted]
-        return build(replace(found, runs=runs, damaged=(*found.damaged, *damaged)), n_asked, paper, lists)
+        damaged = [Damaged(places[each.path.stem], f"by its scores {each.problem}") for each in contradicted]
+        return build(replace(found, runs=runs, damaged=(*found.damaged, *damaged)), n_asked, paper, reader)
     files = {file.record.key: file.path.relative_to(found.root) for file in found.runs}
     sections = [
         BoardSection(board, heading, entries_of(board, own, found.trial_records, files, paper), own)
@@ -202,7 +204,7 @@ def _fingerprint(root: Path, n_asked: int | None, beside: Surroundings) -> str:
         except OSError as problem:  # `read_results` reports the file as damaged
             digest.update(str(problem.strerror).encode())
     # Lists are large: their size and time of modification stand for their content.
-    for path in sorted((root / "topk").glob("*.npz")):
+    for path in sorted(path for folder in ("topk", "scores") for path in (root / folder).glob("*.npz")):
         with contextlib.suppress(OSError):
             status = path.stat()
             digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape"))

@@ -19,7 +19,7 @@ from typing import Any
 from bench.core.errors import BenchError, ResultsError
 from bench.core.hashing import hash_value
 from bench.core.names import join_label, model_of
-from bench.core.protocol import METRICS, VERSION, Protocol, metric_key
+from bench.core.protocol import METRICS, SHOWN_CUTOFFS, VERSION, Protocol, metric_key
 from bench.core.text import for_line
 from bench.engine import registry
 from bench.engine.model_file import ModelEntry
@@ -27,7 +27,7 @@ from bench.report.scores import DataKey, data_key
 from bench.runs.record_files import Damaged, RecordFile, read_record
 from bench.runs.records import DataFacts, RunRecord
 
-SHOWN = tuple(metric_key(metric, cutoff) for cutoff in (10, 20) for metric in METRICS)
+SHOWN = tuple(metric_key(metric, cutoff) for cutoff in SHOWN_CUTOFFS for metric in METRICS)
 CONTENT = "the content was replaced (content ablation), for single tables only"
 VARIATION = "a variation for single tables and figures, which does not compete"
 FAILED = "no finished run in its row"

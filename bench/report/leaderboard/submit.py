@@ -25,14 +25,15 @@ from bench.report.leaderboard.entries import machine
 from bench.report.leaderboard.rows import ResultRecords, configuration, read_results, without_disagreements
 from bench.report.paper import load_paper
 from bench.report.scores import data_key
-from bench.runs.list_files import StoredLists, UnfitListsError, from_bytes
+from bench.runs import list_files, score_files
+from bench.runs.list_files import StoredScores, UnfitListsError
 from bench.runs.record_files import Damaged, RecordFile, place_of_record
 from bench.runs.records import RunRecord, RunSpec
-from bench.runs.store import ResultsStore, lists_path
+from bench.runs.store import ResultsStore, is_compact, lists_path, path_of_scores, scores_path
 
 SHOWN_SEEDS = 5
 SHOWN_PROBLEMS = 5
-RUN_FILES = ("topk/{}.npz", "checkpoints/{}.safetensors", "checkpoints/{}.json")
+RUN_FILES = ("topk/{}.npz", "scores/{}.npz", "checkpoints/{}.safetensors", "checkpoints/{}.json")
 
 
 def file_problems(found: ResultRecords, allow_unhashed: bool) -> Iterator[str]:
@@ -63,21 +64,22 @@ def escape_problem(path: Path, root: Path) -> str:
     return f"it leads to {target}, outside of the directory; only files inside are accepted"
 
 
-def list_problems(file: RecordFile, store: ResultsStore) -> Iterator[str]:
-    """Yield contradictions between the record of a finished run and its lists."""
+def score_problems(file: RecordFile, store: ResultsStore) -> Iterator[str]:
+    """Yield contradictions between the record of a finished run and its lists, or its scores without lists."""
     record = file.record
     if record.status != "finished" or record.spec.stage != "final":
         return
-    path = lists_path(store.root, record.key)
-    problem = escape_problem(path, store.root)
-    if problem:
-        yield f"{path}: {problem}"
-        return
-    lists = store.read_lists(record)
-    if isinstance(lists, Damaged):
-        yield f"{path}: {lists.problem}, and {file.path.name} needs it"
+    for path in (lists_path(store.root, record.key), scores_path(store.root, record.key)):
+        if problem := escape_problem(path, store.root):
+            yield f"{path}: {problem}"
+            return
+    path = path_of_scores(store.root, record.key)
+    scores = store.read_scores(record)
+    if isinstance(scores, Damaged):
+        yield f"{path}: {scores.problem}, and {file.path.name} needs it"
     elif record.metrics is not None:
-        missing = sorted(set(record.metrics.test.values) - set(lists.per_user))
+        needed = score_files.kept_metrics(record) if is_compact(path) else record.metrics.test.values
+        missing = sorted(set(needed) - set(scores.per_user))
         yield from (f"{path}: {metric} of every user is missing" for metric in missing)
 
 
@@ -178,7 +180,13 @@ class SubmitSummary:
     n_unhashed: int = 0
 
 
-def submit(sources: Sequence[Path], target: Path, n_asked: int | None, allow_unhashed: bool) -> SubmitSummary:
+def submit(
+    sources: Sequence[Path],
+    target: Path,
+    n_asked: int | None,
+    allow_unhashed: bool = False,
+    leaves_lists: bool = False,
+) -> SubmitSummary:
     """Check the results of some directories and copy them into another, which may already contain results.
 
     Args:
@@ -186,6 +194,7 @@ def submit(sources: Sequence[Path], target: Path, n_asked: int | None, allow_unh
         target: another directory; created if needed.
         n_asked: repetitions that every submitted row must have; None takes the most of each data set.
         allow_unhashed: whether to accept records without a content hash, and parameters that no hash covers.
+        leaves_lists: whether to copy users' scores in place of lists, and no parameters.
 
     Raises:
         UsageError: a directory does not exist, or is given twice.
@@ -201,7 +210,7 @@ def submit(sources: Sequence[Path], target: Path, n_asked: int | None, allow_unh
     for found in submitted:
         store = ResultsStore(found.root)
         problems += file_problems(found, allow_unhashed)
-        problems += [problem for file in found.runs for problem in list_problems(file, store)]
+        problems += [problem for file in found.runs for problem in score_problems(file, store)]
         problems += [problem for file in found.runs for problem in checkpoint_problems(file, store)]
     kept: dict[str, MergedFile] = {}
     for found in (present, *submitted):
@@ -214,19 +223,19 @@ def submit(sources: Sequence[Path], target: Path, n_asked: int | None, allow_unh
     if problems:
         raise _refused(problems)
     # An error while building the leaderboard of the merged results must come before the first copy.
-    build(merged, None, load_paper(), MergedLists(kept))
-    return _copy(kept, target, allow_unhashed)
+    build(merged, None, load_paper(), MergedScores(kept))
+    return _copy(kept, target, allow_unhashed, leaves_lists)
 
 
 @dataclass(frozen=True, eq=False)
-class MergedLists:
-    """A reader of the lists of merged runs, given by their future path, from the directories they are still in."""
+class MergedScores:
+    """A reader of the scores of merged runs from the directories that they are still in."""
 
     kept: Mapping[str, MergedFile]
 
-    def read_lists(self, record: RunRecord) -> StoredLists | Damaged:
-        """Read the lists of a finished run, or return why they cannot be used."""
-        return ResultsStore(self.kept[place_of_record(record).as_posix()].root).read_lists(record)
+    def read_scores(self, record: RunRecord) -> StoredScores | Damaged:
+        """Read the scores of a finished run, or return why they cannot be used."""
+        return ResultsStore(self.kept[place_of_record(record).as_posix()].root).read_scores(record)
 
 
 def _merged_records(kept: Mapping[str, MergedFile], target: Path) -> ResultRecords:
@@ -312,25 +321,50 @@ def _refused(problems: Sequence[str]) -> ResultsError:
     )
 
 
-def _copy(kept: dict[str, MergedFile], target: Path, allow_unhashed: bool) -> SubmitSummary:
-    """Copy the files that the target lacks, byte by byte; return the counts."""
+def _copy(kept: dict[str, MergedFile], target: Path, allow_unhashed: bool, leaves_lists: bool) -> SubmitSummary:
+    """Copy the files that the target lacks; return the counts."""
     new = {name: each for name, each in kept.items() if each.root != target}
     n_unhashed = 0
     for name, each in new.items():
-        record = each.file.record
-        for pattern in RUN_FILES:
-            source = each.root / pattern.format(record.key)
-            is_covered = pattern.startswith("topk") or record.checkpoint_hash is not None or allow_unhashed
-            if not (source.is_file() and not escape_problem(source, each.root)):
-                continue
-            if is_covered:
-                _write(target / pattern.format(record.key), partial(_unchanged, source, record))
-            else:
-                n_unhashed += source.suffix == ".safetensors"
+        if leaves_lists:
+            _copy_scores(each, target)
+        else:
+            n_unhashed += _copy_files(each, target, allow_unhashed)
         # The record comes last: if the copy stops early, no record in the target lacks its files.
         _write(target / name, partial(bytes, each.file.content))
     n_trials = sum(each.file.record.spec.stage != "final" for each in new.values())
     return SubmitSummary(len(new) - n_trials, n_trials, len(kept) - len(new), n_unhashed)
+
+
+def _copy_files(each: MergedFile, target: Path, allow_unhashed: bool) -> int:
+    """Copy the lists, scores and parameters of a run; return the number of parameter files without a hash."""
+    record, n_unhashed = each.file.record, 0
+    for pattern in RUN_FILES:
+        source = each.root / pattern.format(record.key)
+        is_covered = pattern.endswith(".npz") or record.checkpoint_hash is not None or allow_unhashed
+        if not (source.is_file() and not escape_problem(source, each.root)):
+            continue
+        if is_covered:
+            _write(target / pattern.format(record.key), partial(_unchanged, source, record))
+        else:
+            n_unhashed += source.suffix == ".safetensors"
+    return n_unhashed
+
+
+def _copy_scores(each: MergedFile, target: Path) -> None:
+    """Write the scores of a finished run, made from its lists if it has lists."""
+    record = each.file.record
+    if record.status != "finished" or record.spec.stage != "final":
+        return
+    source = path_of_scores(each.root, record.key)
+
+    def content() -> bytes:
+        given = _unchanged(source, record)
+        if is_compact(source):
+            return given
+        return score_files.to_bytes(list_files.from_bytes(given, record), record)
+
+    _write(scores_path(target, record.key), content)
 
 
 def _unchanged(source: Path, record: RunRecord) -> bytes:
@@ -344,7 +378,7 @@ def _unchanged(source: Path, record: RunRecord) -> bytes:
         raise UnfitFileError("it was changed while it was copied")
     if source.suffix == ".npz":
         try:
-            from_bytes(content, record)
+            (score_files if is_compact(source) else list_files).from_bytes(content, record)
         except UnfitListsError as problem:
             raise UnfitFileError(f"it was changed while it was copied: {problem}") from problem
     return content

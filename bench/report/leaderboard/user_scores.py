@@ -1,4 +1,4 @@
-"""Per-user scores of the rows of a table, read from the stored lists, and packed for the page. Writes nothing."""
+"""Per-user scores of the rows of a table, read from a results directory and packed for the page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.report.leaderboard.rows import Board, BoardRow
 from bench.report.statistics import FloatArray
-from bench.runs.list_files import StoredLists
+from bench.runs.list_files import StoredScores
 from bench.runs.record_files import Damaged
 from bench.runs.records import RunRecord
 from bench.runs.store import Contradicted
@@ -53,28 +53,28 @@ class BoardScores:
         return next((scores.shape[-1] for scores in self.by_seed.values()), 0)
 
 
-class ListReader(Structural):
-    """A reader of the lists of runs."""
+class ScoreReader(Structural):
+    """A reader of the per-user metrics of runs."""
 
-    def read_lists(self, record: RunRecord) -> StoredLists | Damaged:
-        """Read the lists of a finished run, or return why they cannot be used."""
+    def read_scores(self, record: RunRecord) -> StoredScores | Damaged:
+        """Read the per-user metrics of a finished run, or return why they cannot be used."""
         ...
 
 
-def read_scores(board: Board, store: ListReader) -> BoardScores:
-    """Read the lists of the complete rows; unusable lists are reported and do not stop the others."""
+def read_scores(board: Board, store: ScoreReader) -> BoardScores:
+    """Read the scores of the complete rows; unusable ones are reported and do not stop the others."""
     by_seed: dict[str, FloatArray] = {}
     problems: dict[str, str] = {}
     contradicted: list[Contradicted] = []
     users: NDArray[np.int64] | None = None
     for row in board.complete:
-        lists = [store.read_lists(record) for record in row.records]
-        contradicted += [each for each in lists if isinstance(each, Contradicted)]
-        problem = _problem(board, row, lists, users)
+        found = [store.read_scores(record) for record in row.records]
+        contradicted += [each for each in found if isinstance(each, Contradicted)]
+        problem = _problem(board, row, found, users)
         if problem:
             problems[row.id] = problem
             continue
-        stored = [each for each in lists if isinstance(each, StoredLists)]
+        stored = [each for each in found if isinstance(each, StoredScores)]
         users = stored[0].users
         own = np.array([[each.per_user[metric] for each in stored] for metric in board.shown])
         # the one result of another program stands against every repetition of a model
@@ -83,10 +83,10 @@ def read_scores(board: Board, store: ListReader) -> BoardScores:
 
 
 def _problem(
-    board: Board, row: BoardRow, lists: Sequence[StoredLists | Damaged], users: NDArray[np.int64] | None
+    board: Board, row: BoardRow, found: Sequence[StoredScores | Damaged], users: NDArray[np.int64] | None
 ) -> str:
-    """Return why the lists of a row cannot be compared; "" if they can."""
-    for record, stored in zip(row.records, lists, strict=True):
+    """Return why the scores of a row cannot be compared; "" if they can."""
+    for record, stored in zip(row.records, found, strict=True):
         if isinstance(stored, Damaged):
             return f"the lists of {record.key}: {stored.problem}"
         if not set(board.shown) <= set(stored.per_user):

@@ -34,7 +34,7 @@ from bench.report.tables.ablation import (
 )
 from bench.report.tables.groups import popularity
 from bench.report.wording import data_headings, data_values, metric_name, model_display, seeds
-from bench.runs.list_files import StoredLists
+from bench.runs.list_files import StoredLists, StoredScores
 from bench.runs.records import DataFacts
 
 if TYPE_CHECKING:
@@ -162,11 +162,11 @@ def rare_view(data: BenchmarkData, rare: RareItems, metric: str) -> View:
     cutoff, test = metric_parts(metric)[1], data.split.test
     of_users = np.bincount(test.users[rare.members[test.items]], minlength=data.n_users)  # [n_users]
 
-    def view(lists: StoredLists) -> StoredLists:
+    def view(lists: StoredLists) -> StoredScores:
         has_any = of_users[lists.users] > 0
         users, first = lists.users[has_any], lists.items[has_any, :cutoff]
         hits = hit_matrix(TopK(users, first, 0), test) & rare.members[first]
-        return StoredLists(users, first, {metric: hits.sum(axis=1) / of_users[users]})
+        return StoredScores(users, {metric: hits.sum(axis=1) / of_users[users]})
 
     return view
 
