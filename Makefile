@@ -11,7 +11,7 @@ BENCH_ARGS ?=
 PAPER_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-latest lock demo run paper test test-all bench scale docs lint format clean
+.PHONY: help setup setup-latest lock demo run paper test test-all bench scale docs board lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -94,6 +94,15 @@ scale: setup  ## memory and growth at the size of Amazon Electronics, half an ho
 
 docs: setup  ## the documentation as pages under site/, which need no server and no network
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build -q
+
+# Trials are committed as one archive, so the board is built from a copy in which they are unpacked.
+board: setup  ## docs/leaderboard/ from the committed results
+	rm -rf .venv/board
+	set -e; for each in $(wildcard results/reference/*/scores); do \
+	  from=$$(dirname $$each); to=.venv/board/$$(basename $$from); mkdir -p $$to; \
+	  cp -r $$from/runs $$from/scores $$to; if [ -f $$from/trials.tar.xz ]; then tar -xJf $$from/trials.tar.xz -C $$to; fi; done
+	$(BIN)/ludp-bench submit .venv/board/* --to .venv/board/all --compact
+	$(BIN)/ludp-bench leaderboard --results-dir .venv/board/all --output docs/leaderboard --docs ..
 
 lint: setup  ## ruff, mypy and the import contract
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Names of data sets with their split, names that are safe in paths, and paths that are safe in texts. Pure.
+"""Names of data sets with their split, labels of rows, names that are safe in paths, and readable paths. Pure.
 
 A data set is named `NAME` or `NAME@SPLIT`. The canonical name leaves out the split if it is the card's default, so
 that every data set and split has one name, whatever a user typed. `canonical` is the only function that makes it.

@@ -105,7 +105,7 @@ def read_user_scores(
             stored scores.
 
     Raises:
-        ResultsError: lists are missing or damaged, lack a metric, or cover different users.
+        ResultsError: scores are missing or damaged, lack a metric, or cover different users.
     """
     runs = {label: material.runs(facts, label) for label in dict.fromkeys(labels)}
     complete = {label: records for label, records in runs.items() if len(records) == material.n_seeds}

@@ -107,7 +107,7 @@ class Material:
         return lists
 
     def user_scores(self, record: RunRecord) -> StoredScores:
-        """Read the per-user metrics of a finished run, from its lists or from a compact copy of it.
+        """Read the users' scores of a finished run, from its lists or from a compact copy of it.
 
         Raises:
             ResultsError: they are missing, damaged, or not those that the run wrote.

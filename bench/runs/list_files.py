@@ -7,6 +7,7 @@ the record and with the size of the file. Nothing is unpickled.
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -24,9 +25,11 @@ from bench.runs.records import RunRecord
 METRIC = "metric:"
 CHANGED = "its hash is not the one in the run's record, so it was changed after the run"
 READ_ERRORS = (
-    *(OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, MemoryError, SyntaxError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(OSError, ValueError, EOFError, LookupError, TypeError, NotImplementedError, RuntimeError, MemoryError),
+    *(SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
+# zipfile unpacks other methods in one piece, whatever size the archive claims
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ALWAYS_ALLOWED = 2**28  # bytes of memory that any file of lists may take
 MAX_COMPRESSION = 200  # a larger file may take so many times its size
 SAME = 1e-12  # largest difference between means of the same numbers, added in another order
@@ -61,7 +64,7 @@ class StoredScores:
 
 @dataclass(frozen=True, eq=False)
 class StoredLists:
-    """The stored results of a test evaluation.
+    """The stored lists of a test evaluation, with their scores.
 
     Attributes:
         users: evaluated users, ascending, `[n]`.
@@ -163,6 +166,8 @@ def _arrays(
     names = archive.namelist()
     if len(set(names)) < len(names):
         raise UnfitListsError("it holds an array twice")
+    if any(member.compress_type not in METHODS for member in archive.infolist()):
+        raise UnfitListsError("it is compressed by another method than deflate")
     missing = [name for name in needed if f"{name}.npy" not in names]
     if missing:
         raise UnfitListsError(f"it lacks {missing[0]}")

@@ -117,6 +117,9 @@ def _form(record: RunRecord) -> Iterator[str]:
             yield f"its {name} is {value}, but must be at least {least}"
     if used.version == VERSION and (tuple(used.cutoffs), used.topk_depth) != (CUTOFFS, TOPK_DEPTH):
         yield f"its cut-offs and list length are not those of protocol {VERSION}"
+    selectable = [metric_key(metric, cutoff) for metric in METRICS for cutoff in used.cutoffs]
+    if used.selection_metric not in selectable:
+        yield f"its selection metric is {used.selection_metric!r}, which is none of its metrics"
 
 
 def _data(facts: DataFacts) -> Iterator[str]:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from bench.core.hashing import hash_in_full
 from bench.core.protocol import SHOWN_CUTOFFS, metric_parts
+from bench.runs import list_files
 from bench.runs.list_files import (
     CHANGED,
     METRIC,
     READ_ERRORS,
-    StoredLists,
     StoredScores,
     UnfitListsError,
     check_scores,
@@ -39,15 +40,45 @@ def kept_metrics(record: RunRecord) -> list[str]:
     return [name for name in record.metrics.test.values if metric_parts(name)[1] in cutoffs]
 
 
-def to_bytes(lists: StoredLists, record: RunRecord) -> bytes:
-    """Compress the scores by which rows are ranked and tested, and the hashes of all arrays."""
-    arrays: dict[str, Any] = {f"{METRIC}{name}": lists.per_user[name] for name in kept_metrics(record)}
+def to_bytes(scores: StoredScores, hashes: Mapping[str, str], record: RunRecord) -> bytes:
+    """Compress the scores by which rows are ranked and tested, and the hashes of all arrays.
+
+    Args:
+        scores: all scores of the run, or those that its file of scores holds.
+        hashes: of all arrays that the run wrote, by name.
+        record: the run's record.
+    """
+    kept = [name for name in kept_metrics(record) if name in scores.per_user]
+    arrays: dict[str, Any] = {f"{METRIC}{name}": scores.per_user[name] for name in kept}
     content = io.BytesIO()
-    np.savez_compressed(content, users=lists.users, **arrays)
-    with zipfile.ZipFile(content, "a", zipfile.ZIP_DEFLATED) as archive:
-        # a name alone has the first date of the format, so that the same scores give the same bytes
-        archive.writestr(zipfile.ZipInfo(HASHES), json.dumps(lists.array_hashes, sort_keys=True))
+    np.savez_compressed(content, users=scores.users, **arrays)
+    with zipfile.ZipFile(content, "a") as archive:
+        # a ZipInfo has no date of its own, so that the same scores give the same bytes
+        archive.writestr(zipfile.ZipInfo(HASHES), json.dumps(dict(hashes), sort_keys=True))
     return content.getvalue()
+
+
+def from_lists(content: bytes, record: RunRecord) -> bytes:
+    """Return the file of scores for the lists of a run.
+
+    Args:
+        content: content of the file of lists.
+        record: the run's record.
+
+    Raises:
+        UnfitListsError: see `bench.runs.list_files.from_bytes`.
+    """
+    lists = list_files.from_bytes(content, record)
+    return to_bytes(lists.scores, lists.array_hashes, record)
+
+
+def rewritten(content: bytes, record: RunRecord) -> bytes:
+    """Return a file of scores again, without anything that does not belong there.
+
+    Raises:
+        UnfitListsError: see `from_bytes`.
+    """
+    return to_bytes(from_bytes(content, record), _hashes(content), record)
 
 
 def from_bytes(content: bytes, record: RunRecord) -> StoredScores:
@@ -73,13 +104,13 @@ def from_bytes(content: bytes, record: RunRecord) -> StoredScores:
     return scores
 
 
-def _hashes(content: bytes) -> dict[str, Any]:
+def _hashes(content: bytes) -> dict[str, str]:
     """Return the hashes of the arrays that a run wrote, by name."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(HASHES) as file:
             hashes = json.loads(file.read(MOST_HASHES))
     except (*READ_ERRORS, RecursionError) as problem:
         raise UnfitListsError(f"it lacks {HASHES}, or that is damaged") from problem
-    if not isinstance(hashes, dict):
-        raise UnfitListsError(f"its {HASHES} is not an object")
+    if not isinstance(hashes, dict) or not all(isinstance(value, str) for value in hashes.values()):
+        raise UnfitListsError(f"its {HASHES} is not an object of texts")
     return hashes

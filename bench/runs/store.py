@@ -3,8 +3,8 @@
 Layout, described in results/README.md:
     runs/<protocol>/<data>-<source>/<model>/<key>.json    one record per run
     trials/<protocol>/...                                 the same for trials of searches and their confirmation
-    topk/<key>.npz                                        per-user lists and metrics of the test part
-    scores/<key>.npz                                      in a compact copy, the metrics in place of the lists
+    topk/<key>.npz                                        lists and scores of the users of the test part
+    scores/<key>.npz                                      in a compact copy, the scores in place of the lists
     checkpoints/<key>.safetensors, .json                  parameters of the best epoch
     unfinished/                                           runs in progress: `bench.runs.checkpoint`
     claims/                                               locks of runs: `bench.core.files`
@@ -35,7 +35,7 @@ from bench.runs.list_files import ContradictedError, StoredLists, StoredScores, 
 from bench.runs.record_files import Damaged, RecordFile, place_of, read_record, to_text
 from bench.runs.records import RunRecord, RunSpec
 
-SCORES = "scores"  # folder of the scores without lists
+LISTS, SCORES = "topk", "scores"  # folders: lists with scores, and scores alone
 T = TypeVar("T")
 
 
@@ -96,7 +96,7 @@ class ResultsStore:
         self._guarded(path, lambda: write_text(path, to_text(record)))
 
     def write_topk(self, key: str, topk: TopK, per_user: Mapping[str, NDArray[np.float64]]) -> str:
-        """Write the lists and the per-user metrics of a test evaluation; return the hash of their content.
+        """Write the lists and the users' scores of a test evaluation; return the hash of their content.
 
         Raises:
             ResultsError: they cannot be written.
@@ -107,18 +107,21 @@ class ResultsStore:
 
     def read_lists(self, record: RunRecord) -> StoredLists | Damaged:
         """Read the lists of a finished run, or return why they cannot be used."""
-        return _unpacked(lists_path(self.root, record.key), record, list_files.from_bytes)
+        path = lists_path(self.root, record.key)
+        if not path.exists() and scores_path(self.root, record.key).exists():
+            return Damaged(path, "it is missing, because this is a compact copy of the results")
+        return _unpacked(path, record, list_files.from_bytes)
 
     def read_scores(self, record: RunRecord) -> StoredScores | Damaged:
-        """Read the per-user metrics of a finished run, or return why they cannot be used.
+        """Read the users' scores of a finished run, or return why they cannot be used.
 
-        They lie beside the lists, or in a file of their own if there are no lists.
+        They lie with the lists, or in a file of their own if there are no lists of this run.
         """
-        path = path_of_scores(self.root, record.key)
-        if is_compact(path):
-            return _unpacked(path, record, score_files.from_bytes)
         lists = self.read_lists(record)
-        return lists if isinstance(lists, Damaged) else lists.scores
+        if isinstance(lists, StoredLists):
+            return lists.scores
+        path = scores_path(self.root, record.key)
+        return _unpacked(path, record, score_files.from_bytes) if path.exists() else lists
 
     def read_checkpoint(self, record: RunRecord) -> dict[str, Tensor] | None:
         """Read the parameters of a run; return None if they are missing, damaged or changed."""
@@ -155,23 +158,12 @@ class ResultsStore:
 
 def lists_path(root: Path, key: str) -> Path:
     """Return the path of a run's lists in a results directory."""
-    return root / "topk" / f"{key}.npz"
+    return root / LISTS / f"{key}.npz"
 
 
 def scores_path(root: Path, key: str) -> Path:
-    """Return the path of a run's scores without lists in a results directory."""
+    """Return the path of a run's scores in a compact results directory."""
     return root / SCORES / f"{key}.npz"
-
-
-def is_compact(path: Path) -> bool:
-    """Return whether a file of a run holds scores without lists."""
-    return path.parent.name == SCORES
-
-
-def path_of_scores(root: Path, key: str) -> Path:
-    """Return the file with the per-user metrics of a run: that of its lists, or one without lists."""
-    lists, scores = lists_path(root, key), scores_path(root, key)
-    return scores if scores.exists() and not lists.exists() else lists
 
 
 def _unpacked(path: Path, record: RunRecord, from_bytes: Callable[[bytes, RunRecord], T]) -> T | Damaged:

@@ -28,7 +28,7 @@ FAULTS = [
     Fault("tests: relative to the wrong side", "Resamples._contrast", "max(-w, 0.0)", "max(w, 0.0)", f"{TESTS} -k planted_difference", slow=True),
     Fault("tests: too few flips for many tests", "Resamples.__init__", "max(N_FLIPS, FLIPS_PER_TEST * n_tests - 1)", "N_FLIPS", f"{TESTS} -k smallest_p", slow=True),
     Fault("tests: partial rows compared", "read_user_scores", "if len(records) == material.n_seeds", "if records", f"{TESTS} -k shows_as_partial", slow=True),
-    Fault("tests: other users go unnoticed", "_compared_metrics", "if missing or not np.array_equal(lists.users, first.users):", "if missing:", f"{TESTS} -k other_users", slow=True),
+    Fault("tests: other users go unnoticed", "_compared_metrics", "if missing or not np.array_equal(scored.users, first.users):", "if missing:", f"{TESTS} -k other_users", slow=True),
     Fault("Table 3: every row starred", "_starred", "if name == metric and contrast.sign}", "if name == metric}", f"{TESTS} -k stars_what_differs", slow=True),
     Fault("content ablation: given content minus the other", "ablation_pairs", "(rows[model, kind].label, rows[model, KINDS[0]].label)", "(rows[model, KINDS[0]].label, rows[model, kind].label)", f"{TESTS} -k content_as_given", slow=True),
     Fault("content ablation: frequent items counted as rare", "rare_view", " & rare.members[first]", "", "tests/report/test_content.py -k users_who_hold_any", slow=True),

@@ -24,7 +24,7 @@ from bench.report.paper import load_paper
 from bench.runs import list_files, score_files
 from bench.runs.record_files import Damaged
 from bench.runs.records import RunRecord
-from bench.runs.store import Contradicted, ResultsStore, scores_path
+from bench.runs.store import Contradicted, ResultsStore, lists_path, scores_path
 
 ROWS = {"mf": 0.3, "lightgcn": 0.35, "ease": 0.6}
 
@@ -103,16 +103,50 @@ def test_tests_between_rows_need_scores_alone(full: Path, compact: Path) -> None
     for metric in metrics:
         assert np.array_equal(found[0].scores[metric], found[1].scores[metric])
     material = Material({}, list(ROWS), records, 3, load_paper(), ResultsStore(compact))
-    with pytest.raises(ResultsError, match=r"lists of the run .* it is missing.*--on-existing rerun"):
+    with pytest.raises(ResultsError, match=r"lists of the run .* compact copy.*--on-existing rerun"):
         material.lists(records[0])
 
 
-def test_lists_that_are_there_come_first(full: Path) -> None:
+def test_lists_come_first_and_scores_stand_in_for_unusable_ones(full: Path, compact: Path) -> None:
     record, store = add_run(full, "mf", 0, 0.3), ResultsStore(full)
     path = scores_path(full, record.key)
     path.parent.mkdir()
     path.write_bytes(b"not read")
     assert not isinstance(store.read_scores(record), Damaged)
+    path.write_bytes(scores_path(compact, record.key).read_bytes())
+    lists_path(full, record.key).write_bytes(b"of an earlier copy")
+    assert isinstance(store.read_lists(record), Damaged)
+    assert not isinstance(store.read_scores(record), Damaged)
+
+
+def test_files_that_belong_to_no_finished_run_stay_behind(tmp_path: Path, full: Path) -> None:
+    failed = add_run(full, "acf", 2, status="failed")
+    for seed in range(2):
+        add_run(full, "acf", seed)
+    for key in (failed.key, add_run(full, "mf", 0, 0.3).key):
+        for path in (lists_path(full, key), scores_path(full, key)):
+            path.parent.mkdir(exist_ok=True)
+            if not path.exists():
+                path.write_bytes(b"left by another run")
+    submit([full], tmp_path / "to", "--unsigned", "--seeds", "2")
+    assert not (tmp_path / "to" / "scores").exists()
+    assert not lists_path(tmp_path / "to", failed.key).exists()
+
+
+def test_lists_are_added_to_a_compact_copy(tmp_path: Path, full: Path, compact: Path) -> None:
+    submit([compact, full], tmp_path / "both", "--unsigned")
+    submit([full], compact, "--unsigned")
+    for root in (tmp_path / "both", compact):
+        assert len(list((root / "topk").iterdir())) == 9
+
+
+def test_nothing_else_is_copied_with_the_scores(tmp_path: Path, compact: Path) -> None:
+    path = next((compact / "scores").iterdir())
+    before = path.read_bytes()
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("items.npy", bytes(10**6))
+    submit([compact], tmp_path / "again", "--compact")
+    assert (tmp_path / "again" / "scores" / path.name).read_bytes() == before
 
 
 def test_the_metric_that_selects_is_kept(tmp_path: Path) -> None:
@@ -139,6 +173,20 @@ def array(values: np.ndarray[Any, Any]) -> bytes:
     return out.getvalue()
 
 
+def header(text: str) -> bytes:
+    """The beginning of an array file with a header that is not an array's."""
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def bomb(content: bytes, name: str) -> bytes:
+    """Compress a member by a method that zipfile unpacks without a limit."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
+        for each in old.namelist():
+            new.writestr(each, old.read(each), zipfile.ZIP_BZIP2 if each == name else zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
 def with_hashes(**changes: str) -> Callable[[bytes], bytes]:
     return lambda content: json.dumps(json.loads(content) | changes).encode()
 
@@ -156,6 +204,12 @@ FORGERIES: dict[str, Callable[[bytes], bytes]] = {
     "no hashes": lambda file: member(file, score_files.HASHES, lambda _: None),
     "hashes that are none": lambda file: member(file, score_files.HASHES, lambda _: b"[]"),
     "hashes without an end": lambda file: member(file, score_files.HASHES, lambda _: b"[" * 2**17),
+    "hashes that are no texts": lambda file: member(file, score_files.HASHES, lambda _: b'{"items": NaN}'),
+    "a bomb": lambda file: bomb(file, "users.npy"),
+    "a bomb of hashes": lambda file: bomb(file, score_files.HASHES),
+    "a header of no type": lambda file: member(file, "users.npy", lambda _: header("{'descr': (), }")),
+    "a header without an end": lambda file: member(file, "users.npy", lambda _: header("{'descr': (")),
+    "a header of no names": lambda file: member(file, "users.npy", lambda _: header("{1: 2, 'b': 3}")),
     "no users": lambda file: member(file, "users.npy", lambda _: None),
     "nothing": lambda file: b"",
     "half of it": lambda file: file[: len(file) // 2],
@@ -198,13 +252,20 @@ def test_a_mean_that_the_scores_contradict_is_found(compact: Path, full: Path) -
     assert isinstance(ResultsStore(compact).read_scores(changed), Contradicted)
 
 
-def test_records_of_earlier_versions_cannot_do_without_lists(full: Path) -> None:
+def test_records_of_earlier_versions_cannot_do_without_lists(
+    tmp_path: Path, full: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     record: RunRecord = add_run(full, "mf", 0, 0.3)
     lists = ResultsStore(full).read_lists(record)
     assert isinstance(lists, list_files.StoredLists)
-    content = score_files.to_bytes(lists, record)
+    content = score_files.to_bytes(lists.scores, lists.array_hashes, record)
     with pytest.raises(list_files.UnfitListsError, match="no hash of its lists"):
         score_files.from_bytes(content, record.model_copy(update={"lists_hash": None}))
+    add_run(tmp_path / "old", "mf", 0, 0.3, lists_hash=None)
+    submit([tmp_path / "old"], tmp_path / "to", "--compact", code=2)
+    assert "leave out --compact" in capsys.readouterr().err
+    assert not (tmp_path / "to").exists()
+    submit([tmp_path / "old"], tmp_path / "to")
 
 
 def test_runs_of_other_data_stay_apart(tmp_path: Path) -> None:

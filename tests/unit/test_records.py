@@ -9,6 +9,7 @@ import shutil
 import socket
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,13 @@ LISTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no users": lambda a: a.pop("users"),
     "changed": lambda a: a.update(items=a["items"][:, ::-1]),
 }
+
+
+def test_a_metric_that_selects_and_is_none_is_refused(tmp_path: Path) -> None:
+    record = add_run(tmp_path, "mf", status="failed", protocol=replace(Protocol(), selection_metric="x"))
+    found = read_record(record_file(tmp_path, record))
+    assert isinstance(found, Damaged)
+    assert "selection metric is 'x'" in found.problem
 
 
 @pytest.mark.parametrize("name", LISTS)

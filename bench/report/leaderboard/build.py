@@ -26,12 +26,12 @@ from bench.report.leaderboard.rows import RUNS, TRIALS, ResultRecords, boards, r
 from bench.report.leaderboard.user_scores import ScoreReader, read_scores
 from bench.report.paper import PAPER_FILE, Paper, load_paper
 from bench.runs.record_files import Damaged
-from bench.runs.store import ResultsStore
+from bench.runs.store import LISTS, SCORES, ResultsStore
 
 NAME, REPORT = "leaderboard", "report.html"
 FORMS = ("md", "csv", "html", "json")  # the JSON last, because it holds the hashes of the other files
 # The files whose content decides what a leaderboard looks like.
-PROGRAM = ("bench/report/**/*.*", "models/*.py", "models/*.yaml")
+PROGRAM = ("bench/report/**/*.*", "bench/core/protocol.py", "models/*.py", "models/*.yaml")
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +195,7 @@ def _is_up_to_date(paths: Mapping[str, Path], fingerprint: str) -> bool:
 
 
 def _fingerprint(root: Path, n_asked: int | None, beside: Surroundings) -> str:
-    """Hash the inputs: records and program by content, lists by size and time of modification."""
+    """Hash the inputs: records and program by content, lists and scores by size and time of modification."""
     digest = hashlib.sha256(repr((n_asked, beside, __version__)).encode())
     for path in _inputs(root):
         digest.update(b"\n" + os.fsencode(path) + b"\n")
@@ -204,7 +204,7 @@ def _fingerprint(root: Path, n_asked: int | None, beside: Surroundings) -> str:
         except OSError as problem:  # `read_results` reports the file as damaged
             digest.update(str(problem.strerror).encode())
     # Lists are large: their size and time of modification stand for their content.
-    for path in sorted(path for folder in ("topk", "scores") for path in (root / folder).glob("*.npz")):
+    for path in sorted(path for folder in (LISTS, SCORES) for path in (root / folder).glob("*.npz")):
         with contextlib.suppress(OSError):
             status = path.stat()
             digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape"))

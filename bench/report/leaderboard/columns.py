@@ -122,15 +122,15 @@ def _seeds(each: Entry) -> Shown:
 
 def ranking_cells(each: Entry, metric: str) -> dict[str, Shown]:
     """Return the cells that depend on the metric by which a table is ranked, by column."""
-    standing = each.ranks[metric]
-    return {"rank": _rank(standing), "gap": _gap(standing.gap), "p": _p(standing.gap, each.board.n_asked)}
+    rank = each.ranks[metric]
+    return {"rank": _rank(rank), "gap": _gap(rank.gap), "p": _p(rank.gap, each.board.n_asked)}
 
 
-def _rank(standing: BoardRank) -> Shown:
-    if standing.rank is None:
+def _rank(rank: BoardRank) -> Shown:
+    if rank.rank is None:
         return Shown(DASH)
-    shared = standing.first != standing.last
-    return Shown(f"{standing.first}{DASH}{standing.last}" if shared else str(standing.rank), standing.rank)
+    shared = rank.first != rank.last
+    return Shown(f"{rank.first}{DASH}{rank.last}" if shared else str(rank.rank), rank.rank)
 
 
 def _gap(gap: Contrast | None) -> Shown:
@@ -214,8 +214,8 @@ COLUMNS = (
         "rank", "#", _ranked("rank"), scores="right", origin="right", page="right",
         data={
             "rank": lambda each: each.rank,
-            "rank_first": lambda each: each.standing.first,
-            "rank_last": lambda each: each.standing.last,
+            "rank_first": lambda each: each.board_rank.first,
+            "rank_last": lambda each: each.board_rank.last,
         },
     ),
     BoardColumn(

@@ -1,4 +1,4 @@
-"""The content of a leaderboard row: scores, standing, cost, origin of the parameters, and how to rerun it.
+"""The content of a leaderboard row: scores, rank, cost, origin of the parameters, and how to rerun it.
 
 Reads the models' files; writes nothing.
 """
@@ -111,19 +111,19 @@ class Entry:
         return f"{self.name[:-1]}, {self.tag})" if self.name.endswith(")") else f"{self.name} ({self.tag})"
 
     @property
-    def standing(self) -> BoardRank:
-        """Return the standing in the ranking metric."""
+    def board_rank(self) -> BoardRank:
+        """Return the rank in the ranking metric."""
         return self.ranks[self.board.ranked_by]
 
     @property
     def rank(self) -> int | None:
         """Return the place by the ranking metric, from 1; None for an incomplete row."""
-        return self.standing.rank
+        return self.board_rank.rank
 
     @property
     def gap(self) -> Contrast | None:
         """Return the difference from the best row in the ranking metric; see `BoardRank`."""
-        return self.standing.gap
+        return self.board_rank.gap
 
     @property
     def seeds(self) -> str:

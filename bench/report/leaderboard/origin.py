@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.core.errors import BenchError
 from bench.core.hashing import hash_value
-from bench.core.names import join_label, split_label
+from bench.core.names import split_label
 from bench.engine import registry
 from bench.engine.tuned import TunedFile, tuned_path
 from bench.report.leaderboard.rows import Board, BoardRow
@@ -112,7 +112,7 @@ def _by_file(row: BoardRow, facts: DataFacts) -> Origin:
         values = TunedFile.of(entry).used(dataset, facts.split_hash, variant)
         if values is not None and current != untuned:
             return Origin(0, f"{tuned_path(entry).name}, values for {dataset}", values.words, TUNED)
-        key = next((key for key in (join_label(base, variant), base) if key in entry.file.datasets), None)
+        key = next((key for key in (f"{base}@{variant}", base) if key in entry.file.datasets), None)
         if key is None or current == default:
             return Origin(0, f"{name}, {f'variant {variant}' if variant else 'defaults'}", tag=DEFAULTS)
         return Origin(0, f"{name}, values for {key}", tag=f"values for {key}")

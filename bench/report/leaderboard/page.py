@@ -154,7 +154,7 @@ def _omitted_users(section: BoardSection, rows: Sequence[str]) -> str:
         return ""
     return (
         f"{section.heading}: to stay small, the page holds the users of the {len(rows)} best of "
-        f"{n} rows. Those of the other rows are in the files under topk/."
+        f"{n} rows. Those of the other rows are in the files under topk/ or scores/."
     )
 
 

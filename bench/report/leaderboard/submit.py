@@ -1,7 +1,8 @@
 """`ludp-bench submit`: check the results of one or several machines and merge them into one directory.
 
-Reads records, lists and parameters. Copies files into the target, and only if every check passed. A run that two
-machines made is merged if all its numbers are equal to the last digit; a finished run replaces a failed one.
+Reads records, lists or scores, and parameters. Copies files into the target, and only if every check passed. A
+run that two machines made is merged if all its numbers are equal to the last digit; a finished run replaces a
+failed one.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from bench.report.leaderboard.rows import ResultRecords, configuration, read_res
 from bench.report.paper import load_paper
 from bench.report.scores import data_key
 from bench.runs import list_files, score_files
-from bench.runs.list_files import StoredScores, UnfitListsError
+from bench.runs.list_files import StoredLists, StoredScores, UnfitListsError
 from bench.runs.record_files import Damaged, RecordFile, place_of_record
 from bench.runs.records import RunRecord, RunSpec
-from bench.runs.store import ResultsStore, is_compact, lists_path, path_of_scores, scores_path
+from bench.runs.store import ResultsStore, lists_path, scores_path
 
 SHOWN_SEEDS = 5
 SHOWN_PROBLEMS = 5
-RUN_FILES = ("topk/{}.npz", "scores/{}.npz", "checkpoints/{}.safetensors", "checkpoints/{}.json")
+PARAMETER_FILES = ("checkpoints/{}.safetensors", "checkpoints/{}.json")
 
 
 def file_problems(found: ResultRecords, allow_unhashed: bool) -> Iterator[str]:
@@ -65,22 +66,38 @@ def escape_problem(path: Path, root: Path) -> str:
 
 
 def score_problems(file: RecordFile, store: ResultsStore) -> Iterator[str]:
-    """Yield contradictions between the record of a finished run and its lists, or its scores without lists."""
+    """Yield contradictions between the record of a finished run and its lists, or its scores in a compact copy."""
     record = file.record
-    if record.status != "finished" or record.spec.stage != "final":
+    if not _has_scores(record):
         return
-    for path in (lists_path(store.root, record.key), scores_path(store.root, record.key)):
+    lists, scores = lists_path(store.root, record.key), scores_path(store.root, record.key)
+    for path in (lists, scores):
         if problem := escape_problem(path, store.root):
             yield f"{path}: {problem}"
             return
-    path = path_of_scores(store.root, record.key)
-    scores = store.read_scores(record)
-    if isinstance(scores, Damaged):
-        yield f"{path}: {scores.problem}, and {file.path.name} needs it"
-    elif record.metrics is not None:
-        needed = score_files.kept_metrics(record) if is_compact(path) else record.metrics.test.values
-        missing = sorted(set(needed) - set(scores.per_user))
+    assert record.metrics is not None
+    path, needed = lists, [*record.metrics.test.values]
+    found: StoredLists | StoredScores | Damaged = store.read_lists(record)
+    if isinstance(found, Damaged) and scores.exists():
+        path, needed, found = scores, score_files.kept_metrics(record), store.read_scores(record)
+    if isinstance(found, Damaged):
+        yield f"{path}: {found.problem}, and {file.path.name} needs it"
+    else:
+        missing = sorted(set(needed) - set(found.per_user))
         yield from (f"{path}: {metric} of every user is missing" for metric in missing)
+
+
+def compact_problems(file: RecordFile) -> Iterator[str]:
+    """Yield why a run cannot do without its lists."""
+    if _has_scores(file.record) and file.record.lists_hash is None:
+        yield (
+            f"{file.path}: it has no hash of its lists, like records of earlier versions, so its scores cannot be "
+            f"checked without them; leave out --compact"
+        )
+
+
+def _has_scores(record: RunRecord) -> bool:
+    return record.status == "finished" and record.spec.stage == "final"
 
 
 def checkpoint_problems(file: RecordFile, store: ResultsStore) -> Iterator[str]:
@@ -162,6 +179,11 @@ class MergedFile:
     root: Path
     file: RecordFile
 
+    @property
+    def has_lists(self) -> bool:
+        """Return whether there are lists of the run, and not its scores alone."""
+        return lists_path(self.root, self.file.record.key).exists()
+
 
 @dataclass(frozen=True)
 class SubmitSummary:
@@ -185,7 +207,7 @@ def submit(
     target: Path,
     n_asked: int | None,
     allow_unhashed: bool = False,
-    leaves_lists: bool = False,
+    compact: bool = False,
 ) -> SubmitSummary:
     """Check the results of some directories and copy them into another, which may already contain results.
 
@@ -194,7 +216,7 @@ def submit(
         target: another directory; created if needed.
         n_asked: repetitions that every submitted row must have; None takes the most of each data set.
         allow_unhashed: whether to accept records without a content hash, and parameters that no hash covers.
-        leaves_lists: whether to copy users' scores in place of lists, and no parameters.
+        compact: whether to copy users' scores in place of lists, and no parameters.
 
     Raises:
         UsageError: a directory does not exist, or is given twice.
@@ -212,9 +234,11 @@ def submit(
         problems += file_problems(found, allow_unhashed)
         problems += [problem for file in found.runs for problem in score_problems(file, store)]
         problems += [problem for file in found.runs for problem in checkpoint_problems(file, store)]
+        if compact:
+            problems += [problem for file in found.runs for problem in compact_problems(file)]
     kept: dict[str, MergedFile] = {}
     for found in (present, *submitted):
-        problems += _join(kept, found)
+        problems += _join(kept, found, wants_lists=not compact)
     merged = _merged_records(kept, target)
     for each in without_disagreements(merged).damaged:
         problems.append(f"{kept[each.path.relative_to(target).as_posix()].file.path}: {each.problem}")
@@ -224,7 +248,7 @@ def submit(
         raise _refused(problems)
     # An error while building the leaderboard of the merged results must come before the first copy.
     build(merged, None, load_paper(), MergedScores(kept))
-    return _copy(kept, target, allow_unhashed, leaves_lists)
+    return _copy(kept, target, allow_unhashed, compact)
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,17 +284,24 @@ def _check_directories(sources: Sequence[Path], target: Path) -> None:
         )
 
 
-def _join(kept: dict[str, MergedFile], found: ResultRecords) -> Iterator[str]:
-    """Add the records of a directory; yield contradictions to records that were added before."""
+def _join(kept: dict[str, MergedFile], found: ResultRecords, wants_lists: bool) -> Iterator[str]:
+    """Add the records of a directory; yield contradictions to records that were added before.
+
+    Args:
+        kept: the merged files by their future path; records are added.
+        found: the records of a directory.
+        wants_lists: whether a run with lists replaces the same run without.
+    """
     for file in (*found.runs, *found.trials):
         name, new = place_of_record(file.record).as_posix(), MergedFile(found.root, file)
         old = kept.get(name)
         if old is None or (old.file.record.status, file.record.status) == ("failed", "finished"):
             kept[name] = new
         elif (old.file.record.status, file.record.status) != ("finished", "failed"):
-            difference = _difference(old, new)
-            if difference:
+            if difference := _difference(old, new):
                 yield difference
+            elif wants_lists and not old.has_lists and new.has_lists:
+                kept[name] = new
 
 
 def _difference(one: MergedFile, other: MergedFile) -> str:
@@ -321,67 +352,74 @@ def _refused(problems: Sequence[str]) -> ResultsError:
     )
 
 
-def _copy(kept: dict[str, MergedFile], target: Path, allow_unhashed: bool, leaves_lists: bool) -> SubmitSummary:
+def _copy(kept: dict[str, MergedFile], target: Path, allow_unhashed: bool, compact: bool) -> SubmitSummary:
     """Copy the files that the target lacks; return the counts."""
     new = {name: each for name, each in kept.items() if each.root != target}
     n_unhashed = 0
     for name, each in new.items():
-        if leaves_lists:
-            _copy_scores(each, target)
-        else:
-            n_unhashed += _copy_files(each, target, allow_unhashed)
+        if _has_scores(each.file.record):
+            _copy_scores(each, target, compact)
+        if not compact:
+            n_unhashed += _copy_parameters(each, target, allow_unhashed)
         # The record comes last: if the copy stops early, no record in the target lacks its files.
         _write(target / name, partial(bytes, each.file.content))
     n_trials = sum(each.file.record.spec.stage != "final" for each in new.values())
     return SubmitSummary(len(new) - n_trials, n_trials, len(kept) - len(new), n_unhashed)
 
 
-def _copy_files(each: MergedFile, target: Path, allow_unhashed: bool) -> int:
-    """Copy the lists, scores and parameters of a run; return the number of parameter files without a hash."""
+def _copy_scores(each: MergedFile, target: Path, compact: bool) -> None:
+    """Copy the lists of a run, or its scores alone if there are no lists or the copy is to be compact."""
+    record = each.file.record
+    lists, scores = lists_path(each.root, record.key), scores_path(each.root, record.key)
+    if isinstance(ResultsStore(each.root).read_lists(record), Damaged):
+        _write(scores_path(target, record.key), partial(_read_again, scores, record, score_files.rewritten))
+    elif compact:
+        _write(scores_path(target, record.key), partial(_read_again, lists, record, score_files.from_lists))
+    else:
+        _write(lists_path(target, record.key), partial(_read_again, lists, record, _checked_lists))
+
+
+def _checked_lists(content: bytes, record: RunRecord) -> bytes:
+    list_files.from_bytes(content, record)
+    return content
+
+
+def _checked_parameters(content: bytes, record: RunRecord) -> bytes:
+    if record.checkpoint_hash not in (None, hash_bytes(content)):
+        raise UnfitListsError("its hash is another one")
+    return content
+
+
+def _copy_parameters(each: MergedFile, target: Path, allow_unhashed: bool) -> int:
+    """Copy the parameters of a run; return the number of files that were left because no hash covers them."""
     record, n_unhashed = each.file.record, 0
-    for pattern in RUN_FILES:
+    for pattern in PARAMETER_FILES:
         source = each.root / pattern.format(record.key)
-        is_covered = pattern.endswith(".npz") or record.checkpoint_hash is not None or allow_unhashed
-        if not (source.is_file() and not escape_problem(source, each.root)):
+        if not source.is_file() or escape_problem(source, each.root):
             continue
-        if is_covered:
-            _write(target / pattern.format(record.key), partial(_unchanged, source, record))
-        else:
-            n_unhashed += source.suffix == ".safetensors"
+        is_weights = source.suffix == ".safetensors"
+        if record.checkpoint_hash is None and not allow_unhashed:
+            n_unhashed += is_weights
+            continue
+        check = _checked_parameters if is_weights else _as_it_is
+        _write(target / pattern.format(record.key), partial(_read_again, source, record, check))
     return n_unhashed
 
 
-def _copy_scores(each: MergedFile, target: Path) -> None:
-    """Write the scores of a finished run, made from its lists if it has lists."""
-    record = each.file.record
-    if record.status != "finished" or record.spec.stage != "final":
-        return
-    source = path_of_scores(each.root, record.key)
-
-    def content() -> bytes:
-        given = _unchanged(source, record)
-        if is_compact(source):
-            return given
-        return score_files.to_bytes(list_files.from_bytes(given, record), record)
-
-    _write(scores_path(target, record.key), content)
+def _as_it_is(content: bytes, record: RunRecord) -> bytes:
+    return content
 
 
-def _unchanged(source: Path, record: RunRecord) -> bytes:
-    """Read a file again and check that it is still the file that was checked.
+def _read_again(source: Path, record: RunRecord, made: Callable[[bytes, RunRecord], bytes]) -> bytes:
+    """Read a file again and return what is made of it, if it is still the file that was checked.
 
     Raises:
         OSError: the file was changed in the meantime.
     """
-    content = read_regular(source)
-    if source.suffix == ".safetensors" and record.checkpoint_hash not in (None, hash_bytes(content)):
-        raise UnfitFileError("it was changed while it was copied")
-    if source.suffix == ".npz":
-        try:
-            (score_files if is_compact(source) else list_files).from_bytes(content, record)
-        except UnfitListsError as problem:
-            raise UnfitFileError(f"it was changed while it was copied: {problem}") from problem
-    return content
+    try:
+        return made(read_regular(source), record)
+    except UnfitListsError as problem:
+        raise UnfitFileError(f"it was changed while it was copied: {problem}") from problem
 
 
 def _write(path: Path, content: Callable[[], bytes]) -> None:

@@ -33,7 +33,7 @@ class BoardScores:
         by_seed: by row id, scores in the metrics of `Board.shown`, `[n_metrics, n_seeds, n_users]`.
         ranked: place of the ranking metric in `Board.shown`.
         problems: by id of a complete row, why its scores cannot be used.
-        contradicted: lists whose means differ from those in their record, so that the record was changed.
+        contradicted: scores whose means differ from those in their record, so that the record was changed.
     """
 
     by_seed: dict[str, FloatArray]
@@ -88,12 +88,12 @@ def _problem(
     """Return why the scores of a row cannot be compared; "" if they can."""
     for record, stored in zip(row.records, found, strict=True):
         if isinstance(stored, Damaged):
-            return f"the lists of {record.key}: {stored.problem}"
+            return f"the scores of {record.key}: {stored.problem}"
         if not set(board.shown) <= set(stored.per_user):
-            return f"the lists of {record.key} lack a metric"
+            return f"the scores of {record.key} lack a metric"
         users = stored.users if users is None else users
         if not np.array_equal(users, stored.users):
-            return f"the lists of {record.key} cover other users"
+            return f"the scores of {record.key} cover other users"
     return ""
 
 

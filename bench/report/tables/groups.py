@@ -2,7 +2,7 @@
 
 Groups are quarters of the users or items by training interactions. Equal counts stay together: a group ends at
 the largest count of its quarter, so heavy ties make groups uneven, or fewer. A cell is the mean of a measure over
-the finished runs. "First" below means the first `PRIMARY_CUTOFF` of a user's list.
+all seeds. "First" below means the first `PRIMARY_CUTOFF` of a user's list.
 """
 
 from __future__ import annotations
@@ -294,7 +294,8 @@ def _scores(
         n_failed = sum(_is_failed(record, facts, label) for record in material.records)
         for each, scores in by_measure.items():
             values = [value for value in map(each.of, lists) if value is not None]
-            scores.append(Score.of(values, len(lists), n_failed, material.n_seeds))
+            is_whole = len(values) == len(lists)  # a run without the group's items has no value
+            scores.append(Score.of(values if is_whole else [], len(lists), n_failed, material.n_seeds))
     return by_measure
 
 

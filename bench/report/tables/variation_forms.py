@@ -88,7 +88,7 @@ class Family:
     scores: Mapping[str, Sequence[Score]]
 
     def marks(self, metric: str) -> list[Mark]:
-        """Mark the best and second best among complete cells."""
+        """Mark the best and second best mean."""
         return marks([score.mean for score in self.scores[metric]])
 
     def distinct_metrics(self) -> list[str]:
@@ -205,8 +205,8 @@ def line_figure(
 ) -> Figure:
     """Draw variations by a number, on a logarithmic axis; one panel per data set and metric.
 
-    Incomplete means and missing runs look as in `dot_figure`. The line joins complete means, and only where there
-    are several seeds: one seed shows no trend.
+    A variation that lacks runs looks as in `dot_figure`. The line joins means only where there are several seeds:
+    one seed shows no trend.
 
     Args:
         name: of the figure.
@@ -301,7 +301,7 @@ def _line(
     from matplotlib.ticker import MaxNLocator
 
     if has_line:
-        # nan breaks the line, so that it does not pass through an incomplete mean
+        # nan breaks the line where a mean is missing
         means = [float("nan") if score.mean is None else score.mean for score in across]
         axes.plot(places, means, color=style["color"], linestyle="-", linewidth=1.0, zorder=style["zorder"])
     for place, score in zip(places, across, strict=True):
@@ -384,13 +384,13 @@ def _ours(family: Family) -> list[tuple[Column, list[Cell]]]:
 
 
 def _difference(family: Family, against: str, metric: str) -> tuple[Column, list[Cell]]:
-    """Return the column of relative differences of complete means in the metric that selects."""
-    complete = [score.mean for score in family.scores[metric]]
+    """Return the column of relative differences of means in the metric that selects."""
+    means = [score.mean for score in family.scores[metric]]
     places = [place for place, variation in enumerate(family.variations) if variation.name == against]
-    base = complete[places[0]]
+    base = means[places[0]]
     cells = [
         NOTHING if place in places else Cell(improvement(mean, [base]), form="+.1%")
-        for place, mean in enumerate(complete)
+        for place, mean in enumerate(means)
     ]
     return Column(f"{short_metric(metric)} against '{against}'", group=family.heading), cells
 
