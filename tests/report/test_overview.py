@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure as Drawing
 
 from bench.core.protocol import TOPK_DEPTH
 from bench.core.types import TopK
@@ -16,8 +17,16 @@ from bench.report.comparisons import COMPARED
 from bench.report.figure import styled
 from bench.report.material import Material
 from bench.report.paper import Paper
-from bench.report.tables.accuracy import panels_of
-from bench.report.tables.overview import CSV_HEADER, build, common_order, paper_places, places_among_trained
+from bench.report.tables.accuracy import Panel, panels_of
+from bench.report.tables.overview import (
+    CSV_HEADER,
+    _baselines,
+    build,
+    common_order,
+    far_baselines,
+    paper_places,
+    places_among_trained,
+)
 from bench.runs.store import ResultsStore
 
 N_USERS = 100
@@ -71,6 +80,29 @@ def test_panels_share_their_rows_and_draw_the_means_of_the_records(material: Any
         assert sorted(float(line.get_xdata()[0]) for line in uprights) == pytest.approx(
             sorted((means["ease"], means["popularity"]))
         )
+
+
+def test_a_baseline_far_below_has_its_number_and_no_line(material: Any) -> None:
+    call = material()
+    (panel, _) = panels_of(call)
+    assert far_baselines(panel) == []
+    near = min(low for label, (low, _) in panel.bars.items() if label in ("ludp", "mf", "lightgcn"))
+    span = max(high for label, (_, high) in panel.bars.items() if label in ("ludp", "mf", "lightgcn")) - near
+
+    def with_popularity(mean: float) -> Panel:
+        moved = [
+            replace(each, score=replace(each.score, mean=mean)) if each.label == "popularity" else each
+            for each in panel.ranked
+        ]
+        return replace(panel, ranked=moved)
+
+    assert far_baselines(with_popularity(near - 0.99 * span)) == []
+    far = with_popularity(near - 1.01 * span)
+    assert [each.label for each in far_baselines(far)] == ["popularity"]
+    axes = Drawing().subplots()
+    drawn_lines = _baselines(axes, far, {"ease": "-", "popularity": "--"})
+    assert list(drawn_lines) == ["EASE"]
+    assert [text.get_text() for text in axes.texts] == [f"\u25c2 Popularity {near - 1.01 * span:.3f}"]
 
 
 def test_the_papers_places_stand_beside_real_data_only(material: Any, paper: Paper) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.report.figure import GREYS, LINES, PAGE_WIDTH, TIP, Figure, plot_styles
 from bench.report.material import Material
 from bench.report.paper import Paper
-from bench.report.ranking import interval_name, interval_over, kind_of, places
+from bench.report.ranking import Standing, interval_name, interval_over, kind_of, places
 from bench.report.table import CsvValue
 from bench.report.tables.accuracy import NO_MODEL, Panel, axis_title, draw_mean, notes_of, panels_of
 from bench.report.wording import DATA_FIELDS, data_values, metric_name, model_display, shows_published
@@ -50,7 +50,8 @@ def build(material: Material) -> Figure:
     )
     caption = (
         f"Test {metric} of every trained model on every data set: {interval_name(material.n_seeds)}. Models are "
-        f"in the order of their mean place. Lines are simple baselines. {paper} The axes do not begin at 0."
+        f"in the order of their mean place. Lines are simple baselines; those far below have their number at the "
+        f"left. {paper} The axes do not begin at 0."
     )
     rows = tuple(row for each in panels for row in _csv(each, material))
     notes = notes_of(panels, material)
@@ -130,11 +131,26 @@ def _draw(panels: Sequence[Panel], material: Material) -> Drawing:
     return drawing
 
 
+def far_baselines(panel: Panel) -> list[Standing]:
+    """Return the baselines that are so far below the trained models that their lines would squeeze the points."""
+    points = [each for each in panel.ranked if not is_control(each.label)]
+    ends = [end for each in points for end in (each.mean, *panel.bars.get(each.label, ()))]
+    if len(points) < 2:
+        return []
+    nearest = min(ends) - (max(ends) - min(ends))
+    return [each for each in panel.ranked if is_control(each.label) and each.mean < nearest]
+
+
 def _baselines(axes: Axes, panel: Panel, lines: Mapping[str, Any]) -> dict[str, Any]:
-    """Draw a vertical line per baseline and return the lines by name, for the legend."""
-    drawn = {}
+    """Draw a line per baseline, or its number if it is far; return the lines by name for the legend."""
+    drawn, far = {}, far_baselines(panel)
+    if far:
+        words = "\n".join(f"\u25c2 {each.name} {each.mean:.3f}" for each in far)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+        style: dict[str, Any] = {"fontsize": 6, "color": GREYS[0], "va": "top", "bbox": box}
+        axes.text(0.01, 0.98, words, transform=axes.transAxes, **style)
     for each in panel.ranked:
-        if is_control(each.label):
+        if is_control(each.label) and each not in far:
             style = lines[each.label]
             drawn[each.name] = axes.axvline(each.mean, color=GREYS[0], linestyle=style, linewidth=0.9, zorder=1)
             drawn[each.name].set_gid(f"{TIP}{each.name}: {each.mean:.4f}")
