@@ -26,10 +26,11 @@ from bench.engine import registry
 from bench.report.ranking import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
-REFERENCES = {  # folders of results/reference, and the data and protocol of their tables
-    "tiktok-random": "TikTok, split at random, protocol 2",
+REFERENCES = {  # folders of results/reference, and the data of their tables; with the protocol if it is an old one
+    "tiktok-random": "TikTok, split at random",
+    "tiktok-shipped": "TikTok, publisher's split",
+    "movielens-100k": "MovieLens-100K, five kinds of content",
     "tiktok": "TikTok, publisher's split, protocol 1",
-    "movielens": "MovieLens-100K, protocol 1",
 }
 SHOWN = {"precision@10": "Precision@10", "recall@10": "Recall@10", "ndcg@10": "NDCG@10"}
 SOURCES: dict[str, str] = mkdocs_gen_files.config["extra"]["sources"]  # name of a page: file that it is made of

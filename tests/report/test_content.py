@@ -19,7 +19,7 @@ from bench.report.figure import markdown_of, styled
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.tables import ablation, content
-from bench.report.tables.content import RareItems, rare_view
+from bench.report.tables.content import RareItems, _share, rare_view
 from bench.runs.list_files import StoredLists
 from bench.runs.records import DataFacts
 from bench.runs.store import ResultsStore
@@ -134,6 +134,11 @@ def test_the_figure_shows_all_and_rare_items_side_by_side(material: Any, data: B
     assert drawn(left) == {1: pytest.approx(np.mean(half) / np.mean(whole) - 1), 2: pytest.approx(-1)}
     assert left.texts[0].get_text() == f"as given: {np.mean(whole):.4f}"
     assert right.get_xlabel() == "change of rare items' test Recall@20\n(95% interval over users, 3 seeds)"
+
+
+@pytest.mark.parametrize(("value", "label"), [(0.015, "+1.5%"), (-0.03, "-3%"), (0.0, "0%"), (-1e-12, "0%")])
+def test_a_tick_of_a_share_has_its_own_value(value: float, label: str) -> None:
+    assert _share(value, 0) == label
 
 
 def test_a_data_set_without_rare_held_out_items_has_no_result_for_them(material: Any) -> None:

@@ -196,7 +196,7 @@ def test_rows_that_do_not_differ_from_the_best_share_its_rank(
     for n in range(MIN_SEEDS):
         for label, skill in {"lightgcn": 0.9, "vbpr": 0.88, "mf": 0.2, "popularity": 0.1}.items():
             add_run(tmp_path, label, n, skill)
-    best, second, third, fourth = (each.standing for each in rows(tmp_path, paper))
+    best, second, third, fourth = (each.board_rank for each in rows(tmp_path, paper))
     assert second.gap is not None
     assert second.gap.sign == 0
     assert [(each.rank, each.first, each.last) for each in (best, second)] == [(1, 1, 2), (2, 1, 2)]
@@ -210,7 +210,9 @@ def test_rows_that_do_not_differ_from_the_best_share_its_rank(
     assert main(["leaderboard", "--results-dir", str(tmp_path)]) == 0
     assert "1-2" in capsys.readouterr().out
     few = board_of(tmp_path, paper, n_asked=MIN_SEEDS - 1).sections[0]
-    assert [(each.standing.first, each.standing.last) for each in few.entries] == [(n, n) for n in (1, 2, 3, 4)]
+    assert [(each.board_rank.first, each.board_rank.last) for each in few.entries] == [
+        (n, n) for n in (1, 2, 3, 4)
+    ]
     assert "no p-values and no shared ranks" in caption(few)
     assert {columns.ranking_cells(each, "recall@20")["p"].text for each in few.entries} == {"–"}
 
@@ -264,7 +266,7 @@ def test_edited_records_and_lists_are_left_out_and_said(tmp_path: Path, paper: P
     assert "content hash" in found.left_out[0]
     assert path.name in found.left_out[0]
     (problem,) = (each.uncompared for each in found.sections[0].entries if each.uncompared)
-    assert problem.startswith(f"the lists of {made['lightgcn'].key}: its hash is not the one")
+    assert problem.startswith(f"the scores of {made['lightgcn'].key}: its hash is not the one")
     assert problem in update_text(tmp_path, "md")
 
 

@@ -219,7 +219,7 @@ def _draw(panels: Sequence[Panel], models: Sequence[str], paper: Paper, n_seeds:
         _forest(axes, shown, panel, paper)
         axes.set_title(panel.title)
         axes.xaxis.set_major_formatter(_share if panel.is_relative else _signed)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
     for axes, panel in zip(grid[-1], panels, strict=False):
         measure = "relative change of" if panel.is_relative else "change of rare items'"
         axes.set_xlabel(
@@ -230,7 +230,7 @@ def _draw(panels: Sequence[Panel], models: Sequence[str], paper: Paper, n_seeds:
 
 
 def _share(value: float, _: int) -> str:
-    return f"{value:+.0%}" if round(value, 6) else "0%"
+    return f"{_signed(100 * value, _)}%"
 
 
 def _signed(value: float, _: int) -> str:
