@@ -219,7 +219,7 @@ def _draw(panels: Sequence[Panel], models: Sequence[str], paper: Paper, n_seeds:
         _forest(axes, shown, panel, paper)
         axes.set_title(panel.title)
         axes.xaxis.set_major_formatter(_share if panel.is_relative else _signed)
-        axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
     for axes, panel in zip(grid[-1], panels, strict=False):
         measure = "relative change of" if panel.is_relative else "change of rare items'"
         axes.set_xlabel(
