@@ -371,7 +371,7 @@ def _copy_scores(each: MergedFile, target: Path, compact: bool) -> None:
     """Copy the lists of a run, or its scores alone if there are no lists or the copy is to be compact."""
     record = each.file.record
     lists, scores = lists_path(each.root, record.key), scores_path(each.root, record.key)
-    if isinstance(ResultsStore(each.root).read_lists(record), Damaged):
+    if scores.exists() and isinstance(ResultsStore(each.root).read_lists(record), Damaged):
         _write(scores_path(target, record.key), partial(_read_again, scores, record, score_files.rewritten))
     elif compact:
         _write(scores_path(target, record.key), partial(_read_again, lists, record, score_files.from_lists))
@@ -401,13 +401,13 @@ def _copy_parameters(each: MergedFile, target: Path, allow_unhashed: bool) -> in
         if record.checkpoint_hash is None and not allow_unhashed:
             n_unhashed += is_weights
             continue
-        check = _checked_parameters if is_weights else _as_it_is
-        _write(target / pattern.format(record.key), partial(_read_again, source, record, check))
+        read = (
+            partial(_read_again, source, record, _checked_parameters)
+            if is_weights
+            else partial(read_regular, source)
+        )
+        _write(target / pattern.format(record.key), read)
     return n_unhashed
-
-
-def _as_it_is(content: bytes, record: RunRecord) -> bytes:
-    return content
 
 
 def _read_again(source: Path, record: RunRecord, made: Callable[[bytes, RunRecord], bytes]) -> bytes:
