@@ -42,6 +42,7 @@ class Material:
         left_out: sentences on runs that were skipped because the data lacks the content.
         asked_reference: label of the row that all others are compared with; None for the default.
         asked_protocol: protocol of the call.
+        recorded: facts of the data sets, where records alone are at hand; empty to take those of `data`.
     """
 
     data: Mapping[str, BenchmarkData]
@@ -54,6 +55,7 @@ class Material:
     left_out: tuple[str, ...] = ()
     asked_reference: str | None = None
     asked_protocol: Protocol = field(default_factory=Protocol)
+    recorded: Sequence[DataFacts] = ()
 
     @property
     def reference(self) -> str:
@@ -66,7 +68,7 @@ class Material:
     @cached_property
     def facts(self) -> list[DataFacts]:
         """Return the facts of the data sets, in order."""
-        return [DataFacts.of(each) for each in self.data.values()]
+        return [*self.recorded] or [DataFacts.of(each) for each in self.data.values()]
 
     @cached_property
     def protocol(self) -> Protocol:

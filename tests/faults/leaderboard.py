@@ -6,9 +6,13 @@ from faults import Fault
 RECORDS = "tests/unit/test_records.py"
 VERDICTS = "tests/report/test_verdicts.py"
 COMPACT = "tests/unit/test_compact.py"
+OVERVIEW = "tests/report/test_board_overview.py"
 BOARD, SUBMIT, STORE = "tests/report/test_leaderboard.py", "tests/unit/test_submit.py", "tests/unit/test_store.py"
 
 FAULTS = [
+    Fault("overview of a leaderboard: test scores choose among rows", "_on_validation", 'row.mean(board.ranked_by, "valid")', "row.mean(board.ranked_by)", f"{OVERVIEW} -k validation_chooses", slow=True),
+    Fault("overview of a leaderboard: protocols share a figure", "_check_protocols", "if len(tags) > 1:", "if False:", f"{OVERVIEW} -k are_refused", slow=True),
+    Fault("overview of a leaderboard: seeds that some tables lack", "overview_of", "min(board.n_asked for board in tables)", "max(board.n_asked for board in tables)", f"{OVERVIEW} -k all_tables", slow=True),
     Fault("leaderboard: protocols share a table", "boards", "key = (data_key(record.data), record.protocol.protocol)", "key = (data_key(record.data), Protocol())", f"{BOARD} -k another_table", slow=True),
     Fault("leaderboard: ranked by another metric than the protocol's", "Board.ranked_by", "return self.protocol.selection_metric", 'return "recall@10"', f"{BOARD} -k ranked_by_its_protocols", slow=True),
     Fault("leaderboard: codes share a row", "configuration", '"code": record.code_hash,', '"code": "",', f"{BOARD} -k another_row", slow=True),

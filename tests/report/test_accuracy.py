@@ -50,9 +50,7 @@ def material(make_facts: Any, make_record: Any, paper: Paper, tmp_path: Path) ->
                 lists = TopK(np.arange(N_USERS), np.zeros((N_USERS, TOPK_DEPTH), dtype=np.int64), 0)
                 store.write_topk(record.key, lists, dict.fromkeys((*COMPARED, "recall@20"), users))
                 records.append(record)
-        made = Material({}, [*MODELS, "lightgcn"], records, n_seeds, paper, store)
-        made.__dict__["facts"] = [facts]
-        return made
+        return Material({}, [*MODELS, "lightgcn"], records, n_seeds, paper, store, recorded=[facts])
 
     return make
 

@@ -303,8 +303,7 @@ def test_a_call_without_runs_has_every_row_and_no_number(
     paper: Any, make_facts: Any, claims: Any, tmp_path: Any
 ) -> None:
     facts = [make_facts(), make_facts("baby")]
-    material = Material({}, ["mf"], [], 3, paper, ResultsStore(tmp_path))
-    material.__dict__["facts"] = facts
+    material = Material({}, ["mf"], [], 3, paper, ResultsStore(tmp_path), recorded=facts)
     table = claims_table(material, list(claims.values()))
     counts = [len(block.rows) for block in table.blocks]
     assert counts == []  # nothing is decided: a count instead of rows
@@ -336,8 +335,7 @@ def test_decided_claims_come_by_verdict_and_open_ones_after_them(
             lists = TopK(np.arange(N_USERS), np.zeros((N_USERS, TOPK_DEPTH), dtype=np.int64), 0)
             store.write_topk(record.key, lists, dict.fromkeys(COMPARED, mean + noise))
             records.append(record)
-    material = Material({}, ["ludp", "mf", "grcn"], records, 3, paper, store)
-    material.__dict__["facts"] = [facts]
+    material = Material({}, ["ludp", "mf", "grcn"], records, 3, paper, store, recorded=[facts])
     claims = [
         claim_of("above", ["ludp"], ["grcn"], id="a"), claim_of("above", ["ludp"], ["lattice"], id="b"),
         claim_of("above", ["ludp"], ["mf"], id="c"),

@@ -20,6 +20,7 @@ from bench.report.paper import Paper
 from bench.report.tables.accuracy import Panel, panels_of
 from bench.report.tables.overview import (
     CSV_HEADER,
+    FAR,
     _baselines,
     build,
     common_order,
@@ -55,16 +56,18 @@ def material(make_facts: Any, make_record: Any, paper: Paper, tmp_path: Path) ->
                 users = np.r_[np.ones(round(mean * N_USERS)), np.zeros(N_USERS - round(mean * N_USERS))]
                 store.write_topk(record.key, lists, dict.fromkeys((*COMPARED, "recall@20"), users))
                 records.append(record)
-        made = Material({}, [*MEANS["tiktok"]], records, 1, paper, store)
-        made.__dict__["facts"] = every
-        return made
+        return Material({}, [*MEANS["tiktok"]], records, 1, paper, store, recorded=every)
 
     return make
 
 
-def drawn(figure: Any) -> list[Any]:
+def drawn_figure(figure: Any) -> Any:
     with styled():
-        axes: list[Any] = figure.draw().axes
+        return figure.draw()
+
+
+def drawn(figure: Any) -> list[Any]:
+    axes: list[Any] = drawn_figure(figure).axes
     return axes
 
 
@@ -82,6 +85,19 @@ def test_panels_share_their_rows_and_draw_the_means_of_the_records(material: Any
         )
 
 
+def test_many_data_sets_stand_in_a_square(material: Any, make_facts: Any) -> None:
+    call = material()
+    more = [make_facts(name, data_hash=f"{name:.<16}", origin="made data") for name in ("one", "two")]
+    axes = drawn(build(replace(call, recorded=[*call.facts, *more])))
+    columns, rows = zip(*[each.get_subplotspec().get_geometry()[:2] for each in axes], strict=True)
+    assert (len(axes), {*columns}, {*rows}) == (4, {2}, {2})
+
+
+def test_the_points_and_bars_are_explained_once(material: Any) -> None:
+    (legend,) = drawn_figure(build(material())).legends
+    assert legend.get_title().get_text() == "test Recall@20 (1 seed, 95% interval over users)"
+
+
 def test_a_baseline_far_below_has_its_number_and_no_line(material: Any) -> None:
     call = material()
     (panel, _) = panels_of(call)
@@ -96,13 +112,13 @@ def test_a_baseline_far_below_has_its_number_and_no_line(material: Any) -> None:
         ]
         return replace(panel, ranked=moved)
 
-    assert far_baselines(with_popularity(near - 0.99 * span)) == []
-    far = with_popularity(near - 1.01 * span)
+    assert far_baselines(with_popularity(near - 0.99 * FAR * span)) == []
+    far = with_popularity(near - 1.01 * FAR * span)
     assert [each.label for each in far_baselines(far)] == ["popularity"]
     axes = Drawing().subplots()
     drawn_lines = _baselines(axes, far, {"ease": "-", "popularity": "--"})
     assert list(drawn_lines) == ["EASE"]
-    assert [text.get_text() for text in axes.texts] == [f"\u25c2 Popularity {near - 1.01 * span:.3f}"]
+    assert [text.get_text() for text in axes.texts] == [f"\u25c2 Popularity {near - 1.01 * FAR * span:.3f}"]
 
 
 def test_the_papers_places_stand_beside_real_data_only(material: Any, paper: Paper) -> None:
@@ -134,7 +150,14 @@ def test_a_model_without_its_runs_keeps_its_row_and_has_no_point(material: Any) 
     call = material(without="lightgcn")
     figure = build(call)
     axes = drawn(figure)[1]
-    assert [text.get_text() for text in axes.texts] == ["runs missing", "here", "2", "1", "-"]
+    assert [text.get_text() for text in axes.texts] == [
+        "\u25c2 Popularity 0.200",
+        "runs missing",
+        "here",
+        "2",
+        "1",
+        "-",
+    ]
     assert len([line for line in axes.lines if len(line.get_xdata()) == 1]) == 2
     assert any("LightGCN (0 of 1 seeds)" in note for note in figure.notes)
 

@@ -252,9 +252,7 @@ def material(tmp_path: Any, paper: Any, make_facts: Any, make_record: Any) -> An
                     users = np.arange(len(values))
                     lists = TopK(users, np.zeros((len(users), TOPK_DEPTH), dtype=np.int64), 0)
                     store.write_topk(key, lists, dict.fromkeys((*COMPARED, "recall@20"), np.asarray(values)))
-        made = Material({}, list(scores), records, n_seeds, paper, store)
-        made.__dict__["facts"] = facts
-        return made
+        return Material({}, list(scores), records, n_seeds, paper, store, recorded=facts)
 
     return make
 
@@ -483,8 +481,7 @@ def test_two_splits_of_the_same_data_are_one_data_set(material: Any, scores: Any
         record.model_copy(update={"data": next(each for each in facts if each.name == record.data.name)})
         for record in call.records
     ]
-    both = Material({}, call.labels, records, 3, call.paper, call.store)
-    both.__dict__["facts"] = facts
+    both = Material({}, call.labels, records, 3, call.paper, call.store, recorded=facts)
     figure = critical_figure(both)
     assert "over 2 data sets" in figure.caption
     assert {row[0] for row in figure.csv_rows} == {"tiktok", "movielens"}

@@ -31,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="repetitions of a complete row (default: the largest number that most rows of its table have)",
     )
     parser.add_argument(
+        "--overview",
+        action="store_true",
+        help="also draw one figure of all tables: overview.svg, .pdf, .png, .csv, .md",
+    )
+    parser.add_argument(
         "--output",
         type=path_given,
         metavar="DIR",
@@ -49,9 +54,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     Raises:
         UsageError: `--output` or `--docs` does not fit.
-        ResultsError: there are no records, or a file cannot be read or written.
+        ResultsError: there are no records, or a file cannot be read or written; or `--overview` cannot show them.
     """
+    from bench.report.figure import write_figure
     from bench.report.leaderboard.build import outcome, refresh
+    from bench.report.leaderboard.overview import NAME, overview_of
 
     publication = _publication(arguments)
     paths, is_new = refresh(arguments.results_dir, arguments.seeds, publication)
@@ -64,6 +71,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     show(value, console)
     console.print(outcome(paths, is_new), markup=False, soft_wrap=True)
     if value["tables"]:
+        if arguments.overview:
+            figure = overview_of(arguments.results_dir, arguments.seeds)
+            made = write_figure(figure, arguments.output or arguments.results_dir, NAME)
+            console.print(outcome(made, True), markup=False, soft_wrap=True)
         return 0
     if value["n_failed"]:
         console.print(f"{value['n_failed']} of {value['n_runs']} runs failed; run the same command to try again.")

@@ -6,6 +6,7 @@ for intervals over users; writes nothing.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,11 @@ CSV_HEADER = (
     *("ci_low", "ci_high", "interval_over", "n_runs", "n_asked"),
 )
 PAPER_METRIC = "recall@10"  # of Table 3, whose order is shown; it has no other cut-off than 10
-ROW_HEIGHT, FRAME = 0.19, 1.25  # inches per model, and around them
+MAX_COLUMNS = 3  # more data sets stand in a square
+ROW_HEIGHT, FRAME, FOOT = 0.19, 0.75, 0.5  # inches per model, around the models of a panel, and below all panels
+AXIS_SIZE = 8  # points
+FAR_HEIGHT = 0.6  # rows, of the number of a far baseline
+FAR = 1 / 3  # of the range of the trained models: how far below them a baseline's line would squeeze the points
 FIRST_COLUMN, COLUMN_STEP = 10, 20  # points from a panel to the columns of places, and between them
 
 
@@ -111,24 +116,39 @@ def _draw(panels: Sequence[Panel], material: Material) -> Drawing:
     from matplotlib.figure import Figure as Drawing
 
     order = common_order(panels, material.labels)
-    drawing = Drawing(figsize=(PAGE_WIDTH, FRAME + ROW_HEIGHT * max(1, len(order))), layout="constrained")
+    n_columns = len(panels) if len(panels) <= MAX_COLUMNS else math.ceil(math.sqrt(len(panels)))
+    n_rows = math.ceil(len(panels) / n_columns)
+    height = FOOT + n_rows * (FRAME + ROW_HEIGHT * max(1, len(order)))
+    drawing = Drawing(figsize=(PAGE_WIDTH, height), layout="constrained")
     styles = plot_styles(order, material.paper)
     controls = sorted(label for label in material.labels if is_control(label))
     lines = {label: LINES[place % len(LINES)] for place, label in enumerate(controls)}
     drawn: dict[str, Any] = {}
-    all_axes = drawing.subplots(1, len(panels), squeeze=False, sharey=True).flat
-    for axes, panel in zip(all_axes, panels, strict=True):
-        axes.set_title(panel.same.heading)
+    all_axes = list(drawing.subplots(n_rows, n_columns, squeeze=False, sharey=True).flat)
+    for axes in all_axes[len(panels) :]:
+        axes.remove()
+    for axes, panel in zip(all_axes, panels, strict=False):
+        axes.set_title(_title(panel))
         drawn |= _baselines(axes, panel, lines)
         _points(axes, panel, order, styles)
         _places(axes, panel, order, material.paper)
-        axes.set_xlabel(axis_title(material))
     first = drawing.axes[0]
     first.set_yticks(range(len(order)), [model_display(label, material.paper) for label in order])
-    first.set_ylim(len(order) - 0.5, -0.5)
+    # the numbers of far baselines stand above the first row
+    first.set_ylim(len(order) - 0.5, -0.5 - FAR_HEIGHT * max(len(far_baselines(each)) for each in panels))
+    title = axis_title(material).replace("\n", " ")
     if drawn:
-        drawing.legend(list(drawn.values()), list(drawn), loc="outside lower center", ncols=min(5, len(drawn)))
+        style: dict[str, Any] = {"loc": "outside lower center", "title_fontsize": AXIS_SIZE}
+        drawing.legend(list(drawn.values()), list(drawn), title=title, ncols=min(5, len(drawn)), **style)
+    else:
+        drawing.supxlabel(title, fontsize=AXIS_SIZE)
     return drawing
+
+
+def _title(panel: Panel) -> str:
+    """Return the heading of a panel, in two lines, because panels are narrow."""
+    name, bracket, rest = panel.same.heading.partition(" [")
+    return f"{name}\n[{rest}" if bracket else name
 
 
 def far_baselines(panel: Panel) -> list[Standing]:
@@ -137,7 +157,7 @@ def far_baselines(panel: Panel) -> list[Standing]:
     ends = [end for each in points for end in (each.mean, *panel.bars.get(each.label, ()))]
     if len(points) < 2:
         return []
-    nearest = min(ends) - (max(ends) - min(ends))
+    nearest = min(ends) - FAR * (max(ends) - min(ends))
     return [each for each in panel.ranked if is_control(each.label) and each.mean < nearest]
 
 
@@ -169,7 +189,7 @@ def _points(axes: Axes, panel: Panel, order: Sequence[str], styles: Mapping[str,
             style: dict[str, Any] = {"fontsize": 6, "ha": "center", "va": "center"}
             axes.text(0.5, row, "runs missing", transform=axes.get_yaxis_transform(), **style)
     if not by_label:
-        axes.set_title(f"{panel.same.heading}\n{NO_MODEL}")
+        axes.set_title(f"{_title(panel)}\n{NO_MODEL}")
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
 
 
