@@ -10,7 +10,9 @@ OVERVIEW = "tests/report/test_board_overview.py"
 BOARD, SUBMIT, STORE = "tests/report/test_leaderboard.py", "tests/unit/test_submit.py", "tests/unit/test_store.py"
 
 FAULTS = [
-    Fault("overview of a leaderboard: test scores choose among rows", "_on_validation", 'row.mean(board.ranked_by, "valid")', "row.mean(board.ranked_by)", f"{OVERVIEW} -k validation_chooses", slow=True),
+    Fault("overview of a leaderboard: test scores choose among rows", "_on_validation", "record.metrics.valid.values", "record.metrics.test.values", f"{OVERVIEW} -k validation_chooses", slow=True),
+    Fault("overview of a leaderboard: test scores choose between equals", "_choices", "sorted(board.rows, key=lambda row: row.id)", "board.rows", f"{OVERVIEW} -k equal_validation", slow=True),
+    Fault("overview of a leaderboard: contradicted runs are drawn", "overview_of", "consistent(read_results(root), n_asked, store).tables", '__import__("bench.report.leaderboard.rows", fromlist=["boards"]).boards([file.record for file in read_results(root).runs], n_asked)[0]', f"{OVERVIEW} -k contradict_their_users", slow=True),
     Fault("overview of a leaderboard: protocols share a figure", "_check_protocols", "if len(tags) > 1:", "if False:", f"{OVERVIEW} -k are_refused", slow=True),
     Fault("overview of a leaderboard: seeds that some tables lack", "overview_of", "min(board.n_asked for board in tables)", "max(board.n_asked for board in tables)", f"{OVERVIEW} -k all_tables", slow=True),
     Fault("leaderboard: protocols share a table", "boards", "key = (data_key(record.data), record.protocol.protocol)", "key = (data_key(record.data), Protocol())", f"{BOARD} -k another_table", slow=True),

@@ -152,7 +152,7 @@ def test_a_model_without_its_runs_keeps_its_row_and_has_no_point(material: Any) 
     axes = drawn(figure)[1]
     assert [text.get_text() for text in axes.texts] == [
         "\u25c2 Popularity 0.200",
-        "runs missing",
+        "not run",
         "here",
         "2",
         "1",

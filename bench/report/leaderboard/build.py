@@ -22,8 +22,8 @@ from bench.engine import plugins
 from bench.report.leaderboard.entries import entries_of
 from bench.report.leaderboard.forms import BoardSection, csv_text, headings, is_unchanged, json_text, markdown
 from bench.report.leaderboard.page import Surroundings, to_html
-from bench.report.leaderboard.rows import RUNS, TRIALS, ResultRecords, boards, read_results
-from bench.report.leaderboard.user_scores import ScoreReader, read_scores
+from bench.report.leaderboard.rows import RUNS, TRIALS, Board, ResultRecords, boards, read_results
+from bench.report.leaderboard.user_scores import BoardScores, ScoreReader, read_scores
 from bench.report.paper import PAPER_FILE, Paper, load_paper
 from bench.runs.record_files import Damaged
 from bench.runs.store import LISTS, SCORES, ResultsStore
@@ -49,6 +49,23 @@ class Leaderboard:
     left_out: Sequence[str]
     n_failed: int = 0
     n_runs: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped:
+    """The records of a results directory in tables.
+
+    Attributes:
+        found: the records that can be used, and the files that cannot.
+        tables: the tables.
+        others: number of runs in no table, by reason.
+        scores: users' scores of each table.
+    """
+
+    found: ResultRecords
+    tables: Sequence[Board]
+    others: Mapping[str, int]
+    scores: Sequence[BoardScores]
 
 
 @dataclass(frozen=True)
@@ -155,27 +172,38 @@ def build(
         paper: gives the names.
         reader: reads the runs' scores; None reads them from the same directory.
     """
-    store = reader or ResultsStore(found.root)
-    tables, others = boards([file.record for file in found.runs], n_asked)
-    scores = [read_scores(board, store) for board in tables]
-    contradicted = [each for own in scores for each in own.contradicted]
-    # A mean that contradicts the per-user scores of its own run must not get a rank: build again without such
-    # runs.
-    if contradicted:
-        keys = {each.path.stem for each in contradicted}
-        places = {file.record.key: file.path for file in found.runs}
-        runs = tuple(file for file in found.runs if file.record.key not in keys)
-        damaged = [Damaged(places[each.path.stem], f"by its scores {each.problem}") for each in contradicted]
-        return build(replace(found, runs=runs, damaged=(*found.damaged, *damaged)), n_asked, paper, reader)
+    grouped = consistent(found, n_asked, reader or ResultsStore(found.root))
+    found, tables, scores = grouped.found, grouped.tables, grouped.scores
     files = {file.record.key: file.path.relative_to(found.root) for file in found.runs}
     sections = [
         BoardSection(board, heading, entries_of(board, own, found.trial_records, files, paper), own)
         for board, heading, own in zip(tables, headings(tables), scores, strict=True)
     ]
     left_out = [for_line(f"{_below(each.path, found.root)}: {each.problem}.") for each in found.damaged]
-    left_out += [f"{counted(n, 'run')}: {why}." for why, n in sorted(others.items())]
+    left_out += [f"{counted(n, 'run')}: {why}." for why, n in sorted(grouped.others.items())]
     failed = sum(file.record.status == "failed" for file in found.runs)
     return Leaderboard(sections, left_out, failed, len(found.runs))
+
+
+def consistent(found: ResultRecords, n_asked: int | None, reader: ScoreReader) -> Grouped:
+    """Group records into tables, without runs whose means contradict the scores of their own users.
+
+    Args:
+        found: the records of a results directory.
+        n_asked: see `refresh`.
+        reader: reads the runs' scores.
+    """
+    tables, others = boards([file.record for file in found.runs], n_asked)
+    scores = [read_scores(board, reader) for board in tables]
+    contradicted = [each for own in scores for each in own.contradicted]
+    if not contradicted:
+        return Grouped(found, tables, others, scores)
+    # the rows that are left may have another order and other numbers of runs, so group them again
+    keys = {each.path.stem for each in contradicted}
+    places = {file.record.key: file.path for file in found.runs}
+    runs = tuple(file for file in found.runs if file.record.key not in keys)
+    damaged = [Damaged(places[each.path.stem], f"by its scores {each.problem}") for each in contradicted]
+    return consistent(replace(found, runs=runs, damaged=(*found.damaged, *damaged)), n_asked, reader)
 
 
 def _below(path: Path, root: Path) -> Path:

@@ -130,12 +130,12 @@ def _draw(panels: Sequence[Panel], material: Material) -> Drawing:
     for axes, panel in zip(all_axes, panels, strict=False):
         axes.set_title(_title(panel))
         drawn |= _baselines(axes, panel, lines)
-        _points(axes, panel, order, styles)
+        _points(axes, panel, order, styles, material)
         _places(axes, panel, order, material.paper)
     first = drawing.axes[0]
     first.set_yticks(range(len(order)), [model_display(label, material.paper) for label in order])
     # the numbers of far baselines stand above the first row
-    first.set_ylim(len(order) - 0.5, -0.5 - FAR_HEIGHT * max(len(far_baselines(each)) for each in panels))
+    first.set_ylim(max(1, len(order)) - 0.5, -0.5 - FAR_HEIGHT * max(len(far_baselines(each)) for each in panels))
     title = axis_title(material).replace("\n", " ")
     if drawn:
         style: dict[str, Any] = {"loc": "outside lower center", "title_fontsize": AXIS_SIZE}
@@ -146,9 +146,11 @@ def _draw(panels: Sequence[Panel], material: Material) -> Drawing:
 
 
 def _title(panel: Panel) -> str:
-    """Return the heading of a panel, in two lines, because panels are narrow."""
-    name, bracket, rest = panel.same.heading.partition(" [")
-    return f"{name}\n[{rest}" if bracket else name
+    """Return the heading of a panel with the number of users, in several lines, because panels are narrow."""
+    name, _, rest = panel.same.heading.partition(" [")
+    source, _, difference = rest.partition("], ")  # only where two data sets have equal labels
+    lines = [f"{name}, {panel.same.facts.n_users:,} users", f"[{source.rstrip(']')}]", difference]
+    return "\n".join(filter(None, lines))
 
 
 def far_baselines(panel: Panel) -> list[Standing]:
@@ -177,7 +179,9 @@ def _baselines(axes: Axes, panel: Panel, lines: Mapping[str, Any]) -> dict[str, 
     return drawn
 
 
-def _points(axes: Axes, panel: Panel, order: Sequence[str], styles: Mapping[str, Mapping[str, Any]]) -> None:
+def _points(
+    axes: Axes, panel: Panel, order: Sequence[str], styles: Mapping[str, Mapping[str, Any]], material: Material
+) -> None:
     """Draw a point and its interval in the row of each trained model, and say where a model has no mean."""
     from matplotlib.ticker import MaxNLocator
 
@@ -187,7 +191,9 @@ def _points(axes: Axes, panel: Panel, order: Sequence[str], styles: Mapping[str,
             draw_mean(axes, row, by_label[label], panel, styles[label])
         else:
             style: dict[str, Any] = {"fontsize": 6, "ha": "center", "va": "center"}
-            axes.text(0.5, row, "runs missing", transform=axes.get_yaxis_transform(), **style)
+            score = material.scores.get(panel.same.facts, label, material.protocol.selection_metric)
+            words = "runs missing" if score.n_runs + score.n_failed else "not run"
+            axes.text(0.5, row, words, transform=axes.get_yaxis_transform(), **style)
     if not by_label:
         axes.set_title(f"{_title(panel)}\n{NO_MODEL}")
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
