@@ -95,13 +95,8 @@ scale: setup  ## memory and growth at the size of Amazon Electronics, half an ho
 docs: setup  ## the documentation as pages under site/, which need no server and no network
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build -q
 
-# Trials are committed as one archive, so a page is built from a copy in which they are unpacked.
-board: setup  ## docs/leaderboard/NAME/ from each results/reference/NAME that holds scores/
-	rm -rf .venv/board
-	set -e; for scores in $(wildcard results/reference/*/scores); do \
-	  from=$$(dirname $$scores); name=$$(basename $$from); to=.venv/board/$$name; mkdir -p $$to; \
-	  cp -r $$from/runs $$scores $$to; if [ -f $$from/trials.tar.xz ]; then tar -xJf $$from/trials.tar.xz -C $$to; fi; \
-	  $(BIN)/ludp-bench leaderboard --results-dir $$to --output docs/leaderboard/$$name --docs ../..; done
+board: setup  ## docs/leaderboard/ from the committed records, scores and trials
+	$(BIN)/python docs/_board.py
 
 lint: setup  ## ruff, mypy and the import contract
 	$(BIN)/ruff check .
