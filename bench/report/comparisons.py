@@ -138,7 +138,8 @@ def _compared_metrics(
         problem = f"lack {listed(missing)}" if missing else "cover other users than those of the other runs"
         raise ResultsError(
             f"The scores of the run {record.key} ({record.spec.dataset} {record.spec.label}) {problem}; paired "
-            f"tests need the same users. Give the same command with --on-existing rerun to make them again."
+            f"tests need the same users. Give the command that made the runs with --on-existing rerun to make "
+            "them again."
         )
     return {metric: scored.per_user[metric] for metric in metrics}
 

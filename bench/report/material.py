@@ -169,7 +169,8 @@ class DataRuns:
 def _unusable(what: str, record: RunRecord, found: Damaged) -> ResultsError:
     return ResultsError(
         f"The {what} of the run {record.key} ({record.spec.dataset} {record.spec.label}) cannot be used: "
-        f"{found.path}: {found.problem}. Give the same command with --on-existing rerun to make them again."
+        f"{found.path}: {found.problem}. Give the command that made the run with "
+        "--on-existing rerun to make them again."
     )
 
 

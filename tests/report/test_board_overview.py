@@ -15,13 +15,14 @@ from bench.core.protocol import Protocol
 from bench.report.figure import styled
 from bench.report.leaderboard.build import consistent
 from bench.report.leaderboard.overview import _choices, _trained, overview_of
-from bench.report.leaderboard.rows import Board, boards, read_results
+from bench.report.leaderboard.rows import boards, read_results
 from bench.report.tables.overview import CSV_HEADER
 from bench.runs.records import ForeignLists
 from bench.runs.store import ResultsStore
 from tests.boards import add_run, facts_of
 
 MOVIES = {"name": "movielens", "data_hash": "eeeeffff00001111", "split_hash": "2222333344445555"}
+SKILLS = {"ludp": 0.6, "mf": 0.4, "popularity": 0.1}
 
 
 def rows_of(figure: Any) -> list[dict[str, Any]]:
@@ -33,9 +34,8 @@ def results(tmp_path: Path) -> Path:
     """Two data sets: three seeds of each row on TikTok, two on MovieLens."""
     for facts, n_seeds in ((facts_of(), 3), (facts_of(**MOVIES), 2)):
         for seed in range(n_seeds):
-            add_run(tmp_path, "ludp", seed, 0.6, facts)
-            add_run(tmp_path, "mf", seed, 0.4, facts)
-            add_run(tmp_path, "popularity", seed, 0.1, facts, loss=None)
+            for model, skill in SKILLS.items():
+                add_run(tmp_path, model, seed, skill, facts, loss=None if model == "popularity" else 0.5)
     return tmp_path
 
 
@@ -47,7 +47,7 @@ def test_all_tables_are_drawn_with_the_means_of_their_records(results: Path) -> 
     }
     for (data, model), row in found.items():
         values = [
-            add_run(results, model, seed, row_skill(model), facts_of(**(MOVIES if data == "movielens" else {})))
+            add_run(results, model, seed, SKILLS[model], facts_of(**(MOVIES if data == "movielens" else {})))
             for seed in range(2)
         ]
         means = [record.metrics.test.values["recall@20"] for record in values if record.metrics]
@@ -55,10 +55,6 @@ def test_all_tables_are_drawn_with_the_means_of_their_records(results: Path) -> 
         assert (row["n_runs"], row["n_asked"]) == (2, 2)
     (note,) = [each for each in figure.notes if "first 2 seeds" in each]
     assert note.endswith("tiktok [real, random split] (3 there).")
-
-
-def row_skill(model: str) -> float:
-    return {"ludp": 0.6, "mf": 0.4, "popularity": 0.1}[model]
 
 
 def test_of_several_rows_of_a_model_validation_chooses(tmp_path: Path) -> None:
@@ -133,14 +129,11 @@ def test_runs_that_contradict_their_users_are_not_drawn(results: Path) -> None:
 
 def test_lists_of_other_programs_are_left_out(results: Path) -> None:
     foreign = ForeignLists(file="lists.csv", form="lists", longest=50, n_empty=0, notes=[])
-    row = consistent(read_results(results), None, ResultsStore(results)).tables[0].rows[0]
+    board = consistent(read_results(results), None, ResultsStore(results)).tables[0]
+    row = board.rows[0]
     listed = replace(row, records=(row.first.model_copy(update={"foreign": foreign}),))
     assert listed.is_foreign
-    assert [each.label for each in _trained(replace(_board(results), rows=(listed, row))).rows] == [row.label]
-
-
-def _board(results: Path) -> Board:
-    return consistent(read_results(results), None, ResultsStore(results)).tables[0]
+    assert [each.label for each in _trained(replace(board, rows=(listed, row))).rows] == [row.label]
 
 
 def test_a_model_that_was_not_run_on_a_data_set_says_so(results: Path) -> None:
@@ -157,16 +150,15 @@ def test_without_scores_of_users_the_message_says_where_they_belong(results: Pat
         path.unlink()
     with pytest.raises(ResultsError, match=r"copy topk/ or scores/ of that run beside runs/"):
         overview_of(results)  # two seeds: intervals over users
-    for seed in range(2, 3):
-        for model, skill in (("ludp", 0.6), ("mf", 0.4), ("popularity", 0.1)):
-            add_run(results, model, seed, skill, facts_of(**MOVIES))
+    for model, skill in SKILLS.items():
+        add_run(results, model, 2, skill, facts_of(**MOVIES))
     assert len(overview_of(results).csv_rows) == 6  # three seeds need none
 
 
 def test_a_table_without_a_run_among_the_first_seeds_is_left_out(tmp_path: Path) -> None:
     add_run(tmp_path, "mf", 0, status="failed")
     add_run(tmp_path, "mf", 1, 0.4)
-    with pytest.raises(ResultsError, match="among the first 1 seeds; give a larger --seeds"):
+    with pytest.raises(ResultsError, match="among the first 1 seed; give a larger --seeds"):
         overview_of(tmp_path, 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -56,9 +57,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         UsageError: `--output` or `--docs` does not fit.
         ResultsError: there are no records, or a file cannot be read or written; or `--overview` cannot show them.
     """
-    from bench.report.figure import write_figure
     from bench.report.leaderboard.build import outcome, refresh
-    from bench.report.leaderboard.overview import NAME, overview_of
 
     publication = _publication(arguments)
     paths, is_new = refresh(arguments.results_dir, arguments.seeds, publication)
@@ -72,13 +71,24 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.print(outcome(paths, is_new), markup=False, soft_wrap=True)
     if value["tables"]:
         if arguments.overview:
-            figure = overview_of(arguments.results_dir, arguments.seeds)
-            made = write_figure(figure, arguments.output or arguments.results_dir, NAME)
-            console.print(outcome(made, True), markup=False, soft_wrap=True)
+            console.print(outcome(_draw_overview(arguments), True), markup=False, soft_wrap=True)
         return 0
     if value["n_failed"]:
         console.print(f"{value['n_failed']} of {value['n_runs']} runs failed; run the same command to try again.")
     return 1
+
+
+def _draw_overview(arguments: argparse.Namespace) -> list[Path]:
+    """Write the figure of all tables beside the leaderboard and return its files.
+
+    Raises:
+        ResultsError: the tables cannot share a figure, or a file cannot be read or written.
+    """
+    from bench.report.figure import write_figure
+    from bench.report.leaderboard.overview import NAME, overview_of
+
+    figure = overview_of(arguments.results_dir, arguments.seeds)
+    return write_figure(figure, arguments.output or arguments.results_dir, NAME)
 
 
 def _publication(arguments: argparse.Namespace) -> Publication | None:

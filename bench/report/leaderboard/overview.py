@@ -62,7 +62,7 @@ def overview_of(root: Path, n_asked: int | None = None) -> Figure:
     tables = [_trained(board) for board in consistent(read_results(root), n_asked, store).tables]
     tables = [board for board in tables if board.rows]
     if not tables:
-        among = "" if n_asked is None else f" among the first {n_asked} seeds; give a larger --seeds"
+        among = "" if n_asked is None else f" among the first {counted(n_asked, 'seed')}; give a larger --seeds"
         raise ResultsError(f"No model below {root} has a finished run to draw{among}.")
     _check_protocols(tables)
     n_seeds = min(board.n_asked for board in tables)
