@@ -72,6 +72,7 @@ class Figure:
         csv_header: names of the tidy columns.
         csv_rows: one tuple per point at full precision; None for a missing value.
         draw: makes a new drawing; call it within `styled()`.
+        draw_narrow: makes the same drawing for the screen of a phone; None for a figure that is narrow enough.
     """
 
     name: str
@@ -80,22 +81,17 @@ class Figure:
     csv_header: tuple[str, ...]
     csv_rows: tuple[tuple[CsvValue, ...], ...]
     draw: Callable[[], Drawing]
+    draw_narrow: Callable[[], Drawing] | None = None
 
     @cached_property
     def drawing(self) -> Drawing:
         """Return the drawing with its final layout, which is the costly part, for all files and the page."""
-        with styled():
-            drawing = self.draw()
-            fix_layout(drawing)
-            return drawing
+        return _laid_out(self.draw)
 
     @cached_property
     def svg(self) -> str:
         """Return the drawing as SVG without a date; an artist whose id begins with `TIP` gets a tooltip."""
-        content = io.StringIO()
-        with styled():
-            self.drawing.savefig(content, format="svg", metadata={"Date": None})
-        return TIP_GROUP.sub(r"<g><title>\1</title>", content.getvalue())
+        return _svg(self.drawing)
 
 
 @contextmanager
@@ -154,25 +150,42 @@ def spread_name(n_asked: int | None) -> str:
 def write_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
     """Write `name`.pdf, .png and .svg, the numbers as `name`.csv and the caption as `name`.md.
 
+    A figure with a form for the screen of a phone is also written as `name`-narrow.svg.
+
     Raises:
         UsageError: `name` is empty or contains a directory.
         ResultsError: a file cannot be written.
     """
     if not name or Path(name).name != name:
         raise UsageError(f"The figure name '{name}' is not a file name. Give a name without a directory.")
-    paths = [directory / f"{name}.{suffix}" for suffix in ("pdf", "png", "svg", "csv", "md")]
     texts = {
-        "svg": figure.svg, "csv": to_csv(figure),
-        "md": f"{markdown_of(figure, f'{name}.svg', figure.notes)}\n",
+        f"{name}.svg": figure.svg, f"{name}.csv": to_csv(figure),
+        f"{name}.md": f"{markdown_of(figure, f'{name}.svg', figure.notes)}\n",
     }  # fmt: skip
+    if figure.draw_narrow is not None:
+        texts[f"{name}-narrow.svg"] = _svg(_laid_out(figure.draw_narrow))
+    paths = [directory / file for file in (f"{name}.pdf", f"{name}.png", *texts)]
     with os_errors(f"The figure {directory / name} cannot be written", WRITE_ADVICE):
         for path in paths:
-            form = path.suffix.removeprefix(".")
-            if form in texts:
-                write_text(path, texts[form])
+            if path.name in texts:
+                write_text(path, texts[path.name])
             else:
-                _save(figure.drawing, path, form)
+                _save(figure.drawing, path, path.suffix.removeprefix("."))
     return paths
+
+
+def _laid_out(draw: Callable[[], Drawing]) -> Drawing:
+    with styled():
+        drawing = draw()
+        fix_layout(drawing)
+        return drawing
+
+
+def _svg(drawing: Drawing) -> str:
+    content = io.StringIO()
+    with styled():
+        drawing.savefig(content, format="svg", metadata={"Date": None})
+    return TIP_GROUP.sub(r"<g><title>\1</title>", content.getvalue())
 
 
 def _save(drawing: Drawing, path: Path, form: str) -> None:

@@ -178,6 +178,7 @@ def test_the_command_draws_it_beside_the_leaderboard_when_asked(
     with (output / "overview.csv").open(encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 6
     assert "overview.svg" in capsys.readouterr().out
+    assert (output / "overview-narrow.svg").read_text(encoding="utf-8").count("movielens, ") == 1
     add_run(results, "mf", 0, 0.4, protocol=Protocol(patience=7))
     assert main(["leaderboard", "--results-dir", str(results), "--overview"]) == 2
     assert "2 protocols" in capsys.readouterr().err

@@ -93,6 +93,17 @@ def test_many_data_sets_stand_in_a_square(material: Any, make_facts: Any) -> Non
     assert (len(axes), {*columns}, {*rows}) == (4, {2}, {2})
 
 
+def test_the_form_for_a_phone_shows_the_same_in_one_column(material: Any) -> None:
+    figure = build(material())
+    wide, narrow = drawn(figure), drawn(replace(figure, draw=figure.draw_narrow))
+    points = [
+        [[*line.get_xdata(), *line.get_ydata()] for axes in form for line in axes.lines] for form in (wide, narrow)
+    ]
+    assert points[0] == points[1]
+    geometry = [[axes.get_subplotspec().get_geometry()[:2] for axes in form] for form in (wide, narrow)]
+    assert geometry == [[(1, 2)] * 2, [(2, 1)] * 2]
+
+
 def test_the_points_and_bars_are_explained_once(material: Any) -> None:
     (legend,) = drawn_figure(build(material())).legends
     assert legend.get_title().get_text() == "test Recall@20 (1 seed, 95% interval over users)"

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overview",
         action="store_true",
-        help="also draw one figure of all tables: overview.svg, .pdf, .png, .csv, .md",
+        help="also draw one figure of all tables: overview.svg, .pdf, .png, .csv, .md; -narrow.svg is for phones",
     )
     parser.add_argument(
         "--output",

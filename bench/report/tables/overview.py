@@ -6,12 +6,13 @@ for intervals over users; writes nothing.
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.report.figure import GREYS, LINES, PAGE_WIDTH, TIP, Figure, plot_styles
+from bench.report.figure import COLUMN_WIDTH, GREYS, LINES, PAGE_WIDTH, TIP, Figure, plot_styles
 from bench.report.material import Material
 from bench.report.paper import Paper
 from bench.report.ranking import Standing, interval_name, interval_over, kind_of, places
@@ -33,6 +34,7 @@ CSV_HEADER = (
 PAPER_METRIC = "recall@10"  # of Table 3, whose order is shown; it has no other cut-off than 10
 MAX_COLUMNS = 3  # more data sets stand in a square
 ROW_HEIGHT, FRAME, FOOT = 0.19, 0.75, 0.5  # inches per model, around the models of a panel, and below all panels
+NAME_WIDTH = 1.1  # inches, of a baseline in the legend
 AXIS_SIZE = 8  # points
 FAR_HEIGHT = 0.6  # rows, of the number of a far baseline
 FAR = 1 / 3  # of the range of the trained models: how far below them a baseline's line would squeeze the points
@@ -60,7 +62,11 @@ def build(material: Material) -> Figure:
     )
     rows = tuple(row for each in panels for row in _csv(each, material))
     notes = notes_of(panels, material)
-    return Figure("Overview", caption, notes, CSV_HEADER, rows, lambda: _draw(panels, material))
+    n_columns = len(panels) if len(panels) <= MAX_COLUMNS else math.ceil(math.sqrt(len(panels)))
+    wide, narrow = (
+        functools.partial(_draw, panels, material, *form) for form in ((PAGE_WIDTH, n_columns), (COLUMN_WIDTH, 1))
+    )
+    return Figure("Overview", caption, notes, CSV_HEADER, rows, wide, narrow)
 
 
 def places_among_trained(panel: Panel) -> dict[str, int]:
@@ -112,14 +118,15 @@ def _csv(panel: Panel, material: Material) -> list[tuple[CsvValue, ...]]:
     ]
 
 
-def _draw(panels: Sequence[Panel], material: Material) -> Drawing:
+def _draw(panels: Sequence[Panel], material: Material, width: float, n_columns: int) -> Drawing:
+    """Draw all panels in `n_columns` columns on `width` inches."""
     from matplotlib.figure import Figure as Drawing
 
     order = common_order(panels, material.labels)
-    n_columns = len(panels) if len(panels) <= MAX_COLUMNS else math.ceil(math.sqrt(len(panels)))
     n_rows = math.ceil(len(panels) / n_columns)
+    n_names = max(1, int(width / NAME_WIDTH))  # of baselines in a row of the legend
     height = FOOT + n_rows * (FRAME + ROW_HEIGHT * max(1, len(order)))
-    drawing = Drawing(figsize=(PAGE_WIDTH, height), layout="constrained")
+    drawing = Drawing(figsize=(width, height), layout="constrained")
     styles = plot_styles(order, material.paper)
     controls = sorted(label for label in material.labels if is_control(label))
     lines = {label: LINES[place % len(LINES)] for place, label in enumerate(controls)}
@@ -139,7 +146,7 @@ def _draw(panels: Sequence[Panel], material: Material) -> Drawing:
     title = axis_title(material).replace("\n", " ")
     if drawn:
         style: dict[str, Any] = {"loc": "outside lower center", "title_fontsize": AXIS_SIZE}
-        drawing.legend(list(drawn.values()), list(drawn), title=title, ncols=min(5, len(drawn)), **style)
+        drawing.legend(list(drawn.values()), list(drawn), title=title, ncols=min(n_names, len(drawn)), **style)
     else:
         drawing.supxlabel(title, fontsize=AXIS_SIZE)
     return drawing
