@@ -1,4 +1,4 @@
-"""ludp-bench: one data protocol, one full-ranking evaluator, nine multimodal recommenders.
+"""ludp-bench: one data protocol, one full-ranking evaluator, nine trained models and five baselines.
 
 From Python, four functions do what the commands do: `from bench import run, evaluate, load_data, load_results`.
 They are described in `bench.cli.api` and imported when first used, so that `import bench` loads nothing else.

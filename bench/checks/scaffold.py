@@ -109,7 +109,9 @@ def check_name(name: str) -> None:
             f"{listed(map(repr, NOT_MODELS))} and 'test_...' are not allowed."
         )
     if name in registry.names():
-        raise UsageError(f"A model '{name}' already exists: {registry.place_of(name).path}. Choose another name.")
+        raise UsageError(
+            f"A model '{name}' already exists: {registry.location_of(name).path}. Choose another name."
+        )
     if name.replace("_", "") in {each.lower() for each in shipped()}:
         raise UsageError(
             f"RecBole has a model '{name}', and would merge its parameters into those of a class of that name. "

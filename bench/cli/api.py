@@ -112,7 +112,7 @@ def evaluate(
     import pandas as pd
 
     from bench.cli.commands.evaluate import evaluate_and_record, parsed
-    from bench.cli.main import known_too
+    from bench.cli.main import with_cards_and_plugins
     from bench.report.frame import frame_of
     from bench.runs.foreign import check_program
 
@@ -121,7 +121,7 @@ def evaluate(
     a = parsed(["--datasets", dataset, *words])
     given, file = _recommendations(recommendations)
     command = f"{FROM_PYTHON}bench.evaluate(..., {dataset!r}, name={name!r})"
-    with known_too(a):
+    with with_cards_and_plugins(a):
         done = evaluate_and_record(given, file, check_program(name), command, a, _console(verbose))
     for note in () if verbose else done.notes:
         warnings.warn(note, stacklevel=2)
@@ -146,12 +146,12 @@ def load_data(dataset: str, **options: Any) -> BenchmarkData:
     """
     from bench.cli.commands.evaluate import load, parsed
     from bench.cli.declare import read_options
-    from bench.cli.main import known_too
+    from bench.cli.main import with_cards_and_plugins
     from bench.cli.options import DataOptions
 
     words = [word for name, value in options.items() for word in words_of(name, value)]
     a = parsed(["--datasets", dataset, *words])
-    with known_too(a):
+    with with_cards_and_plugins(a):
         return load(dataset, read_options(DataOptions, a), a.profile, a.base_seed, _console(False))[0]
 
 

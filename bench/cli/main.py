@@ -56,12 +56,12 @@ def dispatch(given: Sequence[str], console: Console) -> int:
     command.add_arguments(parser)
     parsed = parser.parse_strictly(given[1:])
     parsed.words = [NAME, *given]  # for a record
-    with known_too(parsed):
+    with with_cards_and_plugins(parsed):
         return command.run(parsed, console)
 
 
 @contextlib.contextmanager
-def known_too(options: argparse.Namespace) -> Iterator[None]:
+def with_cards_and_plugins(options: argparse.Namespace) -> Iterator[None]:
     """Make the cards of `--card-dir` and the models of `--plugin` known while the body runs.
 
     Raises:

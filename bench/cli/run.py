@@ -157,9 +157,20 @@ def plan_runs(
     from bench.runs.plan import make_plan
 
     what = options.what
-    seeds_and_sets = (options.n_seeds, options.epochs_at_most, what.base_seed, what.overrides)
-    everywhere = what.everywhere if named else None  # refused by name where no model of the call has them
-    return make_plan(datasets, labels, *seeds_and_sets, tuned, more, everywhere, named, splits)
+    everywhere = what.everywhere if named else None
+    return make_plan(
+        datasets,
+        labels,
+        n_seeds=options.n_seeds,
+        max_epochs=options.epochs_at_most,
+        base_seed=what.base_seed,
+        overrides=what.overrides,
+        tuned=tuned,
+        more=more,
+        everywhere=everywhere,
+        named=named,
+        splits=splits,
+    )
 
 
 def plan_artifacts(
@@ -169,7 +180,7 @@ def plan_artifacts(
     data: Mapping[str, BenchmarkData],
     tuned: Tuned | None = None,
 ) -> list[RunSpec]:
-    """Plan the runs that the artifacts show, those too whose content a data set lacks.
+    """Plan the runs that the artifacts show, including those whose content a data set lacks.
 
     Args:
         options: the command line.

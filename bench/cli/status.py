@@ -133,8 +133,8 @@ def show_trials(trials: TrialPlan, options: RunOptions, console: Console) -> Non
     if trials.unfinished:
         n, of = len(trials.unfinished), counted(len(trials.searches), "search", "searches")
         console.print(
-            f"{n} of {of} {'is' if n == 1 else 'are'} not finished: below, their models have the values of their "
-            "files. The search may choose others, whose runs are others."
+            f"{n} of {of} {'is' if n == 1 else 'are'} not finished, so the runs below use the values in the "
+            "models' files. If the search chooses other values, other runs are needed."
         )
 
 

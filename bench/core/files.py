@@ -42,21 +42,16 @@ KINDS = {
 MOST_BYTES = 2**33  # 8 GiB
 
 
-def problem_with_file(path: Path, most: int | None = None) -> str | None:
-    """Return why a path cannot be read like a file, as the rest of a sentence about it; None if it can.
+def problem_with_file(place: Path | int, most: int | None = None) -> str | None:
+    """Return why a place cannot be read like a file, as the rest of a sentence about it; None if it can.
 
     Args:
-        path: where a file is expected; links are followed.
+        place: a path, whose links are followed, or an open handle, whose position may move.
         most: largest size in bytes that is allowed.
 
     Raises:
-        OSError: nothing exists at the path, or its status cannot be read.
+        OSError: nothing exists at the path, or the status cannot be read.
     """
-    return _problem_with(path, most)
-
-
-def _problem_with(place: Path | int, most: int | None = None) -> str | None:
-    """Return why a path or an open handle is unfit to be read; None if it is fit. May move a handle's position."""
     status = os.stat(place)  # noqa: PTH116 - of a path or a handle
     problem = _problem_with_kind(status.st_mode)
     if problem is not None:
@@ -118,7 +113,7 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
     # a pipe may have taken the file's place meanwhile: without O_NONBLOCK opening it would wait for a writer
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
-        _refuse(_problem_with(handle, most))
+        _refuse(problem_with_file(handle, most))
         file.seek(0)
         size = os.fstat(handle).st_size
         content = file.read(size + 1)
@@ -163,7 +158,7 @@ def check_plain(path: Path, most: int | None = None) -> None:
 
     Raises:
         DataError: the path is not a regular file, or the file is larger than `most` or made of holes.
-        OSError: nothing exists at the path, or its status cannot be read.
+        OSError: nothing exists at the path, or the status cannot be read.
     """
     problem = problem_with_file(path, most)
     if problem is not None:
@@ -221,7 +216,6 @@ def write_atomically(path: Path, write: Callable[[Path], None], durable: bool = 
             if durable:
                 with temporary.open("rb") as file:
                     os.fsync(file.fileno())
-            temporary.chmod(0o644)
             temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):  # report the first error, not this one

@@ -122,9 +122,16 @@ def in_seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def counted(n: int, thing: str, things: str = "") -> str:
-    """Return a count with its noun, for example `1 run` or `28 runs`; `things` is a plural that is not regular."""
-    return f"{n:,} {thing if n == 1 else things or f'{thing}s'}"
+def counted(n: int | str, thing: str, things: str = "") -> str:
+    """Return a count with its noun, for example `1 run` or `28 runs`.
+
+    Args:
+        n: the count; a text, such as `?`, where it is not known.
+        thing: the noun.
+        things: its plural if that is not regular.
+    """
+    number = n if isinstance(n, str) else f"{n:,}"
+    return f"{number} {thing if n == 1 else things or f'{thing}s'}"
 
 
 def _is_number(text: str) -> bool:

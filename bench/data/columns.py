@@ -159,7 +159,7 @@ def to_seconds(
 
 
 def _parsed_times(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float64] | None:
-    """Return seconds since 1970, `[n]`, not finite where a value is no time; None if no value of that type is one.
+    """Return seconds since 1970, `[n]`, not finite where a value is not a time; None if no value is.
 
     Raises:
         DataError: a date is out of range.

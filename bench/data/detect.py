@@ -147,7 +147,7 @@ def _check_column_options(place: Place, format: str) -> None:
 
 
 def _suggest_folders(path: Path) -> list[str]:
-    """Suggest the directories below a path, for a user who named the one above his data."""
+    """Suggest the directories below a path, for a user who named the folder above the data."""
     folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir()) if path.is_dir() else []
     return [f"If one of {listed(folders[:10])} below it holds the data, give its path."] if folders else []
 

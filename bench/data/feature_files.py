@@ -119,7 +119,7 @@ def _read_file(path: Path, content: Content, result: FeatureFiles, named: str | 
 
 
 def _takes_columns(path: Path, result: FeatureFiles, named: str | None) -> bool:
-    """Return whether a Parquet file holds features, and add its columns that are none to what is not read.
+    """Return whether a Parquet file holds features, and report its other columns as not read.
 
     Single floats, such as a price, are features only by the name of the file and where no column holds lists.
     """
@@ -206,7 +206,7 @@ def _report_above(place: Place, result: FeatureFiles) -> None:
     if not place.path.is_dir():
         return
     folder = resolved(place.path)  # a link's target is relative to the folder itself, however that was reached
-    with contextlib.suppress(OSError):  # whether the folder above can be listed is no matter of this data
+    with contextlib.suppress(OSError):  # a folder above that cannot be listed is not an error of this data
         names = (path.name for path in folder.parent.iterdir() if _may_hold_features(path) and path.is_file())
         candidates = sorted(name for name in names if not os.path.lexists(folder / name))
         for name in candidates[:MOST_LISTED]:

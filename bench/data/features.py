@@ -335,7 +335,10 @@ def read_modality(directory: Path, file: FeatureFile, name: str, n_items: int) -
     path = checked_path(directory, file, checksums)
     modality = _read_file(path, file, name, ItemKeys.by_index(n_items), checksums)
     if file.dim is not None and modality.dim != file.dim:
-        raise DataError(f"{path} has {modality.dim} columns, but the data card expects {file.dim}.")
+        raise DataError(
+            f"{path} has {modality.dim} columns, but the data card expects {file.dim}. Fetch the file again, or "
+            "correct 'dim' in the data card."
+        )
     return modality
 
 

@@ -117,7 +117,7 @@ def notes_on_missing(kind: str, columns: Sequence[pa.ChunkedArray]) -> list[str]
 
 
 def refuse_other_spellings(path: Path, unknown: NDArray[np.object_], known: NDArray[np.object_]) -> None:
-    """Refuse ids of no item that are an item's id but for blanks, a trailing '.0' or leading zeros.
+    """Refuse unknown ids that differ from an item's id only in blanks, a trailing '.0' or leading zeros.
 
     Args:
         path: of the file with these ids.

@@ -226,7 +226,8 @@ def source_to_fetch(card: DatasetCard, request: DataRequest) -> DirectorySource 
     """Return the source that the request selects if files of it are to be fetched, else None. Nothing is fetched.
 
     Raises:
-        UsageError: the source is unknown, a data directory does not exist, or is the files' own one.
+        UsageError: the source is unknown, a data directory does not exist, or is the folder of the files
+            instead of the one above it.
         DataError: a file is in the place of a directory.
     """
     found = resolve(card, request, fetchable=True)
@@ -243,7 +244,8 @@ def fetch_missing(card: DatasetCard, request: DataRequest, timeouts: Timeouts, w
         Why they could not be fetched; None if they were, or if there was nothing to fetch.
 
     Raises:
-        UsageError: the source is unknown, a data directory does not exist, or is the files' own one.
+        UsageError: the source is unknown, a data directory does not exist, or is the folder of the files
+            instead of the one above it.
         DataError: they could not be fetched, and no other source is allowed; or a file is in the place of a
             directory.
     """

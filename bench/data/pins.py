@@ -114,7 +114,8 @@ def resolve(card: DatasetCard, request: DataRequest, fetchable: bool = False) ->
         fetchable: whether a source that is absent, but can be fetched into the cache, counts as available.
 
     Raises:
-        UsageError: the source is unknown, a data directory does not exist, or is the files' own one.
+        UsageError: the source is unknown, a data directory does not exist, or is the folder of the files
+            instead of the one above it.
         DataError: a file is in the place of a directory.
     """
     search_roots(request)  # raises if a data directory does not exist

@@ -285,7 +285,7 @@ def _open_parquet(path: Path, texts: Sequence[str] = ()) -> Iterator[Any]:
             n_rows, n_bytes = file.metadata.num_rows, path.stat().st_size
         except DataError:
             raise
-        except Exception as problem:  # Arrow again
+        except Exception as problem:  # Arrow raises many types
             raise DataError(
                 f"{path} is not a Parquet file ({one_line(problem)}). Write it again, or convert the table to CSV."
             ) from problem
@@ -322,7 +322,7 @@ def read_parquet(path: Path, wanted: Sequence[str]) -> pa.Table:
                 _check_resolved_size(path, table.column(index))
                 table = table.set_column(index, field.name, table.column(index).cast(field.type.value_type))
         table.validate(full=True)  # Arrow does not check offsets and UTF-8 when it reads
-    except Exception as problem:  # Arrow again
+    except Exception as problem:  # Arrow raises many types
         raise DataError(f"{path} is damaged ({one_line(problem)}). Fetch or write it again.") from problem
     for index, name in enumerate(table.column_names):
         if name in texts and table.schema.types[index] != kinds[name]:

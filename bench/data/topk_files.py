@@ -17,7 +17,7 @@ from bench.core.errors import DataError, UsageError, listed
 from bench.core.files import check_plain, os_errors
 from bench.core.json_objects import RepeatedKeyError, without_repeats
 from bench.data.numerals import to_numbers
-from bench.data.roles import find_column, plain_name, require_column
+from bench.data.roles import find_column, plain_name
 from bench.data.tables import parquet_names, read_header, read_parquet, read_text, row_number
 
 if TYPE_CHECKING:
@@ -55,29 +55,30 @@ def read_recommendations(path: Path) -> pd.DataFrame:
     if ending in JSON_LINES:
         return _of_rows(path, _json_rows(path))
     names = parquet_names(path) if ending == ".parquet" else read_header(path, DELIMITERS[ending])
-    columns = _columns(path, names)
+    columns = _columns(str(path), names)
     wanted = list(columns.values())
     if ending == ".parquet":
         return _of_table(path, read_parquet(path, wanted), columns)
     return _of_table(path, read_text(path, DELIMITERS[ending], wanted).columns, columns)
 
 
-def _columns(path: Path, names: Sequence[str]) -> dict[str, str]:
+def _columns(where: str, names: Sequence[str]) -> dict[str, str]:
     """Return the columns of user, item, and rank or score, by role; a rank counts where both are there.
+
+    Args:
+        where: the file, and the line if its lines have names of their own.
+        names: of the columns.
 
     Raises:
         DataError: one is missing.
     """
+    user, item = find_column(names, "user", None), find_column(names, "item", None)
     by_plain = {plain_name(name): name for name in reversed(names)}
     for role, usual in (("rank", RANKS), ("score", SCORES)):
         order = next((by_plain[name] for name in usual if name in by_plain), None)
-        if order is not None and find_column(names, "user", None) and find_column(names, "item", None):
-            return {
-                "user": require_column(path, names, "user", None),
-                "item": require_column(path, names, "item", None),
-                role: order,
-            }
-    raise DataError(f"{path} has the columns {listed(names)}; expected {FORM}. Rename or add what is missing.")
+        if order is not None and user and item:
+            return {"user": user, "item": item, role: order}
+    raise DataError(f"{where} has the columns {listed(names)}; expected {FORM}. Rename or add what is missing.")
 
 
 def _of_table(path: Path, table: pa.Table, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -136,7 +137,7 @@ def _of_rows(path: Path, rows: Iterator[tuple[int, dict[str, Any]]]) -> pd.DataF
             own, names, role_here = value["user"], value["items"], "rank"
             places: Sequence[Any] = range(len(names))
         else:
-            columns = _columns(path, list(value))
+            columns = _columns(f"{path}, line {number}", list(value))
             role_here = next(name for name in ("rank", "score") if name in columns)
             own, names, places = value[columns["user"]], [value[columns["item"]]], [value[columns[role_here]]]
         if role and role != role_here:
@@ -197,7 +198,7 @@ def frame_of_frame(frame: pd.DataFrame) -> pd.DataFrame:
         DataError: a column is missing or there twice, or a rank or score is no number.
     """
     names = [str(name) for name in frame.columns]
-    columns = _columns(FROM_PYTHON, names)
+    columns = _columns(str(FROM_PYTHON), names)
     for name in columns.values():
         if names.count(name) > 1:
             raise DataError(f"{FROM_PYTHON}: {names.count(name)} columns are named '{name}'. Keep one of them.")

@@ -1,1 +1,1 @@
-"""Training and evaluation: model registry, sampler, trainer, evaluator. Only `tuned` writes files."""
+"""Train and evaluate: model registry, sampler, trainer, evaluator. `tuned` and the RecBole bridge write files."""

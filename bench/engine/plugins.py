@@ -70,7 +70,7 @@ def use_plugins(locations: Sequence[str]) -> Iterator[None]:
         _LOCATIONS.reset(token)
 
 
-def locations() -> tuple[str, ...]:
+def plugin_arguments() -> tuple[str, ...]:
     """Return the active locations, to pass them to another process."""
     return _LOCATIONS.get()
 
@@ -88,19 +88,19 @@ def resolve_location(location: str) -> str:
     return known
 
 
-def places() -> tuple[ModelLocation, ...]:
+def model_locations() -> tuple[ModelLocation, ...]:
     """Return every model of the active locations and of installed packages; no model is imported.
 
     Raises:
         UsageError: a location holds no model.
     """
-    given = [place for location in locations() for place in models_at(location, f"--plugin {location}")]
+    given = [place for location in plugin_arguments() for place in models_at(location, f"--plugin {location}")]
     return (*given, *(place for installed, _ in _installed() for place in installed))
 
 
 def plugin_names() -> list[str]:
-    """Return the names of the models of `places`, sorted."""
-    return sorted({place.name for place in places()})
+    """Return the names of the models of `model_locations`, sorted."""
+    return sorted({place.name for place in model_locations()})
 
 
 def problems() -> list[str]:

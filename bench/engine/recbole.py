@@ -173,8 +173,8 @@ def recbole_session(
         config = Config(model=model_class, dataset=data.name, config_dict=given)
         dataset = Dataset(config)
         dataset.item_features = tuple(_aligned(m, dataset) for m in data.modalities)
-        parts = data_preparation(config, dataset)
-    return RecBoleSession(config, dataset, *parts)
+        loaders = data_preparation(config, dataset)
+    return RecBoleSession(config, dataset, *loaders)
 
 
 def settings(parts: tuple[Part, ...], n_items: int, workdir: Path) -> dict[str, Any]:

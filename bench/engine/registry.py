@@ -28,7 +28,7 @@ def names() -> list[str]:
     return sorted({place.name for place in _places()})
 
 
-def place_of(name: str) -> ModelLocation:
+def location_of(name: str) -> ModelLocation:
     """Return the location of a model that is not RecBole's.
 
     Raises:
@@ -57,7 +57,7 @@ def check(name: str) -> None:
     if recbole_catalogue.is_recbole(name):
         recbole_catalogue.check(name)
     else:
-        place_of(name)
+        location_of(name)
 
 
 def load(name: str) -> ModelEntry:
@@ -75,7 +75,7 @@ def load(name: str) -> ModelEntry:
         return recbole_entry(name)
     from bench.engine.tuned import with_tuned  # heavy
 
-    return with_tuned(_loaded(place_of(name)))
+    return with_tuned(_loaded(location_of(name)))
 
 
 @cache
@@ -110,7 +110,7 @@ def code_hash(name: str) -> str:
         from bench.engine.recbole_entries import recbole_hash
 
         return recbole_hash(name)
-    return place_of(name).code_hash()
+    return location_of(name).code_hash()
 
 
 def check_plugins() -> None:
@@ -119,8 +119,8 @@ def check_plugins() -> None:
     Raises:
         UsageError: two have; the message names both locations.
     """
-    for place in plugins.places():
-        place_of(place.name)
+    for place in plugins.model_locations():
+        location_of(place.name)
 
 
 def labelled_models() -> list[tuple[str, str]]:
@@ -129,7 +129,7 @@ def labelled_models() -> list[tuple[str, str]]:
 
 
 def _places() -> tuple[ModelLocation, ...]:
-    return (*_built_in(), *plugins.places())
+    return (*_built_in(), *plugins.model_locations())
 
 
 def built_in_names() -> set[str]:

@@ -132,8 +132,8 @@ def intervals(material: Material, facts: DataFacts, labels: Sequence[str]) -> Ma
     Args:
         material: the records of a call and the store of their lists.
         facts: the data set.
-        labels: rows; those without all their runs get no interval, nor those that do not depend on seeds get one
-            over seeds.
+        labels: rows; those without all their runs get no interval, and those that do not depend on seeds always
+            one over users.
 
     Raises:
         ResultsError: stored lists are missing or damaged.

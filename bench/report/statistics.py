@@ -55,14 +55,18 @@ if TYPE_CHECKING:
     from bench.runs.records import DataFacts
 
 N_FLIPS = 9_999
-FLIPS_PER_TEST = 80  # the smallest p-value stays below 0.05 after Holm's correction, for any number of tests
+LEAST_PER_TEST = 80  # the smallest p-value stays below 0.05 after Holm's correction, for any number of tests
+# After Holm's correction over n tests, p-values near 0.05 / n decide: on 100 flips their error is a tenth.
+FLIPS_PER_TEST = 2_000
+MOST_FLIPS = 200_000  # of `FLIPS_PER_TEST`, for memory: the sums of 14 rows, 3 seeds and 3 metrics take 200 MB
 N_RESAMPLES = 2_000
 LEVEL = 0.05
 POWER = 0.8
 CHUNK = 250  # flips or resamples at once: memory stays at CHUNK x n_users
 TIE = 1e-9  # sums closer than this fraction of their deviation count as equal
 NOISE = 1e-12  # differences below this fraction of the largest score are rounding errors of equal scores
-FEW = 0.005  # share of draws without a positive base that a relative interval stands: a fifth of a tail of it
+# largest share of draws without a positive base for which a relative interval is given: a fifth of a tail
+FEW = 0.005
 
 FloatArray = NDArray[np.float64]
 Weights = Mapping[str, float]
@@ -179,13 +183,17 @@ class Resamples:
         # Sums over flipped or resampled users are linear in the scores. One matrix product per row serves every
         # contrast, which then only adds up sums.
         stacked = np.stack(list(self._scores.values()))
-        n_flips = max(N_FLIPS, FLIPS_PER_TEST * n_tests - 1)
+        n_flips = max(N_FLIPS, LEAST_PER_TEST * n_tests - 1, min(FLIPS_PER_TEST * n_tests, MOST_FLIPS) - 1)
         flipped = sums_over_flips(stacked, derive_seed(seed, "flips"), n_flips)
         resampled = means_over_resamples(stacked.mean(axis=2), derive_seed(seed, "bootstrap"), N_RESAMPLES)
         self._flipped = dict(zip(self._scores, flipped, strict=True))
         self._resampled = dict(zip(self._scores, resampled, strict=True))
         self._n_seeds = stacked.shape[2]
-        self._shifts = {metric: seed_shifts(values, labels, seed) for metric, values in self._scores.items()}
+        self._errors = {metric: seed_errors(values) for metric, values in self._scores.items()}
+        self._shifts = {
+            metric: seed_shifts(values, self._errors[metric], labels, seed)
+            for metric, values in self._scores.items()
+        }
 
     def family(self, metric: str, weights: Sequence[Weights]) -> list[Contrast]:
         """Test contrasts together: Holm's correction counts all of them.
@@ -264,7 +272,7 @@ class Resamples:
             relative_low=relative_low,
             relative_high=relative_high,
             over_seeds=wide,
-            detectable=detectable(spread / np.sqrt(averaged.size), size) if spread > 0 else None,
+            detectable=self._detectable(metric, weights, spread / np.sqrt(averaged.size), size, wide),
             effect=difference / spread if spread > 0 else None,
             p=p,
             p_corrected=p_corrected,
@@ -273,6 +281,24 @@ class Resamples:
             n_users=averaged.size,
             n_agreeing=int((np.sign(users.mean(axis=1)) == np.sign(difference)).sum()),
         )
+
+    def _detectable(
+        self, metric: str, weights: Weights, error: float, size: int, wide: OverSeeds | None
+    ) -> float | None:
+        """Return the detectable difference of a contrast; None where users do not vary.
+
+        Args:
+            metric: of the rows.
+            weights: of the contrast.
+            error: standard error over users.
+            size: of the family of tests.
+            wide: the interval over users and seeds.
+        """
+        if error <= 0:
+            return None
+        of_rows = self._errors[metric]
+        variance = sum((weight * of_rows[self._rows[label]]) ** 2 for label, weight in weights.items())
+        return detectable(error, size, float(np.sqrt(variance)), (wide.high - wide.low) / 2 if wide else 0.0)
 
     def _cleared(self, metric: str, differences: FloatArray) -> FloatArray:
         """Return the differences with 0 for those that are rounding errors of equal scores."""
@@ -308,18 +334,33 @@ def _relative(differences: FloatArray, bases: FloatArray) -> tuple[float, float]
     return _percentiles(np.divide(differences, bases, out=far, where=has_base))
 
 
-def seed_shifts(scores: FloatArray, labels: Sequence[str], seed: int) -> FloatArray:
+def seed_errors(scores: FloatArray) -> FloatArray:
+    """Return the standard error over seeds of each row's mean, without what users alone explain, `[n_rows]`.
+
+    Args:
+        scores: `[n_rows, n_seeds, n_users]`.
+    """
+    n_rows, n_seeds, n_users = scores.shape
+    if n_seeds == 1:
+        return np.zeros(n_rows)
+    of_means = scores.mean(axis=2).var(axis=1, ddof=1)
+    of_chance = scores.var(axis=1, ddof=1).mean(axis=1) / n_users
+    return np.asarray(np.sqrt(np.maximum(of_means - of_chance, 0.0) / n_seeds))
+
+
+def seed_shifts(scores: FloatArray, errors: FloatArray, labels: Sequence[str], seed: int) -> FloatArray:
     """Draw what other repetitions could add to the mean of each row, `[n_rows, N_RESAMPLES]`.
 
     Args:
         scores: `[n_rows, n_seeds, n_users]`.
+        errors: from `seed_errors`, `[n_rows]`.
         labels: names of the rows; the draws of a row depend on its name and not on the other rows. Rows with the
             same scores are the same runs and share the draws of the first.
         seed: root seed of the draws.
     """
     from scipy.special import stdtrit
 
-    n_rows, n_seeds, n_users = scores.shape
+    n_rows, n_seeds, _ = scores.shape
     if n_seeds == 1:
         return np.zeros((n_rows, N_RESAMPLES))
     # evenly spaced quantiles in random order, because the tails of random draws would be rough
@@ -327,22 +368,26 @@ def seed_shifts(scores: FloatArray, labels: Sequence[str], seed: int) -> FloatAr
     named: dict[bytes, str] = {}
     names = [named.setdefault(row.tobytes(), label) for label, row in zip(labels, scores, strict=True)]
     drawn = [np.random.default_rng(derive_seed(seed, "seeds", name)).permutation(quantiles) for name in names]
-    of_means = scores.mean(axis=2).var(axis=1, ddof=1)
-    of_chance = scores.var(axis=1, ddof=1).mean(axis=1) / n_users
-    errors = np.sqrt(np.maximum(of_means - of_chance, 0.0) / n_seeds)
     return np.asarray(errors[:, None] * np.array(drawn))
 
 
-def detectable(error: float, n_tests: int = 1) -> float:
-    """Return the difference that a test of a family of `n_tests` finds with a power of `POWER`.
+def detectable(error: float, n_tests: int = 1, seed_error: float = 0.0, half_width: float = 0.0) -> float:
+    """Return the difference that is found with a power of `POWER`: by a test of a family, and by the interval.
+
+    A difference counts as found if the test over users finds it and the interval over users and seeds leaves out
+    0, so the mean must be further from 0 than both the test's bound and half of the interval. By normal theory,
+    with the interval as wide as it is: where seeds vary much and are few, the power is 60 to 80%.
 
     Args:
         error: standard error of the difference over users.
         n_tests: size of the family.
+        seed_error: standard error of the difference over seeds.
+        half_width: half of the width of the interval over users and seeds.
     """
     from scipy.special import ndtri
 
-    return float((ndtri(1 - LEVEL / 2 / n_tests) + ndtri(POWER)) * error)
+    bound = max(float(ndtri(1 - LEVEL / 2 / n_tests)) * error, half_width)
+    return bound + float(ndtri(POWER)) * float(np.hypot(error, seed_error))
 
 
 def seed_of_tests(facts: DataFacts) -> int:

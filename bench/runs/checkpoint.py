@@ -129,7 +129,7 @@ class Checkpoint:
         Raises:
             ResultsError: a file cannot be renamed.
         """
-        self.state = None
+        self.state, self._cpu_before = None, 0.0
         for path in self._files():
             self._set_aside(path, problem)
 
@@ -162,12 +162,14 @@ class Checkpoint:
             curve = [EpochFacts.model_validate(each) for each in json.loads(texts["curve"])]
         except ValidationError as problem:
             raise _UnusableError("its curve has another form") from problem
-        self._cpu_before = float(facts.get("cpu_seconds", 0.0))  # states of earlier versions lack it
         best_epoch, own = facts["best_epoch"], {n: t for n, t in tensors.items() if not n.startswith("best/")}
         prefix = "best/" if best_epoch < len(curve) else "model/"
         best = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
         score = curve[best_epoch - 1].valid[self._selection_metric]
-        return TrainingState(TrainResult(best_epoch, score, best, curve), own), facts["threads"]
+        state, n_threads = TrainingState(TrainResult(best_epoch, score, best, curve), own), facts["threads"]
+        # last, because the time of a state that cannot be used does not count; states of earlier versions lack it
+        self._cpu_before = float(facts.get("cpu_seconds", 0.0))
+        return state, n_threads
 
 
 def checkpoint_files(folder: Path, key: str = "*") -> list[Path]:

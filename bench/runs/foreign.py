@@ -88,7 +88,7 @@ def read_scores(path: Path) -> NDArray[Any]:
     """Open a matrix of scores in numpy's format; its content stays on disk.
 
     Raises:
-        DataError: it is missing or no such file.
+        DataError: it is missing, or not a file in numpy's format.
     """
     try:
         check_plain(path)

@@ -165,10 +165,11 @@ def make_plan(
             raise unknown_name("model in --set", model, [one.label for one in variants])
     specs = []
     for dataset in datasets:
-        # twice reversed, so that of equal labels the first counts and the order stays
-        own = {one.label: one for one in reversed([*variants, *(more or {}).get(dataset, ())])}
+        own: dict[str, Variant] = {}
+        for one in (*variants, *(more or {}).get(dataset, ())):
+            own.setdefault(one.label, one)  # of equal labels the first counts
         for repetition in range(n_seeds):
-            for one in reversed(own.values()):
+            for one in own.values():
                 values = dict((tuned or {}).get((dataset, one.base), {}))
                 values |= {**known_values(one.model, everywhere or {}), **overrides.get(one.model, {})}
                 split_hash = (splits or {}).get(dataset)

@@ -27,7 +27,7 @@ from bench.core.errors import BenchError, ConfigError
 from bench.core.files import remove_leftovers
 from bench.core.types import BenchmarkData, EpochFacts
 from bench.engine import registry
-from bench.engine.plugins import locations, use_plugins
+from bench.engine.plugins import plugin_arguments, use_plugins
 from bench.runs.cache import SharedData, neighbour_code_hash, publish
 from bench.runs.checkpoint import drop_finished
 from bench.runs.dask import ClusterRuns, connected
@@ -81,7 +81,7 @@ def start_worker(run: Run, hashes: Mapping[str, str], n_threads: int) -> tuple[B
     ours, theirs = context.Pipe()
     environment = {**os.environ, **variables}
     process = context.Process(  # type: ignore[attr-defined]  # each of the two contexts has it
-        target=_serve, args=(theirs, run, environment, dict(hashes), locations()), daemon=True
+        target=_serve, args=(theirs, run, environment, dict(hashes), plugin_arguments()), daemon=True
     )
     with contextlib.nullcontext() if is_forked else _inherited(variables):
         process.start()
@@ -253,11 +253,7 @@ def execute(
         made |= Pool(tasks, run, hashes, cores, listener).work()
     else:
         made |= _run_in_this_process(tasks, run, listener)
-    records = [made[each.key].model_copy(update={"spec": each.spec}) for each in plan]
-    for each, record in zip(plan, records, strict=True):
-        if each.key in due and due[each.key] is not each:
-            listener.run_done(record, None)
-    return records
+    return [made[each.key].model_copy(update={"spec": each.spec}) for each in plan]
 
 
 def _cores(plan: Sequence[PlannedRun], n_due: int, options: RunOptions) -> CoreShare:

@@ -191,7 +191,7 @@ def make_task(
 
 
 def run_task(task: RunTask, on_event: OnEvent = lambda event: None) -> RunRecord | None:
-    """Make a run and write its record, lists and parameters. The same in this process or in any other.
+    """Make a run and write its record, lists and parameters. The result does not depend on the process.
 
     Args:
         task: the run.
@@ -265,7 +265,7 @@ def _run(task: RunTask, checkpoint: Checkpoint, on_event: OnEvent) -> RunRecord:
     environment = task.blank.environment | {"threads": checkpoint.n_threads}
     memory = PeakMemory(task.options.device)
     blank = task.blank.model_copy(update={"environment": environment})
-    start = time.perf_counter() - checkpoint.seconds
+    start = time.perf_counter()
     data = _data(task)
     try:
         outcome = _train_and_test(blank, data, task.options, checkpoint, on_event)
@@ -286,8 +286,8 @@ def _run(task: RunTask, checkpoint: Checkpoint, on_event: OnEvent) -> RunRecord:
         lists_hash = store.write_topk(blank.key, outcome.test.topk, outcome.test.per_user)
         checkpoint_hash = store.write_checkpoint(blank.key, outcome.result.best_state, blank.spec.model_dump())
         blank = blank.model_copy(update={"lists_hash": lists_hash, "checkpoint_hash": checkpoint_hash})
-    seconds, cpu_seconds = time.perf_counter() - start, checkpoint.cpu_seconds()
-    return finished_record(blank, outcome, memory, seconds, cpu_seconds, data)
+    seconds = checkpoint.seconds + time.perf_counter() - start  # a rejected state counts nothing
+    return finished_record(blank, outcome, memory, seconds, checkpoint.cpu_seconds(), data)
 
 
 def _failed(blank: RunRecord, failure: Failure, checkpoint: Checkpoint) -> RunRecord:

@@ -22,7 +22,7 @@ from bench.engine import registry
 from bench.engine.tuned import TunedEntry
 from bench.runs.display import RunDisplay
 from bench.runs.tuning.pruning import Budget, PruningRule
-from bench.runs.tuning.search import Search, TuningSettings, short_search
+from bench.runs.tuning.search import Search, TuningSettings, unsaved_warning
 from bench.runs.tuning.space import SearchSpace
 
 SMALL = ["--datasets", "tiktok", "--source", "surrogate", "--scale", "0.01", "--epochs", "2", "--threads", "1"]
@@ -269,15 +269,15 @@ def test_a_short_search_is_announced_as_one() -> None:
     search = replace(drawn, data=replace(drawn.data, source="real"))
     short = TuningSettings(Budget(2), "tpe", 30, 1, {}, may_write=False)
     assert drawn.data.source == "surrogate"
-    assert short_search([search], short, protocol) == (
+    assert unsaved_warning([search], short, protocol) == (
         "The trials have at most 30 epochs, not the 1,000 of the protocol, so the values that they choose "
         "hold for this call only. --save-tuned writes them all the same."
     )
-    assert short_search([search], short, get_protocol("paper")).startswith(
+    assert unsaved_warning([search], short, get_protocol("paper")).startswith(
         "The trials are under protocol p2-paper, not the default p2-field, so the values that they choose hold"
     )
-    assert short_search([search], replace(short, may_write=True), protocol) == ""
-    assert short_search([drawn], short, protocol) == ""
+    assert unsaved_warning([search], replace(short, may_write=True), protocol) == ""
+    assert unsaved_warning([drawn], short, protocol) == ""
 
 
 def test_the_status_of_a_tuned_call_knows_what_the_search_chose(

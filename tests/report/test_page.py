@@ -26,7 +26,7 @@ from bench.engine.tuned import TunedFile
 from bench.report.figure import TIP, Figure
 from bench.report.html import view
 from bench.report.html.page import to_html, write_report
-from bench.report.html.provenance import parameters, variations
+from bench.report.html.provenance import parameters, records, variations
 from bench.report.html.summary import About, boards, join_phrases, summarise, trust
 from bench.report.material import Material
 from bench.report.paper import Paper
@@ -129,6 +129,12 @@ def test_the_summary_follows_the_reference_and_names_no_model_that_did_not_run(m
     )
     _, reference = summarise(replace(found, asked_reference="mf"))
     assert reference == "MF is number 2 of 2, 50.0% below LightGCN on tiktok."
+
+
+def test_links_to_records_are_in_the_order_of_the_seeds(material: Any) -> None:
+    ((row, links),) = records(material({"mf": [0.1] * 11}, 11))
+    assert row.startswith("MF on tiktok")
+    assert [link.text for link in links] == [f"seed {number}" for number in range(1, 12)]
 
 
 def test_models_without_all_their_runs_are_not_compared(material: Any) -> None:

@@ -175,6 +175,31 @@ def test_a_state_of_another_schema_is_set_aside(tmp_path: Path, monkeypatch: pyt
     assert "its schema is 1, not 99" in told[0]
 
 
+def test_the_time_of_a_state_that_is_not_used_does_not_count(tmp_path: Path) -> None:
+    kept = checkpoint(tmp_path)
+    kept._cpu_before = 1000.0
+    kept.keep(state(4, 2))
+    found = checkpoint(tmp_path, [])
+    found.load()
+    assert (found.seconds, found.cpu_seconds() >= 1000) == (8, True)
+    found.reject("of another model")
+    assert found.seconds == 0
+    assert found.cpu_seconds() < 1000
+
+
+def test_the_time_of_a_state_of_another_form_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = checkpoint(tmp_path)
+    kept._cpu_before = 1000.0
+    kept.keep(state(4, 2))
+    monkeypatch.setattr(module, "TrainResult", lambda *parts: parts[9])  # an error after the facts were read
+    found = checkpoint(tmp_path, [])
+    found.load()
+    assert (found.state, found.seconds) == (None, 0)
+    assert found.cpu_seconds() < 1000
+
+
 def test_what_cannot_be_read_or_written_is_said(tmp_path: Path) -> None:
     (tmp_path / f"{KEY}-0000001.safetensors").mkdir()
     with pytest.raises(ResultsError, match="cannot be read"):

@@ -52,6 +52,13 @@ def test_plan_is_every_combination_and_depends_on_nothing_else() -> None:
     assert set(map(repr, plan(["mf"]))) <= set(map(repr, specs))
 
 
+def test_a_label_that_an_artifact_needs_too_keeps_its_place_and_values() -> None:
+    again = {"tiktok": [Variant("mf", values={"reg_weight": 0.5}), Variant("vbpr")]}
+    specs = make_plan(["tiktok"], ["mf", "lightgcn"], 1, 10, 2023, {}, more=again)
+    assert [spec.label for spec in specs] == ["mf", "lightgcn", "vbpr"]
+    assert specs[0].params["reg_weight"] != 0.5
+
+
 def test_parameters_are_resolved_in_layers() -> None:
     by_data = {spec.dataset: spec.params for spec in plan(["ludp"], 1, ludp={"knn_k": 20})}
     assert by_data["tiktok"]["knn_k"] == by_data["movielens"]["knn_k"] == 20

@@ -37,7 +37,7 @@ from bench.runs.controls import is_control
 
 
 def saved_model_scores_the_same(name: str) -> None:
-    """Check that a checkpoint gives the same scores in another process."""
+    """Check that a model loaded from a checkpoint scores as the one that was saved."""
     data = random_data()
     model = fit(name, data)
     other = build_model(name, data, seed=99, **small(name))

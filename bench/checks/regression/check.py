@@ -124,7 +124,7 @@ def show(
         for row in shown:
             # Text instead of str, because rich would read brackets as markup
             got = Text(row.got, style="" if row.holds else "red" if row.failed else "yellow")
-            against = row.against if row.counts or row.holds else f"{row.against} (warning)"
+            against = row.against if row.is_required or row.holds else f"{row.against} (warning)"
             table.add_row(*map(Text, (row.model, row.number, against, row.expected)), got, Text(row.tolerance))
         console.print(table)
     counts, holding = Counter(row.against for row in rows), Counter(row.against for row in rows if row.holds)

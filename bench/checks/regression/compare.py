@@ -176,13 +176,13 @@ def numbers_of(record: RunRecord, lists: StoredLists, data: BenchmarkData) -> di
     valid, test = record.metrics.valid, record.metrics.test
     metric = record.protocol.selection_metric
     best = max(epoch.valid[metric] for epoch in record.curve)
-    counts = {
+    exact = {
         "epochs": record.cost.epochs,
         "parameters": record.cost.n_parameters,
         "users valid": valid.n_users,
         "users test": test.n_users,
         "selection gap": best - valid.values[metric],
-        **_list_counts(lists, data),
+        **_list_places(lists, data),
     }
     losses = [epoch.loss for epoch in (record.curve[0], record.curve[-1])]
     numbers = {**_metrics("valid", valid), **_metrics("test", test)}
@@ -190,7 +190,7 @@ def numbers_of(record: RunRecord, lists: StoredLists, data: BenchmarkData) -> di
         if loss is not None:  # a control has none
             numbers[name] = Value(loss, LOSS_RESOLUTION * abs(loss))
     numbers |= {"best epoch": Value(record.best_epoch, 1.0), **_list_shares(lists, data)}
-    return numbers | {name: Value(float(value), 0.0) for name, value in counts.items()}
+    return numbers | {name: Value(float(value), 0.0) for name, value in exact.items()}
 
 
 def _metrics(part: str, metrics: Metrics) -> dict[str, Value]:
@@ -214,7 +214,7 @@ def _list_shares(lists: StoredLists, data: BenchmarkData) -> dict[str, Value]:
     }
 
 
-def _list_counts(lists: StoredLists, data: BenchmarkData) -> dict[str, float]:
+def _list_places(lists: StoredLists, data: BenchmarkData) -> dict[str, float]:
     """Return the shares of list places with an item of the user's training or validation, and without an item."""
     keys = lists.users[:, None] * data.n_items + lists.items
     seen = np.concatenate([data.split.train.keys, data.split.valid.keys])
@@ -240,7 +240,7 @@ class Comparison:
         tolerance: the tolerance as text; "" if the two must be equal.
         holds: whether the value is in its band.
         equal: whether the two are equal to the last bit.
-        counts: whether the check fails if this does not hold; else it is a warning.
+        is_required: whether the check fails if this does not hold; else it is a warning.
     """
 
     model: str
@@ -251,12 +251,12 @@ class Comparison:
     tolerance: str
     holds: bool
     equal: bool = False
-    counts: bool = True
+    is_required: bool = True
 
     @property
     def failed(self) -> bool:
         """Return whether the check fails for this comparison."""
-        return self.counts and not self.holds
+        return self.is_required and not self.holds
 
 
 @dataclass(frozen=True)
@@ -303,8 +303,8 @@ def compare_numbers(
             steps = f"a step of {known.step:.3g}", f"a step of {got.step:.3g}"
             rows.append(Comparison(name, number, "run", *steps, "", False))
         for against, band in _bands(known, baseline, same_seed):
-            counts = against != "same seed" or is_same_machine or known.drift is not None
-            rows.append(replace(_row(name, number, against, band, got.value), counts=counts))
+            is_required = against != "same seed" or is_same_machine or known.drift is not None
+            rows.append(replace(_row(name, number, against, band, got.value), is_required=is_required))
             few = against == "seeds" and len(known.values) < FEW_SEEDS  # such a band is wide for lack of seeds
             if known.is_random and not few and _allows_all(number, band):
                 rows.append(Comparison(name, number, against, "a band", "one that allows every value", "", False))
@@ -332,7 +332,7 @@ def unmeasured_speed(name: str) -> Comparison:
 
 
 def compare_speed(
-    name: str, known: ModelRecord, ratio: float, max_slowdown: float, counts: bool = True
+    name: str, known: ModelRecord, ratio: float, max_slowdown: float, is_required: bool = True
 ) -> Comparison:
     """Compare the time of an epoch, in units of the reference computation, with the baseline's.
 
@@ -341,9 +341,11 @@ def compare_speed(
         known: its record in the baseline.
         ratio: the measured time.
         max_slowdown: largest allowed ratio to the baseline's.
-        counts: whether a slower epoch is a failure, else a warning.
+        is_required: whether a slower epoch is a failure, else a warning.
     """
-    return replace(_row(name, SPEED, "speed", speed_band(known.speed, max_slowdown), ratio), counts=counts)
+    return replace(
+        _row(name, SPEED, "speed", speed_band(known.speed, max_slowdown), ratio), is_required=is_required
+    )
 
 
 def _row(model: str, number: str, against: Against, band: Band, got: float) -> Comparison:

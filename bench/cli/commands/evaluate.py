@@ -140,7 +140,7 @@ def evaluate_and_record(
         file: where they were read from; None for values that Python gave.
         name: name of the program.
         command: the call, for the record.
-        arguments: the options; cards and plugins that they name are known, see `known_too`.
+        arguments: the options; cards and plugins that they name are known, see `with_cards_and_plugins`.
         console: for the metrics and remarks.
 
     Raises:
@@ -234,7 +234,7 @@ def show(
         print_metrics(name, "validation", metrics, console)
         if not any(metrics.values.values()):
             console.print(
-                "Every list misses: it holds no validation item of its user. Lists for --part valid leave out the "
+                "No list holds a validation item of its user. Lists for --part valid leave out the "
                 "items of training alone; lists for the test part leave out those of validation, too.",
                 soft_wrap=True,
             )

@@ -224,7 +224,10 @@ def _check_name(archive: Path, name: str) -> None:
     try:
         inside(name)
     except ValueError as problem:
-        raise DataError(f"{archive}: the member '{name}' is refused: {problem}.") from problem
+        raise DataError(
+            f"{archive}: the member '{name}' is refused: {problem}. Correct 'members' in the data card, or take "
+            "another archive."
+        ) from problem
 
 
 def check_place(folder: Path, place: str) -> None:

@@ -202,7 +202,7 @@ def _embedded(
 
 
 def _tfidf(owners: IntArray, tokens: list[str], n_items: int) -> csr_matrix:
-    """Return item x token weights: count x ln((1 + n) / (1 + n_token)) + 1, rows scaled to length one."""
+    """Return item x token weights: count x (ln((1 + n) / (1 + n_token)) + 1), rows scaled to length one."""
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfTransformer
 

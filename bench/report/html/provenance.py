@@ -57,12 +57,12 @@ def papers(material: Material) -> list[tuple[str, str, str]]:
 
 def records(material: Material) -> list[tuple[str, list[Link]]]:
     """Return the records of every row and data set, as links to the files beside the page."""
-    by_row: dict[str, dict[str, str]] = {}
+    by_row: dict[str, dict[int, str]] = {}
     for record in material.records:
         row = f"{model_display(record.spec.label, material.paper)} on {record.data.label}"
         address = quote(place_of_record(record).as_posix())
-        by_row.setdefault(row, {})[f"seed {record.spec.repetition + 1}"] = address
-    return [(row, [Link(*each) for each in sorted(seeds.items())]) for row, seeds in by_row.items()]
+        by_row.setdefault(row, {})[record.spec.repetition + 1] = address
+    return [(row, [Link(f"seed {number}", own[number]) for number in sorted(own)]) for row, own in by_row.items()]
 
 
 def provenance(material: Material, about: About) -> Block:

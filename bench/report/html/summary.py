@@ -254,7 +254,11 @@ def _on_tuning(material: Material, about: About) -> Trust:
         return Trust("warn" if earlier.others else "good", "Hyperparameters", earlier.words)
     if given := set_in_call(material):
         words = f"No search was made in this call, which gave values (--set) for {join_phrases(given)}."
-        return Trust("warn", "Hyperparameters", f"{words} The leaderboard says of which trials they are the best.")
+        return Trust(
+            "warn",
+            "Hyperparameters",
+            f"{words} The leaderboard names their search in 'Parameters from'.",
+        )
     return Trust(
         "warn", "Hyperparameters", "The models' defaults: no search was made for this data. --tune N makes one."
     )

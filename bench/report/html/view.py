@@ -86,7 +86,7 @@ class Head:
 class Grid:
     """One HTML table; `bodies` are the groups of rows between rules, each sorted separately.
 
-    `caption` stands above the table; `label` names it for screen readers. A table of open verdicts is folded.
+    `caption` stands above the table; `label` names it for screen readers. A table of undecided verdicts is folded.
     """
 
     caption: str
@@ -96,8 +96,8 @@ class Grid:
     bodies: list[list[list[tuple[Cell, str]]]]
 
     @property
-    def is_open(self) -> bool:
-        """Return whether all rows are open verdicts."""
+    def has_only_undecided(self) -> bool:
+        """Return whether every row is an undecided verdict; such a table is folded."""
         return bool(self.bodies) and all(row[0][0].tone == "open" for body in self.bodies for row in body)
 
     @property

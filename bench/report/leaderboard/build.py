@@ -247,5 +247,5 @@ def _inputs(root: Path) -> Iterator[Path]:
             path for path in ROOT.glob(pattern) if path.suffix not in (".pyc", "") and path.is_file()
         )
     yield PAPER_FILE  # names and order of the rows
-    for place in plugins.places():  # titles of rows and "Parameters from" follow these files
+    for place in plugins.model_locations():  # titles of rows and "Parameters from" follow these files
         yield from sorted(place.path.parent.glob(f"{place.path.stem}.*"))

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.core.names import is_foreign
 from bench.core.places import ROOT
-from bench.core.text import shorten_paths
+from bench.core.text import counted, shorten_paths
 from bench.engine import registry
 from bench.engine.recbole_catalogue import is_recbole
 from bench.report.leaderboard.origin import Origin, origin_of
@@ -224,11 +224,10 @@ def _paper(model: str) -> str:
 
 def machine(environment: Mapping[str, Any]) -> str:
     """Describe the machine: processor, device if it is not the CPU, and threads."""
-    processor = environment.get("processor", "unknown processor")
+    processor = environment.get("processor", "an unknown processor")
     device = environment.get("device", "cpu")
-    n_threads = environment.get("threads", "?")
     where = processor if device == "cpu" else f"{device}, {processor}"
-    return f"{where}, {n_threads} thread{'' if n_threads == 1 else 's'}"
+    return f"{where}, {counted(environment.get('threads', '?'), 'thread')}"
 
 
 def _commit(record: RunRecord) -> str:

@@ -21,6 +21,7 @@ from bench.core.config import Frozen
 from bench.core.errors import ConfigError, listed, unknown_name
 from bench.core.files import os_errors
 from bench.core.protocol import short_metric
+from bench.core.text import counted
 from bench.core.yaml_files import parse_yaml
 from bench.report import experiments
 from bench.report.comparisons import COMPARED, MIN_SEEDS, UserScores
@@ -263,7 +264,7 @@ def _verdict(
 
 def few_seeds(n_seeds: int) -> str:
     """Say that so few seeds decide no claim, for example `1 seed, 3 needed`."""
-    return f"{n_seeds} {'seed' if n_seeds == 1 else 'seeds'}, {MIN_SEEDS} needed"
+    return f"{counted(n_seeds, 'seed')}, {MIN_SEEDS} needed"
 
 
 def _outcome(claim: Claim, tested: list[Contrast], metric: str, scores: UserScores, paper: Paper) -> Outcome:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.core.errors import listed
+from bench.core.text import counted
 from bench.report.material import DataRuns, Material, runs_by_data
 from bench.report.paper import Paper
 from bench.report.table import Block, Cell, Column, CsvValue, Row, Table
@@ -117,15 +118,11 @@ def machines(by_data: Sequence[DataRuns], paper: Paper) -> list[str]:
 def _machine(environment: dict[str, Any]) -> str:
     """Describe processor, device, threads per run and parallel runs, as far as the record has them."""
     workers = environment.get("n_workers")
-    at_a_time = "an unknown number of runs" if workers is None else _count(workers, "run")
-    cores = _count(environment.get("cores", "?"), "core")
-    n_threads = _count(environment.get("threads", "?"), "thread")
+    at_a_time = "an unknown number of runs" if workers is None else counted(workers, "run")
+    cores = counted(environment.get("cores", "?"), "core")
+    n_threads = counted(environment.get("threads", "?"), "thread")
     return (
         f"{environment.get('processor', 'an unknown processor')} with {cores}, device "
         f"{environment.get('device', 'unknown')}, {n_threads} per run, {at_a_time} at a time, torch "
         f"{environment.get('packages', {}).get('torch', '?')}"
     )
-
-
-def _count(number: object, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bench.core.errors import listed
+from bench.core.text import counted
 from bench.report.comparisons import shown_p
 from bench.report.figure import PAGE_WIDTH, Figure, plot_styles
 from bench.report.material import Material
@@ -67,7 +68,7 @@ class Ranking:
         if n_models < MIN_MODELS:
             return f"{n_models} complete models, at least {MIN_MODELS} are needed"
         if n_blocks < MIN_BLOCKS:
-            return f"{n_blocks} independent data set{'s' * (n_blocks != 1)}, at least {MIN_BLOCKS} are needed"
+            return f"{counted(n_blocks, 'independent data set')}, at least {MIN_BLOCKS} are needed"
         if (self.ranks.nunique(axis=1) == 1).all():
             return "all models are tied everywhere"
         return ""

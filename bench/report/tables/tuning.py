@@ -47,7 +47,7 @@ def build_budget(material: Material) -> Figure:
 
 
 def budget_figure(studies: Sequence[StudyResult], paper: Paper) -> Figure:
-    """Draw the expected scores of the trial chosen among n, one row of two panels per data set.
+    """Draw the scores of the trial chosen among the first n, one row of two panels per data set.
 
     Args:
         studies: the searches, data set by data set.
@@ -57,9 +57,8 @@ def budget_figure(studies: Sequence[StudyResult], paper: Paper) -> Figure:
     by_data = [list(group) for _, group in groupby(studies, key=lambda study: study.facts.label)]
     notes = [note for same in by_data for note in data_notes(same[0].facts, same[0].facts.label, paper)]
     caption = (
-        f"Tuning budget. Expected {short_metric(used.selection_metric)} of the trial that the validation part "
-        f"chooses among n, over all subsets of the trials: left on the validation part, right on the test part. "
-        f"One seed."
+        f"Tuning budget. {short_metric(used.selection_metric)} of the trial that the validation part chooses "
+        f"among the first n: left on the validation part, right on the test part. One seed."
     )
     rows = tuple(
         (
@@ -89,7 +88,7 @@ def _draw_budget(by_data: Sequence[Sequence[StudyResult]], paper: Paper, metric:
         for axes, part in zip(row, ("valid", "test"), strict=True):
             _panel(axes, same, part, paper)
             words = "validation" if part == "valid" else "test"
-            axes.set_ylabel(f"expected {words} {short_metric(metric)}")
+            axes.set_ylabel(f"{words} {short_metric(metric)}")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         row[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return drawing
@@ -102,7 +101,9 @@ def _panel(axes: Axes, studies: Sequence[StudyResult], part: str, paper: Paper) 
         curve = by_label[label].budget_curve()
         scores = [point.valid if part == "valid" else point.test for point in curve]
         name = model_display(label, paper)
-        axes.plot([point.n_trials for point in curve], scores, label=name, markevery=5, **style)
+        axes.plot(
+            [point.n_trials for point in curve], scores, label=name, markevery=5, drawstyle="steps-post", **style
+        )
     axes.set_xlabel("trials")
     axes.set_title(studies[0].facts.label)
 

@@ -6,7 +6,6 @@ Reporting of Experimental Results", EMNLP 2019, here without replacement and the
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from bench.runs.tuning.space import SearchSpace
 
 @dataclass(frozen=True)
 class BudgetPoint:
-    """The expected validation and test score of the trial that a search of `n_trials` chooses."""
+    """The validation and test score of the trial that the search had chosen after `n_trials`."""
 
     n_trials: int
     valid: float
@@ -140,20 +139,16 @@ class StudyResult:
         return None if chosen is None else max(map(test_score, self.finished)) - test_score(chosen)
 
     def budget_curve(self) -> list[BudgetPoint]:
-        """Return the expected scores of the best of n trials, by one seed, for n from 1 to all N finished ones.
+        """Return the scores of the best of the first n trials, by one seed, for every n with a finished trial.
 
-        Of the C(N, n) subsets of n trials, those in which the trial of rank r (from 1, lowest validation score
-        first) is the best are C(r - 1, n - 1).
+        A search of n trials makes the first n of a longer one. A mean over subsets of the trials would not tell
+        what it finds, because the sampler proposes late trials from the scores of early ones.
         """
-        # the later of two equal scores ranks lower, as it does in `chosen`
-        last_first = self.finished[::-1]
-        ranked = sorted(last_first, key=valid_score)
         points = []
-        for n in range(1, len(ranked) + 1):
-            shares = [math.comb(rank, n - 1) / math.comb(len(ranked), n) for rank in range(len(ranked))]
-            valid = math.fsum(share * valid_score(one) for share, one in zip(shares, ranked, strict=True))
-            test = math.fsum(share * test_score(one) for share, one in zip(shares, ranked, strict=True))
-            points.append(BudgetPoint(n, valid, test))
+        for n in range(1, len(self.records) + 1):
+            for number in best_trials(self.records[:n], 1):
+                best = self.records[number]
+                points.append(BudgetPoint(n, valid_score(best), test_score(best)))
         return points
 
     def _chosen_number(self) -> int | None:

@@ -324,7 +324,7 @@ def run_tuning(
         BenchError: an error that the user can correct; finished trials are kept.
     """
     searches = plan_searches(labels, data, settings.overrides)
-    if warning := short_search(searches, settings, options.protocol):
+    if warning := unsaved_warning(searches, settings, options.protocol):
         console.print(warning, style="bold yellow", markup=False)
     for search in searches:
         size = search.space.size
@@ -353,8 +353,8 @@ def run_tuning(
     return results
 
 
-def short_search(searches: Sequence[Search], settings: TuningSettings, protocol: Protocol) -> str:
-    """Return a warning if values that could be kept will not be, because the rule is another; else ""."""
+def unsaved_warning(searches: Sequence[Search], settings: TuningSettings, protocol: Protocol) -> str:
+    """Return a warning if the chosen values will not be written, as protocol or epoch limit differ; else ""."""
     if settings.may_write or all(search.data.source == "surrogate" for search in searches):
         return ""
     return (

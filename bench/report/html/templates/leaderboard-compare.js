@@ -2,6 +2,7 @@
 // Two rows of a table, user by user.
 (() => {
   const RESAMPLES = 2000;
+  const ROUNDING = 1; // unit: of each score, which is rounded to one
   const users = JSON.parse(document.getElementById("users").textContent);
   const result = document.getElementById("compare-result");
   if (!result) return;
@@ -66,8 +67,8 @@
       return values.subarray(start, start + board.users);
     });
     const differences = Float64Array.from(a, (value, user) => value - b[user]);
-    const wins = differences.filter((value) => value > 1).length;
-    const losses = differences.filter((value) => value < -1).length;
+    const wins = differences.filter((value) => value > ROUNDING).length;
+    const losses = differences.filter((value) => value < -ROUNDING).length;
     const sum = (numbers) => numbers.reduce((before, value) => before + value, 0);
     const [low, high] = interval(differences);
     return {

@@ -1,6 +1,6 @@
 "use strict";
 // What the reader chose is one object of texts, "" for the default. `set` changes it, writes it into the address and
-// tells the parts of the page; going back and loading read it from the address. A part is told only of its names.
+// tells the parts of the page; going back and loading read it from the address. A part is called only when one of its own names changed.
 const leaderboard = (() => {
   const allowed = new Map(); // by name, whether a text is a possible value
   const parts = [];
