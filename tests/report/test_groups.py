@@ -76,7 +76,22 @@ def test_users_are_grouped_by_training_interactions(data: BenchmarkData, lists: 
         ("2", [False, True, False, True]),
         ("3", [False, False, True, False]),
     ]
-    assert [measure.user_recall(lists, group.members) for group in groups] == [0.5, 0.5, 0.0]
+    assert [measure.user_mean(lists, group.members) for group in groups] == [0.5, 0.5, 0.0]
+
+
+def test_users_without_training_interactions_stand_apart(lists: StoredLists) -> None:
+    data = data_of(pairs([pair for pair in TRAIN if pair[0] != 1], 4, 6), pairs([], 4, 6), pairs(TEST, 4, 6))
+    groups = measure.user_groups(data)
+    assert [(group.name, np.flatnonzero(group.members).tolist()) for group in groups] == [
+        ("1", [0]), ("2", [3]), ("3", [2]), ("0 (cold)", [1]), ("1 or more", [0, 2, 3]),
+    ]  # fmt: skip
+    some = StoredLists(lists.users, lists.items, {**lists.per_user, "recall@20": np.array([1.0, 0.5, 0.5, 0.0])})
+    measures = [each for each in measure.measures_of(data, "recall@20") if each.by == "user"]
+    assert [(each.group, each.n, each.metric, each.of(some)) for each in measures[3:]] == [
+        ("0 (cold)", 1, "recall@10", 1.0), ("1 or more", 3, "recall@10", pytest.approx(1 / 6)),
+        ("0 (cold)", 1, "recall@20", 0.5), ("1 or more", 3, "recall@20", 0.5),
+    ]  # fmt: skip
+    assert [each.is_drawn("user") for each in measures] == [True] * 5 + [False] * 2
 
 
 def test_items_are_grouped_by_training_interactions_and_cold_ones_stand_apart(
@@ -99,7 +114,7 @@ def test_item_recall_over_all_items_is_hits_over_test_interactions(
 def test_lists_of_some_users_are_matched_by_their_ids(data: BenchmarkData, lists: StoredLists) -> None:
     some = StoredLists(np.array([1, 3]), lists.items[[1, 3]], {"recall@10": np.array([1.0, 0.0])})
     groups = measure.user_groups(data)
-    assert [measure.user_recall(some, group.members) for group in groups] == [None, 0.5, None]
+    assert [measure.user_mean(some, group.members) for group in groups] == [None, 0.5, None]
 
 
 def test_without_cold_items_there_is_no_such_group() -> None:

@@ -47,7 +47,7 @@ CAPTION = (
     "darker a cell, the closer it is to the best model of its column. For users it is the mean over the n users "
     "with test interactions, for items the share of the n test interactions that are among the "
     f"first {PRIMARY_CUTOFF} of their user. Groups are quarters, uneven where many have the same number; cold "
-    "items have no training interaction. Coverage, Gini and novelty of the lists are in the CSV."
+    "users and items have no training interaction. Coverage, Gini and novelty of the lists are in the CSV."
 )
 ROW_HEIGHT, FRAME = 0.17, 0.85  # inches per model, and around the rows of a heat map
 DARK = 0.75  # share of the best from which a cell needs white text
@@ -61,17 +61,21 @@ class Group:
         least: the smallest count in it.
         most: the largest; 0 for cold items.
         members: which of all users or items are in it, `[n_users]` or `[n_items]`.
+        is_open: whether it is named by its smallest count alone.
     """
 
     least: int
     most: int
     members: BoolArray
+    is_open: bool = False
 
     @property
     def name(self) -> str:
         """Return the group's range of counts, for example "5 to 7"."""
         if self.most == 0:
             return "0 (cold)"
+        if self.is_open:
+            return f"{self.least:,} or more"
         return f"{self.least:,}" if self.least == self.most else f"{self.least:,} to {self.most:,}"
 
 
@@ -92,9 +96,19 @@ def quarters(counts: IntArray, taking_part: BoolArray) -> list[Group]:
 
 
 def user_groups(data: BenchmarkData) -> list[Group]:
-    """Return quarters of the users with test interactions."""
-    evaluated = np.diff(data.split.test.offsets) > 0
-    return quarters(np.diff(data.split.train.offsets), evaluated)
+    """Return quarters of the users with test and training interactions, and those without training, if any.
+
+    Models rank for users without training interactions by where they began, or by popularity, so that these users
+    can change the order of the models. Where there are some, a last group is all other users.
+    """
+    evaluated, counts = np.diff(data.split.test.offsets) > 0, np.diff(data.split.train.offsets)
+    cold, others = evaluated & (counts == 0), evaluated & (counts > 0)
+    groups = quarters(counts, others)
+    if cold.any():
+        groups.append(Group(0, 0, cold))
+        if others.any():
+            groups.append(Group(1, int(counts[others].max()), others, is_open=True))
+    return groups
 
 
 def item_groups(data: BenchmarkData) -> list[Group]:
@@ -109,14 +123,15 @@ def popularity(data: BenchmarkData) -> IntArray:
     return np.bincount(data.split.train.items, minlength=data.n_items)
 
 
-def user_recall(lists: StoredLists, members: BoolArray) -> float | None:
-    """Return mean Recall@10 over the evaluated users of a group; None without any.
+def user_mean(lists: StoredLists, members: BoolArray, metric: str = RECALL) -> float | None:
+    """Return the mean of a metric over the evaluated users of a group; None without any.
 
     Args:
         lists: of all evaluated users.
         members: which users are in the group, `[n_users]`.
+        metric: one of the lists' metrics.
     """
-    values = lists.per_user[RECALL][members[lists.users]]
+    values = lists.per_user[metric][members[lists.users]]
     return float(values.mean()) if len(values) else None
 
 
@@ -198,6 +213,10 @@ class Measure:
     metric: str
     of: Callable[[StoredLists], float | None]
 
+    def is_drawn(self, by: str) -> bool:
+        """Return whether the figure shows it in the panel of users or items; the CSV has all."""
+        return self.by == by and self.metric == RECALL
+
     @property
     def title(self) -> str:
         """Return the column head."""
@@ -233,13 +252,13 @@ def build(material: Material) -> Figure:
     csv_rows: list[tuple[CsvValue, ...]] = []
     headings = data_headings(material.facts)
     for data, facts, heading in zip(material.data.values(), material.facts, headings, strict=True):
-        measures = measures_of(data)
+        measures = measures_of(data, material.protocol.selection_metric)
         scores = _scores(material, facts, labels, measures)
         (overall,) = (scores[each] for each in measures if each.by == "all" and each.metric == RECALL)
         order = sorted(range(len(labels)), key=lambda row: _descending(overall[row]))
         names = [model_display(labels[row], material.paper) for row in order]
         for by in ("user", "item"):
-            columns = {each: [scores[each][row] for row in order] for each in measures if each.by == by}
+            columns = {each: [scores[each][row] for row in order] for each in measures if each.is_drawn(by)}
             maps.append(HeatMap(heading, by, names, columns))
         notes += data_notes(facts, heading, material.paper)
         for label in labels:
@@ -255,15 +274,20 @@ def _descending(score: Score) -> tuple[bool, float]:
     return score.mean is None, -score.n_runs if score.mean is None else -score.mean
 
 
-def measures_of(data: BenchmarkData) -> list[Measure]:
-    """Return the measures of a data set: of groups of users, of groups of items, and of whole lists."""
+def measures_of(data: BenchmarkData, metric: str) -> list[Measure]:
+    """Return the measures of a data set: of groups of users, of groups of items, and of whole lists.
+
+    Args:
+        data: the data set.
+        metric: of the protocol's selection, which the groups of cold and other users have beside Recall@10.
+    """
     by_user, by_item = user_groups(data), item_groups(data)
-    n_users = sum(int(group.members.sum()) for group in by_user)
+    n_users = int((np.diff(data.split.test.offsets) > 0).sum())
     counts, test_items = popularity(data), data.split.test.items
 
-    def of_users(group: Group) -> Measure:
+    def of_users(group: Group, name: str = RECALL) -> Measure:
         n, members = int(group.members.sum()), group.members
-        return Measure("user", group.name, n, RECALL, lambda lists: user_recall(lists, members))
+        return Measure("user", group.name, n, name, lambda lists: user_mean(lists, members, name))
 
     def of_items(group: Group) -> Measure:
         n, members = int(group.members[test_items].sum()), group.members
@@ -276,8 +300,9 @@ def measures_of(data: BenchmarkData) -> list[Measure]:
     everyone = np.ones(data.n_users, dtype=bool)
     return [
         *(of_users(group) for group in by_user),
+        *(of_users(group, metric) for group in by_user if metric != RECALL and (group.is_open or not group.most)),
         *(of_items(group) for group in by_item),
-        Measure("all", short_metric(RECALL), n_users, RECALL, lambda lists: user_recall(lists, everyone)),
+        Measure("all", short_metric(RECALL), n_users, RECALL, lambda lists: user_mean(lists, everyone)),
         whole("Coverage", coverage),
         whole("Gini", gini),
         whole("Novelty", lambda shown: novelty(shown, counts)),
