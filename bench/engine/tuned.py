@@ -22,7 +22,8 @@ from bench.core.yaml_files import dump_yaml, read_yaml
 from bench.engine.model_file import ModelEntry, Values, checked_params
 
 HEADER = """\
-# Written by run_all.py --tune, never by hand: a search replaces its entry. Values of your own belong into
+# Written by run_all.py --tune: a search replaces its entry. The entries that the project ships are those of its
+# published searches (results/reference), with the values that these fixed by --set. Values of your own belong into
 # {name} under 'datasets'; they hold where no search gave another one. To forget an entry, remove it.
 """
 Text = Annotated[str, Field(min_length=1)]

@@ -56,7 +56,7 @@ def test_what_is_written_is_read_back(model: ModelEntry) -> None:
         path = write_tuned(model, each)
     assert path == tuned_path(model) == model.path.with_name("mf.tuned.yaml")
     text = path.read_text(encoding="utf-8")
-    assert text.startswith("# Written by run_all.py --tune, never by hand")
+    assert text.startswith("# Written by run_all.py --tune: a search replaces its entry.")
     found = with_tuned(model)
     entries = TunedFile.of(found).entries
     assert sorted(entries, key=lambda each: each.key) == sorted(made, key=lambda each: each.key)

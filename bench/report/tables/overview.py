@@ -58,7 +58,8 @@ def build(material: Material) -> Figure:
     caption = (
         f"Test {metric} of every trained model on every data set: {interval_name(material.n_seeds)}. Models are "
         f"in the order of their mean place. Lines are simple baselines; those far below have their number at the "
-        f"left. {paper} The axes do not begin at 0."
+        f"left. {paper} The axes do not begin at 0. An interval is that of one model; tables say "
+        f"whether two models differ."
     )
     rows = tuple(row for each in panels for row in _csv(each, material))
     notes = notes_of(panels, material)
