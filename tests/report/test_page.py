@@ -199,6 +199,20 @@ def test_nothing_speaks_against_a_full_call(material: Any) -> None:
     assert said["Data"][0] == said["Epochs"][0] == said["Runs"][0] == "good"
 
 
+def test_models_that_did_not_learn_more_than_popularity_are_named(material: Any) -> None:
+    def found(scores: dict[str, float]) -> tuple[str, str] | None:
+        call = material({label: [value] * 3 for label, value in scores.items()}, n_seeds=3)
+        return words_of(call, ABOUT).get("Learning")
+
+    tone, words = found({"mf": 0.1, "ludp": 0.3, "ease": 0.1, "popularity": 0.2, "vbpr": 0.2}) or ("", "")
+    assert (tone, words.startswith("Not above popularity in validation Recall@20: MF and VBPR on tiktok")) == (
+        "warn",
+        True,
+    )
+    assert found({"mf": 0.3, "popularity": 0.2}) is None
+    assert found({"mf": 0.1, "ease": 0.2}) is None
+
+
 def test_without_a_finished_training_none_is_said_to_have_ended_well(material: Any) -> None:
     failed = words_of(material({"mf": [None, None]}), ABOUT)["Epochs"]
     assert failed == ("warn", "No training is finished.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 from bench.core.names import model_of
@@ -22,6 +23,7 @@ from bench.runs.plan import PROFILES
 from bench.runs.records import DataFacts
 
 FULL = PROFILES["full"]
+POPULARITY = "popularity"
 Tone = Literal["good", "warn", "bad"]
 
 
@@ -185,6 +187,7 @@ def trust(material: Material, about: About) -> list[Trust]:
         *_on_data(material),
         _on_seeds(material),
         _on_epochs(material, about),
+        *_on_learning(material),
         _on_tuning(material, about),
         _on_failures(material),
     ]
@@ -238,6 +241,38 @@ def _without_epochs(material: Material) -> str:
     n = sum(run.status == "finished" and run.stop_reason is None for run in material.each_run)
     more = counted(n, "more run is", "more runs are")
     return f" {more} of simple baselines, which have no epochs." if n else ""
+
+
+def _on_learning(material: Material) -> list[Trust]:
+    """Say which trained models validation does not place above popularity; nothing without its runs."""
+    found = []
+    for facts, heading in zip(material.facts, data_headings(material.facts), strict=True):
+        scores = _on_validation(material, facts)
+        if POPULARITY not in scores:
+            continue
+        below = [
+            model_display(label, material.paper)
+            for label, score in scores.items()
+            if not is_control(label) and score <= scores[POPULARITY]
+        ]
+        if below:
+            found.append(f"{join_phrases(below)} on {heading}")
+    if found:
+        metric = metric_name(material.protocol.selection_metric)
+        words = f"Not above popularity in validation {metric}: {'; '.join(found)}. Differences between such models"
+        return [Trust("warn", "Learning", f"{words} say little about what they can learn.")]
+    return []
+
+
+def _on_validation(material: Material, facts: DataFacts) -> dict[str, float]:
+    """Return the mean validation score of every model with a finished run on a data set, by label."""
+    metric, means = material.protocol.selection_metric, {}
+    for label in material.labels:
+        runs = material.runs(facts, label)
+        values = [run.metrics.valid.values[metric] for run in runs if run.metrics is not None]
+        if values:
+            means[label] = fmean(values)
+    return means
 
 
 def _on_tuning(material: Material, about: About) -> Trust:
