@@ -59,6 +59,7 @@ LEAST_PER_TEST = 80  # the smallest p-value stays below 0.05 after Holm's correc
 # After Holm's correction over n tests, p-values near 0.05 / n decide: on 100 flips their error is a tenth.
 FLIPS_PER_TEST = 2_000
 MOST_FLIPS = 200_000  # of `FLIPS_PER_TEST`, for memory: the sums of 14 rows, 3 seeds and 3 metrics take 200 MB
+MOST_SIGNS = 2e9  # flips x users, for time: 14 rows, 3 seeds and 3 metrics take half a minute
 N_RESAMPLES = 2_000
 LEVEL = 0.05
 POWER = 0.8
@@ -183,7 +184,8 @@ class Resamples:
         # Sums over flipped or resampled users are linear in the scores. One matrix product per row serves every
         # contrast, which then only adds up sums.
         stacked = np.stack(list(self._scores.values()))
-        n_flips = max(N_FLIPS, LEAST_PER_TEST * n_tests - 1, min(FLIPS_PER_TEST * n_tests, MOST_FLIPS) - 1)
+        most = min(MOST_FLIPS, int(MOST_SIGNS / max(1, stacked.shape[-1])))
+        n_flips = max(N_FLIPS, LEAST_PER_TEST * n_tests - 1, min(FLIPS_PER_TEST * n_tests, most) - 1)
         flipped = sums_over_flips(stacked, derive_seed(seed, "flips"), n_flips)
         resampled = means_over_resamples(stacked.mean(axis=2), derive_seed(seed, "bootstrap"), N_RESAMPLES)
         self._flipped = dict(zip(self._scores, flipped, strict=True))
